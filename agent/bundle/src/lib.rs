@@ -1,0 +1,7 @@
+//! Reads directories of migrations in the formats of other tools into one model. Pure: the only IO is
+//! reading the files of the directory that was asked for.
+
+pub mod model;
+pub mod sql;
+
+pub use model::{Bundle, Digits, Format, MarkedStatement, Migration, Order, Script, Transaction};

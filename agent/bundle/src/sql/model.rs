@@ -1,0 +1,46 @@
+//! What the splitter and the classifier say of a script. Shared by the planner and the agents.
+
+/// Whose SQL it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dialect {
+    Postgres,
+    /// MariaDB and MySQL.
+    Mysql,
+    Sqlite,
+}
+
+/// A statement of a script, as it is sent to the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Without its delimiter.
+    pub text: String,
+    /// One-based line within the script's file.
+    pub line: u32,
+    pub class: Class,
+}
+
+/// What a statement does, as far as its first words tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Data definition: judged by the schema fingerprint.
+    Ddl,
+    /// Data manipulation: shares a transaction with its progress row.
+    Dml,
+    /// Reads only.
+    Query,
+    /// `SET`, `USE`, `PRAGMA`, temporary tables, user variables: must be replayed by a session that
+    /// resumes in the middle of a file.
+    Session,
+    /// `BEGIN`, `START TRANSACTION`, `COMMIT`, `ROLLBACK`, `SAVEPOINT` and the like.
+    TransactionControl,
+    /// `CALL`, `DO` and whatever else cannot be judged from outside.
+    Opaque,
+}
+
+/// How a script is cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Split {
+    Statements(Vec<Statement>),
+    /// The splitter is not sure where statements end: the whole script goes to the server at once.
+    Whole { why: String, line: u32 },
+}

@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use crate::finding::Finding;
+
 /// A directory of migrations, read whole. Migrations stand in the order in which they are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     pub format: Format,
     pub migrations: Vec<Migration>,
+    /// What was read past: nothing here changes what runs, and all of it deserves a look.
+    pub warnings: Vec<Finding>,
 }
 
 /// The on-disk formats that can be read.
@@ -79,6 +83,8 @@ impl PartialOrd for Digits {
 /// SQL text of one direction of one migration, with where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
+    /// Whose rules the file follows: they decide how it is declared to run outside of a transaction.
+    pub format: Format,
     /// Path relative to the bundle's directory, with `/` between its parts.
     pub file: String,
     /// One-based line of `file` at which `text` begins.
@@ -91,7 +97,8 @@ pub struct Script {
     /// SHA-256 of `text` without comments and with white space folded outside of literals: equal
     /// digests mean that an edit changed nothing that runs.
     pub normalised_digest: [u8; 32],
-    /// Statements, where the format itself marks them (goose); else empty, and the splitter decides.
+    /// Pieces, where the format itself marks them (the statements of goose, the sections of a dbmate
+    /// file with several, in the order in which they run); else empty, and the splitter decides.
     pub marked: Vec<MarkedStatement>,
 }
 

@@ -1,0 +1,28 @@
+//! One thing that is wrong with a file: where, what, why it matters and what to do next.
+
+use std::fmt;
+
+/// A place in a file and what was found there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// Path relative to the bundle's directory, with `/` between its parts; the directory itself
+    /// where no file is to blame.
+    pub file: String,
+    /// One-based; 1 where the whole file is meant.
+    pub line: u32,
+    /// One-based, in characters; 1 where the whole line is meant.
+    pub column: u32,
+    /// What is wrong and why it matters: a lower-case sentence without its full stop.
+    pub message: String,
+    /// What to do next.
+    pub help: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, message, help } = self;
+        write!(f, "error: {message}\n --> {file}:{line}:{column}\n help: {help}")
+    }
+}
+
+impl std::error::Error for Finding {}

@@ -1,0 +1,36 @@
+//! One verb a file.
+
+mod servers;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [--keep] [FILTER]    run every test, then the demo; FILTER limits it to tests of that name
+  servers [--etcd] [--fsync] [--background DIR | --stop DIR]
+                            run PostgreSQL and MariaDB; prints what to export
+  verify                    format, lints, tests, documentation, dependencies
+  fix                       what the linter and the formatter can put right
+  bench [ARGS]              run the benchmarks in release mode
+";
+
+pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
+    let (verb, rest) = match words.split_first() {
+        Some((verb, rest)) => (verb.as_str(), rest),
+        None => ("help", words),
+    };
+    match verb {
+        "servers" => servers::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => {
+            eprint!("xtask: there is no command {other:?}\n\n{USAGE}");
+            Ok(ExitCode::from(2))
+        }
+    }
+}

@@ -1,1 +1,20 @@
+//! SQL as far as a migration tool must understand it: where statements end, what each does, and
+//! whether a script can share one transaction with its bookkeeping.
+
 pub mod model;
+
+pub mod lex;
+mod words;
+
+mod compound;
+mod routine;
+pub mod split;
+
+pub mod classify;
+mod mysql;
+mod postgres;
+mod sqlite;
+
+pub use classify::{Facts, Lock, facts};
+pub use model::{Class, Dialect, Split, Statement};
+pub use split::split;

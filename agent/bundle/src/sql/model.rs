@@ -42,5 +42,8 @@ pub enum Class {
 pub enum Split {
     Statements(Vec<Statement>),
     /// The splitter is not sure where statements end: the whole script goes to the server at once.
-    Whole { why: String, line: u32 },
+    Whole {
+        why: String,
+        line: u32,
+    },
 }

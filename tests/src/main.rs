@@ -13,6 +13,9 @@
 
 mod cmd;
 mod interrupt;
+mod report;
+mod step;
+mod suite;
 
 use std::process::ExitCode;
 

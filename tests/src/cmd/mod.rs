@@ -1,6 +1,10 @@
 //! One verb a file.
 
-mod servers;
+mod bench;
+mod fix;
+pub(crate) mod servers;
+mod test;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -23,7 +27,11 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
         None => ("help", words),
     };
     match verb {
+        "test" => test::run(rest),
         "servers" => servers::run(rest),
+        "verify" => verify::run(rest),
+        "fix" => fix::run(rest),
+        "bench" => bench::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -70,7 +70,7 @@ pub(super) fn run(words: &[String]) -> Result<ExitCode> {
         }
     }
     let (tell, told) = mpsc::channel();
-    interrupt::announce(tell.clone())?;
+    interrupt::watch(Some(tell.clone()))?;
     let tools = provide(wanted)?;
     let Some(dir) = background else {
         let pair = Pair::start(&tools, Options { fsync, lifetime: Lifetime::Attached })?;
@@ -78,10 +78,7 @@ pub(super) fn run(words: &[String]) -> Result<ExitCode> {
         eprintln!("both servers run until Ctrl-C, or until standard input is closed");
         thread::spawn(move || {
             // Whatever is typed is nothing to us: only its end is.
-            if io::copy(&mut io::stdin().lock(), &mut io::sink()).is_ok() {
-                // Nobody listens any more if a signal was first.
-                tell.send(()).ok();
-            }
+            io::copy(&mut io::stdin().lock(), &mut io::sink()).map(|_typed| tell.send(()))
         });
         told.recv().context("nothing is left that could end this")?;
         return Ok(ExitCode::SUCCESS);
@@ -112,7 +109,7 @@ pub(crate) fn provide(wanted: Wanted) -> Result<Tools> {
 }
 
 /// Prints what a shell must evaluate to find the servers and their programs.
-fn export(tools: &Tools, pair: &Pair) -> Result<()> {
+pub(crate) fn export(tools: &Tools, pair: &Pair) -> Result<()> {
     let mut out = io::stdout().lock();
     for (name, value) in tools.environment() {
         writeln!(out, "export {name}='{}'", value.display())?;

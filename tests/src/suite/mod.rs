@@ -1,0 +1,148 @@
+//! The tests of the workspace: run with nextest where it is installed, else with cargo, and
+//! counted alike.
+
+mod junit;
+mod libtest;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use skein_tests::servers::provision::{self, Tools};
+use skein_tests::skip::{SKIPS, in_ci};
+
+use crate::cmd::servers::Pair;
+use crate::report::{Outcome, Report};
+use crate::step;
+
+/// The variables that tests find their surroundings by.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    variables: Vec<(OsString, OsString)>,
+    skips: PathBuf,
+}
+
+impl Surroundings {
+    pub(crate) fn new(tools: &Tools, pair: &Pair) -> Result<Self> {
+        let target = provision::target();
+        let skips = target.join("skipped-tests");
+        fs::create_dir_all(&target)
+            .and_then(|()| fs::write(&skips, ""))
+            .with_context(|| format!("failed to make {}", skips.display()))?;
+        let mut variables: Vec<(OsString, OsString)> = Vec::new();
+        variables.extend(tools.environment().into_iter().map(|(name, value)| (name.into(), value)));
+        variables.extend(pair.variables().into_iter().map(|(name, url)| (name.into(), url.into())));
+        variables.push((SKIPS.into(), skips.clone().into()));
+        variables.push(("SKEIN_BIN".into(), binary().into()));
+        let corpora = provision::workspace().join("../shared/corpora");
+        if std::env::var_os("SKEIN_CORPORA").is_none()
+            && let Ok(corpora) = corpora.canonicalize()
+        {
+            variables.push(("SKEIN_CORPORA".into(), corpora.into()));
+        }
+        Ok(Self { variables, skips })
+    }
+
+    /// Gives the variables to a command.
+    pub(crate) fn give(&self, command: &mut Command) {
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+    }
+
+    /// The skips that tests have written down so far.
+    fn skipped(&self) -> BTreeSet<String> {
+        let text = fs::read_to_string(&self.skips).unwrap_or_default();
+        text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+    }
+}
+
+/// Where the build puts the program.
+pub(crate) fn binary() -> PathBuf {
+    provision::target().join("debug").join("skein")
+}
+
+/// Builds all tests and the program; then runs the tests and, unless `filter` limits them, those
+/// in the documentation. `false` when nothing could be built.
+pub(crate) fn run(
+    surroundings: &Surroundings,
+    filter: Option<&str>,
+    report: &mut Report,
+) -> Result<bool> {
+    // The program is built together with the tests, because alone it would be built with fewer
+    // features of what it depends on, and everything a second time.
+    let mut build = step::cargo(["build", "--workspace", "--tests", "--bin", "skein"]);
+    if !step::run(&mut build)?.success() {
+        report.add("build", Outcome::whole(false));
+        return Ok(false);
+    }
+    if step::has("nextest") {
+        report.add("tests", nextest(surroundings, filter)?);
+    } else {
+        eprintln!(
+            "cargo-nextest is not installed: `cargo test` does the same, one crate at a time"
+        );
+        let mut test = step::cargo(["test", "--workspace", "--lib", "--bins", "--tests"]);
+        report.add("tests", libtest(surroundings, test.arg("--no-fail-fast"), filter)?);
+    }
+    if filter.is_none() {
+        let mut test = step::cargo(["test", "--workspace", "--doc", "--no-fail-fast"]);
+        report.add("doctests", libtest(surroundings, &mut test, None)?);
+    }
+    Ok(true)
+}
+
+fn nextest(surroundings: &Surroundings, filter: Option<&str>) -> Result<Outcome> {
+    let profile = if in_ci() { "ci" } else { "default" };
+    let results = provision::target().join("nextest").join(profile).join("junit.xml");
+    if results.exists() {
+        // Those of an earlier run must not be taken for those of this one.
+        fs::remove_file(&results)
+            .with_context(|| format!("failed to remove {}", results.display()))?;
+    }
+    let mut command = step::cargo(["nextest", "run", "--workspace", "--profile", profile]);
+    surroundings.give(&mut command);
+    command.args(filter);
+    let ended_well = step::run(&mut command)?.success();
+    let results = fs::read_to_string(&results).unwrap_or_default();
+    let counted = junit::read(&results);
+    let mut skipped = surroundings.skipped();
+    skipped.extend(counted.skipped);
+    let mut outcome = Outcome::counted(counted.ran, counted.failed, skipped, ended_well);
+    if filter.is_none() {
+        outcome.skipped.extend(ignored()?);
+    }
+    Ok(outcome)
+}
+
+/// Tests marked `#[ignore]`, which nextest leaves out of its results.
+fn ignored() -> Result<Vec<String>> {
+    let mut list = step::cargo(["nextest", "list", "--workspace", "--run-ignored", "only"]);
+    let output = list
+        .args(["--message-format", "oneline"])
+        .output()
+        .context("failed to list the ignored tests")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().map(|test| format!("{test} — marked #[ignore]")).collect())
+}
+
+/// Runs the tests of `command` with cargo's own runner.
+fn libtest(
+    surroundings: &Surroundings,
+    command: &mut Command,
+    filter: Option<&str>,
+) -> Result<Outcome> {
+    surroundings.give(command);
+    let before = surroundings.skipped();
+    // What a passing test prints is shown, because a skip is announced there.
+    command.args(filter).args(["--", "--show-output"]);
+    let (status, said) = step::read(command)?;
+    let counted = libtest::read(&said);
+    let mut skipped: BTreeSet<String> =
+        surroundings.skipped().difference(&before).cloned().collect();
+    skipped.extend(counted.skipped);
+    let mut outcome = Outcome::counted(counted.ran, counted.failed, skipped, status.success());
+    outcome.skipped.extend(counted.ignored);
+    Ok(outcome)
+}

@@ -1,0 +1,61 @@
+//! One node's data, opened.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::blobs::{BlobError, Blobs};
+use crate::data_dir::{DataDir, DataDirError, Identity};
+use crate::history::{History, HistoryError, Recovered};
+use crate::raft_log::{LogStore, OpenLogError};
+use crate::state_machine::{Machine, StateMachine};
+
+/// A node's data could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, another node, or no permission.
+    #[error("cannot take the data directory")]
+    DataDir(#[from] DataDirError),
+    /// The Raft log.
+    #[error("cannot open the Raft log")]
+    Log(#[from] OpenLogError),
+    /// The history, or an event that the machine refuses.
+    #[error("cannot open the history")]
+    History(#[from] HistoryError),
+    /// The blobs.
+    #[error("cannot open the blob store")]
+    Blobs(#[from] BlobError),
+}
+
+/// All that a node keeps. The handles are cheap to clone and stay valid while the node runs; the
+/// directory is released when the last of them is dropped.
+#[derive(Debug)]
+pub struct Store<M> {
+    /// For openraft.
+    pub log: LogStore,
+    /// For openraft.
+    pub state_machine: StateMachine<M>,
+    /// For reading events, proofs and heads while the node runs.
+    pub history: Arc<History>,
+    /// For reading bundles, and for putting in those that were fetched from a peer.
+    pub blobs: Arc<Blobs>,
+    /// What opening found.
+    pub recovered: Recovered,
+}
+
+impl<M: Machine> Store<M> {
+    /// Opens the data of `identity` in `dir`, creating it when absent, and replays the history into
+    /// `machine`. Reads every file of the history; call it where blocking is allowed.
+    pub fn open(dir: &Path, identity: &Identity, machine: Arc<M>) -> Result<Self, OpenError> {
+        let data_dir = DataDir::open(dir, identity)?;
+        let log = LogStore::open(&dir.join("log"))?;
+        let purged = log.purged().map(|id| id.index);
+        let replay = |seq, events: &[bytes::Bytes]| machine.replay(seq, events);
+        let (history, recovered) = History::open(&dir.join("history"), purged, replay)?;
+        let history = Arc::new(history);
+        let log = log.behind(Arc::clone(&history));
+        let blobs = Arc::new(Blobs::open(&dir.join("blobs"))?);
+        let state_machine =
+            StateMachine::new(machine, Arc::clone(&history), Arc::clone(&blobs), data_dir);
+        Ok(Self { log, state_machine, history, blobs, recovered })
+    }
+}

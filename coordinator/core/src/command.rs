@@ -1,0 +1,237 @@
+//! What may be asked. Commands are imperative; time and identity arrive with the request.
+
+use crate::bundle::Manifest;
+use crate::event::{Archive, Verdict};
+use crate::ids::{
+    AgentId, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, StepIx, TargetId,
+};
+use crate::plan::Plan;
+use crate::spec::{Selector, Spec};
+use crate::state::target::{Description, Observation};
+
+/// A command with its circumstances.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// `None` for the scheduler and for agents' reports, which are safe to repeat by themselves.
+    pub id: Option<RequestId>,
+    /// Of the request's bytes: tells a repeat with another body.
+    pub digest: u64,
+    /// Who asks.
+    pub actor: String,
+    /// The charter that the asker goes by.
+    pub charter: Digest,
+    /// The leader's clock, never earlier than the log's last time.
+    pub now: Millis,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// Everything that can be asked for.
+#[derive(Debug, Clone)]
+pub enum Command {
+    /// Once, first.
+    FormCluster {
+        /// Names it.
+        cluster: ClusterId,
+        /// The charter in force.
+        charter: Digest,
+        /// An identifier issued elsewhere for the same charter; may be empty.
+        bound: String,
+    },
+    /// An agent has come, with the targets that it serves.
+    JoinAgent {
+        /// Which.
+        agent: AgentId,
+        /// Its release.
+        version: String,
+        /// What it serves.
+        targets: Vec<(TargetId, Description)>,
+    },
+    /// An agent has looked at a target.
+    RecordObservation {
+        /// Who looked.
+        agent: AgentId,
+        /// At what.
+        target: TargetId,
+        /// What it saw, or why it saw nothing.
+        seen: Result<Observation, String>,
+    },
+    /// A target is gone for good.
+    RetireTarget {
+        /// Which.
+        target: TargetId,
+        /// Why.
+        reason: String,
+    },
+    /// A bundle's bytes are stored on this node.
+    StoreBundle {
+        /// What is in it.
+        manifest: Box<Manifest>,
+    },
+    /// Record a plan that was computed from this state.
+    PlanRollout {
+        /// The question.
+        spec: Box<Spec>,
+        /// The answer. Computed again, and refused as stale where the two differ.
+        plan: Box<Plan>,
+        /// SHA-256 of the answer's canonical bytes.
+        id: Digest,
+    },
+    /// Carry out exactly that plan.
+    StartRollout {
+        /// Which.
+        plan: Digest,
+        /// For steps that cannot be undone.
+        waivers: Vec<Waiver>,
+    },
+    /// Give out no more legs.
+    PauseRollout {
+        /// Which.
+        rollout: RolloutId,
+        /// Why.
+        reason: String,
+    },
+    /// Go on; failed targets are tried again.
+    ResumeRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Undo what a rollout did.
+    RollBackRollout {
+        /// Which.
+        rollout: RolloutId,
+        /// Where.
+        selector: Selector,
+        /// So many steps of each target; zero: all.
+        steps: u32,
+        /// For steps that cannot be undone.
+        waivers: Vec<Waiver>,
+    },
+    /// Scheduler: open the next wave.
+    StartWave {
+        /// Of which rollout.
+        rollout: RolloutId,
+    },
+    /// Scheduler: hand a target's steps to an agent.
+    AssignLeg {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Where.
+        target: TargetId,
+        /// To whom.
+        agent: AgentId,
+    },
+    /// Scheduler: unwind what the strategy says, because the budget is broken.
+    UnwindRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Scheduler: nothing is left to do.
+    FinishRollout {
+        /// Which.
+        rollout: RolloutId,
+    },
+    /// Leader: an executor was not heard of for the length of its lease, or gave it back.
+    ExpireLease {
+        /// Where.
+        target: TargetId,
+        /// Whose.
+        fence: Fence,
+        /// Why.
+        why: String,
+    },
+    /// An agent tells what happened in a leg.
+    Report {
+        /// Who.
+        agent: AgentId,
+        /// Where.
+        target: TargetId,
+        /// Under which lease.
+        fence: Fence,
+        /// What.
+        outcome: Outcome,
+    },
+}
+
+/// A recorded decision to go on although a step cannot be undone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiver {
+    /// A version, or `*`.
+    pub step: String,
+    /// Why that is acceptable.
+    pub reason: String,
+}
+
+/// What an agent tells of a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The backup of the leg is durable.
+    BackedUp(Box<Archive>),
+    /// A step's effect and its ledger row are in the target.
+    Applied {
+        /// Which.
+        step: StepIx,
+        /// How long it took, milliseconds.
+        ms: u64,
+        /// Rows that it changed.
+        rows: u64,
+        /// It was found there.
+        already: bool,
+    },
+    /// The step's verification passed.
+    Verified {
+        /// Which.
+        step: StepIx,
+        /// The schema after it; of a leg's last step only.
+        fingerprint: Option<Digest>,
+    },
+    /// The step failed.
+    Failed {
+        /// Which.
+        step: StepIx,
+        /// What of it is in force.
+        verdict: Verdict,
+        /// It may pass by itself.
+        retryable: bool,
+        /// What the database said.
+        message: String,
+        /// Of the script.
+        file: String,
+        /// Of the statement; zero: not known.
+        line: u32,
+    },
+    /// The step's effect is undone and its ledger row gone.
+    RolledBack {
+        /// Which.
+        step: StepIx,
+        /// How long it took, milliseconds.
+        ms: u64,
+        /// It was found undone.
+        already: bool,
+        /// The schema after it; of a leg's last step only.
+        fingerprint: Option<Digest>,
+    },
+    /// What is in force cannot be told from evidence.
+    Stuck {
+        /// Which.
+        step: StepIx,
+        /// What is missing.
+        why: String,
+    },
+    /// The step was tried in a transaction that was rolled back.
+    Tried {
+        /// Which.
+        step: StepIx,
+        /// It would have gone through.
+        passed: bool,
+        /// The engine cannot try it.
+        impossible: bool,
+        /// What the database said.
+        note: String,
+    },
+    /// The leg is given back with nothing under way.
+    Released {
+        /// Why.
+        why: String,
+    },
+}

@@ -1,0 +1,164 @@
+//! Cluster, agents, targets, bundles.
+
+use super::target;
+use crate::bundle::Manifest;
+use crate::event::Body;
+use crate::ids::{AgentId, ClusterId, Digest, TargetId};
+use crate::refusal::{Kind, Refusal};
+use crate::state::Fleet;
+use crate::state::target::{Description, Observation, State};
+
+pub(super) fn form(
+    fleet: &Fleet,
+    cluster: ClusterId,
+    charter: Digest,
+    bound: &str,
+) -> Result<Vec<Body>, Refusal> {
+    match &fleet.cluster {
+        None => Ok(vec![Body::ClusterFormed { cluster, charter, bound: bound.to_owned() }]),
+        Some(formed) if formed.charter == charter => Ok(Vec::new()),
+        Some(formed) => Err(Refusal::new(
+            Kind::Denied,
+            format!(
+                "the cluster was formed under charter {}, and this node is configured with {}",
+                formed.charter.short(),
+                charter.short()
+            ),
+            "give the node the charter file that the cluster was formed with",
+        )),
+    }
+}
+
+pub(super) fn join(
+    fleet: &Fleet,
+    agent: &AgentId,
+    version: &str,
+    targets: &[(TargetId, Description)],
+) -> Vec<Body> {
+    let mut bodies = Vec::new();
+    if fleet.agents.get(agent).is_none_or(|known| known.version != version) {
+        bodies.push(Body::AgentJoined { agent: agent.clone(), version: version.to_owned() });
+    }
+    for (id, description) in targets {
+        let known = fleet.target(id).is_some_and(|(_, target)| {
+            target.agents.contains(agent) && target.description == *description
+        });
+        if !known {
+            bodies.push(Body::TargetRegistered {
+                agent: agent.clone(),
+                target: id.clone(),
+                description: description.clone(),
+            });
+        }
+    }
+    bodies
+}
+
+pub(super) fn observe(
+    fleet: &Fleet,
+    agent: &AgentId,
+    id: &TargetId,
+    seen: &Result<Observation, String>,
+) -> Result<Vec<Body>, Refusal> {
+    let (_, target) = target(fleet, id)?;
+    // Under a lease, or between the legs of a rollout, the reports tell more than a look from aside.
+    if target.lease.is_some() || target.lane.is_some() {
+        return Ok(Vec::new());
+    }
+    let seen = match seen {
+        Err(why) => {
+            let known = target.problem.ends_with(why.as_str());
+            return Ok(if known {
+                Vec::new()
+            } else {
+                vec![Body::TargetUnreachable {
+                    agent: agent.clone(),
+                    target: id.clone(),
+                    why: why.clone(),
+                }]
+            });
+        }
+        Ok(seen) => seen,
+    };
+    let finding = finding(fleet, target, seen);
+    let same = target.observed_at.is_some()
+        && target.problem == finding
+        && target.engine_version == seen.engine_version
+        && same_ledger(fleet, target, seen)
+        && (target.fingerprint == Some(seen.fingerprint) || !finding.is_empty());
+    if same {
+        return Ok(Vec::new());
+    }
+    Ok(vec![Body::TargetObserved {
+        agent: agent.clone(),
+        target: id.clone(),
+        seen: seen.clone(),
+        finding,
+    }])
+}
+
+/// What is not as the log says; empty: everything is.
+fn finding(fleet: &Fleet, target: &State, seen: &Observation) -> String {
+    if !seen.open_intent.is_empty() {
+        return format!(
+            "step {} was begun by an executor and neither finished nor undone",
+            seen.open_intent
+        );
+    }
+    if let Some(other) = fleet.targets.with_identity(&seen.identity)
+        && let Some(other) = fleet.targets.get(other)
+        && other.id != target.id
+    {
+        return format!(
+            "it says that it is the same database as target {}: a clone, or one database under two \
+             names",
+            other.id
+        );
+    }
+    if target.observed_at.is_none() {
+        return String::new();
+    }
+    if !target.identity.is_empty() && target.identity != seen.identity {
+        return "the server or database behind it is another one than before".to_owned();
+    }
+    if !same_ledger(fleet, target, seen) {
+        return "its ledger is not what the log says: restored from a backup, or changed by hand"
+            .to_owned();
+    }
+    if target.fingerprint.is_some_and(|known| known != seen.fingerprint) {
+        return "its schema is not what it was after the last step: changed by hand".to_owned();
+    }
+    String::new()
+}
+
+fn same_ledger(fleet: &Fleet, target: &State, seen: &Observation) -> bool {
+    fleet.entries.spell(&target.ledger).eq(&seen.ledger)
+}
+
+pub(super) fn retire(fleet: &Fleet, id: &TargetId, reason: &str) -> Result<Vec<Body>, Refusal> {
+    let (_, target) = target(fleet, id)?;
+    if let Some((rollout, _)) = target.lane {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("target {id} is part of {rollout}, which has not ended"),
+            "wait for it to end, or roll it back",
+        ));
+    }
+    Ok(vec![Body::TargetRetired { target: id.clone(), reason: reason.to_owned() }])
+}
+
+pub(super) fn store(fleet: &Fleet, manifest: &Manifest) -> Result<Vec<Body>, Refusal> {
+    if fleet.bundles.contains_key(&manifest.digest) {
+        return Ok(Vec::new());
+    }
+    for (place, migration) in manifest.migrations.iter().enumerate() {
+        if manifest.position(&migration.version) != Some(place) {
+            return Err(Refusal::new(
+                Kind::Invalid,
+                format!("the bundle has version {} twice", migration.version),
+                "give one of the two another version",
+            ));
+        }
+    }
+    Ok(vec![Body::BundleStored { manifest: Box::new(manifest.clone()) }])
+}

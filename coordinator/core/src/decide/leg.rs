@@ -1,0 +1,65 @@
+//! Leases: given, and ended without a result.
+
+use super::{rollout, target};
+use crate::event::Body;
+use crate::ids::{AgentId, Fence, RolloutId, TargetId};
+use crate::refusal::{Kind, Refusal};
+use crate::state::Fleet;
+use crate::state::rollout::{Phase, Status};
+
+pub(super) fn assign(
+    fleet: &Fleet,
+    id: RolloutId,
+    target_id: &TargetId,
+    agent: &AgentId,
+) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    let (ix, target) = target(fleet, target_id)?;
+    let lane = fleet.lane(ix).filter(|(held, _)| held.id == id).map(|(_, lane)| lane);
+    let fits = lane.is_some_and(|lane| match lane.phase {
+        Phase::Ready => state.status == Status::Running,
+        Phase::UndoReady => state.status == Status::Unwinding,
+        Phase::Waiting
+        | Phase::Leased
+        | Phase::Done
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::UndoLeased
+        | Phase::Undone
+        | Phase::Residual => false,
+    });
+    match lane {
+        Some(lane) if fits && target.lease.is_none() && target.agents.contains(agent) => {
+            Ok(vec![Body::LegAssigned {
+                rollout: id,
+                target: target_id.clone(),
+                agent: agent.clone(),
+                kind: state.leg_kind(lane),
+            }])
+        }
+        Some(_) | None => Err(Refusal::new(
+            Kind::Conflict,
+            format!("target {target_id} is not ready for a leg of {id}"),
+            "the scheduler asks again",
+        )),
+    }
+}
+
+pub(super) fn expire(
+    fleet: &Fleet,
+    target_id: &TargetId,
+    fence: Fence,
+    why: &str,
+) -> Result<Vec<Body>, Refusal> {
+    let (_, target) = target(fleet, target_id)?;
+    let live = target.lease.as_ref().is_some_and(|lease| lease.fence == fence);
+    match target.lane {
+        Some((rollout, _)) if live => Ok(vec![Body::LeaseExpired {
+            rollout,
+            target: target_id.clone(),
+            fence,
+            why: why.to_owned(),
+        }]),
+        Some(_) | None => Ok(Vec::new()),
+    }
+}

@@ -1,0 +1,135 @@
+//! The rules: a request in, events or a refusal out. Changes nothing. One family of commands a file.
+
+mod fleet;
+mod leg;
+mod report;
+mod rollout;
+mod unwind;
+
+use crate::command::{Command, Request};
+use crate::event::{Body, Event};
+use crate::ids::{Millis, RolloutId, Seq, TargetId, TargetIx};
+use crate::refusal::{Kind, Refusal};
+use crate::state::requests::Answer;
+use crate::state::{Fleet, rollout as run, target};
+
+pub use unwind::{Line, lines};
+
+/// What a request comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// These events, to be made durable together. Empty: it is so already.
+    Events(Vec<Event>),
+    /// The request was accepted before; this was the answer.
+    Repeated(Answer),
+}
+
+/// Decides one request on the state that it finds.
+///
+/// # Errors
+/// The refusal, with what to do next. Nothing was changed.
+pub fn decide(fleet: &Fleet, request: &Request) -> Result<Decision, Refusal> {
+    if let Some(id) = &request.id
+        && let Some(answer) = fleet.requests.get(id)
+    {
+        if answer.digest == request.digest {
+            return Ok(Decision::Repeated(*answer));
+        }
+        return Err(Refusal::new(
+            Kind::Invalid,
+            "this request id was used for another request",
+            "give each request an id of its own",
+        ));
+    }
+    charter(fleet, request)?;
+    let bodies = bodies(fleet, request)?;
+    let at = Millis(request.now.0.max(fleet.time.0));
+    let events = (fleet.seq.0..)
+        .zip(bodies)
+        .map(|(seq, body)| Event {
+            seq: Seq(seq),
+            at,
+            actor: request.actor.clone(),
+            charter: request.charter,
+            request: request.id.map(|id| (id, request.digest)),
+            body,
+        })
+        .collect();
+    Ok(Decision::Events(events))
+}
+
+/// Nothing runs outside of the charter in force.
+fn charter(fleet: &Fleet, request: &Request) -> Result<(), Refusal> {
+    let forming = matches!(request.command, Command::FormCluster { .. });
+    match &fleet.cluster {
+        None if forming => Ok(()),
+        None => Err(Refusal::new(
+            Kind::Conflict,
+            "the cluster is not formed yet",
+            "try again in a moment",
+        )),
+        Some(cluster) if request.charter == cluster.charter => Ok(()),
+        Some(cluster) => Err(Refusal::new(
+            Kind::Denied,
+            format!(
+                "made under charter {}, and {} is in force",
+                request.charter.short(),
+                cluster.charter.short()
+            ),
+            "use the charter file that the cluster was formed with (`project.charter` in skein.toml)",
+        )),
+    }
+}
+
+fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
+    match &request.command {
+        Command::FormCluster { cluster, charter, bound } => {
+            fleet::form(fleet, *cluster, *charter, bound)
+        }
+        Command::JoinAgent { agent, version, targets } => {
+            Ok(fleet::join(fleet, agent, version, targets))
+        }
+        Command::RecordObservation { agent, target, seen } => {
+            fleet::observe(fleet, agent, target, seen)
+        }
+        Command::RetireTarget { target, reason } => fleet::retire(fleet, target, reason),
+        Command::StoreBundle { manifest } => fleet::store(fleet, manifest),
+        Command::PlanRollout { spec, plan, id } => rollout::plan(fleet, spec, plan, *id),
+        Command::StartRollout { plan, waivers } => rollout::start(fleet, *plan, waivers),
+        Command::PauseRollout { rollout, reason } => rollout::pause(fleet, *rollout, reason),
+        Command::ResumeRollout { rollout } => rollout::resume(fleet, *rollout),
+        Command::RollBackRollout { rollout, selector, steps, waivers } => {
+            unwind::on_request(fleet, *rollout, selector, (*steps, waivers))
+        }
+        Command::StartWave { rollout } => rollout::start_wave(fleet, *rollout),
+        Command::AssignLeg { rollout, target, agent } => {
+            leg::assign(fleet, *rollout, target, agent)
+        }
+        Command::UnwindRollout { rollout } => unwind::on_breach(fleet, *rollout),
+        Command::FinishRollout { rollout } => rollout::finish(fleet, *rollout),
+        Command::ExpireLease { target, fence, why } => leg::expire(fleet, target, *fence, why),
+        Command::Report { agent: _, target, fence, outcome } => {
+            report::decide(fleet, request.now, target, (*fence, outcome))
+        }
+    }
+}
+
+fn rollout(fleet: &Fleet, id: RolloutId) -> Result<&run::State, Refusal> {
+    fleet.rollouts.get(&id).ok_or_else(|| {
+        Refusal::new(
+            Kind::Missing,
+            format!("there is no rollout {id}"),
+            "`skein status` lists them",
+        )
+    })
+}
+
+fn target<'a>(fleet: &'a Fleet, id: &TargetId) -> Result<(TargetIx, &'a target::State), Refusal> {
+    fleet.target(id).ok_or_else(|| {
+        Refusal::new(
+            Kind::Missing,
+            format!("there is no target {id}"),
+            "`skein targets` lists them",
+        )
+    })
+}

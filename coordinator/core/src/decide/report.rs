@@ -1,0 +1,232 @@
+//! What agents tell. A report under a lease that is gone is no result; a repeated one changes nothing.
+
+use super::target;
+use crate::command::Outcome;
+use crate::event::{Archive, Body, Verdict};
+use crate::ids::{Fence, Millis, StepIx, TargetId};
+use crate::plan::Step;
+use crate::refusal::{Kind, Refusal};
+use crate::spec::Backup;
+use crate::state::Fleet;
+use crate::state::rollout::{Lane, Phase, State};
+
+/// The first pause before a retry; doubled at each further one.
+const RETRY_FIRST_MS: u64 = 500;
+/// The longest pause before a retry.
+const RETRY_MAX_MS: u64 = 30_000;
+
+struct Told<'a> {
+    state: &'a State,
+    lane: &'a Lane,
+    target: &'a TargetId,
+    fence: Fence,
+    now: Millis,
+}
+
+pub(super) fn decide(
+    fleet: &Fleet,
+    now: Millis,
+    id: &TargetId,
+    (fence, outcome): (Fence, &Outcome),
+) -> Result<Vec<Body>, Refusal> {
+    let (ix, target) = target(fleet, id)?;
+    let live = target.lease.as_ref().is_some_and(|lease| lease.fence == fence);
+    let Some((state, lane)) = fleet.lane(ix).filter(|_| live) else {
+        return Err(Refusal::new(
+            Kind::LeaseLost,
+            format!("fence {fence} on target {id} is no lease any more"),
+            "write nothing more; the next holder reads the ledger and finds what was done",
+        ));
+    };
+    let told = Told { state, lane, target: id, fence, now };
+    match outcome {
+        Outcome::BackedUp(archive) => told.backed_up(archive),
+        Outcome::Applied { step, ms, rows, already } => told.applied(*step, *ms, *rows, *already),
+        Outcome::Verified { step, fingerprint } => {
+            if step.0 < lane.verified {
+                return Ok(Vec::new());
+            }
+            told.in_order(*step, lane.verified)?;
+            if lane.applied <= step.0 && !state.trial() {
+                return Err(told.out_of_order(*step));
+            }
+            let version = told.version(*step)?;
+            Ok(vec![Body::StepVerified {
+                rollout: state.id,
+                target: id.clone(),
+                fence,
+                version,
+                step: *step,
+                fingerprint: *fingerprint,
+            }])
+        }
+        Outcome::Failed { .. } => told.failed(outcome),
+        Outcome::RolledBack { step, ms, already, fingerprint } => {
+            if step.0 >= lane.applied {
+                return Ok(Vec::new());
+            }
+            if lane.phase != Phase::UndoLeased || step.0 + 1 != lane.applied {
+                return Err(told.out_of_order(*step));
+            }
+            let version = told.version(*step)?;
+            Ok(vec![Body::StepRolledBack {
+                rollout: state.id,
+                target: id.clone(),
+                fence,
+                version,
+                step: *step,
+                ms: *ms,
+                already: *already,
+                fingerprint: *fingerprint,
+            }])
+        }
+        Outcome::Stuck { step, why } => Ok(vec![Body::StepStuck {
+            rollout: state.id,
+            target: id.clone(),
+            fence,
+            version: told.version(*step)?,
+            step: *step,
+            why: why.clone(),
+        }]),
+        Outcome::Tried { step, passed, impossible, note } => {
+            if step.0 < lane.verified {
+                return Ok(Vec::new());
+            }
+            told.in_order(*step, lane.verified)?;
+            if !state.trial() {
+                return Err(told.out_of_order(*step));
+            }
+            Ok(vec![Body::StepTried {
+                rollout: state.id,
+                target: id.clone(),
+                fence,
+                version: told.version(*step)?,
+                step: *step,
+                passed: *passed,
+                impossible: *impossible,
+                note: note.clone(),
+            }])
+        }
+        Outcome::Released { why } => Ok(vec![Body::LeaseExpired {
+            rollout: state.id,
+            target: id.clone(),
+            fence,
+            why: why.clone(),
+        }]),
+    }
+}
+
+impl Told<'_> {
+    fn step(&self, step: StepIx) -> Result<&Step, Refusal> {
+        self.state.step(self.lane, step).ok_or_else(|| self.out_of_order(step))
+    }
+
+    fn version(&self, step: StepIx) -> Result<String, Refusal> {
+        self.step(step).map(|step| step.entry.version.to_string())
+    }
+
+    fn in_order(&self, step: StepIx, next: u32) -> Result<(), Refusal> {
+        if step.0 == next { Ok(()) } else { Err(self.out_of_order(step)) }
+    }
+
+    fn out_of_order(&self, step: StepIx) -> Refusal {
+        Refusal::new(
+            Kind::Invalid,
+            format!(
+                "a report about step {step} of {} does not fit: {} steps are applied and {} verified",
+                self.target, self.lane.applied, self.lane.verified
+            ),
+            "send the reports of a leg in order",
+        )
+    }
+
+    fn backed_up(&self, archive: &Archive) -> Result<Vec<Body>, Refusal> {
+        if self.lane.archive.is_some() {
+            return Ok(Vec::new());
+        }
+        let exempt = self.state.plan.spec.strategy.backup == Backup::Exempt;
+        if archive.name.is_empty() && !exempt {
+            return Err(Refusal::new(
+                Kind::Denied,
+                format!("the plan wants a backup of {}, and none was taken", self.target),
+                "take it; the exemption is the charter's to give",
+            ));
+        }
+        let steps = self
+            .state
+            .class(self.lane)
+            .map(|class| class.steps.iter().map(|step| step.entry.version.to_string()).collect())
+            .unwrap_or_default();
+        Ok(vec![Body::StepBackedUp {
+            rollout: self.state.id,
+            target: self.target.clone(),
+            fence: self.fence,
+            archive: Box::new(archive.clone()),
+            steps,
+        }])
+    }
+
+    fn applied(
+        &self,
+        step: StepIx,
+        ms: u64,
+        rows: u64,
+        already: bool,
+    ) -> Result<Vec<Body>, Refusal> {
+        if step.0 < self.lane.applied {
+            return Ok(Vec::new());
+        }
+        self.in_order(step, self.lane.applied)?;
+        if self.lane.verified != self.lane.applied {
+            return Err(self.out_of_order(step));
+        }
+        if self.lane.archive.is_none() {
+            return Err(Refusal::new(
+                Kind::Denied,
+                format!("step {step} of {} comes before its backup is recorded", self.target),
+                "report the backup, and wait for its acknowledgement",
+            ));
+        }
+        Ok(vec![Body::StepApplied {
+            rollout: self.state.id,
+            target: self.target.clone(),
+            fence: self.fence,
+            version: self.version(step)?,
+            step,
+            ms,
+            rows,
+            already,
+        }])
+    }
+
+    fn failed(&self, outcome: &Outcome) -> Result<Vec<Body>, Refusal> {
+        let Outcome::Failed { step, verdict, retryable, message, file, line } = outcome else {
+            return Ok(Vec::new());
+        };
+        let mut bodies = vec![Body::StepFailed {
+            rollout: self.state.id,
+            target: self.target.clone(),
+            fence: self.fence,
+            version: self.version(*step)?,
+            step: *step,
+            verdict: *verdict,
+            retryable: *retryable,
+            message: message.clone(),
+            file: file.clone(),
+            line: *line,
+        }];
+        let retries = self.state.plan.spec.strategy.retries;
+        // A lane that is to be unwound turns back instead of trying again.
+        let turning = self.lane.unwind && self.lane.phase == Phase::Leased;
+        if *retryable && *verdict == Verdict::Never && self.lane.attempt < retries && !turning {
+            let pause = RETRY_FIRST_MS << self.lane.attempt.min(16);
+            bodies.push(Body::StepRetried {
+                rollout: self.state.id,
+                target: self.target.clone(),
+                attempt: self.lane.attempt + 1,
+                not_before: Millis(self.now.0 + pause.min(RETRY_MAX_MS)),
+            });
+        }
+        Ok(bodies)
+    }
+}

@@ -1,0 +1,221 @@
+//! A rollout as a whole: planned, started, paused, resumed, finished.
+
+use super::rollout;
+use crate::command::Waiver;
+use crate::event::Body;
+use crate::ids::{Digest, RolloutId, WaveIx};
+use crate::plan::{self, Plan};
+use crate::refusal::{Kind, Refusal};
+use crate::spec::Spec;
+use crate::state::Fleet;
+use crate::state::ledger::Entry;
+use crate::state::rollout::{Phase, State, Status};
+
+pub(super) fn plan(
+    fleet: &Fleet,
+    spec: &Spec,
+    made: &Plan,
+    id: Digest,
+) -> Result<Vec<Body>, Refusal> {
+    if fleet.planned.contains_key(&id) {
+        return Ok(Vec::new());
+    }
+    if plan::make(fleet, spec)? != *made {
+        return Err(Refusal::new(
+            Kind::Stale,
+            "the fleet moved while the plan was made",
+            "plan again",
+        ));
+    }
+    if made.is_empty() {
+        return Err(Refusal::new(
+            Kind::Invalid,
+            "the plan has nothing to do",
+            "every selected target is where it should be",
+        ));
+    }
+    let next = fleet.rollouts.last_key_value().map_or(1, |(last, _)| last.0 + 1);
+    Ok(vec![Body::RolloutPlanned { rollout: RolloutId(next), id, plan: Box::new(made.clone()) }])
+}
+
+pub(super) fn start(fleet: &Fleet, plan: Digest, waivers: &[Waiver]) -> Result<Vec<Body>, Refusal> {
+    let Some(id) = fleet.planned.get(&plan) else {
+        return Err(match fleet.rollouts.values().find(|state| state.plan_id == plan) {
+            Some(started) => Refusal::new(
+                Kind::Conflict,
+                format!("plan {} was started already, as {}", plan.short(), started.id),
+                format!("see `skein status {}`", started.id),
+            ),
+            None => Refusal::new(
+                Kind::Missing,
+                format!("there is no plan {}", plan.short()),
+                "make one with `skein plan`",
+            ),
+        });
+    };
+    let state = rollout(fleet, *id)?;
+    fresh(fleet, state)?;
+    waived(state, waivers)?;
+    let mut bodies: Vec<Body> = waivers
+        .iter()
+        .map(|waiver| Body::StepWaived { rollout: *id, waiver: waiver.clone() })
+        .collect();
+    bodies.push(Body::RolloutStarted { rollout: *id });
+    Ok(bodies)
+}
+
+/// Every target still stands where the plan found it, and nobody else has it.
+fn fresh(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
+    for (_, lane) in state.lanes.iter() {
+        let Some(target) = fleet.targets.get(lane.target) else { continue };
+        if let Some((other, _)) = target.lane {
+            return Err(Refusal::new(
+                Kind::Conflict,
+                format!("target {} is part of {other}, which has not ended", target.id),
+                format!("wait for {other}, or roll it back"),
+            ));
+        }
+        let before: &[Entry] = state.class(lane).map_or(&[], |class| &class.before);
+        let moved = target.retired || !fleet.entries.spell(&target.ledger).eq(before);
+        if moved {
+            return Err(Refusal::new(
+                Kind::Stale,
+                format!("the plan is stale: target {} has moved since", target.id),
+                "plan again",
+            ));
+        }
+        if !target.problem.is_empty() && !state.plan.spec.accept_drift {
+            return Err(Refusal::new(
+                Kind::Drift,
+                format!("target {} is held: {}", target.id, target.problem),
+                "look at it with `skein verify`, then plan again",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn waived(state: &State, waivers: &[Waiver]) -> Result<(), Refusal> {
+    if let Some(empty) = waivers.iter().find(|waiver| waiver.reason.trim().is_empty()) {
+        return Err(Refusal::new(
+            Kind::Invalid,
+            format!("the waiver for {} gives no reason", empty.step),
+            "say why it is acceptable: the reason is recorded",
+        ));
+    }
+    let open: Vec<String> = state
+        .plan
+        .irreversible()
+        .into_iter()
+        .filter(|step| {
+            !waivers
+                .iter()
+                .any(|waiver| waiver.step == "*" || waiver.step == step.entry.version.as_str())
+        })
+        .map(|step| format!("{} ({})", step.entry.version, step.file))
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Kind::Unfit,
+        format!("{} steps cannot be undone: {}", open.len(), open.join(", ")),
+        "write their down scripts, or record a waiver: --waive \"why that is acceptable\"",
+    ))
+}
+
+pub(super) fn pause(fleet: &Fleet, id: RolloutId, reason: &str) -> Result<Vec<Body>, Refusal> {
+    match rollout(fleet, id)?.status {
+        Status::Running | Status::Unwinding => {
+            Ok(vec![Body::RolloutPaused { rollout: id, reason: reason.to_owned() }])
+        }
+        Status::Paused => Ok(Vec::new()),
+        status @ (Status::Planned | Status::Completed | Status::RolledBack | Status::Halted) => {
+            Err(not_now(id, status, "paused"))
+        }
+    }
+}
+
+pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    match state.status {
+        Status::Paused => Ok(vec![Body::RolloutResumed { rollout: id }]),
+        Status::Halted => {
+            free(fleet, state)?;
+            Ok(vec![Body::RolloutResumed { rollout: id }])
+        }
+        Status::Running | Status::Unwinding => Ok(Vec::new()),
+        status @ (Status::Planned | Status::Completed | Status::RolledBack) => {
+            Err(not_now(id, status, "resumed"))
+        }
+    }
+}
+
+/// No other rollout has one of its targets, nor stands on what it did.
+pub(super) fn free(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
+    for (_, lane) in state.lanes.iter() {
+        if let Some(target) = fleet.targets.get(lane.target)
+            && let Some((other, _)) = target.lane
+            && other != state.id
+        {
+            return Err(Refusal::new(
+                Kind::Conflict,
+                format!("target {} is part of {other}, which has not ended", target.id),
+                format!("wait for {other}, or roll it back first"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn not_now(id: RolloutId, status: Status, what: &str) -> Refusal {
+    let is = match status {
+        Status::Planned => "was not started",
+        Status::Running => "is running",
+        Status::Paused => "is paused",
+        Status::Unwinding => "is being rolled back",
+        Status::Completed => "is completed",
+        Status::RolledBack => "is rolled back",
+        Status::Halted => "is halted",
+    };
+    Refusal::new(
+        Kind::Conflict,
+        format!("{id} {is}: it cannot be {what}"),
+        format!("see `skein status {id}`"),
+    )
+}
+
+pub(super) fn start_wave(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    if state.status != Status::Running {
+        return Err(not_now(id, state.status, "continued"));
+    }
+    Ok(vec![Body::WaveStarted { rollout: id, wave: WaveIx(state.opened) }])
+}
+
+pub(super) fn finish(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    let wrong = state.total.of(Phase::Failed)
+        + state.total.of(Phase::Stuck)
+        + state.total.of(Phase::Residual);
+    match state.status {
+        Status::Running if wrong == 0 => Ok(vec![Body::RolloutCompleted { rollout: id }]),
+        Status::Unwinding if wrong == 0 => Ok(vec![Body::RolloutRolledBack { rollout: id }]),
+        Status::Running | Status::Unwinding => {
+            Ok(vec![Body::RolloutHalted { rollout: id, reason: residual(state, wrong) }])
+        }
+        status @ (Status::Planned
+        | Status::Paused
+        | Status::Completed
+        | Status::RolledBack
+        | Status::Halted) => Err(not_now(id, status, "finished")),
+    }
+}
+
+fn residual(state: &State, wrong: u32) -> String {
+    if state.trial() {
+        return format!("{wrong} targets did not pass the trial; nothing was changed");
+    }
+    let first = if state.reason.is_empty() { String::new() } else { format!("{}; ", state.reason) };
+    format!("{first}{wrong} targets are neither where they were nor where they should be")
+}

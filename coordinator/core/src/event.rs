@@ -1,0 +1,215 @@
+//! What has happened. An event is for ever: add, never change.
+
+use crate::bundle::Manifest;
+use crate::command::Waiver;
+use crate::ids::{
+    AgentId, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, Seq, StepIx, TargetId, WaveIx,
+};
+use crate::plan::Plan;
+use crate::spec::Backup;
+use crate::state::target::{Description, Observation};
+
+/// One thing that happened, with who, when and under which charter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the history.
+    pub seq: Seq,
+    /// When it was decided.
+    pub at: Millis,
+    /// Who asked for it.
+    pub actor: String,
+    /// The charter it was decided under.
+    pub charter: Digest,
+    /// The request that made it; `None` for the scheduler's and the agents'.
+    pub request: Option<(RequestId, u64)>,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What of a step is in force, on evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing of it.
+    Never,
+    /// A part.
+    Partly,
+    /// All of it.
+    Fully,
+    /// There is no evidence.
+    Unknown,
+}
+
+impl Verdict {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Never => "nothing of it is in force",
+            Self::Partly => "a part of it is in force",
+            Self::Fully => "all of it is in force",
+            Self::Unknown => "what of it is in force cannot be told",
+        }
+    }
+}
+
+/// What a leg does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegKind {
+    /// Carries out the class's steps.
+    Forward,
+    /// Undoes them in reverse.
+    Undo,
+    /// Tries them and leaves nothing.
+    Trial,
+}
+
+/// A backup that was taken, or the rule by which none was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// Its name in the agent's backup directory or object store. Empty: exempt.
+    pub name: String,
+    /// Of the archive as stored.
+    pub sha256: Digest,
+    /// Its size, bytes.
+    pub bytes: u64,
+    /// What made it.
+    pub tool: String,
+    /// What is in it.
+    pub scope: Backup,
+    /// How long it took, milliseconds.
+    pub ms: u64,
+    /// Canonical schema before the leg's first step.
+    pub fingerprint: Digest,
+    /// By which rule none was taken.
+    pub exemption: String,
+}
+
+/// How far one target is unwound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwind {
+    /// Which.
+    pub target: TargetId,
+    /// Steps that stay applied.
+    pub keep: u32,
+    /// Not empty: it should go further, and this step cannot be undone.
+    pub blocked_by: String,
+}
+
+/// The facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields say what their names say; the variants are documented")]
+pub enum Body {
+    /// The first event.
+    ClusterFormed { cluster: ClusterId, charter: Digest, bound: String },
+    /// An agent came, or came back with another release.
+    AgentJoined { agent: AgentId, version: String },
+    /// An agent is gone for good.
+    AgentLeft { agent: AgentId },
+    /// An agent serves a target, or its description changed.
+    TargetRegistered { agent: AgentId, target: TargetId, description: Description },
+    /// An agent saw something new in a target.
+    TargetObserved { agent: AgentId, target: TargetId, seen: Observation, finding: String },
+    /// An agent could not look at a target.
+    TargetUnreachable { agent: AgentId, target: TargetId, why: String },
+    /// A target is gone for good.
+    TargetRetired { target: TargetId, reason: String },
+    /// A bundle's bytes are on a majority's disks.
+    BundleStored { manifest: Box<Manifest> },
+    /// Covers every step of the plan.
+    RolloutPlanned { rollout: RolloutId, id: Digest, plan: Box<Plan> },
+    /// The plan is being carried out.
+    RolloutStarted { rollout: RolloutId },
+    /// A wave is open.
+    WaveStarted { rollout: RolloutId, wave: WaveIx },
+    /// No more legs are given out.
+    RolloutPaused { rollout: RolloutId, reason: String },
+    /// Legs are given out again.
+    RolloutResumed { rollout: RolloutId },
+    /// Targets are unwound down to the steps that they keep.
+    RollbackStarted { rollout: RolloutId, cause: String, targets: Vec<Unwind> },
+    /// Ended; an operator is needed.
+    RolloutHalted { rollout: RolloutId, reason: String },
+    /// Ended; every target is where the plan wanted it.
+    RolloutCompleted { rollout: RolloutId },
+    /// Ended; every target that was unwound is where it was.
+    RolloutRolledBack { rollout: RolloutId },
+    /// A leg was leased. This event's sequence is its fence.
+    LegAssigned { rollout: RolloutId, target: TargetId, agent: AgentId, kind: LegKind },
+    /// A lease ended without a result.
+    LeaseExpired { rollout: RolloutId, target: TargetId, fence: Fence, why: String },
+    /// The backup behind the named steps is durable, or exempt.
+    StepBackedUp {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        archive: Box<Archive>,
+        steps: Vec<String>,
+    },
+    /// A step's effect and ledger row are in the target.
+    StepApplied {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        version: String,
+        step: StepIx,
+        ms: u64,
+        rows: u64,
+        already: bool,
+    },
+    /// A step's verification passed.
+    StepVerified {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        version: String,
+        step: StepIx,
+        fingerprint: Option<Digest>,
+    },
+    /// A step failed.
+    StepFailed {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        version: String,
+        step: StepIx,
+        verdict: Verdict,
+        retryable: bool,
+        message: String,
+        file: String,
+        line: u32,
+    },
+    /// A failed target is tried again, not before a time.
+    StepRetried { rollout: RolloutId, target: TargetId, attempt: u32, not_before: Millis },
+    /// A step's effect is undone.
+    StepRolledBack {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        version: String,
+        step: StepIx,
+        ms: u64,
+        already: bool,
+        fingerprint: Option<Digest>,
+    },
+    /// Somebody takes responsibility for a step that cannot be undone.
+    StepWaived { rollout: RolloutId, waiver: Waiver },
+    /// What of a step is in force cannot be told.
+    StepStuck {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        version: String,
+        step: StepIx,
+        why: String,
+    },
+    /// A step was tried and left nothing.
+    StepTried {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        version: String,
+        step: StepIx,
+        passed: bool,
+        impossible: bool,
+        note: String,
+    },
+}

@@ -1,0 +1,125 @@
+//! Cluster, agents, targets, bundles.
+
+use super::{Impossible, target_ix};
+use crate::bundle::Manifest;
+use crate::ids::{AgentId, ClusterId, Digest, Millis, TargetId};
+use crate::state::target::{Description, Observation};
+use crate::state::{Cluster, Fleet};
+
+pub(super) fn cluster_formed(
+    fleet: &mut Fleet,
+    id: ClusterId,
+    charter: Digest,
+    bound: &str,
+) -> Result<(), Impossible> {
+    if fleet.cluster.is_some() {
+        return Err(Impossible("the cluster is formed a second time".to_owned()));
+    }
+    fleet.cluster = Some(Cluster { id, charter, bound: bound.to_owned() });
+    Ok(())
+}
+
+pub(super) fn agent_joined(fleet: &mut Fleet, agent: &AgentId, version: &str) {
+    version.clone_into(&mut fleet.agents.entry(agent.clone()).or_default().version);
+}
+
+pub(super) fn agent_left(fleet: &mut Fleet, agent: &AgentId) {
+    fleet.agents.remove(agent);
+    let served: Vec<_> = fleet
+        .targets
+        .iter()
+        .filter(|(_, target)| target.agents.contains(agent))
+        .map(|(ix, _)| ix)
+        .collect();
+    for ix in served {
+        if let Some(target) = fleet.targets.get_mut(ix) {
+            target.agents.retain(|other| other != agent);
+        }
+    }
+}
+
+pub(super) fn target_registered(
+    fleet: &mut Fleet,
+    agent: &AgentId,
+    id: &TargetId,
+    description: &Description,
+) {
+    let ix = match fleet.targets.find(id) {
+        Some(ix) => ix,
+        None => fleet.targets.insert(id, description.clone()),
+    };
+    if let Some(target) = fleet.targets.get_mut(ix) {
+        target.description = description.clone();
+        target.retired = false;
+        if !target.agents.contains(agent) {
+            target.agents.push(agent.clone());
+            fleet.agents.entry(agent.clone()).or_default().targets += 1;
+            super::queue::joined(fleet, agent, ix);
+        }
+    }
+}
+
+pub(super) fn target_observed(
+    fleet: &mut Fleet,
+    at: Millis,
+    id: &TargetId,
+    seen: &Observation,
+    finding: &str,
+) -> Result<(), Impossible> {
+    let ix = target_ix(fleet, id)?;
+    let ledger = seen.ledger.iter().map(|entry| fleet.entries.intern(entry.clone())).collect();
+    let Some(target) = fleet.targets.get_mut(ix) else {
+        return Err(Impossible(format!("target {id} does not exist")));
+    };
+    target.engine_version.clone_from(&seen.engine_version);
+    target.observed_at = Some(at);
+    target.ledger = ledger;
+    finding.clone_into(&mut target.problem);
+    if finding.is_empty() {
+        target.fingerprint = Some(seen.fingerprint);
+        let old = std::mem::replace(&mut target.identity, seen.identity.clone());
+        if old != seen.identity {
+            fleet.targets.release_identity(&old, ix);
+            fleet.targets.claim_identity(&seen.identity, ix);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn target_unreachable(
+    fleet: &mut Fleet,
+    id: &TargetId,
+    why: &str,
+) -> Result<(), Impossible> {
+    let ix = target_ix(fleet, id)?;
+    if let Some(target) = fleet.targets.get_mut(ix) {
+        target.problem = format!("its agent cannot look at it: {why}");
+    }
+    Ok(())
+}
+
+pub(super) fn target_retired(
+    fleet: &mut Fleet,
+    id: &TargetId,
+    reason: &str,
+) -> Result<(), Impossible> {
+    let ix = target_ix(fleet, id)?;
+    let identity = match fleet.targets.get_mut(ix) {
+        Some(target) => {
+            target.retired = true;
+            target.problem = format!("retired: {reason}");
+            target.observed_at = None;
+            std::mem::take(&mut target.identity)
+        }
+        None => String::new(),
+    };
+    fleet.targets.release_identity(&identity, ix);
+    Ok(())
+}
+
+pub(super) fn bundle_stored(fleet: &mut Fleet, manifest: &Manifest) {
+    for migration in &manifest.migrations {
+        fleet.normalised.insert(migration.up.raw, migration.up.normalised);
+    }
+    fleet.bundles.insert(manifest.digest, manifest.clone());
+}

@@ -1,0 +1,123 @@
+//! Leases: who carries out a lane, and what becomes of it when the lease ends.
+
+use super::{Impossible, state_mut, target_ix};
+use crate::event::LegKind;
+use crate::ids::{AgentId, Fence, LaneIx, RolloutId, Seq, TargetId, TargetIx};
+use crate::state::Fleet;
+use crate::state::rollout::{Lane, Phase};
+use crate::state::target::Lease;
+
+pub(super) fn lane_of(
+    fleet: &Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+) -> Result<(TargetIx, LaneIx), Impossible> {
+    let ix = target_ix(fleet, target)?;
+    match fleet.targets.get(ix).and_then(|target| target.lane) {
+        Some((held, lane)) if held == rollout => Ok((ix, lane)),
+        Some(_) | None => Err(Impossible(format!("{target} is not in the hands of {rollout}"))),
+    }
+}
+
+pub(super) fn assigned(
+    fleet: &mut Fleet,
+    seq: Seq,
+    rollout: RolloutId,
+    (target, agent, kind): (&TargetId, &AgentId, LegKind),
+) -> Result<(), Impossible> {
+    let fence = Fence(seq.0);
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    if let Some(target) = fleet.targets.get_mut(ix) {
+        if target.lease.is_some() {
+            return Err(Impossible(format!("{} is leased twice", target.id)));
+        }
+        target.lease = Some(Lease { fence, agent: agent.clone() });
+    }
+    fleet.agents.entry(agent.clone()).or_default().legs.insert(fence, ix);
+    state_mut(fleet, rollout)?.change(lane, |lane, _| {
+        lane.fence = Some(fence);
+        lane.phase = match kind {
+            LegKind::Forward | LegKind::Trial => Phase::Leased,
+            LegKind::Undo => Phase::UndoLeased,
+        };
+    });
+    Ok(())
+}
+
+pub(super) fn expired(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    fence: Fence,
+    why: &str,
+) -> Result<(), Impossible> {
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    if fleet.targets.get(ix).and_then(|target| target.lease.as_ref()).map(|lease| lease.fence)
+        != Some(fence)
+    {
+        return Err(Impossible(format!("{target} is not leased under fence {fence}")));
+    }
+    end(fleet, rollout, ix, lane, |lane| {
+        lane.note = (!why.is_empty()).then(|| why.into());
+        lane.phase = match lane.phase {
+            Phase::UndoLeased => Phase::UndoReady,
+            Phase::Leased
+            | Phase::Waiting
+            | Phase::Ready
+            | Phase::Done
+            | Phase::Failed
+            | Phase::Stuck
+            | Phase::UndoReady
+            | Phase::Undone
+            | Phase::Residual => Phase::Ready,
+        };
+    })
+}
+
+/// The lease of a lane ends; `settle` says where the lane is then.
+pub(super) fn end(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: TargetIx,
+    lane: LaneIx,
+    settle: impl FnOnce(&mut Lane),
+) -> Result<(), Impossible> {
+    let lease = fleet.targets.get_mut(target).and_then(|target| target.lease.take());
+    if let Some(lease) = lease
+        && let Some(agent) = fleet.agents.get_mut(&lease.agent)
+    {
+        agent.legs.remove(&lease.fence);
+    }
+    state_mut(fleet, rollout)?.change(lane, |lane, _| {
+        let undoing = lane.phase == Phase::UndoLeased;
+        lane.fence = None;
+        settle(lane);
+        if lane.unwind && !undoing {
+            turn(lane);
+        }
+    });
+    Ok(())
+}
+
+/// A lane that is to be unwound and has no lease: what is left to do for it?
+pub(super) fn turn(lane: &mut Lane) {
+    lane.phase = if lane.partly || lane.phase == Phase::Stuck {
+        // Its down must not run on a half.
+        Phase::Residual
+    } else if lane.applied > lane.keep {
+        Phase::UndoReady
+    } else {
+        settled(lane)
+    };
+}
+
+/// Where a lane is once nothing is left to undo.
+pub(super) fn settled(lane: &mut Lane) -> Phase {
+    match &lane.blocked_by {
+        Some(step) => {
+            lane.note = Some(format!("step {step} cannot be undone").into());
+            Phase::Residual
+        }
+        None => Phase::Undone,
+    }
+}

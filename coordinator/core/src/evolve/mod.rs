@@ -1,0 +1,179 @@
+//! The fold: how each event changes the state. The same on every replica and for ever; no rule is
+//! decided here. An event that does not fit is *impossible*: the node that meets one stops.
+
+mod fleet;
+mod leg;
+mod queue;
+mod rollout;
+mod step;
+
+use std::fmt;
+
+use crate::event::{Body, Event};
+use crate::ids::{RolloutId, TargetId, TargetIx};
+use crate::state::{Fleet, rollout as run};
+
+/// The history contradicts itself: this replica may not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Impossible(pub String);
+
+impl fmt::Display for Impossible {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Impossible {}
+
+/// Applies one event.
+///
+/// # Errors
+/// The event is not the next one, or speaks of something that does not exist. The state may then be
+/// half changed: drop it.
+pub fn evolve(fleet: &mut Fleet, event: &Event) -> Result<(), Impossible> {
+    if event.seq != fleet.seq {
+        return Err(Impossible(format!("event {} comes where {} is next", event.seq, fleet.seq)));
+    }
+    if event.at < fleet.time {
+        return Err(Impossible(format!("event {} is older than the one before it", event.seq)));
+    }
+    let rollout = apply(fleet, event)?;
+    if let Some(rollout) = rollout {
+        queue::follow(fleet, rollout);
+    }
+    fleet.seq.0 += 1;
+    fleet.time = event.at;
+    if event.charter == fleet.charter() {
+        fleet.under_charter += 1;
+    }
+    if let Some(request) = event.request {
+        fleet.requests.record(request, event.seq, rollout, event.at);
+    }
+    Ok(())
+}
+
+fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossible> {
+    let about = match &event.body {
+        Body::ClusterFormed { cluster, charter, bound } => {
+            fleet::cluster_formed(fleet, *cluster, *charter, bound)?;
+            return Ok(None);
+        }
+        Body::AgentJoined { agent, version } => {
+            fleet::agent_joined(fleet, agent, version);
+            return Ok(None);
+        }
+        Body::AgentLeft { agent } => {
+            fleet::agent_left(fleet, agent);
+            return Ok(None);
+        }
+        Body::TargetRegistered { agent, target, description } => {
+            fleet::target_registered(fleet, agent, target, description);
+            return Ok(None);
+        }
+        Body::TargetObserved { agent: _, target, seen, finding } => {
+            fleet::target_observed(fleet, event.at, target, seen, finding)?;
+            return Ok(None);
+        }
+        Body::TargetUnreachable { agent: _, target, why } => {
+            fleet::target_unreachable(fleet, target, why)?;
+            return Ok(None);
+        }
+        Body::TargetRetired { target, reason } => {
+            fleet::target_retired(fleet, target, reason)?;
+            return Ok(None);
+        }
+        Body::BundleStored { manifest } => {
+            fleet::bundle_stored(fleet, manifest);
+            return Ok(None);
+        }
+        Body::RolloutPlanned { rollout, id, plan } => {
+            rollout::planned(fleet, *rollout, *id, plan)?;
+            rollout
+        }
+        Body::RolloutStarted { rollout } => {
+            rollout::started(fleet, *rollout, event)?;
+            rollout
+        }
+        Body::WaveStarted { rollout, wave } => {
+            rollout::wave_started(fleet, *rollout, *wave)?;
+            rollout
+        }
+        Body::RolloutPaused { rollout, reason } => {
+            rollout::paused(fleet, *rollout, reason)?;
+            rollout
+        }
+        Body::RolloutResumed { rollout } => {
+            rollout::resumed(fleet, *rollout)?;
+            rollout
+        }
+        Body::RollbackStarted { rollout, cause, targets } => {
+            rollout::rollback_started(fleet, *rollout, cause, targets)?;
+            rollout
+        }
+        Body::RolloutHalted { rollout, reason } => {
+            rollout::ended(fleet, *rollout, run::Status::Halted, reason, event.at)?;
+            rollout
+        }
+        Body::RolloutCompleted { rollout } => {
+            rollout::ended(fleet, *rollout, run::Status::Completed, "", event.at)?;
+            rollout
+        }
+        Body::RolloutRolledBack { rollout } => {
+            rollout::ended(fleet, *rollout, run::Status::RolledBack, "", event.at)?;
+            rollout
+        }
+        Body::LegAssigned { rollout, target, agent, kind } => {
+            leg::assigned(fleet, event.seq, *rollout, (target, agent, *kind))?;
+            rollout
+        }
+        Body::LeaseExpired { rollout, target, fence, why } => {
+            leg::expired(fleet, *rollout, target, *fence, why)?;
+            rollout
+        }
+        Body::StepWaived { rollout, waiver } => {
+            state_mut(fleet, *rollout)?.waivers.push(waiver.clone());
+            rollout
+        }
+        Body::StepBackedUp { rollout, target, fence: _, archive, steps: _ } => {
+            step::backed_up(fleet, *rollout, target, archive)?;
+            rollout
+        }
+        Body::StepApplied { rollout, target, step, .. } => {
+            step::applied(fleet, *rollout, target, *step)?;
+            rollout
+        }
+        Body::StepVerified { rollout, target, step, fingerprint, .. } => {
+            step::verified(fleet, *rollout, target, *step, *fingerprint)?;
+            rollout
+        }
+        Body::StepFailed { rollout, target, version, verdict, message, .. } => {
+            step::failed(fleet, *rollout, target, (version, *verdict, message))?;
+            rollout
+        }
+        Body::StepRetried { rollout, target, attempt, not_before } => {
+            step::retried(fleet, *rollout, target, *attempt, *not_before)?;
+            rollout
+        }
+        Body::StepRolledBack { rollout, target, step, fingerprint, .. } => {
+            step::rolled_back(fleet, *rollout, target, *step, *fingerprint)?;
+            rollout
+        }
+        Body::StepStuck { rollout, target, version, why, .. } => {
+            step::stuck(fleet, *rollout, target, version, why)?;
+            rollout
+        }
+        Body::StepTried { rollout, target, step, passed, impossible, note, .. } => {
+            step::tried(fleet, *rollout, target, (*step, *passed || *impossible, note))?;
+            rollout
+        }
+    };
+    Ok(Some(*about))
+}
+
+fn state_mut(fleet: &mut Fleet, rollout: RolloutId) -> Result<&mut run::State, Impossible> {
+    fleet.rollouts.get_mut(&rollout).ok_or_else(|| Impossible(format!("{rollout} does not exist")))
+}
+
+fn target_ix(fleet: &Fleet, target: &TargetId) -> Result<TargetIx, Impossible> {
+    fleet.targets.find(target).ok_or_else(|| Impossible(format!("target {target} does not exist")))
+}

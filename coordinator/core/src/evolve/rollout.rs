@@ -1,0 +1,209 @@
+//! A rollout as a whole.
+
+use std::sync::Arc;
+
+use super::{Impossible, state_mut, target_ix};
+use crate::event::{Event, Unwind};
+use crate::ids::{Digest, LaneIx, Millis, RolloutId, WaveIx};
+use crate::plan::Plan;
+use crate::state::Fleet;
+use crate::state::rollout::{Lane, Phase, State, Status};
+
+pub(super) fn planned(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    plan_id: Digest,
+    plan: &Plan,
+) -> Result<(), Impossible> {
+    let mut lanes = Vec::new();
+    for (wave, number) in plan.waves.iter().zip(0..) {
+        for (target, class) in &wave.targets {
+            lanes.push(Lane {
+                target: target_ix(fleet, target)?,
+                wave: WaveIx(number),
+                class: *class,
+                phase: Phase::Waiting,
+                applied: 0,
+                verified: 0,
+                keep: 0,
+                attempt: 0,
+                not_before: Millis(0),
+                fence: None,
+                archive: None,
+                partly: false,
+                unwind: false,
+                blocked_by: None,
+                note: None,
+                queued: None,
+            });
+        }
+    }
+    let state = State::new(id, plan_id, Arc::new(plan.clone()), lanes);
+    if fleet.rollouts.insert(id, state).is_some() {
+        return Err(Impossible(format!("{id} is planned a second time")));
+    }
+    fleet.planned.insert(plan_id, id);
+    Ok(())
+}
+
+pub(super) fn started(fleet: &mut Fleet, id: RolloutId, event: &Event) -> Result<(), Impossible> {
+    let state = state_mut(fleet, id)?;
+    state.status = Status::Running;
+    state.started_at = event.at;
+    state.started_by.clone_from(&event.actor);
+    let plan = state.plan_id;
+    fleet.planned.remove(&plan);
+    take_targets(fleet, id)?;
+    fleet.active.insert(id);
+    Ok(())
+}
+
+/// The rollout has its targets until it ends.
+fn take_targets(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
+    let taken: Vec<_> =
+        state_mut(fleet, id)?.lanes.iter().map(|(ix, lane)| (lane.target, ix)).collect();
+    for (target, lane) in taken {
+        if let Some(target) = fleet.targets.get_mut(target) {
+            target.lane = Some((id, lane));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn wave_started(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    wave: WaveIx,
+) -> Result<(), Impossible> {
+    let state = state_mut(fleet, id)?;
+    state.opened = wave.0 + 1;
+    // Lanes stand wave after wave.
+    let before: usize = state
+        .plan
+        .waves
+        .iter()
+        .take(state.opened as usize - 1)
+        .map(|wave| wave.targets.len())
+        .sum();
+    let count = state.plan.wave(wave).map_or(0, |wave| wave.targets.len());
+    for ix in before..before + count {
+        let ix = LaneIx(u32::try_from(ix).unwrap_or(u32::MAX));
+        state.change(ix, |lane, _| {
+            if lane.phase == Phase::Waiting {
+                lane.phase = Phase::Ready;
+            }
+        });
+    }
+    Ok(())
+}
+
+pub(super) fn paused(fleet: &mut Fleet, id: RolloutId, reason: &str) -> Result<(), Impossible> {
+    let state = state_mut(fleet, id)?;
+    state.status = Status::Paused;
+    reason.clone_into(&mut state.reason);
+    Ok(())
+}
+
+pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
+    let state = state_mut(fleet, id)?;
+    state.status = if state.turned { Status::Unwinding } else { Status::Running };
+    state.reason.clear();
+    state.ended_at = Millis(0);
+    let again: Vec<(LaneIx, Phase)> = state
+        .lanes
+        .iter()
+        .filter_map(|(ix, lane)| match lane.phase {
+            Phase::Failed | Phase::Stuck if !state.turned => Some((ix, Phase::Ready)),
+            Phase::Residual if lane.applied > lane.keep && !lane.partly => {
+                Some((ix, Phase::UndoReady))
+            }
+            Phase::Waiting
+            | Phase::Ready
+            | Phase::Leased
+            | Phase::Done
+            | Phase::Failed
+            | Phase::Stuck
+            | Phase::UndoReady
+            | Phase::UndoLeased
+            | Phase::Undone
+            | Phase::Residual => None,
+        })
+        .collect();
+    for (ix, phase) in again {
+        state.change(ix, |lane, _| {
+            lane.phase = phase;
+            lane.attempt = 0;
+            lane.not_before = Millis(0);
+            lane.note = None;
+        });
+    }
+    fleet.active.insert(id);
+    take_targets(fleet, id)
+}
+
+pub(super) fn rollback_started(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    cause: &str,
+    targets: &[Unwind],
+) -> Result<(), Impossible> {
+    let mut lanes = Vec::with_capacity(targets.len());
+    for unwind in targets {
+        let target = target_ix(fleet, &unwind.target)?;
+        // Started rollouts have their targets; an ended one finds its lanes by looking.
+        let held = fleet.targets.get(target).and_then(|target| target.lane);
+        lanes.push((target, held.filter(|(rollout, _)| *rollout == id), unwind));
+    }
+    let state = state_mut(fleet, id)?;
+    state.status = Status::Unwinding;
+    state.turned = true;
+    state.ended_at = Millis(0);
+    cause.clone_into(&mut state.reason);
+    for (target, held, unwind) in lanes {
+        let lane = held.map(|(_, lane)| lane).or_else(|| {
+            state.lanes.iter().find(|(_, lane)| lane.target == target).map(|(ix, _)| ix)
+        });
+        let Some(lane) = lane else {
+            return Err(Impossible(format!("{} is not part of {id}", unwind.target)));
+        };
+        state.change(lane, |lane, _| {
+            lane.keep = unwind.keep;
+            lane.attempt = 0;
+            lane.not_before = Millis(0);
+            lane.unwind = true;
+            if !unwind.blocked_by.is_empty() {
+                lane.blocked_by = Some(unwind.blocked_by.as_str().into());
+            }
+            if lane.phase != Phase::Leased {
+                super::leg::turn(lane);
+            }
+        });
+    }
+    fleet.active.insert(id);
+    take_targets(fleet, id)
+}
+
+pub(super) fn ended(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    status: Status,
+    reason: &str,
+    at: Millis,
+) -> Result<(), Impossible> {
+    let state = state_mut(fleet, id)?;
+    state.status = status;
+    state.ended_at = at;
+    if !reason.is_empty() {
+        reason.clone_into(&mut state.reason);
+    }
+    let targets: Vec<_> = state.lanes.iter().map(|(_, lane)| lane.target).collect();
+    for target in targets {
+        if let Some(target) = fleet.targets.get_mut(target)
+            && target.lane.is_some_and(|(rollout, _)| rollout == id)
+        {
+            target.lane = None;
+        }
+    }
+    fleet.active.remove(&id);
+    Ok(())
+}

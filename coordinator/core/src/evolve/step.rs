@@ -1,0 +1,255 @@
+//! What happens to single steps. The ledger that the log keeps of a target follows the target's own.
+
+use super::leg::{end, lane_of, settled};
+use super::{Impossible, state_mut};
+use crate::event::{Archive, Verdict};
+use crate::ids::{Digest, Millis, RolloutId, StepIx, TargetId, TargetIx};
+use crate::plan::Step;
+use crate::spec::Direction;
+use crate::state::Fleet;
+use crate::state::rollout::Phase;
+
+pub(super) fn backed_up(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    archive: &Archive,
+) -> Result<(), Impossible> {
+    let (_, lane) = lane_of(fleet, rollout, target)?;
+    state_mut(fleet, rollout)?.change(lane, |lane, _| {
+        lane.archive = Some(Box::new(archive.clone()));
+    });
+    Ok(())
+}
+
+pub(super) fn applied(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    step: StepIx,
+) -> Result<(), Impossible> {
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    let state = state_mut(fleet, rollout)?;
+    let planned = state.lanes.get(lane).and_then(|lane| state.step(lane, step)).cloned();
+    let Some(planned) = planned else {
+        return Err(Impossible(format!("{rollout} has no step {step} for {target}")));
+    };
+    state.change(lane, |lane, progress| {
+        lane.applied = step.0 + 1;
+        lane.attempt = 0;
+        lane.partly = false;
+        lane.note = None;
+        progress.applied += 1;
+    });
+    follow(fleet, ix, &planned, planned.direction);
+    Ok(())
+}
+
+/// Puts a migration into the ledger that the log keeps, or takes it out.
+fn follow(fleet: &mut Fleet, target: TargetIx, step: &Step, ran: Direction) {
+    let entry = fleet.entries.intern(step.entry.clone());
+    let Some(target) = fleet.targets.get_mut(target) else { return };
+    match ran {
+        Direction::Up => target.ledger.push(entry),
+        Direction::Down => {
+            if let Some(place) = target.ledger.iter().rposition(|other| *other == entry) {
+                target.ledger.remove(place);
+            }
+        }
+        Direction::Validate => {}
+    }
+}
+
+pub(super) fn verified(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    step: StepIx,
+    fingerprint: Option<Digest>,
+) -> Result<(), Impossible> {
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    let state = state_mut(fleet, rollout)?;
+    let steps = state.lanes.get(lane).map_or(0, |lane| state.steps(lane));
+    state.change(lane, |lane, progress| {
+        lane.verified = step.0 + 1;
+        progress.verified += 1;
+    });
+    if let Some(target) = fleet.targets.get_mut(ix) {
+        target.problem.clear();
+        if fingerprint.is_some() {
+            target.fingerprint = fingerprint;
+        }
+    }
+    if step.0 + 1 == steps {
+        end(fleet, rollout, ix, lane, |lane| lane.phase = Phase::Done)?;
+    }
+    Ok(())
+}
+
+pub(super) fn failed(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    (version, verdict, message): (&str, Verdict, &str),
+) -> Result<(), Impossible> {
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    let half = matches!(verdict, Verdict::Partly | Verdict::Unknown);
+    if half && let Some(target) = fleet.targets.get_mut(ix) {
+        target.problem = format!("{rollout} failed at {version}, and {}", verdict.as_str());
+    }
+    end(fleet, rollout, ix, lane, |lane| {
+        lane.note = Some(format!("{version}: {message}").into());
+        lane.partly = half;
+        lane.phase = match lane.phase {
+            Phase::UndoLeased => Phase::Residual,
+            Phase::Waiting
+            | Phase::Ready
+            | Phase::Leased
+            | Phase::Done
+            | Phase::Failed
+            | Phase::Stuck
+            | Phase::UndoReady
+            | Phase::Undone
+            | Phase::Residual => Phase::Failed,
+        };
+    })
+}
+
+pub(super) fn retried(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    attempt: u32,
+    not_before: Millis,
+) -> Result<(), Impossible> {
+    let (_, lane) = lane_of(fleet, rollout, target)?;
+    state_mut(fleet, rollout)?.change(lane, |lane, _| {
+        lane.attempt = attempt;
+        lane.not_before = not_before;
+        lane.phase = match lane.phase {
+            Phase::Failed => Phase::Ready,
+            Phase::Residual => Phase::UndoReady,
+            Phase::Waiting => Phase::Waiting,
+            Phase::Ready => Phase::Ready,
+            Phase::Leased => Phase::Leased,
+            Phase::Done => Phase::Done,
+            Phase::Stuck => Phase::Stuck,
+            Phase::UndoReady => Phase::UndoReady,
+            Phase::UndoLeased => Phase::UndoLeased,
+            Phase::Undone => Phase::Undone,
+        };
+    });
+    Ok(())
+}
+
+pub(super) fn rolled_back(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    step: StepIx,
+    fingerprint: Option<Digest>,
+) -> Result<(), Impossible> {
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    let state = state_mut(fleet, rollout)?;
+    let planned = state.lanes.get(lane).and_then(|lane| state.step(lane, step)).cloned();
+    let Some(planned) = planned else {
+        return Err(Impossible(format!("{rollout} has no step {step} for {target}")));
+    };
+    state.change(lane, |lane, progress| {
+        lane.applied = step.0;
+        lane.verified = lane.verified.min(step.0);
+        lane.attempt = 0;
+        lane.partly = false;
+        lane.note = None;
+        progress.undone += 1;
+    });
+    let ran = match planned.direction {
+        Direction::Up => Direction::Down,
+        Direction::Down => Direction::Up,
+        Direction::Validate => Direction::Validate,
+    };
+    follow(fleet, ix, &planned, ran);
+    if let Some(target) = fleet.targets.get_mut(ix) {
+        target.problem.clear();
+        if fingerprint.is_some() {
+            target.fingerprint = fingerprint;
+        }
+    }
+    let at_floor = fleet
+        .rollouts
+        .get(&rollout)
+        .and_then(|state| state.lanes.get(lane))
+        .is_some_and(|lane| lane.applied <= lane.keep);
+    if at_floor {
+        end(fleet, rollout, ix, lane, |lane| {
+            let before = lane.archive.as_ref().map(|archive| archive.fingerprint);
+            lane.phase = settled(lane);
+            if lane.applied == 0
+                && let (Some(before), Some(after)) = (before, fingerprint)
+                && before != after
+            {
+                lane.note = Some(
+                    "every step was undone, and the schema is not what it was before: \
+                     a down script does not restore what its up changed"
+                        .into(),
+                );
+                lane.phase = Phase::Residual;
+            }
+        })?;
+    }
+    Ok(())
+}
+
+pub(super) fn stuck(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    version: &str,
+    why: &str,
+) -> Result<(), Impossible> {
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    if let Some(target) = fleet.targets.get_mut(ix) {
+        target.problem = format!("{rollout} is stuck at {version}: {why}");
+    }
+    end(fleet, rollout, ix, lane, |lane| {
+        lane.note = Some(format!("{version}: {why}").into());
+        lane.phase = match lane.phase {
+            Phase::UndoLeased => Phase::Residual,
+            Phase::Waiting
+            | Phase::Ready
+            | Phase::Leased
+            | Phase::Done
+            | Phase::Failed
+            | Phase::Stuck
+            | Phase::UndoReady
+            | Phase::Undone
+            | Phase::Residual => Phase::Stuck,
+        };
+    })
+}
+
+pub(super) fn tried(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    (step, went_through, note): (StepIx, bool, &str),
+) -> Result<(), Impossible> {
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    let state = state_mut(fleet, rollout)?;
+    let steps = state.lanes.get(lane).map_or(0, |lane| state.steps(lane));
+    state.change(lane, |lane, progress| {
+        if !note.is_empty() {
+            lane.note = Some(note.into());
+        }
+        if went_through {
+            lane.verified = step.0 + 1;
+            progress.verified += 1;
+        }
+    });
+    if !went_through {
+        end(fleet, rollout, ix, lane, |lane| lane.phase = Phase::Failed)?;
+    } else if step.0 + 1 == steps {
+        end(fleet, rollout, ix, lane, |lane| lane.phase = Phase::Done)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! What an agent has to do, from the state alone. Handing a leg out twice is harmless.
+
+use crate::event::LegKind;
+use crate::ids::{AgentId, Digest, Fence, RolloutId, StepIx, TargetId};
+use crate::spec::{Backup, Direction};
+use crate::state::Fleet;
+use crate::state::ledger::Entry;
+use crate::state::rollout::Phase;
+
+/// Consecutive steps on one target, under one lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leg {
+    /// The lease.
+    pub fence: Fence,
+    /// Where.
+    pub target: TargetId,
+    /// For which rollout.
+    pub rollout: RolloutId,
+    /// What for.
+    pub kind: LegKind,
+    /// With what.
+    pub bundle: Digest,
+    /// In the order in which they run.
+    pub steps: Vec<Step>,
+    /// What to back up before the first one.
+    pub backup: Backup,
+    /// It is recorded already.
+    pub backed_up: bool,
+    /// What the log takes to be in force.
+    pub expected: Vec<Entry>,
+    /// What the log takes the server to be; empty: not known.
+    pub identity: String,
+    /// The rollout has turned: finish the step under way and give the leg back.
+    pub cancelled: bool,
+}
+
+/// One script to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its place in the class.
+    pub ix: StepIx,
+    /// Its place in the bundle.
+    pub migration: u32,
+    /// Its ledger row.
+    pub entry: Entry,
+    /// Which script runs.
+    pub script: Direction,
+}
+
+/// The legs that an agent holds.
+pub fn outbox(fleet: &Fleet, agent: &AgentId) -> Vec<Leg> {
+    let Some(agent) = fleet.agents.get(agent) else { return Vec::new() };
+    agent
+        .legs
+        .keys()
+        .filter_map(|fence| leg(fleet, agent.legs.get(fence).copied()?, *fence))
+        .collect()
+}
+
+fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg> {
+    let (state, lane) = fleet.lane(target)?;
+    let target = fleet.targets.get(target)?;
+    let kind = state.leg_kind(lane);
+    let class = state.class(lane)?;
+    let range = match kind {
+        LegKind::Forward | LegKind::Trial => lane.verified..state.steps(lane),
+        LegKind::Undo => lane.keep..lane.applied,
+    };
+    let one = |step: u32| {
+        let planned = class.steps.get(usize::try_from(step).ok()?)?;
+        let script = match (kind, planned.direction) {
+            (LegKind::Undo, Direction::Up) => Direction::Down,
+            (LegKind::Undo, Direction::Down) => Direction::Up,
+            (_, Direction::Up | Direction::Validate) => Direction::Up,
+            (_, Direction::Down) => Direction::Down,
+        };
+        Some(Step {
+            ix: StepIx(step),
+            migration: planned.migration,
+            entry: planned.entry.clone(),
+            script,
+        })
+    };
+    let steps = match kind {
+        LegKind::Forward | LegKind::Trial => range.filter_map(one).collect(),
+        LegKind::Undo => range.rev().filter_map(one).collect(),
+    };
+    Some(Leg {
+        fence,
+        target: target.id.clone(),
+        rollout: state.id,
+        kind,
+        bundle: state.plan.spec.bundle,
+        steps,
+        backup: state.plan.spec.strategy.backup,
+        backed_up: lane.archive.is_some(),
+        expected: fleet.entries.spell(&target.ledger).cloned().collect(),
+        identity: target.identity.clone(),
+        cancelled: lane.unwind && lane.phase == Phase::Leased,
+    })
+}

@@ -1,0 +1,94 @@
+//! Which ready lanes are handed to whom.
+
+use std::collections::BTreeMap;
+
+use super::{Next, Presence};
+use crate::command::Command;
+use crate::ids::{AgentId, Millis, WaveIx};
+use crate::state::Fleet;
+use crate::state::rollout::{Phase, State};
+
+/// Free slots of connected agents, counted down as legs are given out.
+pub(super) struct Free<'a> {
+    slots: BTreeMap<&'a AgentId, u32>,
+    /// Targets given out in this answer: two agents may queue for one.
+    taken: std::collections::BTreeSet<(crate::ids::RolloutId, crate::ids::LaneIx)>,
+}
+
+impl<'a> Free<'a> {
+    pub(super) fn new(fleet: &Fleet, presence: &'a Presence) -> Self {
+        let slots = presence
+            .slots
+            .iter()
+            .filter_map(|(agent, slots)| {
+                let held = fleet.agents.get(agent).map_or(0, |agent| agent.legs.len());
+                let free = slots.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
+                (free > 0).then_some((agent, free))
+            })
+            .collect();
+        Self { slots, taken: std::collections::BTreeSet::new() }
+    }
+}
+
+/// Hands out the heads of the queues, agent after agent, as far as slots and parallelism go.
+pub(super) fn legs(
+    fleet: &Fleet,
+    state: &State,
+    (now, free): (Millis, &mut Free<'_>),
+    next: &mut Next,
+) {
+    let mut left = state.plan.spec.strategy.parallelism.saturating_sub(state.leased());
+    let wave = undo_wave(state);
+    let mut given = true;
+    // One leg an agent and round, so that no agent takes everything.
+    while given && left > 0 {
+        given = false;
+        for (agent, slots) in &mut free.slots {
+            if left == 0 {
+                break;
+            }
+            let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id));
+            let Some(queue) = queue.filter(|_| *slots > 0) else { continue };
+            for place in queue {
+                if wave.is_some_and(|wave| place.wave.0 != wave) {
+                    break;
+                }
+                if place.not_before > now {
+                    let wake = next.wake_at.map_or(place.not_before, |at| at.min(place.not_before));
+                    next.wake_at = Some(wake);
+                    break;
+                }
+                if free.taken.contains(&(state.id, place.lane)) {
+                    continue;
+                }
+                let lane = state.lanes.get(place.lane);
+                let Some(target) = lane.and_then(|lane| fleet.targets.get(lane.target)) else {
+                    continue;
+                };
+                free.taken.insert((state.id, place.lane));
+                next.commands.push(Command::AssignLeg {
+                    rollout: state.id,
+                    target: target.id.clone(),
+                    agent: (*agent).clone(),
+                });
+                *slots -= 1;
+                left -= 1;
+                given = true;
+                break;
+            }
+        }
+    }
+}
+
+/// Undoing goes wave by wave, the last one first: the one that is under way. `None` on the way
+/// forward, where one wave is open at a time.
+fn undo_wave(state: &State) -> Option<WaveIx> {
+    let undoing = state.total.of(Phase::UndoReady) + state.total.of(Phase::UndoLeased);
+    if undoing == 0 {
+        return None;
+    }
+    (0..state.opened).rev().map(WaveIx).find(|wave| {
+        let counts = state.wave_counts(*wave);
+        counts.of(Phase::UndoReady) + counts.of(Phase::UndoLeased) + counts.of(Phase::Leased) > 0
+    })
+}

@@ -1,0 +1,19 @@
+//! What is known of an agent for good. Whether it is connected is the leader's to know, not the log's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rollout::Place;
+use crate::ids::{Fence, RolloutId, TargetIx};
+
+/// One agent.
+#[derive(Debug, Clone, Default)]
+pub struct State {
+    /// Its release.
+    pub version: String,
+    /// Legs leased to it.
+    pub legs: BTreeMap<Fence, TargetIx>,
+    /// Targets that it serves.
+    pub targets: u32,
+    /// Lanes that may be leased to it, rollout by rollout.
+    pub queues: BTreeMap<RolloutId, BTreeSet<Place>>,
+}

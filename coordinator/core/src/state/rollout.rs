@@ -1,0 +1,381 @@
+//! A rollout: a plan being carried out. One small lane a target, and counters kept as events apply,
+//! so that status costs nothing. Lanes that may be leased are queued with the agents that serve them
+//! ([`super::agent`]), so that a tick looks at those alone.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use crate::command::Waiver;
+use crate::event::{Archive, LegKind};
+use crate::ids::{ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, StepIx, TargetIx, WaveIx};
+use crate::plan::{Class, Plan, Step};
+use crate::spec::Direction;
+
+/// Where a rollout is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Not started.
+    Planned,
+    /// Legs are given out.
+    Running,
+    /// No leg is given out until somebody resumes it.
+    Paused,
+    /// What was done is being undone.
+    Unwinding,
+    /// Ended: done everywhere.
+    Completed,
+    /// Ended: undone, and consistent.
+    RolledBack,
+    /// Ended: an operator is needed.
+    Halted,
+}
+
+impl Status {
+    /// Nothing more happens by itself.
+    pub fn ended(self) -> bool {
+        match self {
+            Self::Completed | Self::RolledBack | Self::Halted => true,
+            Self::Planned | Self::Running | Self::Paused | Self::Unwinding => false,
+        }
+    }
+}
+
+/// Where a lane is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Its wave is not open.
+    Waiting,
+    /// It may be leased.
+    Ready,
+    /// Somebody carries out its steps.
+    Leased,
+    /// Every step is verified.
+    Done,
+    /// A step failed for good.
+    Failed,
+    /// What is in force cannot be told.
+    Stuck,
+    /// It may be leased for undoing.
+    UndoReady,
+    /// Somebody undoes its steps.
+    UndoLeased,
+    /// It is where the unwinding wanted it.
+    Undone,
+    /// It is neither where it was nor where it should be.
+    Residual,
+}
+
+impl Phase {
+    /// How many there are.
+    pub const COUNT: usize = 10;
+
+    /// Its place in an array of counters.
+    pub fn index(self) -> usize {
+        match self {
+            Self::Waiting => 0,
+            Self::Ready => 1,
+            Self::Leased => 2,
+            Self::Done => 3,
+            Self::Failed => 4,
+            Self::Stuck => 5,
+            Self::UndoReady => 6,
+            Self::UndoLeased => 7,
+            Self::Undone => 8,
+            Self::Residual => 9,
+        }
+    }
+}
+
+/// Lanes by phase.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts([u32; Phase::COUNT]);
+
+impl Counts {
+    /// How many lanes are in a phase.
+    pub fn of(&self, phase: Phase) -> u32 {
+        self.0.get(phase.index()).copied().unwrap_or_default()
+    }
+
+    /// All of them, by [`Phase::index`].
+    pub fn all(&self) -> &[u32; Phase::COUNT] {
+        &self.0
+    }
+
+    fn add(&mut self, phase: Phase) {
+        if let Some(count) = self.0.get_mut(phase.index()) {
+            *count += 1;
+        }
+    }
+
+    fn sub(&mut self, phase: Phase) {
+        if let Some(count) = self.0.get_mut(phase.index()) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// One target's way through a rollout. Steps go strictly in order, so two cursors tell all of them.
+#[derive(Debug, Clone)]
+pub struct Lane {
+    /// Which target.
+    pub target: TargetIx,
+    /// In which wave.
+    pub wave: WaveIx,
+    /// With which steps.
+    pub class: ClassIx,
+    /// Where it is.
+    pub phase: Phase,
+    /// Steps in force, counted from the first.
+    pub applied: u32,
+    /// Steps verified (tried, in a trial), counted from the first.
+    pub verified: u32,
+    /// Unwinding: steps that stay.
+    pub keep: u32,
+    /// Failed attempts since the last success.
+    pub attempt: u32,
+    /// Not before this time.
+    pub not_before: Millis,
+    /// The lease under which it is carried out now.
+    pub fence: Option<Fence>,
+    /// Its backup, or the recorded exemption: what an undo can fall back on.
+    pub archive: Option<Box<Archive>>,
+    /// A half of a step is in force: nothing may be undone before it is completed.
+    pub partly: bool,
+    /// It is to be unwound as soon as its lease ends.
+    pub unwind: bool,
+    /// Unwinding must stop at `keep` although it should go further.
+    pub blocked_by: Option<Box<str>>,
+    /// What happened last that a person should know.
+    pub note: Option<Box<str>>,
+    /// Its place in the queues of the agents that serve its target.
+    pub(crate) queued: Option<Place>,
+}
+
+/// A lane's place in a queue: undoing goes from the last wave to the first, and within a wave who
+/// may go earlier comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Of the lane.
+    pub wave: Reverse<WaveIx>,
+    /// Not before this time.
+    pub not_before: Millis,
+    /// Which.
+    pub lane: LaneIx,
+}
+
+impl Lane {
+    /// The place that it should have now.
+    pub(crate) fn place(&self, lane: LaneIx) -> Option<Place> {
+        matches!(self.phase, Phase::Ready | Phase::UndoReady).then_some(Place {
+            wave: Reverse(self.wave),
+            not_before: self.not_before,
+            lane,
+        })
+    }
+}
+
+/// Lanes by number.
+#[derive(Debug, Clone, Default)]
+pub struct Lanes(Vec<Lane>);
+
+impl Lanes {
+    /// The lane behind a number.
+    pub fn get(&self, ix: LaneIx) -> Option<&Lane> {
+        self.0.get(usize::try_from(ix.0).ok()?)
+    }
+
+    fn get_mut(&mut self, ix: LaneIx) -> Option<&mut Lane> {
+        self.0.get_mut(usize::try_from(ix.0).ok()?)
+    }
+
+    /// All of them, wave after wave.
+    pub fn iter(&self) -> impl Iterator<Item = (LaneIx, &Lane)> {
+        (0..).map(LaneIx).zip(&self.0)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Steps, counted as events apply.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// In the plan.
+    pub planned: u64,
+    /// In force.
+    pub applied: u64,
+    /// In force and verified.
+    pub verified: u64,
+    /// Undone.
+    pub undone: u64,
+}
+
+/// One rollout.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Its number.
+    pub id: RolloutId,
+    /// SHA-256 of the plan.
+    pub plan_id: Digest,
+    /// What is carried out.
+    pub plan: Arc<Plan>,
+    /// Where it is.
+    pub status: Status,
+    /// Waves opened so far.
+    pub opened: u32,
+    /// Wave after wave.
+    pub lanes: Lanes,
+    /// By wave.
+    pub counts: Vec<Counts>,
+    /// Over all waves.
+    pub total: Counts,
+    /// Steps.
+    pub progress: Progress,
+    /// Recorded for steps that cannot be undone.
+    pub waivers: Vec<Waiver>,
+    /// Why it is paused, unwound or halted; empty: it is not.
+    pub reason: String,
+    /// Who started it.
+    pub started_by: String,
+    /// When; zero: not yet.
+    pub started_at: Millis,
+    /// When; zero: not yet.
+    pub ended_at: Millis,
+    /// It has turned back at some time.
+    pub turned: bool,
+    /// Lanes that the event being applied has changed: their places in the queues follow.
+    pub(crate) touched: Vec<LaneIx>,
+}
+
+impl State {
+    pub(crate) fn new(id: RolloutId, plan_id: Digest, plan: Arc<Plan>, lanes: Vec<Lane>) -> Self {
+        let mut counts = vec![Counts::default(); plan.waves.len()];
+        let mut total = Counts::default();
+        let mut planned = 0;
+        for lane in &lanes {
+            total.add(lane.phase);
+            if let Some(counts) =
+                usize::try_from(lane.wave.0).ok().and_then(|ix| counts.get_mut(ix))
+            {
+                counts.add(lane.phase);
+            }
+            planned += plan.class(lane.class).map_or(0, |class| class.steps.len() as u64);
+        }
+        Self {
+            id,
+            plan_id,
+            plan,
+            status: Status::Planned,
+            opened: 0,
+            lanes: Lanes(lanes),
+            counts,
+            total,
+            progress: Progress { planned, ..Progress::default() },
+            waivers: Vec::new(),
+            reason: String::new(),
+            started_by: String::new(),
+            started_at: Millis(0),
+            ended_at: Millis(0),
+            turned: false,
+            touched: Vec::new(),
+        }
+    }
+
+    /// The wave that is under way: the last one opened.
+    pub fn wave(&self) -> Option<WaveIx> {
+        self.opened.checked_sub(1).map(WaveIx)
+    }
+
+    /// Lanes of a wave by phase.
+    pub fn wave_counts(&self, wave: WaveIx) -> Counts {
+        usize::try_from(wave.0).ok().and_then(|ix| self.counts.get(ix)).copied().unwrap_or_default()
+    }
+
+    /// Legs under way.
+    pub fn leased(&self) -> u32 {
+        self.total.of(Phase::Leased) + self.total.of(Phase::UndoLeased)
+    }
+
+    /// A lane's steps.
+    pub fn class(&self, lane: &Lane) -> Option<&Class> {
+        self.plan.class(lane.class)
+    }
+
+    /// One of a lane's steps.
+    pub fn step(&self, lane: &Lane, step: StepIx) -> Option<&Step> {
+        self.class(lane)?.steps.get(usize::try_from(step.0).ok()?)
+    }
+
+    /// How many steps a lane has.
+    pub fn steps(&self, lane: &Lane) -> u32 {
+        self.class(lane).map_or(0, |class| u32::try_from(class.steps.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Whether this rollout leaves nothing behind.
+    pub fn trial(&self) -> bool {
+        self.plan.spec.direction == Direction::Validate
+    }
+
+    /// What a leg of a lane is for.
+    pub fn leg_kind(&self, lane: &Lane) -> LegKind {
+        match lane.phase {
+            Phase::UndoReady | Phase::UndoLeased => LegKind::Undo,
+            Phase::Waiting
+            | Phase::Ready
+            | Phase::Leased
+            | Phase::Done
+            | Phase::Failed
+            | Phase::Stuck
+            | Phase::Undone
+            | Phase::Residual => {
+                if self.trial() {
+                    LegKind::Trial
+                } else {
+                    LegKind::Forward
+                }
+            }
+        }
+    }
+
+    /// Changes a lane; the counters follow at once, the queues when the event is applied.
+    pub(crate) fn change<T>(
+        &mut self,
+        ix: LaneIx,
+        change: impl FnOnce(&mut Lane, &mut Progress) -> T,
+    ) -> Option<T> {
+        let lane = self.lanes.get_mut(ix)?;
+        let phase = lane.phase;
+        let result = change(lane, &mut self.progress);
+        let (wave, new_phase) = (lane.wave, lane.phase);
+        self.touched.push(ix);
+        if phase != new_phase {
+            self.total.sub(phase);
+            self.total.add(new_phase);
+            if let Some(counts) =
+                usize::try_from(wave.0).ok().and_then(|wave| self.counts.get_mut(wave))
+            {
+                counts.sub(phase);
+                counts.add(new_phase);
+            }
+        }
+        Some(result)
+    }
+
+    /// Records the place that a lane should have now; gives its target, its old place and the new.
+    pub(crate) fn requeue(
+        &mut self,
+        ix: LaneIx,
+    ) -> Option<(TargetIx, Option<Place>, Option<Place>)> {
+        let lane = self.lanes.get_mut(ix)?;
+        let new = lane.place(ix);
+        let old = std::mem::replace(&mut lane.queued, new);
+        Some((lane.target, old, new))
+    }
+}

@@ -1,0 +1,154 @@
+//! What is known of a target.
+
+use std::collections::BTreeMap;
+
+use super::ledger::{Entry, EntryIx};
+use crate::ids::{AgentId, Digest, Fence, LaneIx, Millis, RolloutId, TargetId, TargetIx};
+use crate::spec::Engine;
+
+/// What its agents say of it before looking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// Whose SQL it speaks.
+    pub engine: Engine,
+    /// Region, tier, ring…
+    pub labels: BTreeMap<String, String>,
+    /// What it shares with its neighbours.
+    pub group: String,
+}
+
+/// What an agent saw in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// As the server tells it.
+    pub engine_version: String,
+    /// Server and database: equal for a clone.
+    pub identity: String,
+    /// Canonical schema.
+    pub fingerprint: Digest,
+    /// What is in force, in the order applied.
+    pub ledger: Vec<Entry>,
+    /// The highest fence it has seen.
+    pub fence: Fence,
+    /// A step that was begun and neither finished nor undone; empty: none.
+    pub open_intent: String,
+}
+
+/// A lease on it: who may write, under which fence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    /// The sequence of the assignment.
+    pub fence: Fence,
+    /// The holder.
+    pub agent: AgentId,
+}
+
+/// One target.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Its id.
+    pub id: TargetId,
+    /// What its agents say.
+    pub description: Description,
+    /// Who serves it.
+    pub agents: Vec<AgentId>,
+    /// As the server told it last; empty: never observed.
+    pub engine_version: String,
+    /// As seen first, until a waiver says otherwise.
+    pub identity: String,
+    /// `None`: never observed.
+    pub observed_at: Option<Millis>,
+    /// Of the schema, after the last leg or as first observed.
+    pub fingerprint: Option<Digest>,
+    /// What is in force.
+    pub ledger: Vec<EntryIx>,
+    /// Why it is held; empty: it is not.
+    pub problem: String,
+    /// Who may write now.
+    pub lease: Option<Lease>,
+    /// The rollout that has it now.
+    pub lane: Option<(RolloutId, LaneIx)>,
+    /// Gone for good.
+    pub retired: bool,
+}
+
+/// All targets, by number and by id.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    by_ix: Vec<State>,
+    ix: BTreeMap<TargetId, TargetIx>,
+    identities: BTreeMap<String, TargetIx>,
+}
+
+impl Table {
+    /// The number of an id.
+    pub fn find(&self, id: &TargetId) -> Option<TargetIx> {
+        self.ix.get(id).copied()
+    }
+
+    /// The target behind a number.
+    pub fn get(&self, ix: TargetIx) -> Option<&State> {
+        self.by_ix.get(usize::try_from(ix.0).ok()?)
+    }
+
+    /// The same, to change it.
+    pub(crate) fn get_mut(&mut self, ix: TargetIx) -> Option<&mut State> {
+        self.by_ix.get_mut(usize::try_from(ix.0).ok()?)
+    }
+
+    /// In the order of their ids, retired ones too.
+    pub fn iter(&self) -> impl Iterator<Item = (TargetIx, &State)> {
+        self.ix.values().filter_map(|ix| self.get(*ix).map(|target| (*ix, target)))
+    }
+
+    /// In the order of their ids, from the first one after `after`.
+    pub fn after(&self, after: &TargetId) -> impl Iterator<Item = (TargetIx, &State)> {
+        let from = (std::ops::Bound::Excluded(after.clone()), std::ops::Bound::Unbounded);
+        self.ix.range(from).filter_map(|(_, ix)| self.get(*ix).map(|target| (*ix, target)))
+    }
+
+    /// How many there are, retired ones too.
+    pub fn len(&self) -> usize {
+        self.by_ix.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_ix.is_empty()
+    }
+
+    /// Who has an identity.
+    pub fn with_identity(&self, identity: &str) -> Option<TargetIx> {
+        self.identities.get(identity).copied()
+    }
+
+    pub(crate) fn claim_identity(&mut self, identity: &str, ix: TargetIx) {
+        self.identities.entry(identity.to_owned()).or_insert(ix);
+    }
+
+    pub(crate) fn release_identity(&mut self, identity: &str, ix: TargetIx) {
+        if self.identities.get(identity) == Some(&ix) {
+            self.identities.remove(identity);
+        }
+    }
+
+    pub(crate) fn insert(&mut self, id: &TargetId, description: Description) -> TargetIx {
+        let ix = TargetIx(u32::try_from(self.by_ix.len()).unwrap_or(u32::MAX));
+        self.by_ix.push(State {
+            id: id.clone(),
+            description,
+            agents: Vec::new(),
+            engine_version: String::new(),
+            identity: String::new(),
+            observed_at: None,
+            fingerprint: None,
+            ledger: Vec::new(),
+            problem: String::new(),
+            lease: None,
+            lane: None,
+            retired: false,
+        });
+        self.ix.insert(id.clone(), ix);
+        ix
+    }
+}

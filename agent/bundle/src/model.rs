@@ -132,6 +132,21 @@ impl Format {
         }
     }
 
+    /// Whether SQLite enforces foreign keys when the format's own tool runs a script that does not say.
+    ///
+    /// The library's own default is off. golang-migrate opens it through mattn/go-sqlite3 or
+    /// modernc.org/sqlite and dbmate through mattn/go-sqlite3, none of which turns it on unless the URL
+    /// says so; goose uses whatever connection it is given, with the same drivers. Diesel sets nothing
+    /// either (a build with the bundled library differs: libsqlite3-sys compiles it with
+    /// `SQLITE_DEFAULT_FOREIGN_KEYS=1`). sqlx alone sends `PRAGMA foreign_keys = ON` with every
+    /// connection (`SqliteConnectOptions::new`).
+    pub fn sqlite_foreign_keys(self) -> bool {
+        match self {
+            Self::Sqlx => true,
+            Self::GolangMigrate | Self::Dbmate | Self::Diesel | Self::Goose => false,
+        }
+    }
+
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.as_str() == text)
     }

@@ -77,9 +77,9 @@ pub fn facts(dialect: Dialect, statement: &str) -> Facts {
 /// The tokens of a statement that are code.
 pub(super) fn code(dialect: Dialect, statement: &str) -> Vec<Token> {
     let skip = |kind| matches!(kind, Kind::ConditionalOpen | Kind::ConditionalClose);
-    let mut tokens = lex_piece(dialect, statement);
-    tokens.retain(|token| token.is_significant() && !skip(token.kind));
-    tokens
+    lex_piece(dialect, statement)
+        .filter(|token| token.is_significant() && !skip(token.kind))
+        .collect()
 }
 
 /// Whether a word of a read calls something that this crate cannot vouch for: a function may write.

@@ -53,16 +53,18 @@ impl Token {
 }
 
 /// All of `text`. `DELIMITER` lines are understood for MySQL, where the client obeys them.
-pub fn lex(dialect: Dialect, text: &str) -> Vec<Token> {
-    Lexer::new(dialect, text, dialect == Dialect::Mysql).run()
+pub fn lex(dialect: Dialect, text: &str) -> Lexer<'_> {
+    Lexer::new(dialect, text, dialect == Dialect::Mysql)
 }
 
 /// Like [`lex`], for text that a client has already cut: `DELIMITER` is a word like any other.
-pub(super) fn lex_piece(dialect: Dialect, text: &str) -> Vec<Token> {
-    Lexer::new(dialect, text, false).run()
+pub(super) fn lex_piece(dialect: Dialect, text: &str) -> Lexer<'_> {
+    Lexer::new(dialect, text, false)
 }
 
-struct Lexer<'a> {
+/// The tokens of a text, one after the other.
+#[derive(Debug)]
+pub struct Lexer<'a> {
     dialect: Dialect,
     text: &'a str,
     bytes: &'a [u8],
@@ -72,7 +74,28 @@ struct Lexer<'a> {
     /// No significant token since the last delimiter.
     fresh: bool,
     conditional: bool,
-    tokens: Vec<Token>,
+    last: Option<Token>,
+}
+
+impl Iterator for Lexer<'_> {
+    type Item = Token;
+
+    fn next(&mut self) -> Option<Token> {
+        if self.at >= self.bytes.len() {
+            return None;
+        }
+        let start = self.at;
+        let kind = self.token();
+        debug_assert!(self.at > start, "every token takes at least one byte");
+        match kind {
+            Kind::Space | Kind::Comment => {}
+            Kind::Delimiter | Kind::DelimiterCommand => self.fresh = true,
+            _ => self.fresh = false,
+        }
+        let token = Token { kind, start, end: self.at };
+        self.last = Some(token);
+        Some(token)
+    }
 }
 
 impl<'a> Lexer<'a> {
@@ -86,23 +109,8 @@ impl<'a> Lexer<'a> {
             client,
             fresh: true,
             conditional: false,
-            tokens: Vec::new(),
+            last: None,
         }
-    }
-
-    fn run(mut self) -> Vec<Token> {
-        while self.at < self.bytes.len() {
-            let start = self.at;
-            let kind = self.next();
-            debug_assert!(self.at > start, "every token takes at least one byte");
-            match kind {
-                Kind::Space | Kind::Comment => {}
-                Kind::Delimiter | Kind::DelimiterCommand => self.fresh = true,
-                _ => self.fresh = false,
-            }
-            self.tokens.push(Token { kind, start, end: self.at });
-        }
-        self.tokens
     }
 
     fn peek(&self, ahead: usize) -> u8 {
@@ -117,7 +125,7 @@ impl<'a> Lexer<'a> {
         self.rest().starts_with(self.delimiter.as_bytes())
     }
 
-    fn next(&mut self) -> Kind {
+    fn token(&mut self) -> Kind {
         if self.at_delimiter() {
             self.at += self.delimiter.len();
             return Kind::Delimiter;
@@ -214,7 +222,7 @@ impl<'a> Lexer<'a> {
     /// Whether the quote here opens one of PostgreSQL's `E'…'` strings.
     fn escape_prefix(&self) -> bool {
         self.dialect == Dialect::Postgres
-            && self.tokens.last().is_some_and(|token| {
+            && self.last.is_some_and(|token| {
                 token.kind == Kind::Word && token.of(self.text).eq_ignore_ascii_case("e")
             })
     }

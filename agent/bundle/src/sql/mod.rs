@@ -15,6 +15,11 @@ mod mysql;
 mod postgres;
 mod sqlite;
 
+pub(crate) mod client;
+pub mod normalise;
+pub mod plan;
+
 pub use classify::{Facts, Lock, facts};
 pub use model::{Class, Dialect, Split, Statement};
+pub use plan::{Judged, Mode, ScriptPlan, plan_script};
 pub use split::split;

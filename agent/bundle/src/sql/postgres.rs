@@ -36,9 +36,6 @@ const STRENGTH: [Lock; 8] = [
     ACCESS_EXCLUSIVE,
 ];
 
-pub(super) const ADDS_ENUM_VALUE: &str =
-    "a value that ALTER TYPE adds cannot be used before its transaction has ended";
-
 pub(super) fn facts(words: &Words<'_>) -> Facts {
     match words.upper(0).as_str() {
         "CREATE" => create(words),
@@ -264,7 +261,6 @@ fn alter(words: &Words<'_>) -> Facts {
             let table = if words.is(next, "ON") { words.name(next + 1).0 } else { name };
             ddl().lock(ACCESS_EXCLUSIVE).on(table)
         }
-        "TYPE" if words.all(next, &["ADD", "VALUE"]) => ddl().on(name).outside(ADDS_ENUM_VALUE),
         "SYSTEM" => ddl().outside("ALTER SYSTEM cannot run inside a transaction block"),
         "DATABASE" if words.all(next, &["SET", "TABLESPACE"]) => {
             ddl().on(name).outside("moving a database cannot run inside a transaction block")

@@ -26,23 +26,32 @@ impl Unsure {
 /// from its first significant token to its last one: comments and blank lines around it are left out,
 /// those inside it are kept.
 pub fn split(dialect: Dialect, text: &str, first_line: u32) -> Split {
-    let tokens = lex(dialect, text);
-    let mut lines = Lines::new(text, first_line);
+    let tokens = significant(lex(dialect, text));
+    let mut places = Places::new(text, first_line);
     let mut statements = Vec::new();
     match ranges(dialect, text, &tokens) {
         Ok(ranges) => {
             for (start, end) in ranges {
                 let text = text.get(start..end).unwrap_or_default();
                 let class = classify::facts(dialect, text).class;
-                statements.push(Statement { text: text.to_owned(), line: lines.of(start), class });
+                statements.push(Statement {
+                    text: text.to_owned(),
+                    line: places.of(start).0,
+                    class,
+                });
             }
             Split::Statements(statements)
         }
-        Err(unsure) => Split::Whole { why: unsure.why, line: lines.of(unsure.at) },
+        Err(unsure) => Split::Whole { why: unsure.why, line: places.of(unsure.at).0 },
     }
 }
 
-fn ranges(dialect: Dialect, text: &str, tokens: &[Token]) -> Result<Vec<(usize, usize)>, Unsure> {
+/// The byte ranges of the statements.
+pub(super) fn ranges(
+    dialect: Dialect,
+    text: &str,
+    tokens: &[Token],
+) -> Result<Vec<(usize, usize)>, Unsure> {
     let mut found = Vec::new();
     let mut custom = false;
     // Where the author has said what ends a statement, pieces between delimiters are judged alone.
@@ -78,7 +87,7 @@ fn author_delimited(
         }
         let inner = text.get(start..end).unwrap_or_default();
         let mut cut = Vec::new();
-        match plain(dialect, inner, &lex_piece(dialect, inner), start, &mut cut) {
+        match plain(dialect, inner, &significant(lex_piece(dialect, inner)), start, &mut cut) {
             Ok(()) => found.append(&mut cut),
             Err(_) => found.push((start, end)),
         }
@@ -94,17 +103,16 @@ fn plain(
     base: usize,
     found: &mut Vec<(usize, usize)>,
 ) -> Result<(), Unsure> {
-    let significant: Vec<Token> = tokens.iter().copied().filter(Token::is_significant).collect();
-    if let Some(open) = significant.last().filter(|token| token.kind == Kind::Unterminated) {
+    if let Some(open) = tokens.last().filter(|token| token.kind == Kind::Unterminated) {
         let mut unsure = unterminated(text, *open);
         unsure.at += base;
         return Err(unsure);
     }
     let conditional = |kind| matches!(kind, Kind::ConditionalOpen | Kind::ConditionalClose);
     let code: Vec<Token> =
-        significant.iter().copied().filter(|token| !conditional(token.kind)).collect();
+        tokens.iter().copied().filter(|token| !conditional(token.kind)).collect();
     let mut rest = code.as_slice();
-    let mut uncut = significant.as_slice();
+    let mut uncut = tokens;
     while !rest.is_empty() {
         let length = compound::statement_length(dialect, text, rest)
             .map_err(|unsure| Unsure { at: unsure.at + base, ..unsure })?;
@@ -127,10 +135,13 @@ fn plain(
     Ok(())
 }
 
+/// Only what is neither white space nor comment.
+pub(super) fn significant(tokens: impl Iterator<Item = Token>) -> Vec<Token> {
+    tokens.filter(Token::is_significant).collect()
+}
+
 fn bounds(tokens: &[Token]) -> Option<(usize, usize)> {
-    let first = tokens.iter().find(|token| token.is_significant())?;
-    let last = tokens.iter().rev().find(|token| token.is_significant())?;
-    Some((first.start, last.end))
+    Some((tokens.first()?.start, tokens.last()?.end))
 }
 
 fn unterminated(text: &str, token: Token) -> Unsure {
@@ -144,25 +155,33 @@ fn unterminated(text: &str, token: Token) -> Unsure {
     Unsure { why: what, at: token.start }
 }
 
-/// Line numbers of rising byte offsets, counted once over the text.
+/// Lines and columns of rising byte offsets, counted once over the text.
 #[derive(Debug)]
-pub(crate) struct Lines<'a> {
+pub(crate) struct Places<'a> {
     text: &'a str,
     at: usize,
     line: u32,
+    column: u32,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> Places<'a> {
     pub(crate) fn new(text: &'a str, first_line: u32) -> Self {
-        Self { text, at: 0, line: first_line }
+        Self { text, at: 0, line: first_line, column: 1 }
     }
 
-    /// The line of byte `offset`, which must not be before the last one asked for.
-    pub(crate) fn of(&mut self, offset: usize) -> u32 {
-        let passed = self.text.as_bytes().get(self.at..offset).unwrap_or_default();
-        let newlines = passed.split(|byte| *byte == b'\n').count().saturating_sub(1);
-        self.line = self.line.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
+    /// The line and the column (in characters), both one-based, of byte `offset`, which must not be
+    /// before the last one asked for.
+    pub(crate) fn of(&mut self, offset: usize) -> (u32, u32) {
+        let passed = self.text.get(self.at..offset).unwrap_or_default();
+        for character in passed.chars() {
+            if character == '\n' {
+                self.line = self.line.saturating_add(1);
+                self.column = 1;
+            } else {
+                self.column = self.column.saturating_add(1);
+            }
+        }
         self.at = self.at.max(offset);
-        self.line
+        (self.line, self.column)
     }
 }

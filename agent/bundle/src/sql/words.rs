@@ -9,7 +9,7 @@ pub(super) struct Words<'a> {
     pub(super) tokens: &'a [Token],
 }
 
-impl<'a> Words<'a> {
+impl Words<'_> {
     /// The word at `at` in capitals; empty where something else stands.
     pub(super) fn upper(&self, at: usize) -> String {
         match self.tokens.get(at) {

@@ -1,1 +1,3 @@
 //! Skein.
+
+pub mod backup;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::blobs::{BlobError, Blobs};
 use crate::data_dir::{DataDir, DataDirError, Identity};
 use crate::history::{History, HistoryError, Recovered};
+use crate::index::{Index, Terms};
 use crate::raft_log::{LogStore, OpenLogError};
 use crate::state_machine::{Machine, StateMachine};
 
@@ -38,14 +39,22 @@ pub struct Store<M> {
     pub history: Arc<History>,
     /// For reading bundles, and for putting in those that were fetched from a peer.
     pub blobs: Arc<Blobs>,
+    /// For finding events by term.
+    pub index: Arc<Index>,
     /// What opening found.
     pub recovered: Recovered,
 }
 
 impl<M: Machine> Store<M> {
     /// Opens the data of `identity` in `dir`, creating it when absent, and replays the history into
-    /// `machine`. Reads every file of the history; call it where blocking is allowed.
-    pub fn open(dir: &Path, identity: &Identity, machine: Arc<M>) -> Result<Self, OpenError> {
+    /// `machine`. Reads every file of the history; call it where blocking is allowed. `terms` says
+    /// under which terms an event is found in the index.
+    pub fn open(
+        dir: &Path,
+        identity: &Identity,
+        machine: Arc<M>,
+        terms: Terms,
+    ) -> Result<Self, OpenError> {
         let data_dir = DataDir::open(dir, identity)?;
         let log = LogStore::open(&dir.join("log"))?;
         let purged = log.purged().map(|id| id.index);
@@ -54,8 +63,14 @@ impl<M: Machine> Store<M> {
         let history = Arc::new(history);
         let log = log.behind(Arc::clone(&history));
         let blobs = Arc::new(Blobs::open(&dir.join("blobs"))?);
-        let state_machine =
-            StateMachine::new(machine, Arc::clone(&history), Arc::clone(&blobs), data_dir);
-        Ok(Self { log, state_machine, history, blobs, recovered })
+        let index = Arc::new(Index::open(&dir.join("index"), Arc::clone(&history), terms));
+        let state_machine = StateMachine::new(
+            machine,
+            Arc::clone(&history),
+            Arc::clone(&blobs),
+            Arc::clone(&index),
+            data_dir,
+        );
+        Ok(Self { log, state_machine, history, blobs, index, recovered })
     }
 }

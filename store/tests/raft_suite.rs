@@ -29,7 +29,8 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine<Nothing>, TempDir> for Fres
     ) -> Result<(TempDir, LogStore, StateMachine<Nothing>), StorageError<TypeConfig>> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let identity = Identity { cluster: b"suite".to_vec(), node: 0 };
-        let store = Store::open(dir.path(), &identity, Arc::new(Nothing)).expect("a fresh store");
+        let store = Store::open(dir.path(), &identity, Arc::new(Nothing), |_| Vec::new())
+            .expect("a fresh store");
         Ok((dir, store.log, store.state_machine))
     }
 }

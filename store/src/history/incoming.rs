@@ -139,7 +139,7 @@ impl History {
             incoming = incoming.rebased(&self.dir, &state.fold)?;
             incoming.seal()?;
         }
-        let result = state.adopt(&self.dir, incoming);
+        let result = state.adopt(&self.dir, &incoming);
         state.stop_on_error(result)?;
         drop(state);
         self.sync()?;
@@ -148,7 +148,7 @@ impl History {
 }
 
 impl State {
-    fn adopt(&mut self, dir: &std::path::Path, incoming: Incoming) -> Result<(), HistoryError> {
+    fn adopt(&mut self, dir: &std::path::Path, incoming: &Incoming) -> Result<(), HistoryError> {
         let Some(first_index) = incoming.first_index else { return Ok(()) };
         // The old tail first: a durable segment must not follow one that may be torn.
         for segment in &self.dirty {

@@ -60,21 +60,21 @@ impl Outgoing {
                 });
             }
         }
-        Ok(Frames { frames, upto, done: !met })
+        Ok(Frames { source: frames, upto, done: !met })
     }
 }
 
 /// Stored frames, byte for byte, in order.
 #[derive(Debug)]
 pub struct Frames {
-    frames: FrameReader,
+    source: FrameReader,
     upto: Option<u64>,
     done: bool,
 }
 
 impl Frames {
     fn advance(&mut self) -> Result<Option<Bytes>, HistoryError> {
-        let next = self.frames.next_sealed()?;
+        let next = self.source.next_sealed()?;
         Ok(next
             .filter(|(_, frame)| Some(frame.log_id.index) <= self.upto)
             .map(|(sealed, _)| sealed))

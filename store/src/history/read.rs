@@ -32,13 +32,6 @@ pub struct InclusionProof {
     pub path: Vec<Hash>,
 }
 
-/// A run of events, for the index.
-#[derive(Debug, Default)]
-pub(crate) struct EventPage {
-    pub(crate) first_seq: u64,
-    pub(crate) events: Vec<Bytes>,
-}
-
 /// Frames in order, up to where the history ended when the reader was made.
 #[derive(Debug)]
 pub(super) struct FrameReader {
@@ -159,13 +152,13 @@ impl History {
     }
 
     /// Events from `from` on, until they make `size_max` bytes.
-    pub(crate) fn page(&self, from: u64, size_max: usize) -> Result<EventPage, HistoryError> {
-        let mut page = EventPage { first_seq: from, events: Vec::new() };
+    pub(crate) fn page(&self, from: u64, size_max: usize) -> Result<Vec<Bytes>, HistoryError> {
+        let mut page = Vec::new();
         let mut size = 0;
         for event in self.events(from) {
             let event = event?;
             size += event.bytes.len();
-            page.events.push(event.bytes);
+            page.push(event.bytes);
             if size >= size_max {
                 break;
             }

@@ -10,14 +10,14 @@ impl History {
     /// Forces everything appended so far to the disk and moves the durable mark there. Appends go
     /// on meanwhile. An error is final: after a failed fdatasync the kernel may call pages clean
     /// that were never written, so the history takes no further write until the node is restarted.
-    pub fn sync(&self) -> Result<TreeSynced, HistoryError> {
+    pub fn sync(&self) -> Result<Synced, HistoryError> {
         let _in_order = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let (dirty, target) = {
             let mut state = self.lock();
             state.running()?;
             let target = state.position();
             if target == state.mark {
-                return Ok(TreeSynced(target));
+                return Ok(Synced(target));
             }
             state.unsynced = 0;
             (std::mem::take(&mut state.dirty), target)
@@ -37,7 +37,7 @@ impl History {
         let mut state = self.lock();
         state.stop_on_error(result)?;
         state.mark.clone_from(&target);
-        Ok(TreeSynced(target))
+        Ok(Synced(target))
     }
 
     /// Makes sure that the entry `index`, if it has been applied, is on the disk.
@@ -49,9 +49,9 @@ impl History {
 
 /// What a sync reached; nothing, when the history is empty.
 #[derive(Debug, Clone)]
-pub struct TreeSynced(Option<Mark>);
+pub struct Synced(Option<Mark>);
 
-impl TreeSynced {
+impl Synced {
     /// The size and root that are on the disk.
     pub fn head(&self) -> super::TreeHead {
         self.0.as_ref().map(|mark| mark.head).unwrap_or_default()

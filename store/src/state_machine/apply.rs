@@ -13,6 +13,7 @@ use super::snapshot::{SnapshotBuilder, SnapshotData};
 use crate::blobs::{Blobs, Stored};
 use crate::data_dir::DataDir;
 use crate::history::{History, HistoryError, Incoming};
+use crate::index::Index;
 use crate::types::{
     Entry, EntryPayload, LogId, Payload, Response, Snapshot, SnapshotMeta, StoredMembership,
     TypeConfig,
@@ -41,6 +42,7 @@ struct Inner<M> {
     machine: Arc<M>,
     history: Arc<History>,
     blobs: Arc<Blobs>,
+    index: Arc<Index>,
     _dir: DataDir,
 }
 
@@ -49,9 +51,10 @@ impl<M: Machine> StateMachine<M> {
         machine: Arc<M>,
         history: Arc<History>,
         blobs: Arc<Blobs>,
+        index: Arc<Index>,
         dir: DataDir,
     ) -> Self {
-        Self { inner: Arc::new(Inner { machine, history, blobs, _dir: dir }) }
+        Self { inner: Arc::new(Inner { machine, history, blobs, index, _dir: dir }) }
     }
 
     /// Begins to receive a snapshot: push the frames into it, then hand it to openraft as
@@ -139,6 +142,7 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for StateMachine<M> {
                 responder.send(response);
             }
         }
+        self.inner.index.grown();
         self.sync_behind();
         Ok(())
     }
@@ -159,6 +163,7 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for StateMachine<M> {
             let install = || {
                 let incoming = snapshot.into_incoming(history)?;
                 let first_new = history.install(incoming, upto)?;
+                this.inner.index.grown();
                 this.replay_from(first_new)
             };
             install().map_err(io::Error::other)

@@ -13,7 +13,9 @@ use anyhow::Result;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  test [--keep] [FILTER]    run every test, then the demo; FILTER limits it to tests of that name
+  test [--keep] [-p PACKAGE] [FILTER]
+                            run every test, then the demo; a package or a part of a test's name
+                            limits it, and --keep leaves the servers running
   servers [--etcd] [--fsync] [--background DIR | --stop DIR]
                             run PostgreSQL and MariaDB; prints what to export
   verify                    format, lints, tests, documentation, dependencies

@@ -10,44 +10,63 @@ use std::thread;
 use anyhow::{Context as _, Result, bail};
 use skein_tests::servers::provision::{self, Tools, Wanted};
 use skein_tests::servers::record::Record;
-use skein_tests::servers::{Lifetime, Options, mariadb, postgres};
+use skein_tests::servers::{Lifetime, Options, etcd, mariadb, postgres};
 
 use crate::interrupt;
 
-/// The servers that a record may be kept of, by the name of its file.
-const KINDS: [&str; 2] = ["postgres", "mariadb"];
+/// Members of the etcd that the benchmarks compare with.
+const ETCD_SIZE: usize = 3;
 
-/// Both servers of one run.
+/// The servers of one run.
 #[derive(Debug)]
-pub(crate) struct Pair {
+pub(crate) struct Servers {
     postgres: postgres::Instance,
     mariadb: mariadb::Instance,
+    etcd: Option<etcd::Cluster>,
 }
 
-impl Pair {
-    /// Starts both at the same time.
-    pub(crate) fn start(tools: &Tools, options: Options) -> Result<Self> {
+impl Servers {
+    /// Starts what is wanted, all at the same time.
+    pub(crate) fn start(tools: &Tools, wanted: Wanted, options: Options) -> Result<Self> {
         thread::scope(|scope| {
             let postgres = scope.spawn(|| postgres::Instance::start_with(tools, options));
+            let etcd = scope.spawn(|| {
+                wanted
+                    .etcd
+                    .then(|| etcd::Cluster::start_with(tools, ETCD_SIZE, options))
+                    .transpose()
+            });
             let mariadb = mariadb::Instance::start_with(tools, options);
-            let postgres = postgres.join().map_err(|_panic| {
-                anyhow::anyhow!("the thread that starts PostgreSQL has panicked")
-            })?;
-            Ok(Self { postgres: postgres?, mariadb: mariadb? })
+            let panicked = |_panic| anyhow::anyhow!("a thread that starts a server has panicked");
+            let postgres = postgres.join().map_err(panicked)?;
+            let etcd = etcd.join().map_err(panicked)?;
+            Ok(Self { postgres: postgres?, mariadb: mariadb?, etcd: etcd? })
         })
     }
 
     /// The variables by which tests find the servers.
-    pub(crate) fn variables(&self) -> [(&'static str, String); 2] {
-        [("SKEIN_TEST_POSTGRES", self.postgres.url()), ("SKEIN_TEST_MARIADB", self.mariadb.url())]
+    pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("SKEIN_TEST_POSTGRES", self.postgres.url()),
+            ("SKEIN_TEST_MARIADB", self.mariadb.url()),
+        ];
+        variables.extend(self.etcd.iter().map(|etcd| ("SKEIN_TEST_ETCD", etcd.endpoints())));
+        variables
     }
 
-    /// Leaves both running, with a record of each in `dir`.
+    /// Leaves all of them running, with a record of each in `dir`.
     pub(crate) fn detach(self, dir: &Path) -> Result<()> {
         fs::create_dir_all(dir).with_context(|| format!("failed to make {}", dir.display()))?;
-        let records = [self.postgres.detach(), self.mariadb.detach()];
-        for (kind, record) in KINDS.into_iter().zip(records) {
-            record.context("a server that was started is not there")?.write(dir, kind)?;
+        let mut records = vec![
+            ("postgres".to_owned(), self.postgres.detach()),
+            ("mariadb".to_owned(), self.mariadb.detach()),
+        ];
+        let members = self.etcd.map(etcd::Cluster::detach).unwrap_or_default();
+        records.extend(
+            members.into_iter().enumerate().map(|(n, member)| (format!("etcd-{n}"), Some(member))),
+        );
+        for (kind, record) in records {
+            record.context("a server that was started is not there")?.write(dir, &kind)?;
         }
         Ok(())
     }
@@ -73,9 +92,10 @@ pub(super) fn run(words: &[String]) -> Result<ExitCode> {
     interrupt::watch(Some(tell.clone()))?;
     let tools = provide(wanted)?;
     let Some(dir) = background else {
-        let pair = Pair::start(&tools, Options { fsync, lifetime: Lifetime::Attached })?;
-        export(&tools, &pair)?;
-        eprintln!("both servers run until Ctrl-C, or until standard input is closed");
+        let servers =
+            Servers::start(&tools, wanted, Options { fsync, lifetime: Lifetime::Attached })?;
+        export(&tools, &servers)?;
+        eprintln!("the servers run until Ctrl-C, or until standard input is closed");
         thread::spawn(move || {
             // Whatever is typed is nothing to us: only its end is.
             io::copy(&mut io::stdin().lock(), &mut io::sink()).map(|_typed| tell.send(()))
@@ -83,19 +103,14 @@ pub(super) fn run(words: &[String]) -> Result<ExitCode> {
         told.recv().context("nothing is left that could end this")?;
         return Ok(ExitCode::SUCCESS);
     };
-    for kind in KINDS {
-        if Record::read(&dir, kind)?.is_some() {
-            bail!(
-                "{} already has servers; end them with `cargo xtask servers --stop {}`",
-                dir.display(),
-                dir.display()
-            );
-        }
+    if !Record::read_all(&dir)?.is_empty() {
+        let dir = dir.display();
+        bail!("{dir} already has servers; end them with `cargo xtask servers --stop {dir}`");
     }
-    let pair = Pair::start(&tools, Options { fsync, lifetime: Lifetime::Detached })?;
-    export(&tools, &pair)?;
-    pair.detach(&dir)?;
-    eprintln!("both servers stay; end them with `cargo xtask servers --stop {}`", dir.display());
+    let servers = Servers::start(&tools, wanted, Options { fsync, lifetime: Lifetime::Detached })?;
+    export(&tools, &servers)?;
+    servers.detach(&dir)?;
+    eprintln!("the servers stay; end them with `cargo xtask servers --stop {}`", dir.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,27 +124,25 @@ pub(crate) fn provide(wanted: Wanted) -> Result<Tools> {
 }
 
 /// Prints what a shell must evaluate to find the servers and their programs.
-pub(crate) fn export(tools: &Tools, pair: &Pair) -> Result<()> {
+pub(crate) fn export(tools: &Tools, servers: &Servers) -> Result<()> {
     let mut out = io::stdout().lock();
     for (name, value) in tools.environment() {
         writeln!(out, "export {name}='{}'", value.display())?;
     }
-    for (name, value) in pair.variables() {
+    for (name, value) in servers.variables() {
         writeln!(out, "export {name}='{value}'")?;
     }
     out.flush().context("failed to print what to export")
 }
 
 fn stop(dir: &Path) -> Result<ExitCode> {
-    let mut ended = 0;
-    for kind in KINDS {
-        if let Some(record) = Record::read(dir, kind)? {
-            record.end(dir, kind).with_context(|| format!("failed to stop {kind}"))?;
-            ended += 1;
-        }
-    }
-    if ended == 0 {
+    let records = Record::read_all(dir)?;
+    if records.is_empty() {
         bail!("{} has no record of a server", dir.display());
+    }
+    let ended = records.len();
+    for (kind, record) in records {
+        record.end(dir, &kind).with_context(|| format!("failed to stop {kind}"))?;
     }
     eprintln!("{ended} servers stopped");
     Ok(ExitCode::SUCCESS)

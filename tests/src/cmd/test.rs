@@ -7,43 +7,41 @@ use skein_tests::servers::provision::{self, Wanted};
 use skein_tests::servers::{Lifetime, Options};
 use skein_tests::skip::in_ci;
 
-use super::servers::{self, Pair};
+use super::servers::{self, Servers};
 use crate::report::{Outcome, Report};
-use crate::suite::{self, Surroundings};
+use crate::suite::{self, Selection, Surroundings};
 use crate::{interrupt, step};
 
 pub(super) fn run(words: &[String]) -> Result<ExitCode> {
     let mut keep = false;
-    let mut filter = None;
-    for word in words {
+    let mut selection = Selection::default();
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
         match word.as_str() {
             "--keep" => keep = true,
+            "-p" => selection.package = Some(rest.next().context("-p needs a package")?.clone()),
             option if option.starts_with('-') => {
                 bail!("`test` does not know {option}; `cargo xtask help` lists what it does")
             }
-            name if filter.is_none() => filter = Some(name),
+            name if selection.filter.is_none() => selection.filter = Some(name.to_owned()),
             more => bail!("`test` takes one filter, and {more:?} is a second"),
         }
     }
     interrupt::watch(None)?;
     let mut report = Report::default();
-    // Options come before the tests, so that a server outlives an interrupted run as well.
     let lifetime = if keep { Lifetime::Detached } else { Lifetime::Attached };
     let tools = servers::provide(Wanted::default())?;
-    let pair = Pair::start(&tools, Options { fsync: false, lifetime })?;
-    let surroundings = Surroundings::new(&tools, &pair)?;
-    let built = suite::run(&surroundings, filter, &mut report)?;
-    if built && filter.is_none() {
+    let servers = Servers::start(&tools, Wanted::default(), Options { fsync: false, lifetime })?;
+    let surroundings = Surroundings::new(&tools, &servers)?;
+    let built = suite::run(&surroundings, &selection, &mut report)?;
+    if built && selection.is_all() {
         report.add("demo", demo(&surroundings)?);
     }
     if keep {
         let dir = provision::target().join("servers");
-        servers::export(&tools, &pair)?;
-        pair.detach(&dir)?;
-        eprintln!(
-            "both servers stay; end them with `cargo xtask servers --stop {}`",
-            dir.display()
-        );
+        servers::export(&tools, &servers)?;
+        servers.detach(&dir)?;
+        eprintln!("the servers stay; end them with `cargo xtask servers --stop {}`", dir.display());
     }
     report.end(in_ci()).context("failed to print the report")
 }

@@ -7,9 +7,9 @@ use skein_tests::servers::Options;
 use skein_tests::servers::provision::Wanted;
 use skein_tests::skip::in_ci;
 
-use super::servers::{self, Pair};
+use super::servers::{self, Servers};
 use crate::report::{Outcome, Report};
-use crate::suite::{self, Surroundings};
+use crate::suite::{self, Selection, Surroundings};
 use crate::{interrupt, step};
 
 pub(super) fn run(words: &[String]) -> Result<ExitCode> {
@@ -25,9 +25,9 @@ pub(super) fn run(words: &[String]) -> Result<ExitCode> {
     report.add("clippy", Outcome::whole(clippy.success()));
 
     let tools = servers::provide(Wanted::default())?;
-    let pair = Pair::start(&tools, Options::default())?;
-    suite::run(&Surroundings::new(&tools, &pair)?, None, &mut report)?;
-    drop(pair);
+    let servers = Servers::start(&tools, Wanted::default(), Options::default())?;
+    suite::run(&Surroundings::new(&tools, &servers)?, &Selection::default(), &mut report)?;
+    drop(servers);
 
     let mut doc = step::cargo(["doc", "--workspace", "--no-deps"]);
     let doc = step::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;

@@ -5,13 +5,15 @@
 //! home        a 0700 directory under a short path, owned by the account the server runs as
 //! postgres    initdb  → serve on a unix socket → kill9 / restart / stop
 //! mariadb     install → the same
+//! etcd        a cluster on loopback ports, for benchmarks
 //! record      what is written down of a server that outlives its starter
 //! ```
 //!
-//! Nothing listens on the network, nothing is shared with a server the machine may already run,
+//! Neither database listens on the network, nothing is shared with a server the machine may already run,
 //! and only processes started here are ever signalled.
 
 pub mod account;
+pub mod etcd;
 mod home;
 pub mod mariadb;
 pub mod postgres;

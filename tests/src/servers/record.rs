@@ -27,18 +27,32 @@ impl Record {
             .with_context(|| format!("failed to write {}", path.display()))
     }
 
-    /// Reads `DIR/KIND.pid`; `None` where there is none.
-    pub fn read(dir: &Path, kind: &str) -> Result<Option<Self>> {
-        let path = dir.join(format!("{kind}.pid"));
-        if !path.exists() {
-            return Ok(None);
+    /// Reads every record of a directory, by kind; none where there is no such directory.
+    pub fn read_all(dir: &Path) -> Result<Vec<(String, Self)>> {
+        if !dir.exists() {
+            return Ok(Vec::new());
         }
-        let text = fs::read_to_string(&path)
+        let mut records = Vec::new();
+        let entries =
+            fs::read_dir(dir).with_context(|| format!("failed to list {}", dir.display()))?;
+        for entry in entries {
+            let path = entry.with_context(|| format!("failed to list {}", dir.display()))?.path();
+            if path.extension().is_some_and(|extension| extension == "pid")
+                && let Some(kind) = path.file_stem()
+            {
+                records.push((kind.to_string_lossy().into_owned(), Self::read(&path)?));
+            }
+        }
+        Ok(records)
+    }
+
+    fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path)
             .with_context(|| format!("failed to read {}", path.display()))?;
         let mut lines = text.lines();
         match (lines.next().and_then(|pid| pid.parse().ok()), lines.next()) {
             (Some(pid), Some(home)) if is_home(Path::new(home)) => {
-                Ok(Some(Self { pid, home: PathBuf::from(home) }))
+                Ok(Self { pid, home: PathBuf::from(home) })
             }
             _ => bail!("{} does not name a process and its directory", path.display()),
         }
@@ -85,26 +99,27 @@ mod tests {
     #[test]
     fn a_record_is_read_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Record::read_all(&dir.path().join("none")).unwrap(), []);
         let record = Record::new(4_000_000, PathBuf::from("/tmp/skein-pg-x"));
         record.write(dir.path(), "postgres").unwrap();
-        assert_eq!(Record::read(dir.path(), "postgres").unwrap(), Some(record));
-        assert_eq!(Record::read(dir.path(), "mariadb").unwrap(), None);
+        assert_eq!(Record::read_all(dir.path()).unwrap(), [("postgres".to_owned(), record)]);
     }
 
     #[test]
     fn a_record_that_names_a_directory_of_somebody_else_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         Record::new(1, PathBuf::from("/etc")).write(dir.path(), "postgres").unwrap();
-        assert!(Record::read(dir.path(), "postgres").is_err());
+        let error = Record::read_all(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("postgres.pid"), "{error}");
     }
 
     #[test]
     fn a_process_that_is_not_the_server_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let home = dir.path().join("skein-pg-gone");
-        let record = Record::new(std::process::id(), home);
+        // This very process: a signal to it would end the test.
+        let record = Record::new(std::process::id(), dir.path().join("skein-pg-gone"));
         record.write(dir.path(), "postgres").unwrap();
         record.end(dir.path(), "postgres").unwrap();
-        assert_eq!(Record::read(dir.path(), "postgres").unwrap(), None);
+        assert_eq!(Record::read_all(dir.path()).unwrap(), []);
     }
 }

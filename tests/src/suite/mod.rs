@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use skein_tests::servers::provision::{self, Tools};
 use skein_tests::skip::{SKIPS, in_ci};
 
-use crate::cmd::servers::Pair;
+use crate::cmd::servers::Servers;
 use crate::report::{Outcome, Report};
 use crate::step;
 
@@ -26,7 +26,7 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(crate) fn new(tools: &Tools, pair: &Pair) -> Result<Self> {
+    pub(crate) fn new(tools: &Tools, servers: &Servers) -> Result<Self> {
         let target = provision::target();
         let skips = target.join("skipped-tests");
         fs::create_dir_all(&target)
@@ -34,7 +34,8 @@ impl Surroundings {
             .with_context(|| format!("failed to make {}", skips.display()))?;
         let mut variables: Vec<(OsString, OsString)> = Vec::new();
         variables.extend(tools.environment().into_iter().map(|(name, value)| (name.into(), value)));
-        variables.extend(pair.variables().into_iter().map(|(name, url)| (name.into(), url.into())));
+        variables
+            .extend(servers.variables().into_iter().map(|(name, url)| (name.into(), url.into())));
         variables.push((SKIPS.into(), skips.clone().into()));
         variables.push(("SKEIN_BIN".into(), binary().into()));
         let corpora = provision::workspace().join("../shared/corpora");
@@ -63,37 +64,66 @@ pub(crate) fn binary() -> PathBuf {
     provision::target().join("debug").join("skein")
 }
 
-/// Builds all tests and the program; then runs the tests and, unless `filter` limits them, those
-/// in the documentation. `false` when nothing could be built.
+/// Which tests are asked for: all, unless one of these says otherwise.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Selection {
+    /// One package instead of the workspace.
+    pub(crate) package: Option<String>,
+    /// Tests whose names contain this.
+    pub(crate) filter: Option<String>,
+}
+
+impl Selection {
+    /// Whether everything is asked for.
+    pub(crate) fn is_all(&self) -> bool {
+        self.package.is_none() && self.filter.is_none()
+    }
+
+    /// `cargo WORDS` on the packages asked for.
+    fn cargo(&self, words: &[&str]) -> Command {
+        let mut cargo = step::cargo(words);
+        match &self.package {
+            Some(package) => cargo.args(["--package", package]),
+            None => cargo.arg("--workspace"),
+        };
+        cargo
+    }
+}
+
+/// Builds the tests asked for; then runs them and, unless a filter limits them, those in the
+/// documentation. `false` when they could not be built.
 pub(crate) fn run(
     surroundings: &Surroundings,
-    filter: Option<&str>,
+    selection: &Selection,
     report: &mut Report,
 ) -> Result<bool> {
-    // The program is built together with the tests, because alone it would be built with fewer
-    // features of what it depends on, and everything a second time.
-    let mut build = step::cargo(["build", "--workspace", "--tests", "--bin", "skein"]);
+    let mut build = selection.cargo(&["build", "--tests"]);
+    if selection.package.is_none() {
+        // The program is built together with the tests, because alone it would be built with
+        // fewer features of what it depends on, and everything a second time.
+        build.args(["--bin", "skein"]);
+    }
     if !step::run(&mut build)?.success() {
         report.add("build", Outcome::whole(false));
         return Ok(false);
     }
     if step::has("nextest") {
-        report.add("tests", nextest(surroundings, filter)?);
+        report.add("tests", nextest(surroundings, selection)?);
     } else {
         eprintln!(
             "cargo-nextest is not installed: `cargo test` does the same, one crate at a time"
         );
-        let mut test = step::cargo(["test", "--workspace", "--lib", "--bins", "--tests"]);
-        report.add("tests", libtest(surroundings, test.arg("--no-fail-fast"), filter)?);
+        let test = selection.cargo(&["test", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+        report.add("tests", libtest(surroundings, test, selection.filter.as_deref())?);
     }
-    if filter.is_none() {
-        let mut test = step::cargo(["test", "--workspace", "--doc", "--no-fail-fast"]);
-        report.add("doctests", libtest(surroundings, &mut test, None)?);
+    if selection.filter.is_none() {
+        let test = selection.cargo(&["test", "--no-fail-fast", "--doc"]);
+        report.add("doctests", libtest(surroundings, test, None)?);
     }
     Ok(true)
 }
 
-fn nextest(surroundings: &Surroundings, filter: Option<&str>) -> Result<Outcome> {
+fn nextest(surroundings: &Surroundings, selection: &Selection) -> Result<Outcome> {
     let profile = if in_ci() { "ci" } else { "default" };
     let results = provision::target().join("nextest").join(profile).join("junit.xml");
     if results.exists() {
@@ -101,24 +131,24 @@ fn nextest(surroundings: &Surroundings, filter: Option<&str>) -> Result<Outcome>
         fs::remove_file(&results)
             .with_context(|| format!("failed to remove {}", results.display()))?;
     }
-    let mut command = step::cargo(["nextest", "run", "--workspace", "--profile", profile]);
+    let mut command = selection.cargo(&["nextest", "run", "--profile", profile]);
     surroundings.give(&mut command);
-    command.args(filter);
+    command.args(&selection.filter);
     let ended_well = step::run(&mut command)?.success();
     let results = fs::read_to_string(&results).unwrap_or_default();
     let counted = junit::read(&results);
     let mut skipped = surroundings.skipped();
     skipped.extend(counted.skipped);
     let mut outcome = Outcome::counted(counted.ran, counted.failed, skipped, ended_well);
-    if filter.is_none() {
-        outcome.skipped.extend(ignored()?);
+    if selection.filter.is_none() {
+        outcome.skipped.extend(ignored(selection)?);
     }
     Ok(outcome)
 }
 
 /// Tests marked `#[ignore]`, which nextest leaves out of its results.
-fn ignored() -> Result<Vec<String>> {
-    let mut list = step::cargo(["nextest", "list", "--workspace", "--run-ignored", "only"]);
+fn ignored(selection: &Selection) -> Result<Vec<String>> {
+    let mut list = selection.cargo(&["nextest", "list", "--run-ignored", "only"]);
     let output = list
         .args(["--message-format", "oneline"])
         .output()
@@ -130,14 +160,14 @@ fn ignored() -> Result<Vec<String>> {
 /// Runs the tests of `command` with cargo's own runner.
 fn libtest(
     surroundings: &Surroundings,
-    command: &mut Command,
+    mut command: Command,
     filter: Option<&str>,
 ) -> Result<Outcome> {
-    surroundings.give(command);
+    surroundings.give(&mut command);
     let before = surroundings.skipped();
     // What a passing test prints is shown, because a skip is announced there.
     command.args(filter).args(["--", "--show-output"]);
-    let (status, said) = step::read(command)?;
+    let (status, said) = step::read(&mut command)?;
     let counted = libtest::read(&said);
     let mut skipped: BTreeSet<String> =
         surroundings.skipped().difference(&before).cloned().collect();

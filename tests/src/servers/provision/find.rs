@@ -87,7 +87,10 @@ impl Tools {
             set.extend(std::env::join_paths(added).ok().map(|path| ("PATH", path)));
         }
         if let Some(root) = &self.unpacked {
-            set.push(("LD_LIBRARY_PATH", libraries(root)));
+            let mut dirs: Vec<PathBuf> = std::env::split_paths(&libraries(root)).collect();
+            let before = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+            dirs.extend(std::env::split_paths(&before).filter(|dir| !dir.as_os_str().is_empty()));
+            set.extend(std::env::join_paths(dirs).ok().map(|dirs| ("LD_LIBRARY_PATH", dirs)));
         }
         set
     }

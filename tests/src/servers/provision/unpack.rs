@@ -39,7 +39,10 @@ pub(super) fn unpack(packages: &[&str], root: &Path) -> Result<()> {
     for deb in files(&debs)? {
         apt::run(Command::new("dpkg").arg("--extract").arg(&deb).arg(root))?;
     }
-    fs::remove_dir_all(&debs).with_context(|| format!("failed to remove {}", debs.display()))?;
+    // Lists and packages have done their work, and are larger than what they brought.
+    for dir in [debs, root.join("apt")] {
+        fs::remove_dir_all(&dir).with_context(|| format!("failed to remove {}", dir.display()))?;
+    }
     check(root)
 }
 

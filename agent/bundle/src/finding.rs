@@ -26,3 +26,26 @@ impl fmt::Display for Finding {
 }
 
 impl std::error::Error for Finding {}
+
+/// What one reading found: errors stop it at the end, warnings go with the bundle.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) warnings: Vec<Finding>,
+}
+
+impl Report {
+    pub(crate) fn error(&mut self, file: &str, place: (u32, u32), message: String, help: &str) {
+        self.findings.push(Finding::new(file, place, message, help));
+    }
+
+    pub(crate) fn warn(&mut self, file: &str, place: (u32, u32), message: String, help: &str) {
+        self.warnings.push(Finding::new(file, place, message, help));
+    }
+}
+
+impl Finding {
+    fn new(file: &str, (line, column): (u32, u32), message: String, help: &str) -> Self {
+        Self { file: file.to_owned(), line, column, message, help: help.to_owned() }
+    }
+}

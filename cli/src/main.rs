@@ -1,1 +1,2 @@
+//! Skein.
 fn main() {}

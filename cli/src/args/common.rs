@@ -1,0 +1,389 @@
+//! What several verbs share: which targets, how far, in which waves.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, ValueEnum};
+use skein_proto::v1;
+
+/// Which targets.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Targets")]
+pub struct SelectionArgs {
+    /// Only targets with this id; `*` stands for anything (repeat for more)
+    #[arg(long = "on", value_name = "GLOB", value_delimiter = ',')]
+    pub on: Vec<String>,
+    /// Only targets whose label has one of these values (repeat: all must hold)
+    #[arg(long = "label", value_name = "NAME=VALUE[,VALUE]")]
+    pub labels: Vec<LabelArg>,
+}
+
+impl SelectionArgs {
+    pub fn selector(&self) -> v1::Selector {
+        v1::Selector {
+            targets: self.on.clone(),
+            labels: self.labels.iter().map(LabelArg::label).collect(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.on.is_empty() && self.labels.is_empty()
+    }
+}
+
+/// `region=eu,us`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelArg {
+    pub name: String,
+    pub values: Vec<String>,
+}
+
+impl LabelArg {
+    fn label(&self) -> v1::LabelMatch {
+        v1::LabelMatch { name: self.name.clone(), values: self.values.clone() }
+    }
+}
+
+impl FromStr for LabelArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, values) =
+            text.split_once('=').ok_or("a label is chosen as NAME=VALUE, for example region=eu")?;
+        let values: Vec<String> = values.split(',').map(|value| value.trim().to_owned()).collect();
+        if name.trim().is_empty() || values.iter().any(String::is_empty) {
+            return Err("neither the label's name nor a value may be empty".to_owned());
+        }
+        Ok(Self { name: name.trim().to_owned(), values })
+    }
+}
+
+/// How far: `latest`, `version=V`, `step=N`, `timestamp=T`, `none`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GoalArg {
+    Latest,
+    Version(String),
+    Steps(u32),
+    Timestamp(String),
+    Nothing,
+}
+
+impl GoalArg {
+    pub fn goal(&self) -> v1::Goal {
+        use v1::goal::Goal;
+        let goal = match self {
+            Self::Latest => Goal::Latest(true),
+            Self::Version(version) => Goal::Version(version.clone()),
+            Self::Steps(steps) => Goal::Steps(*steps),
+            Self::Timestamp(digits) => Goal::Timestamp(digits.clone()),
+            Self::Nothing => Goal::None(true),
+        };
+        v1::Goal { goal: Some(goal) }
+    }
+
+    /// `step=N`; at least one.
+    pub fn steps(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(0) => Err("at least one step".to_owned()),
+            Ok(steps) => Ok(Self::Steps(steps)),
+            Err(_) => Err(format!("`{text}` is not a number of steps")),
+        }
+    }
+
+    /// A point in time in any usual spelling, kept as its leading digits: YYYYMMDD[hhmmss].
+    pub fn timestamp(text: &str) -> Result<Self, String> {
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        let separators = text.chars().all(|c| c.is_ascii_digit() || "-:TZ _/.".contains(c));
+        if !separators || !matches!(digits.len(), 8 | 12 | 14) {
+            return Err(format!(
+                "`{text}` is not a point in time: write YYYYMMDDhhmmss, for example 20260131235959 \
+                 or 2026-01-31T23:59:59"
+            ));
+        }
+        // A day or a minute means all of it.
+        let rest = match digits.len() {
+            8 => "235959",
+            12 => "59",
+            _ => "",
+        };
+        Ok(Self::Timestamp(digits + rest))
+    }
+}
+
+impl FromStr for GoalArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "latest" => Ok(Self::Latest),
+            None if text == "none" => Ok(Self::Nothing),
+            Some(("version", version)) if !version.is_empty() => {
+                Ok(Self::Version(version.to_owned()))
+            }
+            Some(("step" | "steps", steps)) => Self::steps(steps),
+            Some(("timestamp", time)) => Self::timestamp(time),
+            _ => Err("one of latest, version=V, step=N, timestamp=T, none".to_owned()),
+        }
+    }
+}
+
+/// In which waves. What is not said here comes from `[strategy]` in skein.toml.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Strategy")]
+pub struct StrategyArgs {
+    /// A wave, in order: a share (`canary=10%`) or targets (`canary=eu-1,us-*`); the last takes the rest
+    #[arg(long = "wave", value_name = "NAME=SHARE|GLOBS")]
+    pub waves: Vec<WaveArg>,
+    /// Targets worked on at one time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub parallelism: Option<u32>,
+    /// Targets of one wave that may fail before the rollout stops: a number or a percentage
+    #[arg(long, value_name = "N|P%", value_parser = budget)]
+    pub budget: Option<v1::Budget>,
+    /// What happens when more than that fail
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub on_breach: Option<OnBreachArg>,
+    /// Attempts after the first, for failures that may pass by themselves
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
+    /// What is backed up before a target's first step
+    #[arg(long, value_enum, value_name = "SCOPE")]
+    pub backup: Option<BackupArg>,
+}
+
+impl StrategyArgs {
+    /// What was said here over what the configuration says.
+    pub fn over(&self, mut strategy: v1::Strategy) -> v1::Strategy {
+        if !self.waves.is_empty() {
+            strategy.waves = self.waves.iter().map(WaveArg::wave).collect();
+        }
+        if let Some(parallelism) = self.parallelism {
+            strategy.parallelism = parallelism;
+        }
+        if let Some(budget) = self.budget {
+            strategy.budget = Some(budget);
+        }
+        if let Some(on_breach) = self.on_breach {
+            strategy.on_breach = on_breach.wire().into();
+        }
+        if let Some(retries) = self.retries {
+            strategy.retries = retries;
+        }
+        if let Some(backup) = self.backup {
+            strategy.backup = backup.wire().into();
+        }
+        strategy
+    }
+}
+
+fn budget(text: &str) -> Result<v1::Budget, String> {
+    let wrong = || format!("`{text}` is neither a number of targets nor a percentage");
+    match text.strip_suffix('%') {
+        Some(percent) => match percent.parse() {
+            Ok(percent @ 0..=100) => Ok(v1::Budget { failed: 0, percent }),
+            _ => Err(wrong()),
+        },
+        None => text.parse().map(|failed| v1::Budget { failed, percent: 0 }).map_err(|_| wrong()),
+    }
+}
+
+/// `canary=10%` or `canary=eu-1,us-*`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaveArg {
+    name: String,
+    percent: u32,
+    globs: Vec<String>,
+}
+
+impl WaveArg {
+    fn wave(&self) -> v1::WaveSpec {
+        let selector = (!self.globs.is_empty())
+            .then(|| v1::Selector { targets: self.globs.clone(), labels: Vec::new() });
+        v1::WaveSpec { name: self.name.clone(), selector, percent: self.percent }
+    }
+}
+
+impl FromStr for WaveArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, what) = text
+            .split_once('=')
+            .filter(|(name, what)| !name.is_empty() && !what.is_empty())
+            .ok_or("a wave is NAME=SHARE or NAME=GLOB[,GLOB], for example canary=10%")?;
+        let (percent, globs) = match what.strip_suffix('%') {
+            Some(share) => match share.parse() {
+                Ok(percent @ 1..=100) => (percent, Vec::new()),
+                _ => return Err(format!("`{what}` is not a share between 1% and 100%")),
+            },
+            None => (0, what.split(',').map(|glob| glob.trim().to_owned()).collect()),
+        };
+        Ok(Self { name: name.to_owned(), percent, globs })
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OnBreachArg {
+    /// Stop and leave everything as it stands
+    Halt,
+    /// Take back what the failed targets did
+    RollbackTarget,
+    /// Take back what the wave did
+    RollbackWave,
+    /// Take back everything
+    RollbackRollout,
+}
+
+impl OnBreachArg {
+    fn wire(self) -> v1::OnBreach {
+        match self {
+            Self::Halt => v1::OnBreach::Halt,
+            Self::RollbackTarget => v1::OnBreach::RollbackTarget,
+            Self::RollbackWave => v1::OnBreach::RollbackWave,
+            Self::RollbackRollout => v1::OnBreach::RollbackRollout,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BackupArg {
+    /// The whole database
+    Database,
+    /// The tables that the steps name
+    Tables,
+    /// The schema without its rows
+    Schema,
+    /// Nothing; the exemption is recorded
+    None,
+}
+
+impl BackupArg {
+    fn wire(self) -> v1::BackupScope {
+        match self {
+            Self::Database => v1::BackupScope::BackupDatabase,
+            Self::Tables => v1::BackupScope::BackupTables,
+            Self::Schema => v1::BackupScope::BackupSchema,
+            Self::None => v1::BackupScope::BackupNone,
+        }
+    }
+}
+
+/// What a plan is made of.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlanArgs {
+    /// Directory of migrations (default: the project's)
+    #[arg(value_name = "MIGRATIONS")]
+    pub migrations: Option<PathBuf>,
+    /// Which way
+    #[arg(long, value_enum, default_value_t)]
+    pub direction: DirectionArg,
+    /// How far: latest, version=V, step=N, timestamp=T, or none (down: everything)
+    #[arg(
+        long,
+        value_name = "GOAL",
+        default_value = "latest",
+        default_value_if("direction", "down", "step=1")
+    )]
+    pub target: GoalArg,
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    #[command(flatten)]
+    pub strategy: StrategyArgs,
+    /// Apply versions that are lower than one already in force
+    #[arg(long)]
+    pub out_of_order: bool,
+    /// Go on although a schema is not what it was after the last step
+    #[arg(long)]
+    pub accept_drift: bool,
+    /// Plan on what is known of the targets, without having the agents look again
+    #[arg(long)]
+    pub no_observe: bool,
+}
+
+impl Default for GoalArg {
+    fn default() -> Self {
+        Self::Latest
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum DirectionArg {
+    /// Apply what is missing
+    #[default]
+    Up,
+    /// Take back what is in force
+    Down,
+    /// Try every step inside a transaction that is rolled back
+    Validate,
+}
+
+impl DirectionArg {
+    pub fn wire(self) -> v1::Direction {
+        match self {
+            Self::Up => v1::Direction::Up,
+            Self::Down => v1::Direction::Down,
+            Self::Validate => v1::Direction::Validate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_proto::v1;
+
+    use super::{GoalArg, LabelArg, WaveArg, budget};
+
+    #[test]
+    fn goals() {
+        for (text, expect) in [
+            ("latest", GoalArg::Latest),
+            ("none", GoalArg::Nothing),
+            ("version=0042", GoalArg::Version("0042".to_owned())),
+            ("step=2", GoalArg::Steps(2)),
+            ("timestamp=20260131235959", GoalArg::Timestamp("20260131235959".to_owned())),
+            ("timestamp=2026-01-31", GoalArg::Timestamp("20260131235959".to_owned())),
+            ("timestamp=2026-01-31T12:30", GoalArg::Timestamp("20260131123059".to_owned())),
+        ] {
+            assert_eq!(text.parse::<GoalArg>(), Ok(expect), "{text}");
+        }
+        for text in [
+            "",
+            "newest",
+            "version=",
+            "step=0",
+            "step=x",
+            "step=-1",
+            "timestamp=soon",
+            "timestamp=2026",
+        ] {
+            assert!(text.parse::<GoalArg>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn waves_and_budgets() {
+        let wave = "canary=10%".parse::<WaveArg>().unwrap().wave();
+        assert_eq!((wave.percent, wave.selector), (10, None));
+        let wave = "canary=eu-1,us-*".parse::<WaveArg>().unwrap().wave();
+        assert_eq!(wave.selector.unwrap().targets, ["eu-1", "us-*"]);
+        for text in ["canary", "=10%", "canary=", "canary=0%", "canary=101%"] {
+            assert!(text.parse::<WaveArg>().is_err(), "{text}");
+        }
+        assert_eq!(budget("3"), Ok(v1::Budget { failed: 3, percent: 0 }));
+        assert_eq!(budget("5%"), Ok(v1::Budget { failed: 0, percent: 5 }));
+        assert!(budget("101%").is_err());
+        assert!(budget("-1").is_err());
+    }
+
+    #[test]
+    fn labels() {
+        let label: LabelArg = "region=eu,us".parse().unwrap();
+        assert_eq!(
+            (label.name.as_str(), label.values.as_slice()),
+            ("region", &["eu".to_owned(), "us".to_owned()][..])
+        );
+        for text in ["region", "=eu", "region=", "region=eu,"] {
+            assert!(text.parse::<LabelArg>().is_err(), "{text}");
+        }
+    }
+}

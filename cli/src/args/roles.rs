@@ -1,0 +1,40 @@
+//! Long-running roles, and the files that come with an installation.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap_complete::Shell;
+
+#[derive(Debug, Clone, Args)]
+pub struct InitArgs {
+    /// Where (default: here)
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CoordinatorArgs {
+    /// Read and check the configuration, then stop
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AgentArgs {
+    /// Read and check the configuration, then stop
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Write one page for each verb into this directory, instead of the first page to stdout
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+}

@@ -1,0 +1,163 @@
+//! Why a command ends without having done what it was asked: one message, one next step, one code.
+
+use tonic::{Code, Status};
+
+use crate::exit::ExitCode;
+
+/// What the edge prints before it exits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Failure {
+    pub exit: ExitCode,
+    /// What happened and where.
+    pub what: String,
+    /// The command or action to do next. Empty: the message says it all.
+    pub next: String,
+}
+
+impl Failure {
+    pub fn new(exit: ExitCode, what: impl Into<String>) -> Self {
+        Self { exit, what: what.into(), next: String::new() }
+    }
+
+    #[must_use]
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = next.into();
+        self
+    }
+
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::new(ExitCode::Usage, what)
+    }
+
+    /// An error from below, with its whole chain of causes in one line.
+    pub fn caused(exit: ExitCode, what: &str, error: &dyn std::error::Error) -> Self {
+        Self::new(exit, format!("{what}: {}", chain(error)))
+    }
+}
+
+/// An error and its causes, joined by colons; a cause that its parent already quotes is left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let said = inner.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = inner.source();
+    }
+    text
+}
+
+/// Metadata of a refusal: the exit code and what to do next.
+const EXIT: &str = "skein-exit";
+const NEXT: &str = "skein-next";
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        let said = |key: &str| {
+            status.metadata().get(key).and_then(|value| {
+                // Values are percent-encoded where they are not plain ASCII.
+                value.to_str().ok().map(percent_decoded)
+            })
+        };
+        let exit = said(EXIT)
+            .and_then(|number| number.parse().ok())
+            .and_then(ExitCode::from_number)
+            .unwrap_or_else(|| by_code(status.code()));
+        let what = if status.message().is_empty() {
+            format!("the coordinator answered {:?} without a message", status.code())
+        } else {
+            status.message().to_owned()
+        };
+        Self { exit, what, next: said(NEXT).unwrap_or_default() }
+    }
+}
+
+fn by_code(code: Code) -> ExitCode {
+    match code {
+        Code::Ok => ExitCode::Done,
+        Code::Unavailable | Code::DeadlineExceeded => ExitCode::Unreachable,
+        Code::PermissionDenied | Code::Unauthenticated => ExitCode::Denied,
+        Code::InvalidArgument | Code::NotFound => ExitCode::Usage,
+        Code::FailedPrecondition => ExitCode::Refused,
+        Code::Aborted => ExitCode::Stale,
+        Code::DataLoss => ExitCode::Tampered,
+        Code::Cancelled
+        | Code::Unknown
+        | Code::AlreadyExists
+        | Code::ResourceExhausted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal => ExitCode::Internal,
+    }
+}
+
+/// Undoes `%XX`; anything else stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        let hex = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
+        match hex.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(decoded) if byte == b'%' => {
+                out.push(decoded);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            _ => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::{Code, Status};
+
+    use super::{Failure, percent_decoded};
+    use crate::exit::ExitCode;
+
+    #[test]
+    fn a_refusal_carries_its_code_and_next_step() {
+        let mut status = Status::failed_precondition("step 0042 cannot be undone");
+        status.metadata_mut().insert("skein-exit", "40".parse().unwrap());
+        status.metadata_mut().insert("skein-next", "run `skein plan`".parse().unwrap());
+        let failure = Failure::from(status);
+        assert_eq!(failure.exit, ExitCode::Stale);
+        assert_eq!(failure.what, "step 0042 cannot be undone");
+        assert_eq!(failure.next, "run `skein plan`");
+    }
+
+    #[test]
+    fn without_metadata_the_status_code_decides() {
+        for (code, exit) in [
+            (Code::Unavailable, ExitCode::Unreachable),
+            (Code::PermissionDenied, ExitCode::Denied),
+            (Code::InvalidArgument, ExitCode::Usage),
+            (Code::FailedPrecondition, ExitCode::Refused),
+            (Code::Aborted, ExitCode::Stale),
+            (Code::DataLoss, ExitCode::Tampered),
+            (Code::Internal, ExitCode::Internal),
+        ] {
+            assert_eq!(Failure::from(Status::new(code, "x")).exit, exit, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_outside_of_the_contract_is_not_passed_on() {
+        let mut status = Status::aborted("moved");
+        status.metadata_mut().insert("skein-exit", "77".parse().unwrap());
+        assert_eq!(Failure::from(status).exit, ExitCode::Stale);
+    }
+
+    #[test]
+    fn percent_signs_survive() {
+        assert_eq!(percent_decoded("50%25 %E2%9C%94 100% 5%zz"), "50% ✔ 100% 5%zz");
+    }
+}

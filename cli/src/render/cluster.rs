@@ -1,0 +1,126 @@
+//! Coordinator nodes.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Value;
+use skein_proto::v1;
+
+use super::look::{Look, Sign, Tone};
+use super::table::Table;
+use super::{View, typed, words};
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Members {
+    /// Hexadecimal.
+    pub cluster_id: String,
+    /// 0: none is known.
+    pub leader: u64,
+    pub term: u64,
+    /// The node that answered, and how far it has applied the log.
+    pub answered_by: u64,
+    pub applied_index: u64,
+    pub charter: String,
+    pub charter_bound: String,
+    pub members: Vec<Member>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Member {
+    pub node: u64,
+    pub address: String,
+    pub voter: bool,
+    pub leader: bool,
+    /// 0: the node that answered cannot know.
+    pub matched_index: u64,
+}
+
+impl Members {
+    pub fn new(reply: &v1::MembersReply) -> Self {
+        let members = reply.members.iter().map(|member| Member {
+            node: member.node,
+            address: member.address.clone(),
+            voter: member.voter,
+            leader: member.node == reply.leader,
+            matched_index: member.matched_index,
+        });
+        Self {
+            cluster_id: words::hex(&reply.cluster_id),
+            leader: reply.leader,
+            term: reply.term,
+            answered_by: reply.node,
+            applied_index: reply.applied_index,
+            charter: words::hex(&reply.charter),
+            charter_bound: reply.charter_bound.clone(),
+            members: members.collect(),
+        }
+    }
+
+    fn table(&self, look: &Look) -> Table {
+        let mut table = Table::new(&["NODE", "ADDRESS", "ROLE", "HAS THE LOG TO"]).right(&[0, 3]);
+        for member in &self.members {
+            let (sign, role, tone) = match (member.leader, member.voter) {
+                (true, _) => (Sign::Good, "leader", Tone::Good),
+                (false, true) => (Sign::Good, "voter", Tone::Plain),
+                (false, false) => (Sign::Waiting, "learner", Tone::Faint),
+            };
+            let matched = match member.matched_index {
+                0 => "?".to_owned(),
+                index => index.to_string(),
+            };
+            table.row([
+                (member.node.to_string(), Tone::Plain),
+                (member.address.clone(), Tone::Plain),
+                (format!("{} {role}", look.sign(sign)), tone),
+                (matched, Tone::Plain),
+            ]);
+        }
+        table
+    }
+}
+
+impl View for Members {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let leader = if self.leader == 0 {
+            "no leader known".to_owned()
+        } else {
+            format!("leader node {}", self.leader)
+        };
+        writeln!(
+            out,
+            "cluster {}{dot}{leader}{dot}term {}{dot}answered by node {}, applied to {}",
+            words::id(&self.cluster_id, look.wide),
+            self.term,
+            self.answered_by,
+            self.applied_index,
+            dot = look.dot(),
+        )?;
+        let bound = if self.charter_bound.is_empty() {
+            String::new()
+        } else {
+            format!(", bound to {}", self.charter_bound)
+        };
+        writeln!(out, "charter {}{bound}", words::id(&self.charter, look.wide))?;
+        writeln!(out)?;
+        self.table(look).text(look, "", out)
+    }
+
+    fn markdown(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.table(&Look::default()).markdown(out)
+    }
+
+    fn json(&self) -> serde_json::Result<Value> {
+        typed("cluster", self)
+    }
+
+    fn lines(&self) -> serde_json::Result<Vec<Value>> {
+        let mut lines: Vec<Value> =
+            self.members.iter().map(|member| typed("member", member)).collect::<Result<_, _>>()?;
+        let mut cluster = self.json()?;
+        if let Value::Object(fields) = &mut cluster {
+            fields.remove("members");
+        }
+        lines.push(cluster);
+        Ok(lines)
+    }
+}

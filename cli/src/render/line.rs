@@ -1,0 +1,58 @@
+//! A rollout in one line, for logs and for the last line of a terminal.
+
+use skein_proto::v1;
+
+use super::look::Look;
+use super::rollout::Rollout;
+
+/// `mig-0042 running · wave 3/4 · targets 5 done, 2 running · steps 24/48 · log #1841 · why it waits`.
+pub fn status(rollout: &Rollout, seq: u64, look: &Look) -> String {
+    let sum = |part: fn(&super::rollout::Wave) -> u32| rollout.waves.iter().map(part).sum::<u32>();
+    let counts = [
+        (sum(|wave| wave.done), "done"),
+        (sum(|wave| wave.running), "running"),
+        (sum(|wave| wave.waiting), "waiting"),
+        (sum(|wave| wave.failed), "failed"),
+        (sum(|wave| wave.undone), "undone"),
+    ];
+    let counts: Vec<String> = counts
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, word)| format!("{number} {word}"))
+        .collect();
+    let mut parts = vec![format!("{} {}", rollout.id, rollout.state)];
+    if !rollout.waves.is_empty() {
+        let wave = usize::try_from(rollout.wave).unwrap_or(usize::MAX).min(rollout.waves.len());
+        parts.push(format!("wave {wave}/{}", rollout.waves.len()));
+    }
+    if !counts.is_empty() {
+        parts.push(format!("targets {}", counts.join(", ")));
+    }
+    let steps = match rollout.steps_undone {
+        0 => format!(
+            "steps {}/{}, {} verified",
+            rollout.steps_applied, rollout.steps, rollout.steps_verified
+        ),
+        undone => format!("steps {}/{}, {undone} undone", rollout.steps_applied, rollout.steps),
+    };
+    parts.push(steps);
+    parts.push(format!("log #{seq}"));
+    if !rollout.reason.is_empty() {
+        parts.push(super::table::shown(&rollout.reason));
+    }
+    parts.join(look.dot())
+}
+
+/// What must be told at once, whatever the cadence says.
+pub fn turning_point(before: Option<&Rollout>, now: &Rollout) -> bool {
+    let failed = |rollout: &Rollout| rollout.waves.iter().map(|wave| wave.failed).sum::<u32>();
+    match before {
+        None => true,
+        Some(before) => {
+            before.now != now.now
+                || before.wave != now.wave
+                || failed(before) != failed(now)
+                || now.now == v1::RolloutState::Unspecified
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! One rollout: where it stands, wave by wave, lane by lane.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Value;
+use skein_proto::v1;
+
+use super::look::{Look, Sign, Tone, duration};
+use super::table::Table;
+use super::{View, typed, words};
+
+const BAR: u32 = 24;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rollout {
+    pub id: String,
+    /// Hexadecimal.
+    pub plan: String,
+    pub state: &'static str,
+    pub direction: &'static str,
+    pub targets: u32,
+    pub steps: u32,
+    pub steps_applied: u32,
+    pub steps_verified: u32,
+    pub steps_undone: u32,
+    /// One-based; the wave that is under way.
+    pub wave: u32,
+    pub waves: Vec<Wave>,
+    pub reason: String,
+    pub started_by: String,
+    pub started_at_ms: u64,
+    pub ended_at_ms: u64,
+    pub residual: Vec<Lane>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lanes: Vec<Lane>,
+    #[serde(skip)]
+    pub now: v1::RolloutState,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Wave {
+    pub wave: u32,
+    pub name: String,
+    pub targets: u32,
+    pub waiting: u32,
+    pub running: u32,
+    pub done: u32,
+    pub failed: u32,
+    pub undone: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Lane {
+    pub target: String,
+    /// One-based.
+    pub wave: u32,
+    pub state: &'static str,
+    pub steps: u32,
+    pub applied: u32,
+    pub verified: u32,
+    pub backed_up: bool,
+    pub attempt: u32,
+    pub agent: String,
+    pub fence: u64,
+    pub note: String,
+    #[serde(skip)]
+    pub now: v1::LaneState,
+}
+
+impl Rollout {
+    pub fn new(status: &v1::RolloutStatus) -> Self {
+        Self {
+            id: status.id.clone(),
+            plan: words::hex(&status.plan),
+            state: words::rollout(status.state()),
+            direction: words::direction(status.direction()),
+            targets: status.targets,
+            steps: status.steps,
+            steps_applied: status.steps_applied,
+            steps_verified: status.steps_verified,
+            steps_undone: status.steps_undone,
+            wave: status.wave.saturating_add(1),
+            waves: (1..).zip(&status.waves).map(wave).collect(),
+            reason: status.reason.clone(),
+            started_by: status.started_by.clone(),
+            started_at_ms: status.started_at_ms,
+            ended_at_ms: status.ended_at_ms,
+            residual: status.residual.iter().map(Lane::new).collect(),
+            lanes: status.lanes.iter().map(Lane::new).collect(),
+            now: status.state(),
+        }
+    }
+
+    pub fn ended(&self) -> bool {
+        match self.now {
+            v1::RolloutState::Completed
+            | v1::RolloutState::RolledBack
+            | v1::RolloutState::Halted => true,
+            v1::RolloutState::Unspecified
+            | v1::RolloutState::Planned
+            | v1::RolloutState::Running
+            | v1::RolloutState::Paused
+            | v1::RolloutState::Unwinding => false,
+        }
+    }
+
+    pub fn sign(&self) -> (Sign, Tone) {
+        match self.now {
+            v1::RolloutState::Completed => (Sign::Good, Tone::Good),
+            v1::RolloutState::RolledBack => (Sign::Undone, Tone::Warning),
+            v1::RolloutState::Halted => (Sign::Bad, Tone::Bad),
+            v1::RolloutState::Unwinding => (Sign::Undone, Tone::Warning),
+            v1::RolloutState::Running => (Sign::Busy, Tone::Busy),
+            v1::RolloutState::Paused => (Sign::Paused, Tone::Warning),
+            v1::RolloutState::Planned | v1::RolloutState::Unspecified => {
+                (Sign::Waiting, Tone::Faint)
+            }
+        }
+    }
+
+    pub fn headline(&self, look: &Look) -> String {
+        let (sign, tone) = self.sign();
+        let state = look.paint(tone, &format!("{} {}", look.sign(sign), self.state));
+        let mut parts = vec![
+            format!("{} {state}", self.id),
+            format!("{} {}", self.direction, words::count(self.targets, "target")),
+            format!(
+                "steps {}/{} applied, {} verified",
+                self.steps_applied, self.steps, self.steps_verified
+            ),
+        ];
+        if self.steps_undone > 0 {
+            parts.push(format!("{} undone", self.steps_undone));
+        }
+        if let Some(took) = self.took() {
+            parts.push(took);
+        }
+        parts.join(look.dot())
+    }
+
+    fn took(&self) -> Option<String> {
+        (self.started_at_ms > 0 && self.ended_at_ms >= self.started_at_ms)
+            .then(|| duration(self.ended_at_ms - self.started_at_ms))
+    }
+
+    pub fn wave_lines(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let mut table = Table::new(&[""; 4]);
+        for wave in &self.waves {
+            let (sign, tone) = wave.sign();
+            let name =
+                if wave.name.is_empty() { String::new() } else { format!(" ({})", wave.name) };
+            table.row([
+                (format!("{} wave {}{name}", look.sign(sign), wave.wave), tone),
+                (look.bar(wave.settled(), wave.targets, BAR), tone),
+                (format!("{}/{}", wave.settled(), wave.targets), Tone::Plain),
+                (wave.counts(), Tone::Plain),
+            ]);
+        }
+        table.text(look, "  ", out)
+    }
+}
+
+fn wave((number, status): (u32, &v1::WaveStatus)) -> Wave {
+    use v1::LaneState as S;
+    let count = |states: &[S]| {
+        let of = |state: &S| {
+            usize::try_from(*state as i32).ok().and_then(|index| status.lanes.get(index)).copied()
+        };
+        states.iter().filter_map(of).sum()
+    };
+    Wave {
+        wave: number,
+        name: status.name.clone(),
+        targets: status.targets,
+        waiting: count(&[S::Waiting, S::Ready, S::UndoReady]),
+        running: count(&[S::Leased, S::UndoLeased]),
+        done: count(&[S::Done]),
+        failed: count(&[S::Failed, S::Stuck, S::Residual]),
+        undone: count(&[S::Undone]),
+    }
+}
+
+impl Wave {
+    fn settled(&self) -> u32 {
+        self.done + self.failed + self.undone
+    }
+
+    fn sign(&self) -> (Sign, Tone) {
+        match self {
+            Self { failed: 1.., .. } => (Sign::Bad, Tone::Bad),
+            Self { running: 1.., .. } => (Sign::Busy, Tone::Busy),
+            Self { waiting: 1.., .. } => (Sign::Waiting, Tone::Faint),
+            Self { undone: 1.., .. } => (Sign::Undone, Tone::Warning),
+            Self { .. } => (Sign::Good, Tone::Good),
+        }
+    }
+
+    fn counts(&self) -> String {
+        let parts = [
+            (self.done, "done"),
+            (self.running, "running"),
+            (self.waiting, "waiting"),
+            (self.failed, "failed"),
+            (self.undone, "undone"),
+        ];
+        let parts = parts.into_iter().filter(|(number, _)| *number > 0);
+        parts.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Lane {
+    pub fn new(lane: &v1::Lane) -> Self {
+        Self {
+            target: lane.target.clone(),
+            wave: lane.wave.saturating_add(1),
+            state: words::lane(lane.state()),
+            steps: lane.steps,
+            applied: lane.applied,
+            verified: lane.verified,
+            backed_up: lane.backed_up,
+            attempt: lane.attempt,
+            agent: lane.agent.clone(),
+            fence: lane.fence,
+            note: lane.note.clone(),
+            now: lane.state(),
+        }
+    }
+
+    pub fn sign(&self) -> (Sign, Tone) {
+        use v1::LaneState as S;
+        match self.now {
+            S::Done => (Sign::Good, Tone::Good),
+            S::Failed | S::Stuck | S::Residual => (Sign::Bad, Tone::Bad),
+            S::Leased => (Sign::Busy, Tone::Busy),
+            S::UndoReady | S::UndoLeased | S::Undone => (Sign::Undone, Tone::Warning),
+            S::Waiting | S::Ready | S::Unspecified => (Sign::Waiting, Tone::Faint),
+        }
+    }
+}
+
+/// Lanes, as rows.
+pub fn lanes(lanes: &[Lane], look: &Look) -> Table {
+    let mut table = Table::new(&[
+        "TARGET", "WAVE", "STATE", "APPLIED", "VERIFIED", "BACKUP", "TRY", "AGENT", "NOTE",
+    ])
+    .right(&[1, 3, 4, 6]);
+    for lane in lanes {
+        let (sign, tone) = lane.sign();
+        table.row([
+            (lane.target.clone(), Tone::Plain),
+            (lane.wave.to_string(), Tone::Plain),
+            (format!("{} {}", look.sign(sign), lane.state), tone),
+            (format!("{}/{}", lane.applied, lane.steps), Tone::Plain),
+            (format!("{}/{}", lane.verified, lane.steps), Tone::Plain),
+            ((if lane.backed_up { "yes" } else { "no" }).to_owned(), Tone::Plain),
+            (lane.attempt.to_string(), Tone::Plain),
+            (lane.agent.clone(), Tone::Plain),
+            (lane.note.clone(), Tone::Plain),
+        ]);
+    }
+    table
+}
+
+impl Rollout {
+    /// What is left for an operator.
+    pub fn residual_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.residual.is_empty() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        let title = format!(
+            "{} not where they should be; an operator is needed",
+            words::count(self.residual.len() as u64, "target")
+        );
+        writeln!(out, "{}", look.paint(Tone::Bad, &title))?;
+        for lane in &self.residual {
+            writeln!(
+                out,
+                "  {} {}  {} of {} applied{}{}",
+                look.sign(Sign::Bad),
+                lane.target,
+                lane.applied,
+                words::count(lane.steps, "step"),
+                if lane.note.is_empty() { "" } else { ": " },
+                super::table::shown(&lane.note),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// What to type next.
+    pub fn next_text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let id = &self.id;
+        match self.now {
+            v1::RolloutState::Planned => {
+                writeln!(out, "next: skein apply --plan {}", words::id(&self.plan, false))
+            }
+            v1::RolloutState::Running | v1::RolloutState::Unwinding => {
+                writeln!(out, "next: skein watch {id}, or skein pause {id}")
+            }
+            v1::RolloutState::Paused => {
+                writeln!(out, "next: skein resume {id}, or skein rollback {id}")
+            }
+            v1::RolloutState::Halted => {
+                writeln!(
+                    out,
+                    "next: repair the cause and skein resume {id}, or skein rollback {id}"
+                )
+            }
+            v1::RolloutState::Completed
+            | v1::RolloutState::RolledBack
+            | v1::RolloutState::Unspecified => Ok(()),
+        }
+    }
+}
+
+impl View for Rollout {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.headline(look))?;
+        if !self.reason.is_empty() {
+            writeln!(out, "  {}", super::table::shown(&self.reason))?;
+        }
+        if self.started_at_ms > 0 {
+            writeln!(
+                out,
+                "  started {} by {}",
+                look.time(self.started_at_ms),
+                super::table::shown(&self.started_by)
+            )?;
+        }
+        if look.wide {
+            writeln!(out, "  plan {}", self.plan)?;
+        }
+        writeln!(out)?;
+        self.wave_lines(look, out)?;
+        if !self.lanes.is_empty() {
+            writeln!(out)?;
+            lanes(&self.lanes, look).text(look, "  ", out)?;
+        }
+        self.residual_text(look, out)?;
+        writeln!(out)?;
+        self.next_text(out)
+    }
+
+    fn markdown(&self, out: &mut dyn Write) -> io::Result<()> {
+        let look = Look::default();
+        writeln!(out, "### {}\n", self.headline(&look))?;
+        if !self.reason.is_empty() {
+            writeln!(out, "{}\n", super::table::escaped(&self.reason))?;
+        }
+        let mut table = Table::new(&[
+            "wave", "name", "targets", "done", "running", "waiting", "failed", "undone",
+        ]);
+        for wave in &self.waves {
+            table.plain([
+                wave.wave.to_string(),
+                wave.name.clone(),
+                wave.targets.to_string(),
+                wave.done.to_string(),
+                wave.running.to_string(),
+                wave.waiting.to_string(),
+                wave.failed.to_string(),
+                wave.undone.to_string(),
+            ]);
+        }
+        table.markdown(out)?;
+        for (title, some) in
+            [("Targets", &self.lanes), ("Not where they should be", &self.residual)]
+        {
+            if !some.is_empty() {
+                writeln!(out, "\n**{title}**\n")?;
+                lanes(some, &look).markdown(out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> serde_json::Result<Value> {
+        typed("rollout", self)
+    }
+
+    fn lines(&self) -> serde_json::Result<Vec<Value>> {
+        let mut lines = Vec::new();
+        for lane in &self.lanes {
+            lines.push(typed("lane", lane)?);
+        }
+        let mut rollout = self.json()?;
+        if let Value::Object(fields) = &mut rollout {
+            fields.remove("lanes");
+        }
+        lines.push(rollout);
+        Ok(lines)
+    }
+}

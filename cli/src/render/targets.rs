@@ -1,0 +1,169 @@
+//! Targets and what is in force there.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Value;
+use skein_proto::v1;
+
+use super::look::{Look, Sign, Tone};
+use super::table::Table;
+use super::{View, typed, words};
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Targets {
+    pub targets: Vec<Target>,
+    /// Those that did not answer in time, where they were asked.
+    pub silent: Vec<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Target {
+    pub id: String,
+    pub engine: &'static str,
+    pub engine_version: String,
+    pub labels: std::collections::BTreeMap<String, String>,
+    pub resource_group: String,
+    pub agents: Vec<String>,
+    pub connected: bool,
+    pub retired: bool,
+    pub observed: bool,
+    pub observed_at_ms: u64,
+    /// Newest in force; empty: nothing, or not looked at.
+    pub version: String,
+    pub in_force: Vec<String>,
+    /// SHA-256 of the canonical schema, hexadecimal.
+    pub fingerprint: String,
+    pub fence: u64,
+    pub open_intent: String,
+    pub problem: String,
+    pub rollout: String,
+}
+
+impl Target {
+    pub fn new(target: &v1::Target) -> Self {
+        let description = target.description.clone().unwrap_or_default();
+        let seen = target.observation.clone().unwrap_or_default();
+        let in_force: Vec<String> = seen.ledger.iter().map(|entry| entry.version.clone()).collect();
+        Self {
+            engine: words::engine(description.engine()),
+            id: description.id,
+            engine_version: seen.engine_version,
+            labels: description.labels,
+            resource_group: description.resource_group,
+            agents: target.agents.clone(),
+            connected: target.connected,
+            retired: target.retired,
+            observed: target.observation.is_some(),
+            observed_at_ms: target.observed_at_ms,
+            version: in_force.last().cloned().unwrap_or_default(),
+            in_force,
+            fingerprint: words::hex(&seen.fingerprint),
+            fence: seen.fence,
+            open_intent: seen.open_intent,
+            problem: target.problem.clone(),
+            rollout: target.rollout.clone(),
+        }
+    }
+
+    fn state(&self) -> (Sign, &'static str, Tone) {
+        if self.retired {
+            (Sign::Waiting, "retired", Tone::Faint)
+        } else if !self.problem.is_empty() {
+            (Sign::Bad, "problem", Tone::Bad)
+        } else if !self.connected {
+            (Sign::Warning, "no agent", Tone::Warning)
+        } else if !self.observed {
+            (Sign::Waiting, "not looked at", Tone::Warning)
+        } else {
+            (Sign::Good, "ready", Tone::Good)
+        }
+    }
+}
+
+impl Targets {
+    pub fn new(targets: &[v1::Target], silent: &[String]) -> Self {
+        Self { targets: targets.iter().map(Target::new).collect(), silent: silent.to_vec() }
+    }
+
+    fn table(&self, look: &Look) -> Table {
+        let mut head =
+            vec!["TARGET", "STATE", "ENGINE", "IN FORCE", "SCHEMA", "ROLLOUT", "LABELS", "NOTE"];
+        if look.wide {
+            head.extend(["AGENTS", "FENCE", "LOOKED AT"]);
+        }
+        let mut table = Table::new(&head);
+        for target in &self.targets {
+            let (sign, state, tone) = target.state();
+            let engine = match target.engine_version.as_str() {
+                "" => target.engine.to_owned(),
+                version => format!("{} {version}", target.engine),
+            };
+            let labels: Vec<String> =
+                target.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let note = match (target.problem.as_str(), target.open_intent.as_str()) {
+                ("", "") => String::new(),
+                ("", intent) => format!("{intent} begun and neither finished nor undone"),
+                (problem, _) => problem.to_owned(),
+            };
+            let in_force = match (target.observed, target.version.as_str()) {
+                (false, _) => "?",
+                (true, "") => "nothing",
+                (true, version) => version,
+            };
+            let mut row = vec![
+                (target.id.clone(), Tone::Plain),
+                (format!("{} {state}", look.sign(sign)), tone),
+                (engine, Tone::Plain),
+                (in_force.to_owned(), Tone::Plain),
+                (words::id(&target.fingerprint, look.wide).to_owned(), Tone::Plain),
+                (target.rollout.clone(), Tone::Plain),
+                (labels.join(","), Tone::Faint),
+                (note, Tone::Plain),
+            ];
+            if look.wide {
+                let at =
+                    if target.observed { look.time(target.observed_at_ms) } else { String::new() };
+                row.extend([
+                    (target.agents.join(","), Tone::Plain),
+                    (target.fence.to_string(), Tone::Plain),
+                    (at, Tone::Plain),
+                ]);
+            }
+            table.row(row);
+        }
+        table
+    }
+}
+
+impl View for Targets {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.targets.is_empty() {
+            writeln!(
+                out,
+                "No target. An agent brings its targets along: list them in skein.toml."
+            )?;
+        } else {
+            self.table(look).text(look, "", out)?;
+        }
+        for silent in &self.silent {
+            writeln!(out, "{} {silent}: no answer in time", look.sign(Sign::Warning))?;
+        }
+        Ok(())
+    }
+
+    fn markdown(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.table(&Look { wide: true, ..Look::default() }).markdown(out)
+    }
+
+    fn json(&self) -> serde_json::Result<Value> {
+        typed("targets", self)
+    }
+
+    fn lines(&self) -> serde_json::Result<Vec<Value>> {
+        let targets = self.targets.iter().map(|target| typed("target", target));
+        let silent =
+            self.silent.iter().map(|id| Ok(serde_json::json!({ "type": "silent", "id": id })));
+        targets.chain(silent).collect()
+    }
+}

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use skein_tests::servers::provision::{self, Tools};
 use skein_tests::skip::{SKIPS, in_ci};
 
@@ -131,7 +131,7 @@ fn nextest(surroundings: &Surroundings, selection: &Selection) -> Result<Outcome
         fs::remove_file(&results)
             .with_context(|| format!("failed to remove {}", results.display()))?;
     }
-    let mut command = selection.cargo(&["nextest", "run", "--profile", profile]);
+    let mut command = selection.cargo(&["nextest", "run", "--no-fail-fast", "--profile", profile]);
     surroundings.give(&mut command);
     command.args(&selection.filter);
     let ended_well = step::run(&mut command)?.success();
@@ -153,6 +153,9 @@ fn ignored(selection: &Selection) -> Result<Vec<String>> {
         .args(["--message-format", "oneline"])
         .output()
         .context("failed to list the ignored tests")?;
+    if !output.status.success() {
+        bail!("failed to list the ignored tests: {}", String::from_utf8_lossy(&output.stderr));
+    }
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().map(|test| format!("{test} — marked #[ignore]")).collect())
 }

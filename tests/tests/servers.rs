@@ -1,7 +1,5 @@
 //! The servers that other tests stand on: private, reachable by URL, and after a kill as they were.
 
-#![expect(clippy::unwrap_used, reason = "test helpers")]
-
 use std::path::Path;
 
 use skein_tests::servers::{Options, mariadb, postgres};

@@ -32,13 +32,27 @@ pub(super) fn run(words: &[String]) -> Result<ExitCode> {
     let mut doc = step::cargo(["doc", "--workspace", "--no-deps"]);
     let doc = step::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     report.add("documentation", Outcome::whole(doc.success()));
-    let dependencies = if step::has("deny") {
-        Outcome::whole(step::run(&mut step::cargo(["deny", "check"]))?.success())
-    } else {
+    dependencies(&mut report)?;
+    report.end(in_ci()).context("failed to print the report")
+}
+
+/// Licences, bans and sources are in the tree; advisories are fetched.
+fn dependencies(report: &mut Report) -> Result<()> {
+    if !step::has("deny") {
         eprintln!("\n*** cargo-deny is not installed: licences and advisories are NOT checked");
         eprintln!("*** `cargo install --locked cargo-deny` brings it");
-        Outcome::skip("cargo-deny is not installed: licences and advisories are not checked")
+        let why = "cargo-deny is not installed: licences and advisories are not checked";
+        report.add("dependencies", Outcome::skip(why));
+        return Ok(());
+    }
+    let checked =
+        step::run(&mut step::cargo(["deny", "check", "licenses", "bans", "sources"]))?.success();
+    report.add("dependencies", Outcome::whole(checked));
+    let advisories = if step::run(&mut step::cargo(["deny", "fetch", "db"]))?.success() {
+        Outcome::whole(step::run(&mut step::cargo(["deny", "check", "advisories"]))?.success())
+    } else {
+        Outcome::skip("the database of advisories could not be fetched")
     };
-    report.add("dependencies", dependencies);
-    report.end(in_ci()).context("failed to print the report")
+    report.add("advisories", advisories);
+    Ok(())
 }

@@ -13,6 +13,10 @@ use super::account::{self, Account};
 /// A socket's path may have 107 bytes, and the longest file name in a home has about 30.
 const PATH_MAX: usize = 60;
 
+/// The variable that names where homes are made: `cargo xtask test` removes that directory at its
+/// end, and with it what a test that was killed could not remove.
+pub const HOMES: &str = "SKEIN_TEST_HOMES";
+
 /// A directory that only the server's account (and root) can enter.
 #[derive(Debug)]
 pub(super) struct Home {
@@ -76,10 +80,22 @@ impl Home {
 
 /// Where homes are made. Another account must be able to walk there, and the path must be short.
 fn parent() -> PathBuf {
+    if let Some(homes) = std::env::var_os(HOMES) {
+        return PathBuf::from(homes);
+    }
     let asked = std::env::temp_dir();
     if account::is_root() || asked.as_os_str().len() > PATH_MAX {
         PathBuf::from("/tmp")
     } else {
         asked
     }
+}
+
+/// A directory for homes, for [`HOMES`]: others may walk through it, and not look into it.
+pub fn homes() -> Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("skein-")
+        .permissions(fs::Permissions::from_mode(0o711))
+        .tempdir_in(parent())
+        .context("failed to make a directory for the servers of tests")
 }

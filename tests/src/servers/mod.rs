@@ -22,6 +22,7 @@ pub mod provision;
 pub mod record;
 pub mod wait;
 
+pub use home::{HOMES, homes};
 pub use process::Lifetime;
 
 /// How a server is run.

@@ -11,8 +11,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use skein_tests::servers;
 use skein_tests::servers::provision::{self, Tools};
 use skein_tests::skip::{SKIPS, in_ci};
+use tempfile::TempDir;
 
 use crate::cmd::servers::Servers;
 use crate::report::{Outcome, Report};
@@ -23,10 +25,12 @@ use crate::step;
 pub(crate) struct Surroundings {
     variables: Vec<(OsString, OsString)>,
     skips: PathBuf,
+    /// Where tests make the homes of servers of their own; removed when this is dropped.
+    _homes: TempDir,
 }
 
 impl Surroundings {
-    pub(crate) fn new(tools: &Tools, servers: &Servers) -> Result<Self> {
+    pub(crate) fn new(tools: &Tools, running: &Servers) -> Result<Self> {
         let target = provision::target();
         let skips = target.join("skipped-tests");
         fs::create_dir_all(&target)
@@ -35,7 +39,7 @@ impl Surroundings {
         let mut variables: Vec<(OsString, OsString)> = Vec::new();
         variables.extend(tools.environment().into_iter().map(|(name, value)| (name.into(), value)));
         variables
-            .extend(servers.variables().into_iter().map(|(name, url)| (name.into(), url.into())));
+            .extend(running.variables().into_iter().map(|(name, url)| (name.into(), url.into())));
         variables.push((SKIPS.into(), skips.clone().into()));
         variables.push(("SKEIN_BIN".into(), binary().into()));
         let corpora = provision::workspace().join("../shared/corpora");
@@ -44,7 +48,9 @@ impl Surroundings {
         {
             variables.push(("SKEIN_CORPORA".into(), corpora.into()));
         }
-        Ok(Self { variables, skips })
+        let homes = servers::homes()?;
+        variables.push((servers::HOMES.into(), homes.path().into()));
+        Ok(Self { variables, skips, _homes: homes })
     }
 
     /// Gives the variables to a command.

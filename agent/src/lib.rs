@@ -1,3 +1,26 @@
-//! Skein.
+//! The agent: a process beside its targets that calls out to the coordinator, holds leases, runs
+//! steps and reports.
+//!
+//! ```text
+//! session   one stream to the coordinator, however many targets: legs come in, reports go out
+//!   └ leg   one leased leg on one target: check, backup, steps, each reported as it happens
+//!       ├ db      the session lock, the fence, the ledger, and the scripts themselves
+//!       └ backup  the archive before the first step
+//! bundles   what is to be run, fetched once by digest and kept on disk
+//! observe   what the targets are and what their ledgers say
+//! ```
+//!
+//! There is no journal on the agent's own disk. What must outlive a crash of the agent (which steps
+//! are in force, which one was begun, under which lease) stands in the target itself, written in the
+//! transaction of the step wherever the engine has one; a second record beside it could only
+//! contradict it. Reports that were not acknowledged before a crash are lost with the process, and
+//! the next holder of the leg finds their effects in the ledger and reports them.
 
 pub mod backup;
+pub mod config;
+pub mod db;
+pub mod wire;
+
+mod text;
+
+pub use config::Config;

@@ -1,0 +1,81 @@
+//! One connection, whichever the engine: sends SQL, brings answers, judges errors.
+
+use super::answer::{Answer, Keep};
+use super::failure::Broken;
+use super::fingerprint::Schema;
+use super::ledger::Tables;
+use super::location::Engine;
+use super::mysql::MysqlConnection;
+use super::postgres::PostgresConnection;
+use super::sqlite::SqliteConnection;
+
+/// The three dialects.
+pub(crate) enum Connection {
+    Postgres(PostgresConnection),
+    Mysql(MysqlConnection),
+    Sqlite(SqliteConnection),
+}
+
+impl Connection {
+    pub(crate) fn engine(&self) -> Engine {
+        match self {
+            Self::Postgres(_) => Engine::Postgres,
+            Self::Mysql(_) => Engine::Mysql,
+            Self::Sqlite(_) => Engine::Sqlite,
+        }
+    }
+
+    /// Names of our tables on this connection.
+    pub(crate) fn tables(&self) -> Tables {
+        match self {
+            Self::Postgres(connection) => connection.tables(),
+            Self::Mysql(connection) => connection.tables(),
+            Self::Sqlite(connection) => connection.tables(),
+        }
+    }
+
+    /// Sends statements in one message and reads every answer.
+    pub(crate) async fn send(&mut self, sql: String, keep: Keep) -> Result<Vec<Answer>, Broken> {
+        match self {
+            Self::Postgres(connection) => connection.send(sql, keep).await,
+            Self::Mysql(connection) => connection.send(sql, keep).await,
+            Self::Sqlite(connection) => connection.send(sql, keep).await,
+        }
+    }
+
+    /// Reads the schema. Never called in a transaction of ours.
+    pub(crate) async fn schema(&mut self) -> Result<Schema, Broken> {
+        match self {
+            Self::Postgres(connection) => connection.schema().await,
+            Self::Mysql(connection) => connection.schema().await,
+            Self::Sqlite(connection) => connection.schema().await,
+        }
+    }
+
+    /// SQL that returns one true value while this connection holds the session lock. Empty where
+    /// the lock is no matter of the server.
+    pub(crate) fn holds_lock(&self) -> String {
+        match self {
+            Self::Postgres(connection) => connection.holds_lock(),
+            Self::Mysql(connection) => connection.holds_lock(),
+            Self::Sqlite(_) => String::new(),
+        }
+    }
+
+    /// Takes back what a script may have left in the session: settings, roles, temporary tables.
+    pub(crate) async fn reset(&mut self) -> Result<(), Broken> {
+        match self {
+            Self::Postgres(connection) => connection.reset().await,
+            Self::Mysql(connection) => connection.reset().await,
+            Self::Sqlite(connection) => connection.reset().await,
+        }
+    }
+
+    pub(crate) async fn close(self) {
+        match self {
+            Self::Postgres(connection) => connection.close().await,
+            Self::Mysql(connection) => connection.close().await,
+            Self::Sqlite(connection) => connection.close().await,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Runs migrations on databases, exactly once, and tells what stands after a crash.
+//!
+//! ```text
+//! Location ─ Session::open ─► session lock ─ apply(Order) ─┬─ transactional: script + ledger row
+//!                                                         └─ stepwise: intent ► statement ► progress
+//! ```
+//! What must hold: whoever changes a target holds its session lock on the executing connection;
+//! every write is refused by a fence above its token; a ledger row exists only for a step that is
+//! in force; no verdict without evidence.
+
+mod location;
+mod timeouts;
+
+mod error;
+mod fence;
+mod fingerprint;
+mod identity;
+mod intent;
+mod ledger;
+mod order;
+mod step_error;
+mod verdict;
+mod verify;
+
+mod observe;
+mod recover;
+mod recovery;
+mod script_line;
+mod session;
+mod settle;
+mod standing;
+mod stepwise;
+mod transactional;
+mod units;
+mod validate;
+
+mod answer;
+mod batch;
+mod connecting;
+mod connection;
+mod failure;
+mod patience;
+mod sql;
+
+mod mysql;
+mod postgres;
+mod sqlite;
+
+pub use error::DbError;
+pub use fence::{StaleFence, Token};
+pub use fingerprint::{Fingerprint, RULE, Schema};
+pub use identity::Identity;
+pub use intent::{Intent, Phase};
+pub use ledger::{LedgerRow, applied};
+pub use location::{Engine, Location, LocationError};
+pub use observe::{Observation, observe};
+pub use order::{Direction, Order, Outcome};
+pub use session::Session;
+pub use settle::Settlement;
+pub use step_error::{Cause, StepError};
+pub use timeouts::Timeouts;
+pub use validate::Trial;
+pub use verdict::{Recovery, Verdict};
+pub use verify::Checks;

@@ -1,0 +1,52 @@
+//! What a MariaDB or MySQL server tells of itself.
+
+use super::connect::MysqlConnection;
+use crate::db::answer::{Keep, text};
+use crate::db::batch::{At, answer};
+use crate::db::failure::Broken;
+use crate::db::identity::Identity;
+use crate::db::observe::Server;
+
+/// `SHOW VARIABLES` leaves out what a server does not know, where `@@name` would fail.
+const VARIABLES: &str = "SHOW VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid', \
+     'server_id', 'hostname', 'port', 'datadir', 'version', 'version_comment', 'read_only', \
+     'super_read_only', 'innodb_read_only');";
+
+impl MysqlConnection {
+    pub(in crate::db) async fn server(&mut self) -> Result<Server, Broken> {
+        let sql = format!(
+            "{VARIABLES} SELECT CAST(SUM(data_length + index_length) AS UNSIGNED) \
+             FROM information_schema.tables WHERE table_schema = DATABASE();"
+        );
+        let answers = self.send(sql, Keep::All).await?;
+        let variables = answer(&answers, At(0));
+        let variable = |name: &str| {
+            variables
+                .rows
+                .iter()
+                .find(|row| text(row, 0).is_some_and(|found| found.eq_ignore_ascii_case(name)))
+                .and_then(|row| text(row, 1))
+                .unwrap_or_default()
+        };
+        // A copied data directory carries the server's uid along, so where it listens counts too.
+        let own = [variable("server_uid"), variable("server_uuid")];
+        let own = own.into_iter().find(|uid| !uid.is_empty()).unwrap_or(variable("server_id"));
+        let server = format!(
+            "mysql:{own}@{}:{}:{}",
+            variable("hostname"),
+            variable("port"),
+            variable("datadir")
+        );
+        // An account above read_only may still write; then the first write tells.
+        let read_only = ["super_read_only", "innodb_read_only"]
+            .into_iter()
+            .find(|name| variable(name) == "ON")
+            .map(|name| format!("the server is set to {name}"));
+        Ok(Server {
+            version: format!("{} {}", variable("version_comment"), variable("version")),
+            identity: Identity { server, database: self.database.clone() },
+            read_only,
+            size_bytes: answer(&answers, At(1)).number(),
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! Reads what a target is and what its ledger says. Changes nothing, makes no table.
+
+use super::answer::{Keep, text};
+use super::batch::{Batch, answer};
+use super::connection::Connection;
+use super::error::DbError;
+use super::failure::Broken;
+use super::fence::Token;
+use super::fingerprint::Fingerprint;
+use super::identity::Identity;
+use super::intent::{self, Intent};
+use super::ledger::{self, LedgerRow, PREFIX};
+use super::location::{Location, Options};
+use super::mysql::MysqlConnection;
+use super::postgres::PostgresConnection;
+use super::session::Made;
+use super::sqlite::SqliteConnection;
+
+/// A target as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// Product and version, as the server names them.
+    pub version: String,
+    pub identity: Identity,
+    /// Marks this database and every copy of it; `None` before the first step.
+    pub lineage: Option<String>,
+    pub fingerprint: Fingerprint,
+    /// Every row, oldest first. Empty before the first step.
+    pub ledger: Vec<LedgerRow>,
+    /// The highest fence that reached the target.
+    pub fence: Option<Token>,
+    /// The step in the middle of which the target is.
+    pub intent: Option<Intent>,
+    /// Why the target cannot be written to (a replica, a read-only server), if it cannot.
+    pub read_only: Option<String>,
+    /// Size of the database in bytes, where the server tells.
+    pub size_bytes: Option<u64>,
+}
+
+impl Observation {
+    /// The steps in force, in the order in which they were applied.
+    pub fn applied(&self) -> Vec<&LedgerRow> {
+        ledger::applied(&self.ledger)
+    }
+
+    /// The latest row of the ledger: a head behind the one that the log knows means that the
+    /// database was restored.
+    pub fn head(&self) -> Option<&LedgerRow> {
+        self.ledger.last()
+    }
+}
+
+/// What each dialect tells of its server.
+pub(super) struct Server {
+    pub(super) version: String,
+    pub(super) identity: Identity,
+    pub(super) read_only: Option<String>,
+    pub(super) size_bytes: Option<u64>,
+}
+
+/// Connects, reads and leaves. Takes no lock, so it sees a target at work too.
+pub async fn observe(location: &Location) -> Result<Observation, DbError> {
+    let mut connection = match &location.options {
+        Options::Postgres(options) => {
+            Connection::Postgres(PostgresConnection::observe(location, options).await?)
+        }
+        Options::Mysql(options) => {
+            Connection::Mysql(MysqlConnection::observe(location, options).await?)
+        }
+        Options::Sqlite(options) => {
+            Connection::Sqlite(SqliteConnection::observe(location, options).await?)
+        }
+    };
+    let seen = observe_on(&mut connection, &location.redacted()).await;
+    connection.close().await;
+    seen
+}
+
+pub(super) async fn observe_on(
+    connection: &mut Connection,
+    location: &str,
+) -> Result<Observation, DbError> {
+    let failed = |broken: Broken| DbError::database("observe", location, broken.failure);
+    let damaged = |what| DbError::LedgerDamaged { location: location.to_owned(), what };
+    let server = match connection {
+        Connection::Postgres(connection) => connection.server().await,
+        Connection::Mysql(connection) => connection.server().await,
+        Connection::Sqlite(connection) => connection.server().await,
+    }
+    .map_err(failed)?;
+    let fingerprint = connection.schema().await.map_err(failed)?.fingerprint();
+    let made = tables_of(connection).await.map_err(failed)?;
+    let tables = connection.tables();
+
+    let mut batch = Batch::default();
+    let at_fence = made.base.then(|| {
+        batch.add(&format!("SELECT token, format, lineage FROM {} WHERE id = 1;", tables.fence()))
+    });
+    let at_ledger = made.base.then(|| batch.add(&tables.all()));
+    let at_intent = made.intent.then(|| batch.add(&tables.read_intent()));
+    let answers = if batch.is_empty() {
+        Vec::new()
+    } else {
+        connection.send(batch.into_sql(), Keep::All).await.map_err(failed)?
+    };
+    let fence = at_fence.map(|at| answer(&answers, at));
+    let fence_row = fence.as_ref().and_then(|fence| fence.rows.first());
+    let column = |at| fence_row.and_then(|row| text(row, at));
+    if let Some(found) = column(1).and_then(|format| format.parse().ok())
+        && found > ledger::FORMAT
+    {
+        let (location, known) = (location.to_owned(), ledger::FORMAT);
+        return Err(DbError::LedgerFormat { location, found, known });
+    }
+    Ok(Observation {
+        version: server.version,
+        identity: server.identity,
+        lineage: column(2).map(str::to_owned),
+        fingerprint,
+        ledger: match at_ledger {
+            Some(at) => ledger::read(&answer(&answers, at)).map_err(damaged)?,
+            None => Vec::new(),
+        },
+        fence: column(0).and_then(|token| token.parse().ok()).map(Token),
+        intent: match at_intent {
+            Some(at) => intent::read(&answer(&answers, at)).map_err(damaged)?,
+            None => None,
+        },
+        read_only: server.read_only,
+        size_bytes: server.size_bytes,
+    })
+}
+
+/// Which of our tables exist.
+pub(super) async fn tables_of(connection: &mut Connection) -> Result<Made, Broken> {
+    let sql = match connection {
+        Connection::Postgres(connection) => connection.find_tables(),
+        Connection::Mysql(connection) => connection.find_tables(),
+        Connection::Sqlite(connection) => connection.find_tables(),
+    };
+    let answers = connection.send(sql, Keep::All).await?;
+    let rows = answers.first().map(|answer| answer.rows.as_slice()).unwrap_or_default();
+    let found = |table: &str| {
+        let name = format!("{PREFIX}{table}");
+        rows.iter().any(|row| text(row, 0) == Some(name.as_str()))
+    };
+    Ok(Made { base: found("fence") && found("ledger"), intent: found("intent") })
+}

@@ -1,0 +1,206 @@
+//! How far an interrupted run came, decided from evidence. No IO: what is asked of the server is
+//! asked before.
+
+use skein_bundle::sql::Class;
+
+use super::fingerprint::{Key, Objects, Schema};
+use super::intent::{Intent, Phase};
+use super::order::{Direction, Order};
+use super::sql::mentions;
+use super::units::Unit;
+use super::verdict::Recovery;
+
+/// What is known at the time of the decision.
+pub(crate) struct Evidence<'a> {
+    pub(crate) intent: &'a Intent,
+    pub(crate) units: &'a [Unit],
+    /// The schema now; asked for where the intent has one to compare with.
+    pub(crate) now: Option<&'a Schema>,
+    /// Whether a single definition statement happens whole or not at all on this server.
+    pub(crate) atomic_ddl: bool,
+    /// What the author's probe says: whether the *up* script is in force.
+    pub(crate) probe: Option<bool>,
+}
+
+/// What became of the statement that was about to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Happened,
+    DidNot,
+    Unknown(String),
+}
+
+/// Decides for `order`, whose intent stands open.
+pub(crate) fn decide(order: &Order, evidence: &Evidence<'_>) -> Recovery {
+    let Evidence { intent, units, .. } = evidence;
+    if let Some(why) = mismatch(order, intent, units.len()) {
+        return Recovery::Stuck { why };
+    }
+    let of = intent.statements;
+    match intent.phase {
+        Phase::Ready => from(intent.statement, of, units),
+        Phase::Sent => match fate(order, evidence) {
+            Fate::Happened => from(intent.statement + 1, of, units),
+            Fate::DidNot => from(intent.statement, of, units),
+            Fate::Unknown(why) => Recovery::Stuck { why },
+        },
+    }
+}
+
+/// Taking up at `at`, where everything before it stands.
+fn from(at: u64, of: u64, units: &[Unit]) -> Recovery {
+    let before = usize::try_from(at.saturating_sub(1)).unwrap_or(usize::MAX);
+    let lasting = |unit: &&Unit| unit.class != Class::Session;
+    if at > of {
+        Recovery::Fully
+    } else if units.iter().take(before).find(lasting).is_none() {
+        Recovery::Never
+    } else {
+        Recovery::Resume { at, of }
+    }
+}
+
+/// Why an open intent is not this order's.
+fn mismatch(order: &Order, intent: &Intent, units: usize) -> Option<String> {
+    if intent.step != order.step || intent.direction != order.direction {
+        return Some(intent.described());
+    }
+    let same = intent.digest == order.digest && usize::try_from(intent.statements) == Ok(units);
+    (!same).then(|| {
+        format!(
+            "step {} ({}) was interrupted at statement {} of {}, and its file was changed since; \
+             restore the file, or settle the step by hand",
+            intent.step, intent.direction, intent.statement, intent.statements
+        )
+    })
+}
+
+/// What became of the statement that the intent names.
+pub(crate) fn fate(order: &Order, evidence: &Evidence<'_>) -> Fate {
+    let at = usize::try_from(evidence.intent.statement.saturating_sub(1)).unwrap_or(usize::MAX);
+    let Some(unit) = evidence.units.get(at) else {
+        return Fate::Unknown(
+            "the intent names a statement that the file does not have".to_owned(),
+        );
+    };
+    let by_schema = match (evidence.now, evidence.intent.fingerprint_before) {
+        (Some(now), Some(_)) if unit.class == Class::Ddl => {
+            by_schema(unit, &evidence.intent.objects_before, now, evidence.atomic_ddl)
+        }
+        _ => Fate::Unknown(format!(
+            "statement {} ({}) was sent, and neither the schema nor a transaction tells whether it \
+             took effect; write a probe for the step, or settle it by hand",
+            at + 1,
+            unit.summary()
+        )),
+    };
+    let Fate::Unknown(why) = by_schema else { return by_schema };
+    by_probe(order, evidence, at, why)
+}
+
+fn by_schema(unit: &Unit, before: &Objects, now: &Schema, atomic: bool) -> Fate {
+    let text = &unit.text;
+    let changed = before.changed(&now.objects());
+    if changed.is_empty() {
+        return Fate::DidNot;
+    }
+    // An index that a failed CONCURRENTLY left is dropped before; one that a DROP began to take
+    // away stands marked invalid.
+    let invalid = |key: &&Key| key.kind == "index" && is_invalid(now, key);
+    if changed.iter().any(|key| invalid(&key)) {
+        if begins(text, &["DROP", "INDEX"]) {
+            return Fate::DidNot;
+        }
+        return Fate::Unknown(format!("{} left an invalid index", unit.summary()));
+    }
+    let strangers: Vec<&str> = changed
+        .iter()
+        .filter(|key| !mentions_object(text, &key.name) && !mentions_object(text, &key.on))
+        .map(|key| key.name.as_str())
+        .collect();
+    if !strangers.is_empty() {
+        return Fate::Unknown(format!(
+            "the schema changed in {}, which {} does not name: somebody else may have changed it; \
+             compare and settle by hand",
+            strangers.join(", "),
+            unit.summary()
+        ));
+    }
+    if !atomic {
+        return Fate::Unknown(format!(
+            "{} changed the schema on a server whose definition statements can be cut in half",
+            unit.summary()
+        ));
+    }
+    if begins(text, &["DROP"]) && text.contains(',') {
+        let remains = |key: &Key| now.objects().contains(key);
+        let named = changed.iter().filter(|key| mentions_object(text, &key.name));
+        let all = named.clone().count() == before.named_in(text).count();
+        return if all && !named.clone().any(remains) {
+            Fate::Happened
+        } else {
+            Fate::Unknown(format!("{} is done for some of its objects only", unit.summary()))
+        };
+    }
+    let several = begins(text, &["RENAME"]) && text.contains(',');
+    if several || mentions(text, "detach") {
+        return Fate::Unknown(format!("{} may have been cut in half", unit.summary()));
+    }
+    Fate::Happened
+}
+
+/// The probe speaks of the whole script: it decides where no other statement is in question.
+fn by_probe(order: &Order, evidence: &Evidence<'_>, at: usize, why: String) -> Fate {
+    let Some(in_force) = evidence.probe else { return Fate::Unknown(why) };
+    let lasting = |unit: &Unit| unit.class != Class::Session;
+    let last = !evidence.units.iter().skip(at + 1).any(lasting);
+    let done = in_force == (order.direction == Direction::Up);
+    match (last, done) {
+        (true, true) => Fate::Happened,
+        (true, false) => Fate::DidNot,
+        (false, _) => {
+            Fate::Unknown(format!("{why}; the probe speaks of the whole script, not of its middle"))
+        }
+    }
+}
+
+pub(crate) fn is_invalid(schema: &Schema, key: &Key) -> bool {
+    schema.get(key).is_some_and(|lines| lines.iter().any(|line| line.contains(" INVALID")))
+}
+
+/// Index names that an interrupted `CONCURRENTLY` left: invalid now, absent before.
+pub(crate) fn leftovers(before: &Objects, now: &Schema) -> Vec<String> {
+    now.iter()
+        .filter(|(key, _)| key.kind == "index" && !before.contains(key) && is_invalid(now, key))
+        .map(|(key, _)| key.name.clone())
+        .collect()
+}
+
+/// `schema.table` and `"table"` are named by their last part.
+fn mentions_object(text: &str, name: &str) -> bool {
+    let bare = name.split('(').next().unwrap_or_default();
+    let last = bare.rsplit('.').next().unwrap_or_default().trim_matches('"');
+    mentions(text, last)
+}
+
+fn begins(text: &str, words: &[&str]) -> bool {
+    let mut found = text.split_whitespace();
+    words.iter().all(|word| found.next().is_some_and(|found| found.eq_ignore_ascii_case(word)))
+}
+
+impl Intent {
+    /// What stands open, in words.
+    pub(crate) fn described(&self) -> String {
+        format!(
+            "step {} ({}) was interrupted at statement {} of {} and must be completed or settled \
+             first",
+            self.step, self.direction, self.statement, self.statements
+        )
+    }
+}
+
+impl Objects {
+    fn named_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a Key> {
+        self.keys().filter(|key| key.name == key.on && mentions_object(text, &key.name))
+    }
+}

@@ -1,0 +1,252 @@
+//! One connection to a target, holding the target's session lock for as long as it lives.
+
+use std::fmt;
+
+use skein_bundle::sql::Mode;
+use uuid::Uuid;
+
+use super::answer::{Keep, text};
+use super::batch::Batch;
+use super::connection::Connection;
+use super::error::DbError;
+use super::failure::Broken;
+use super::fence::{self, Token};
+use super::fingerprint::{Fingerprint, Schema};
+use super::ledger::{FORMAT, Tables};
+use super::location::{Engine, Location, Options};
+use super::mysql::MysqlConnection;
+use super::observe::Observation;
+use super::order::{Order, Outcome};
+use super::postgres::PostgresConnection;
+use super::sql::mentions;
+use super::sqlite::SqliteConnection;
+use super::step_error::{Cause, StepError};
+use super::timeouts::Timeouts;
+use super::verdict::Verdict;
+use super::verify::Checks;
+
+/// A target opened for change. While it lives, no other session of Skein changes the target; when
+/// it is dropped or its process dies, the server (or the system, for SQLite) lets go of the lock.
+pub struct Session {
+    pub(super) connection: Connection,
+    pub(super) location: String,
+    pub(super) tables: Tables,
+    pub(super) timeouts: Timeouts,
+    pub(super) made: Made,
+    /// For the fence row, if this session is the one that makes it.
+    pub(super) lineage: String,
+    /// Set while a call runs: a call that was dropped leaves it set.
+    pub(super) busy: bool,
+}
+
+/// Which of our tables exist in the target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Made {
+    /// Fence and ledger.
+    pub(super) base: bool,
+    pub(super) intent: bool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("location", &self.location).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Connects and takes the target's session lock, asking again and again until
+    /// [`Timeouts::session_lock_wait_ms`] has passed. Writes nothing: the ledger tables are made
+    /// together with the first step.
+    pub async fn open(location: &Location, timeouts: &Timeouts) -> Result<Self, DbError> {
+        let connection = match &location.options {
+            Options::Postgres(options) => {
+                Connection::Postgres(PostgresConnection::open(location, options, timeouts).await?)
+            }
+            Options::Mysql(options) => {
+                Connection::Mysql(MysqlConnection::open(location, options, timeouts).await?)
+            }
+            Options::Sqlite(options) => {
+                Connection::Sqlite(SqliteConnection::open(location, options, timeouts).await?)
+            }
+        };
+        let mut session = Self {
+            tables: connection.tables(),
+            connection,
+            location: location.redacted(),
+            timeouts: *timeouts,
+            made: Made::default(),
+            lineage: Uuid::now_v7().to_string(),
+            busy: false,
+        };
+        session.made = session.look_for_tables().await?;
+        Ok(session)
+    }
+
+    pub fn engine(&self) -> Engine {
+        self.connection.engine()
+    }
+
+    /// Raises the target's fence at once, in a transaction of its own. Steps raise it by themselves;
+    /// this is for whoever must shut out earlier leases before there is a step to run.
+    pub async fn raise_fence(&mut self, token: Token) -> Result<(), DbError> {
+        const ACTION: &str = "raise the fence";
+        if i64::try_from(token.0).is_err() {
+            return Err(DbError::TokenTooLarge { token });
+        }
+        self.enter()?;
+        let mut batch = Batch::default();
+        if !self.made.base {
+            batch.add_many(&self.tables.create(&self.lineage), Tables::CREATE_LEN);
+        }
+        batch.add(&self.tables.raise(token));
+        let at =
+            batch.add(&format!("SELECT token, format FROM {} WHERE id = 1;", self.tables.fence()));
+        let answers = self
+            .connection
+            .send(batch.into_sql(), Keep::All)
+            .await
+            .map_err(|broken| DbError::database(ACTION, &self.location, broken.failure))?;
+        self.busy = false;
+        self.made.base = true;
+        let row = super::batch::answer(&answers, at);
+        self.check_format(&row)?;
+        fence::check(row.number(), token)?;
+        Ok(())
+    }
+
+    fn check_format(&self, row: &super::answer::Answer) -> Result<(), DbError> {
+        let location = self.location.clone();
+        let format = row.rows.first().and_then(|row| text(row, 1)?.parse().ok());
+        match format {
+            Some(FORMAT) => Ok(()),
+            Some(found) => Err(DbError::LedgerFormat { location, found, known: FORMAT }),
+            None => Err(DbError::LedgerDamaged {
+                location,
+                what: "the table _skein_fence lacks its one row".to_owned(),
+            }),
+        }
+    }
+
+    /// Runs one step, once: where the ledger has it, nothing is run; where an earlier run was
+    /// interrupted, it is taken up at the statement that the evidence names. Failures that had no
+    /// effect and may pass are tried again within [`Timeouts::retries_max`].
+    pub async fn apply(&mut self, order: &Order) -> Result<Outcome, StepError> {
+        self.enter_step(order)?;
+        let done = match &order.plan.mode {
+            Mode::InTransaction if self.engine() != Engine::Mysql => {
+                self.apply_in_transaction(order).await
+            }
+            _ => self.apply_by_statement(order).await,
+        };
+        self.busy = false;
+        done
+    }
+
+    pub(super) fn enter_step(&mut self, order: &Order) -> Result<(), StepError> {
+        if i64::try_from(order.token.0).is_err() {
+            let message = DbError::TokenTooLarge { token: order.token }.to_string();
+            return Err(StepError::new(order, Cause::Fence, Verdict::Never, message));
+        }
+        self.enter().map_err(|error| {
+            let mut error =
+                StepError::new(order, Cause::Database, Verdict::Unknown, error.to_string());
+            error.session_lost = true;
+            error
+        })
+    }
+
+    /// What the target is and what its ledger says, over this session's connection.
+    pub async fn observe(&mut self) -> Result<Observation, DbError> {
+        self.enter()?;
+        let seen = super::observe::observe_on(&mut self.connection, &self.location).await;
+        self.busy = false;
+        seen
+    }
+
+    /// The digest of the schema as it stands.
+    pub async fn fingerprint(&mut self) -> Result<Fingerprint, DbError> {
+        self.schema().await.map(|schema| schema.fingerprint())
+    }
+
+    /// The schema as it stands, for a diff.
+    pub async fn schema(&mut self) -> Result<Schema, DbError> {
+        self.enter()?;
+        let schema = self.connection.schema().await;
+        self.busy = false;
+        schema
+            .map_err(|broken| DbError::database("read the schema", &self.location, broken.failure))
+    }
+
+    /// Runs a verify script and rolls back whatever it did.
+    pub async fn checks(&mut self, verify: &skein_bundle::Script) -> Result<Checks, DbError> {
+        self.enter()?;
+        let begin = if self.engine() == Engine::Mysql { "START TRANSACTION;" } else { "BEGIN;" };
+        let checked = match self.connection.send(begin.to_owned(), Keep::Nothing).await {
+            Ok(_) => self.connection.send(verify.text.clone(), Keep::Verdicts).await,
+            Err(broken) => Err(broken),
+        };
+        self.roll_back_quietly().await;
+        self.busy = false;
+        checked.map(|answers| Checks::of(&answers)).map_err(|broken| {
+            DbError::database("run the verify script", &self.location, broken.failure)
+        })
+    }
+
+    /// Ends the session in good order. To drop it is as safe, only less polite to the server.
+    pub async fn close(self) {
+        self.connection.close().await;
+    }
+
+    pub(super) fn enter(&mut self) -> Result<(), DbError> {
+        if self.busy {
+            return Err(DbError::Interrupted { location: self.location.clone() });
+        }
+        self.busy = true;
+        Ok(())
+    }
+
+    /// Opens a transaction. SQLite's foreign keys can only be switched before it.
+    pub(super) fn begin(&self, batch: &mut Batch, order: &Order) {
+        match self.engine() {
+            Engine::Postgres => batch.add("BEGIN;"),
+            Engine::Mysql => batch.add("START TRANSACTION;"),
+            Engine::Sqlite => {
+                batch.add(&format!("PRAGMA foreign_keys = {};", self.foreign_keys(order)));
+                batch.add("BEGIN IMMEDIATE;")
+            }
+        };
+    }
+
+    /// SQLite: what the script asks for, else what the tool does whose format it has.
+    #[expect(clippy::unused_self, reason = "read beside begin")]
+    pub(super) fn foreign_keys(&self, order: &Order) -> u8 {
+        let asked = order.plan.sqlite_foreign_keys;
+        u8::from(asked.unwrap_or_else(|| order.script.format.sqlite_foreign_keys()))
+    }
+
+    /// After a script that may have changed its session.
+    pub(super) async fn reset_after(&mut self, script: &str) {
+        const WORDS: [&str; 8] =
+            ["set", "set_config", "pragma", "temp", "temporary", "attach", "use", "lock"];
+        if WORDS.iter().any(|word| mentions(script, word)) {
+            self.reset_settings().await;
+        }
+    }
+
+    pub(super) async fn reset_settings(&mut self) {
+        if let Err(broken) = self.connection.reset().await {
+            // The next message on the connection meets the same trouble and reports it.
+            tracing::warn!(
+                location = self.location,
+                message = broken.failure.message,
+                "the session's settings could not be taken back"
+            );
+        }
+    }
+
+    pub(super) async fn look_for_tables(&mut self) -> Result<Made, DbError> {
+        super::observe::tables_of(&mut self.connection).await.map_err(|broken: Broken| {
+            DbError::database("look for the ledger", &self.location, broken.failure)
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! Opening a SQLite file, and sending SQL to it.
+
+use std::path::{Path, PathBuf};
+
+use futures::TryFutureExt;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, Sqlite};
+
+use super::failure;
+use super::lock_file::LockFile;
+use crate::db::answer::{Answer, Keep, Reading, drain};
+use crate::db::error::DbError;
+use crate::db::failure::{Broken, Failure};
+use crate::db::fingerprint::Schema;
+use crate::db::ledger::Tables;
+use crate::db::location::{Engine, Location};
+use crate::db::patience::Patience;
+use crate::db::timeouts::Timeouts;
+
+pub(in crate::db) struct SqliteConnection {
+    // Declared first: the connection goes before the lock.
+    connection: sqlx::SqliteConnection,
+    options: SqliteConnectOptions,
+    pub(super) path: PathBuf,
+    _lock: Option<LockFile>,
+}
+
+impl SqliteConnection {
+    /// Opens the file without taking the session lock, for reading only.
+    pub(in crate::db) async fn observe(
+        location: &Location,
+        options: &SqliteConnectOptions,
+    ) -> Result<Self, DbError> {
+        let options = options.clone().read_only(true).create_if_missing(false);
+        let path = real_path(options.get_filename());
+        Self::connect(location, options, path, None).await
+    }
+
+    /// Takes the session lock within the given patience, and opens the file.
+    pub(in crate::db) async fn open(
+        location: &Location,
+        options: &SqliteConnectOptions,
+        timeouts: &Timeouts,
+    ) -> Result<Self, DbError> {
+        let path = real_path(options.get_filename());
+        let patience = Patience::for_session_lock(timeouts);
+        let lock = loop {
+            let taken = LockFile::try_take(&path).map_err(|error| DbError::Connect {
+                location: location.redacted(),
+                message: format!("the lock file beside the database cannot be taken: {error}"),
+                retryable: false,
+            })?;
+            match taken {
+                Some(lock) => break lock,
+                None if patience.pause().await => {}
+                None => {
+                    let (location, waited_ms) = (location.redacted(), patience.waited_ms());
+                    return Err(DbError::LockHeld { location, waited_ms });
+                }
+            }
+        };
+        let options =
+            options.clone().busy_timeout(timeouts.lock()).synchronous(SqliteSynchronous::Full);
+        Self::connect(location, options, path, Some(lock)).await
+    }
+
+    async fn connect(
+        location: &Location,
+        options: SqliteConnectOptions,
+        path: PathBuf,
+        lock: Option<LockFile>,
+    ) -> Result<Self, DbError> {
+        // Whether keys are enforced is set for each script; the driver's default is not SQLite's.
+        let options = options.foreign_keys(false).disable_statement_logging();
+        let connection = options.connect().await.map_err(|error| {
+            let failure = failure::of(&error);
+            DbError::Connect {
+                location: location.redacted(),
+                message: failure.message,
+                retryable: failure.transient,
+            }
+        })?;
+        Ok(Self { connection, options, path, _lock: lock })
+    }
+
+    #[expect(clippy::unused_self, reason = "the same question to all three dialects")]
+    pub(in crate::db) fn tables(&self) -> Tables {
+        Tables::new(Engine::Sqlite, "main.".to_owned())
+    }
+
+    pub(in crate::db) async fn send(
+        &mut self,
+        sql: String,
+        keep: Keep,
+    ) -> Result<Vec<Answer>, Broken> {
+        let reading = Reading::<Sqlite> {
+            text: value,
+            columns: SqliteRow::len,
+            affected: sqlx::sqlite::SqliteQueryResult::rows_affected,
+        };
+        let stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
+        drain(stream, keep, reading)
+            .map_err(|(error, done)| Broken { failure: failure::of(&error), done })
+            .await
+    }
+
+    pub(in crate::db) async fn schema(&mut self) -> Result<Schema, Broken> {
+        let answers = self.send(super::schema::QUERY.to_owned(), Keep::All).await?;
+        Ok(super::schema::read(answers.first()))
+    }
+
+    /// A script's settings, temporary tables and attached files end with its connection.
+    pub(in crate::db) async fn reset(&mut self) -> Result<(), Broken> {
+        let broken = |failure: Failure| Broken { failure, done: Vec::new() };
+        let fresh = self.options.connect().await.map_err(|error| broken(failure::of(&error)))?;
+        let stale = std::mem::replace(&mut self.connection, fresh);
+        stale.close().await.map_err(|error| broken(failure::of(&error)))
+    }
+
+    pub(in crate::db) async fn close(self) {
+        if let Err(error) = self.connection.close().await {
+            tracing::debug!(%error, "a SQLite connection did not close cleanly");
+        }
+    }
+}
+
+/// One name for one file: links must not lead two agents to two locks.
+fn real_path(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match (parent.canonicalize(), path.file_name()) {
+        (Ok(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+fn value(row: &SqliteRow, at: usize) -> Option<String> {
+    row.try_get_unchecked::<Option<Vec<u8>>, _>(at)
+        .ok()
+        .flatten()
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}

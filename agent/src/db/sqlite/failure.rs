@@ -1,0 +1,18 @@
+//! What SQLite's result codes mean for us.
+
+use crate::db::failure::{Failure, of_driver};
+
+pub(super) fn of(error: &sqlx::Error) -> Failure {
+    let sqlx::Error::Database(database) = error else { return of_driver(error) };
+    let code = database.code();
+    // The primary result code is the low byte: 5 is SQLITE_BUSY, 6 is SQLITE_LOCKED.
+    let primary = code.as_deref().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 255);
+    let transient = matches!(primary, Some(5 | 6));
+    Failure {
+        message: database.message().to_owned(),
+        code: code.map(|code| code.into_owned()),
+        position: None,
+        transient,
+        lost: false,
+    }
+}

@@ -1,0 +1,9 @@
+//! SQLite: transactional throughout; other agents are kept out by a lock file beside the database.
+
+mod connect;
+mod failure;
+mod lock_file;
+mod observe;
+mod schema;
+
+pub(super) use connect::SqliteConnection;

@@ -1,0 +1,161 @@
+//! One event as one line.
+
+use skein_core::event::{Body, Event, LegKind};
+use skein_core::plan::{Plan, Undo};
+use skein_core::spec::Direction;
+
+/// The event's sequence, its name and what a reader of a script needs.
+pub fn event(event: &Event) -> String {
+    format!("{:>3} {}", event.seq, body(&event.body))
+}
+
+fn tail(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(": {text}") }
+}
+
+fn body(body: &Body) -> String {
+    match body {
+        Body::ClusterFormed { .. } => "ClusterFormed".to_owned(),
+        Body::AgentJoined { agent, version } => format!("AgentJoined {agent} {version}"),
+        Body::AgentLeft { agent } => format!("AgentLeft {agent}"),
+        Body::TargetRegistered { agent, target, description } => {
+            format!("TargetRegistered {target} by {agent}, {}", description.engine.as_str())
+        }
+        Body::TargetObserved { agent, target, seen, finding } => {
+            let ledger: Vec<&str> =
+                seen.ledger.iter().map(|entry| entry.version.as_str()).collect();
+            format!("TargetObserved {target} by {agent} [{}]{}", ledger.join(" "), tail(finding))
+        }
+        Body::TargetUnreachable { agent, target, why } => {
+            format!("TargetUnreachable {target} by {agent}{}", tail(why))
+        }
+        Body::TargetRetired { target, reason } => format!("TargetRetired {target}{}", tail(reason)),
+        Body::BundleStored { manifest } => {
+            let versions: Vec<&str> =
+                manifest.migrations.iter().map(|one| one.version.as_str()).collect();
+            format!("BundleStored [{}]", versions.join(" "))
+        }
+        Body::RolloutPlanned { rollout, plan, .. } => {
+            format!("RolloutPlanned {rollout}{}", self::plan(plan))
+        }
+        Body::RolloutStarted { rollout } => format!("RolloutStarted {rollout}"),
+        Body::WaveStarted { rollout, wave } => format!("WaveStarted {rollout} wave {wave}"),
+        Body::RolloutPaused { rollout, reason } => {
+            format!("RolloutPaused {rollout}{}", tail(reason))
+        }
+        Body::RolloutResumed { rollout } => format!("RolloutResumed {rollout}"),
+        Body::RollbackStarted { rollout, cause, targets } => {
+            let mut text = format!("RollbackStarted {rollout}: {cause}");
+            for unwind in targets {
+                text.push_str("\n      ");
+                text.push_str(unwind.target.as_str());
+                text.push_str(" keeps ");
+                text.push_str(&unwind.keep.to_string());
+                if !unwind.blocked_by.is_empty() {
+                    text.push_str(", blocked by ");
+                    text.push_str(&unwind.blocked_by);
+                }
+            }
+            text
+        }
+        Body::RolloutHalted { rollout, reason } => {
+            format!("RolloutHalted {rollout}{}", tail(reason))
+        }
+        Body::RolloutCompleted { rollout } => format!("RolloutCompleted {rollout}"),
+        Body::RolloutRolledBack { rollout } => format!("RolloutRolledBack {rollout}"),
+        Body::LegAssigned { rollout, target, agent, kind } => {
+            let kind = match kind {
+                LegKind::Forward => "forward",
+                LegKind::Undo => "undo",
+                LegKind::Trial => "trial",
+            };
+            format!("LegAssigned {rollout} {target} to {agent}, {kind}")
+        }
+        Body::LeaseExpired { rollout, target, fence, why } => {
+            format!("LeaseExpired {rollout} {target} fence {fence}{}", tail(why))
+        }
+        Body::StepBackedUp { rollout, target, archive, steps, .. } => {
+            let what = if archive.name.is_empty() {
+                format!("exempt by {}", archive.exemption)
+            } else {
+                archive.name.clone()
+            };
+            format!("StepBackedUp {rollout} {target} {what} for [{}]", steps.join(" "))
+        }
+        Body::StepApplied { rollout, target, version, already, .. } => {
+            let already = if *already { ", found there" } else { "" };
+            format!("StepApplied {rollout} {target} version {version}{already}")
+        }
+        Body::StepVerified { rollout, target, version, .. } => {
+            format!("StepVerified {rollout} {target} version {version}")
+        }
+        Body::StepFailed { rollout, target, version, verdict, retryable, message, .. } => format!(
+            "StepFailed {rollout} {target} version {version}, {}, {}: {message}",
+            if *retryable { "may pass" } else { "permanent" },
+            verdict.as_str()
+        ),
+        Body::StepRetried { rollout, target, attempt, not_before } => {
+            format!("StepRetried {rollout} {target} attempt {attempt} not before {not_before}")
+        }
+        Body::StepRolledBack { rollout, target, version, already, .. } => {
+            let already = if *already { ", found undone" } else { "" };
+            format!("StepRolledBack {rollout} {target} version {version}{already}")
+        }
+        Body::StepWaived { rollout, waiver } => {
+            format!("StepWaived {rollout} step {}: {}", waiver.step, waiver.reason)
+        }
+        Body::StepStuck { rollout, target, version, why, .. } => {
+            format!("StepStuck {rollout} {target} version {version}: {why}")
+        }
+        Body::StepTried { rollout, target, version, passed, impossible, note, .. } => {
+            let how = if *impossible {
+                "cannot be tried"
+            } else if *passed {
+                "would pass"
+            } else {
+                "would fail"
+            };
+            format!("StepTried {rollout} {target} version {version} {how}{}", tail(note))
+        }
+    }
+}
+
+/// Classes and waves, a line each.
+fn plan(plan: &Plan) -> String {
+    let mut text = String::new();
+    for (number, class) in plan.classes.iter().enumerate() {
+        let steps: Vec<String> = class
+            .steps
+            .iter()
+            .map(|step| {
+                let sign = match step.direction {
+                    Direction::Up => "+",
+                    Direction::Down => "-",
+                    Direction::Validate => "?",
+                };
+                let undo = if step.undo == Undo::Impossible { "!" } else { "" };
+                format!("{sign}{}{undo}", step.entry.version)
+            })
+            .collect();
+        text.push_str(
+            &format_args!(
+                "\n      class {number}: {} targets, [{}]",
+                class.targets,
+                steps.join(" ")
+            )
+            .to_string(),
+        );
+    }
+    for wave in &plan.waves {
+        let targets: Vec<&str> = wave.targets.iter().map(|(id, _)| id.as_str()).collect();
+        text.push_str("\n      wave ");
+        text.push_str(&wave.name);
+        text.push_str(": ");
+        text.push_str(&targets.join(" "));
+    }
+    for note in &plan.notes {
+        text.push_str("\n      note: ");
+        text.push_str(note);
+    }
+    text
+}

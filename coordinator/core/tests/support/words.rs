@@ -1,0 +1,557 @@
+//! The words of the golden scripts.
+//!
+//! ```text
+//! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [group=label] [blind]   register and look
+//! agent a2 t-1 t-2 | connect a2 [slots=4] | disconnect a2
+//! bundle b1 1 2- 3~ 4*       versions; - no down, ~ a comment was edited, * its SQL was changed
+//! strategy waves=t-1,50%,l:red parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
+//! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
+//! start [waive=V|*] | pause 1 why | resume 1 | rollback 1 [select=…] [steps=N] [waive=*]
+//! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
+//! t-1 backed-up [nothing] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
+//!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
+//! observe t-1 [ledger=1,2] [identity=x] [schema=x] [intent=x] | unreachable t-1 why | retire t-1 why
+//! status [1] | targets | id=7 body=1 WORDS… | charter=other WORDS…
+//! ```
+
+use std::collections::BTreeMap;
+
+use skein_core::bundle::{Facts, Manifest, Migration, Script};
+use skein_core::command::{Command, Outcome, Waiver};
+use skein_core::event::Verdict;
+use skein_core::ids::{
+    AgentId, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, StepIx, TargetId, Version,
+};
+use skein_core::outbox::outbox;
+use skein_core::plan;
+use skein_core::schedule::waits_for;
+use skein_core::spec::{
+    Backup, Budget, Direction, Engine, Goal, OnBreach, Selector, Spec, TransactionMode, Wave,
+};
+use skein_core::state::ledger::Entry;
+use skein_core::state::target::{Description, Observation};
+
+use super::world::{Fault, World, digest, fingerprint};
+
+/// A line's words: bare ones, and `key=value`.
+struct Words<'a> {
+    bare: Vec<&'a str>,
+    keys: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn read(line: &'a str) -> Self {
+        let (mut bare, mut keys) = (Vec::new(), BTreeMap::new());
+        for word in line.split_whitespace() {
+            match word.split_once('=') {
+                Some((key, value)) => drop(keys.insert(key, value)),
+                None => bare.push(word),
+            }
+        }
+        Self { bare, keys }
+    }
+
+    fn at(&self, place: usize) -> &'a str {
+        self.bare
+            .get(place)
+            .copied()
+            .unwrap_or_else(|| panic!("a word is missing: {:?}", self.bare))
+    }
+
+    fn has(&self, word: &str) -> bool {
+        self.bare.contains(&word)
+    }
+
+    fn key(&self, key: &str) -> Option<&'a str> {
+        self.keys.get(key).copied()
+    }
+
+    fn number(&self, key: &str, otherwise: u32) -> u32 {
+        self.key(key).map_or(otherwise, number)
+    }
+
+    fn rest(&self, from: usize) -> String {
+        self.bare.get(from..).unwrap_or_default().join(" ")
+    }
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("{text} is no number"))
+}
+
+/// Carries out one line.
+pub fn run(world: &mut World, line: &str) {
+    if world.fleet.cluster.is_none() {
+        let charter = world.charter;
+        let command =
+            Command::FormCluster { cluster: ClusterId([1; 16]), charter, bound: String::new() };
+        world.ask("root", command);
+        world.out.clear();
+    }
+    let words = Words::read(line);
+    let charter = world.charter;
+    if let Some(other) = words.key("charter") {
+        world.charter = digest(other);
+    }
+    world.request = words.key("id").map(|id| {
+        (
+            RequestId([u8::try_from(number(id)).expect("small"); 16]),
+            u64::from(words.number("body", 0)),
+        )
+    });
+    verb(world, &words);
+    world.charter = charter;
+    world.request = None;
+}
+
+fn verb(world: &mut World, words: &Words<'_>) {
+    match words.at(0) {
+        "fleet" => fleet(world, words),
+        "agent" => {
+            let targets =
+                words.bare.iter().skip(2).map(|id| (TargetId::from(*id), description(words)));
+            let targets = targets.collect();
+            join(world, words.at(1), targets, "1.0");
+        }
+        "connect" => {
+            world.presence.slots.insert(words.at(1).into(), words.number("slots", 64));
+        }
+        "disconnect" => {
+            world.presence.slots.remove(&words.at(1).into());
+        }
+        "bundle" => bundle(world, words),
+        "strategy" => strategy(world, words),
+        "plan" => plan(world, words),
+        "start" => {
+            let command = Command::StartRollout { plan: world.plan, waivers: waivers(words) };
+            world.ask("ann", command);
+        }
+        "pause" => {
+            let command = Command::PauseRollout { rollout: rollout(words), reason: words.rest(2) };
+            world.ask("ann", command);
+        }
+        "resume" => {
+            world.ask("ann", Command::ResumeRollout { rollout: rollout(words) });
+        }
+        "rollback" => {
+            let command = Command::RollBackRollout {
+                rollout: rollout(words),
+                selector: selector(words),
+                steps: words.number("steps", 0),
+                waivers: waivers(words),
+            };
+            world.ask("ann", command);
+        }
+        "ask" => {
+            let rollout = RolloutId(number(words.at(2)));
+            let command = match words.at(1) {
+                "start-wave" => Command::StartWave { rollout },
+                "unwind" => Command::UnwindRollout { rollout },
+                "finish" => Command::FinishRollout { rollout },
+                "assign" => Command::AssignLeg {
+                    rollout,
+                    target: words.at(3).into(),
+                    agent: words.at(4).into(),
+                },
+                other => panic!("no command {other}"),
+            };
+            world.ask("scheduler", command);
+        }
+        "tick" => world.tick(),
+        "run" => world.run(),
+        "after" => world.now = Millis(world.now.0 + u64::from(number(words.at(1)))),
+        "fail" => {
+            let fault = Fault {
+                times: words.number("times", 1),
+                verdict: verdict(words),
+                retryable: words.has("retryable"),
+                message: "syntax error".to_owned(),
+            };
+            let key = (words.at(1).into(), words.has("undo"), number(words.at(2)));
+            world.faults.insert(key, fault);
+        }
+        "expire" => expire(world, words),
+        "observe" => observe(world, words),
+        "unreachable" => {
+            let (agent, target) = served(world, words.at(1));
+            let seen = Err(words.rest(2));
+            world.ask(
+                agent.as_str(),
+                Command::RecordObservation { agent: agent.clone(), target, seen },
+            );
+        }
+        "retire" => {
+            let command =
+                Command::RetireTarget { target: words.at(1).into(), reason: words.rest(2) };
+            world.ask("ann", command);
+        }
+        "status" => status(world),
+        "targets" => targets(world),
+        target => report(world, &TargetId::from(target), words),
+    }
+}
+
+fn rollout(words: &Words<'_>) -> RolloutId {
+    RolloutId(number(words.at(1)))
+}
+
+fn verdict(words: &Words<'_>) -> Verdict {
+    if words.has("partly") {
+        Verdict::Partly
+    } else if words.has("fully") {
+        Verdict::Fully
+    } else if words.has("unknown") {
+        Verdict::Unknown
+    } else {
+        Verdict::Never
+    }
+}
+
+fn waivers(words: &Words<'_>) -> Vec<Waiver> {
+    let reason = if words.has("silent") { "" } else { "the table is empty" };
+    words
+        .key("waive")
+        .map(|step| Waiver { step: step.to_owned(), reason: reason.to_owned() })
+        .into_iter()
+        .collect()
+}
+
+fn selector(words: &Words<'_>) -> Selector {
+    let mut selector = Selector::default();
+    if let Some(globs) = words.key("select") {
+        selector.targets = globs.split(',').map(str::to_owned).collect();
+    }
+    if let Some(group) = words.key("label") {
+        selector.labels = vec![("ring".to_owned(), vec![group.to_owned()])];
+    }
+    selector
+}
+
+fn description(words: &Words<'_>) -> Description {
+    let engine = match words.key("engine") {
+        None | Some("postgres") => Engine::Postgres,
+        Some("mysql") => Engine::Mysql,
+        Some("sqlite") => Engine::Sqlite,
+        Some(other) => panic!("no engine {other}"),
+    };
+    let ring = words.key("label").map(|ring| ("ring".to_owned(), ring.to_owned()));
+    Description { engine, labels: ring.into_iter().collect(), group: String::new() }
+}
+
+fn join(world: &mut World, agent: &str, targets: Vec<(TargetId, Description)>, version: &str) {
+    let command = Command::JoinAgent { agent: agent.into(), version: version.to_owned(), targets };
+    world.ask(agent, command);
+}
+
+/// Registers targets, connects their agent and lets it look at each. Only a summary is told.
+fn fleet(world: &mut World, words: &Words<'_>) {
+    let agent = words.key("agent").unwrap_or("a1");
+    let prefix = words.key("prefix").unwrap_or("t");
+    let ids: Vec<TargetId> =
+        (1..=number(words.at(1))).map(|ix| TargetId(format!("{prefix}-{ix}"))).collect();
+    join(world, agent, ids.iter().map(|id| (id.clone(), description(words))).collect(), "1.0");
+    world.presence.slots.insert(agent.into(), words.number("slots", 64));
+    if !words.has("blind") {
+        for id in &ids {
+            look(world, id, &Words::read(""));
+        }
+    }
+    world.out.clear();
+    world.say(format!("{} targets", ids.len()));
+}
+
+fn served(world: &World, target: &str) -> (AgentId, TargetId) {
+    let target = TargetId::from(target);
+    let agent = world.fleet.target(&target).and_then(|(_, state)| state.agents.first().cloned());
+    (agent.unwrap_or_else(|| AgentId::from("nobody")), target)
+}
+
+fn observe(world: &mut World, words: &Words<'_>) {
+    look(world, &words.at(1).into(), words);
+}
+
+fn look(world: &mut World, id: &TargetId, words: &Words<'_>) {
+    let (agent, target) = served(world, id.as_str());
+    let ledger = match words.key("ledger") {
+        None => world.ledger(id),
+        Some(versions) => versions
+            .split(',')
+            .filter(|version| !version.is_empty())
+            .map(|version| Entry {
+                version: version.into(),
+                digest: digest(&format!("{version}.up")),
+            })
+            .collect(),
+    };
+    let fingerprint = words.key("schema").map_or_else(|| fingerprint(&ledger), digest);
+    let seen = Ok(Observation {
+        engine_version: words.key("release").unwrap_or("16.4").to_owned(),
+        identity: words.key("identity").map_or_else(|| format!("server of {id}"), str::to_owned),
+        fingerprint,
+        ledger,
+        fence: Fence(0),
+        open_intent: words.key("intent").unwrap_or_default().to_owned(),
+    });
+    world.ask(agent.as_str(), Command::RecordObservation { agent: agent.clone(), target, seen });
+}
+
+/// A script on all engines; on MySQL statement by statement.
+fn script(file: String, text: &str, normalised: &str) -> Script {
+    let facts = [Engine::Postgres, Engine::Mysql, Engine::Sqlite].map(|engine| Facts {
+        engine,
+        mode: if engine == Engine::Mysql {
+            TransactionMode::Statements
+        } else {
+            TransactionMode::OneTransaction
+        },
+        why: String::new(),
+        locks: Vec::new(),
+        destructive: false,
+        refusal: String::new(),
+        statements: 1,
+    });
+    Script { file, raw: digest(text), normalised: digest(normalised), facts: facts.to_vec() }
+}
+
+fn bundle(world: &mut World, words: &Words<'_>) {
+    let migrations = words.bare.iter().skip(2).map(|word| {
+        let version = word.trim_end_matches(['-', '~', '*']);
+        let edit = if word.contains('~') { " edited" } else { "" };
+        let change = if word.contains('*') { " changed" } else { "" };
+        let up = script(
+            format!("{version}.up.sql"),
+            &format!("{version}.up{edit}{change}"),
+            &format!("{version}.up normalised{change}"),
+        );
+        let down = (!word.contains('-')).then(|| {
+            let text = format!("{version}.down");
+            script(format!("{version}.down.sql"), &text, &text)
+        });
+        let name = format!("change {version}");
+        Migration { version: Version::from(version), name, up, down, verify: false, probe: false }
+    });
+    let manifest = Manifest {
+        digest: digest(&words.bare.join(" ")),
+        format: "test".to_owned(),
+        migrations: migrations.collect(),
+    };
+    world.bundles.insert(words.at(1).to_owned(), manifest.clone());
+    world.ask("ann", Command::StoreBundle { manifest: Box::new(manifest) });
+}
+
+fn strategy(world: &mut World, words: &Words<'_>) {
+    let strategy = &mut world.strategy;
+    if let Some(waves) = words.key("waves") {
+        strategy.waves = waves.split(',').map(wave).collect();
+    }
+    strategy.parallelism = words.number("parallel", strategy.parallelism);
+    strategy.retries = words.number("retries", strategy.retries);
+    let Budget { failed, percent } = strategy.budget;
+    strategy.budget = Budget {
+        failed: words.number("budget", failed),
+        percent: words.number("percent", percent),
+    };
+    strategy.on_breach = match words.key("breach") {
+        None => strategy.on_breach,
+        Some("halt") => OnBreach::Halt,
+        Some("target") => OnBreach::RollbackTarget,
+        Some("wave") => OnBreach::RollbackWave,
+        Some("rollout") => OnBreach::RollbackRollout,
+        Some(other) => panic!("no scope {other}"),
+    };
+    strategy.backup = match words.key("backup") {
+        None => strategy.backup,
+        Some("exempt") => Backup::Exempt,
+        Some("schema") => Backup::Schema,
+        Some(other) => panic!("no backup {other}"),
+    };
+}
+
+/// `t-1` one target, `50%` a share, `l:red` those with a label.
+fn wave(text: &str) -> Wave {
+    let mut wave = Wave { name: text.to_owned(), ..Wave::default() };
+    if let Some(percent) = text.strip_suffix('%') {
+        wave.percent = number(percent);
+    } else if let Some(ring) = text.strip_prefix("l:") {
+        wave.selector.labels = vec![("ring".to_owned(), vec![ring.to_owned()])];
+    } else {
+        wave.selector.targets = text.split('+').map(str::to_owned).collect();
+    }
+    wave
+}
+
+fn plan(world: &mut World, words: &Words<'_>) {
+    let direction = if words.has("down") {
+        Direction::Down
+    } else if words.has("validate") {
+        Direction::Validate
+    } else {
+        Direction::Up
+    };
+    let goal = if words.has("none") {
+        Goal::Nothing
+    } else if let Some(version) = words.key("to") {
+        Goal::Version(version.into())
+    } else if let Some(time) = words.key("time") {
+        Goal::Timestamp(time.to_owned())
+    } else if words.keys.contains_key("steps") {
+        Goal::Steps(words.number("steps", 0))
+    } else {
+        Goal::Latest
+    };
+    let bundle = world.bundles.get(words.at(1)).map_or_else(Digest::default, |one| one.digest);
+    let spec = Spec {
+        bundle,
+        selector: selector(words),
+        direction,
+        goal,
+        strategy: world.strategy.clone(),
+        out_of_order: words.has("out-of-order"),
+        accept_drift: words.has("accept-drift"),
+    };
+    let made = match plan::make(&world.fleet, &spec) {
+        Ok(made) => made,
+        Err(refusal) => {
+            world.say(format!("refused ({:?}): {}", refusal.kind, refusal.what));
+            return world.say(format!("      next: {}", refusal.next));
+        }
+    };
+    if made.up_to_date > 0 {
+        world.say(format!("{} targets are where they should be", made.up_to_date));
+    }
+    let id = digest(&format!("{made:?}"));
+    let command = Command::PlanRollout { spec: Box::new(spec), plan: Box::new(made), id };
+    if world.ask("ann", command) {
+        world.plan = id;
+    }
+}
+
+fn expire(world: &mut World, words: &Words<'_>) {
+    let target = TargetId::from(words.at(1));
+    let live = world.lease(&target).map(|(_, fence)| fence);
+    let fence = words.key("fence").map(|fence| Fence(u64::from(number(fence)))).or(live);
+    let why = "not heard of for 30 s".to_owned();
+    let fence = fence.unwrap_or_default();
+    world.ask("leader", Command::ExpireLease { target, fence, why });
+}
+
+fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
+    let lease = world.lease(target);
+    let (agent, fence) = lease.unwrap_or_else(|| (AgentId::from("a1"), Fence(0)));
+    let fence = words.key("fence").map_or(fence, |fence| Fence(u64::from(number(fence))));
+    if words.at(1) == "leg" {
+        return leg(world, &agent, target);
+    }
+    let step = words.bare.get(2).and_then(|step| step.parse().ok()).map(StepIx).unwrap_or_default();
+    let after = words.key("schema").map(digest);
+    let message = "syntax error".to_owned();
+    let outcome = match words.at(1) {
+        "backed-up" => {
+            let ledger = world.ledger(target);
+            let scope = if words.has("nothing") { Backup::Exempt } else { Backup::Database };
+            Outcome::BackedUp(Box::new(world.archive(target, &ledger, scope)))
+        }
+        "applied" => Outcome::Applied { step, ms: 1, rows: 0, already: words.has("already") },
+        "verified" => Outcome::Verified { step, fingerprint: after },
+        "failed" => Outcome::Failed {
+            step,
+            verdict: verdict(words),
+            retryable: words.has("retryable"),
+            message,
+            file: String::new(),
+            line: 0,
+        },
+        "rolled-back" => {
+            Outcome::RolledBack { step, ms: 1, already: words.has("already"), fingerprint: after }
+        }
+        "stuck" => Outcome::Stuck { step, why: "no probe".to_owned() },
+        "tried" => Outcome::Tried {
+            step,
+            passed: words.has("pass"),
+            impossible: words.has("impossible"),
+            note: if words.has("pass") { String::new() } else { message },
+        },
+        "released" => Outcome::Released { why: "drained".to_owned() },
+        other => panic!("no word {other}"),
+    };
+    world.report(&agent, target, fence, outcome);
+}
+
+fn leg(world: &mut World, agent: &AgentId, target: &TargetId) {
+    let legs = outbox(&world.fleet, agent);
+    match legs.into_iter().find(|leg| leg.target == *target) {
+        None => world.say("no leg"),
+        Some(leg) => {
+            let steps: Vec<String> = leg
+                .steps
+                .iter()
+                .map(|step| {
+                    let sign = if step.script == Direction::Down { "-" } else { "+" };
+                    format!("{sign}{}", step.entry.version)
+                })
+                .collect();
+            let expected: Vec<&str> =
+                leg.expected.iter().map(|entry| entry.version.as_str()).collect();
+            world.say(format!(
+                "{:?} fence {} steps [{}] expects [{}]{}{}",
+                leg.kind,
+                leg.fence,
+                steps.join(" "),
+                expected.join(" "),
+                if leg.backed_up { ", backed up" } else { "" },
+                if leg.cancelled { ", cancelled" } else { "" },
+            ));
+        }
+    }
+}
+
+fn status(world: &mut World) {
+    let mut lines = Vec::new();
+    for state in world.fleet.rollouts.values() {
+        let phases = ["waiting", "ready", "leased", "done", "failed", "stuck", "undo-ready"];
+        let phases = phases.into_iter().chain(["undo-leased", "undone", "residual"]);
+        let counts: Vec<String> = phases
+            .zip(state.total.all())
+            .filter(|(_, count)| **count > 0)
+            .map(|(phase, count)| format!("{count} {phase}"))
+            .collect();
+        lines.push(format!("{} {:?}: {}", state.id, state.status, counts.join(", ")));
+        let why = waits_for(&world.fleet, state, &world.presence, world.now);
+        if !why.is_empty() {
+            lines.push(format!("      {why}"));
+        }
+        let residual = skein_core::view::residual(state);
+        for (_, lane) in residual.filter(|_| state.status.ended()) {
+            let target = world.fleet.targets.get(lane.target).expect("a lane has a target");
+            let note = lane.note.as_deref().unwrap_or("no note");
+            lines.push(format!(
+                "      left over: {}, {} steps in force: {note}",
+                target.id, lane.applied
+            ));
+        }
+    }
+    world.say(lines.join("\n"));
+}
+
+fn targets(world: &mut World) {
+    let lines: Vec<String> = world
+        .fleet
+        .targets
+        .iter()
+        .map(|(_, target)| {
+            let ledger: Vec<&str> = world
+                .fleet
+                .entries
+                .spell(&target.ledger)
+                .map(|entry| entry.version.as_str())
+                .collect();
+            let held = if target.problem.is_empty() {
+                String::new()
+            } else {
+                format!(" held: {}", target.problem)
+            };
+            format!("{} [{}]{held}", target.id, ledger.join(" "))
+        })
+        .collect();
+    world.say(lines.join("\n"));
+}

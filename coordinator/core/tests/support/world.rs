@@ -1,0 +1,282 @@
+//! The fleet under test with what surrounds it: a clock, connected agents, and targets whose steps
+//! go well unless a script says otherwise.
+
+use std::collections::BTreeMap;
+
+use skein_core::bundle::Manifest;
+use skein_core::command::{Command, Outcome, Request};
+use skein_core::decide::{Decision, decide};
+use skein_core::event::{Archive, Body, Event, LegKind, Verdict};
+use skein_core::evolve::evolve;
+use skein_core::ids::{AgentId, Digest, Fence, Millis, RequestId, StepIx, TargetId};
+use skein_core::outbox::{Leg, outbox};
+use skein_core::schedule::{Presence, schedule};
+use skein_core::spec::{Backup, Budget, OnBreach, Strategy};
+use skein_core::state::Fleet;
+use skein_core::state::ledger::Entry;
+
+use super::line;
+
+/// A scripted failure: how often, and what is told.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    pub times: u32,
+    pub verdict: Verdict,
+    pub retryable: bool,
+    pub message: String,
+}
+
+#[derive(Debug)]
+pub struct World {
+    pub fleet: Fleet,
+    pub log: Vec<Event>,
+    pub now: Millis,
+    pub presence: Presence,
+    pub bundles: BTreeMap<String, Manifest>,
+    pub strategy: Strategy,
+    pub charter: Digest,
+    pub plan: Digest,
+    pub faults: BTreeMap<(TargetId, bool, u32), Fault>,
+    pub request: Option<(RequestId, u64)>,
+    pub out: String,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            fleet: Fleet::default(),
+            log: Vec::new(),
+            now: Millis(1_000),
+            presence: Presence::default(),
+            bundles: BTreeMap::new(),
+            strategy: Strategy {
+                waves: Vec::new(),
+                parallelism: 64,
+                budget: Budget::default(),
+                on_breach: OnBreach::Halt,
+                retries: 0,
+                backup: Backup::Database,
+            },
+            charter: digest("charter"),
+            plan: Digest::default(),
+            faults: BTreeMap::new(),
+            request: None,
+            out: String::new(),
+        }
+    }
+}
+
+/// A digest of a text; not SHA-256, and no matter.
+pub fn digest(text: &str) -> Digest {
+    let mut bytes = [0_u8; 32];
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for chunk in bytes.chunks_mut(8) {
+        for byte in text.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        chunk.copy_from_slice(&hash.to_be_bytes());
+    }
+    Digest(bytes)
+}
+
+/// The schema of a target is what its ledger says.
+pub fn fingerprint(ledger: &[Entry]) -> Digest {
+    let versions: Vec<&str> = ledger.iter().map(|entry| entry.version.as_str()).collect();
+    digest(&format!("schema {}", versions.join(" ")))
+}
+
+impl World {
+    pub fn say(&mut self, text: impl AsRef<str>) {
+        self.out.push_str(text.as_ref());
+        self.out.push('\n');
+    }
+
+    /// Decides and applies; tells what happened. Gives whether it was accepted.
+    pub fn ask(&mut self, actor: &str, command: Command) -> bool {
+        let (id, body) = self.request.take().unzip();
+        let request = Request {
+            id,
+            digest: body.unwrap_or_default(),
+            actor: actor.to_owned(),
+            charter: self.charter,
+            now: self.now,
+            command,
+        };
+        match decide(&self.fleet, &request) {
+            Ok(Decision::Events(events)) => {
+                if events.is_empty() {
+                    self.say("nothing to do");
+                }
+                for event in events {
+                    evolve(&mut self.fleet, &event).expect("what is decided can be applied");
+                    self.say(line::event(&event));
+                    self.log.push(event);
+                }
+                true
+            }
+            Ok(Decision::Repeated(answer)) => {
+                let about = answer.rollout.map(|id| format!(", about {id}")).unwrap_or_default();
+                self.say(format!("repeated: the first answer was event {}{about}", answer.first));
+                true
+            }
+            Err(refusal) => {
+                self.say(format!("refused ({:?}): {}", refusal.kind, refusal.what));
+                self.say(format!("      next: {}", refusal.next));
+                false
+            }
+        }
+    }
+
+    /// Does what the schedule says until it says nothing more.
+    pub fn tick(&mut self) {
+        for _ in 0..10_000 {
+            let next = schedule(&self.fleet, &self.presence, self.now);
+            if next.commands.is_empty() {
+                return;
+            }
+            for command in next.commands {
+                let shown = format!("{command:?}");
+                assert!(self.ask("scheduler", command), "the schedule's own {shown} is refused");
+            }
+        }
+        panic!("the schedule never comes to rest");
+    }
+
+    /// Carries out every leg that is handed out, until nothing moves.
+    pub fn run(&mut self) {
+        for _ in 0..1_000 {
+            self.tick();
+            let agents: Vec<AgentId> = self.presence.slots.keys().cloned().collect();
+            let legs: Vec<(AgentId, Leg)> = agents
+                .into_iter()
+                .flat_map(|agent| {
+                    outbox(&self.fleet, &agent).into_iter().map(move |leg| (agent.clone(), leg))
+                })
+                .collect();
+            if legs.is_empty() {
+                let Some(at) = schedule(&self.fleet, &self.presence, self.now).wake_at else {
+                    return;
+                };
+                self.now = self.now.max(at);
+                self.say(format!("    at {at}"));
+            }
+            for (agent, leg) in legs {
+                self.carry_out(&agent, &leg);
+            }
+        }
+        panic!("the fleet never comes to rest");
+    }
+
+    pub fn report(&mut self, agent: &AgentId, target: &TargetId, fence: Fence, outcome: Outcome) {
+        self.ask(
+            agent.as_str(),
+            Command::Report { agent: agent.clone(), target: target.clone(), fence, outcome },
+        );
+    }
+
+    /// One leg from end to end, as a good executor does it.
+    pub fn carry_out(&mut self, agent: &AgentId, leg: &Leg) {
+        let mut ledger = leg.expected.clone();
+        if !leg.backed_up && leg.kind == LegKind::Forward {
+            let archive = self.archive(&leg.target, &ledger, leg.backup);
+            self.report(agent, &leg.target, leg.fence, Outcome::BackedUp(Box::new(archive)));
+        }
+        if leg.cancelled {
+            let why = "cancelled".to_owned();
+            return self.report(agent, &leg.target, leg.fence, Outcome::Released { why });
+        }
+        let last = leg.steps.last().map(|step| step.ix);
+        for step in &leg.steps {
+            if let Some(fault) = self.fault(&leg.target, leg.kind == LegKind::Undo, step.ix.0) {
+                let outcome = if leg.kind == LegKind::Trial {
+                    Outcome::Tried {
+                        step: step.ix,
+                        passed: false,
+                        impossible: false,
+                        note: fault.message,
+                    }
+                } else {
+                    Outcome::Failed {
+                        step: step.ix,
+                        verdict: fault.verdict,
+                        retryable: fault.retryable,
+                        message: fault.message,
+                        file: String::new(),
+                        line: 0,
+                    }
+                };
+                return self.report(agent, &leg.target, leg.fence, outcome);
+            }
+            match step.script {
+                skein_core::spec::Direction::Down => ledger.retain(|entry| *entry != step.entry),
+                _ if leg.kind == LegKind::Trial => {}
+                _ => ledger.push(step.entry.clone()),
+            }
+            let after = (Some(step.ix) == last).then(|| fingerprint(&ledger));
+            self.told(agent, leg, step.ix, after);
+        }
+    }
+
+    fn told(&mut self, agent: &AgentId, leg: &Leg, step: StepIx, fingerprint: Option<Digest>) {
+        let outcomes = match leg.kind {
+            LegKind::Forward => vec![
+                Outcome::Applied { step, ms: 1, rows: 0, already: false },
+                Outcome::Verified { step, fingerprint },
+            ],
+            LegKind::Undo => {
+                vec![Outcome::RolledBack { step, ms: 1, already: false, fingerprint }]
+            }
+            LegKind::Trial => {
+                vec![Outcome::Tried { step, passed: true, impossible: false, note: String::new() }]
+            }
+        };
+        for outcome in outcomes {
+            self.report(agent, &leg.target, leg.fence, outcome);
+        }
+    }
+
+    fn fault(&mut self, target: &TargetId, undo: bool, step: u32) -> Option<Fault> {
+        let fault = self.faults.get_mut(&(target.clone(), undo, step))?;
+        fault.times = fault.times.checked_sub(1)?;
+        Some(fault.clone())
+    }
+
+    pub fn archive(&self, target: &TargetId, ledger: &[Entry], scope: Backup) -> Archive {
+        let exempt = scope == Backup::Exempt;
+        Archive {
+            name: if exempt { String::new() } else { format!("{target}.dump") },
+            sha256: digest("archive"),
+            bytes: 1,
+            tool: "test".to_owned(),
+            scope,
+            ms: 1,
+            fingerprint: fingerprint(ledger),
+            exemption: if exempt { "charter".to_owned() } else { String::new() },
+        }
+    }
+
+    /// The lease on a target, if there is one.
+    pub fn lease(&self, target: &TargetId) -> Option<(AgentId, Fence)> {
+        let (_, target) = self.fleet.target(target)?;
+        target.lease.as_ref().map(|lease| (lease.agent.clone(), lease.fence))
+    }
+
+    /// What the log takes to be in force on a target.
+    pub fn ledger(&self, target: &TargetId) -> Vec<Entry> {
+        self.fleet.target(target).map_or_else(Vec::new, |(_, target)| {
+            self.fleet.entries.spell(&target.ledger).cloned().collect()
+        })
+    }
+
+    /// The log, replayed from nothing, is the state.
+    pub fn replays(&self) {
+        let mut fleet = Fleet::default();
+        for event in &self.log {
+            evolve(&mut fleet, event).expect("what was applied once can be applied again");
+        }
+        assert_eq!(format!("{fleet:?}"), format!("{:?}", self.fleet));
+        let formed = self.log.iter().all(|event| !matches!(event.body, Body::ClusterFormed { .. }))
+            || self.fleet.under_charter == self.fleet.seq.0;
+        assert!(formed, "every event is under the charter");
+    }
+}

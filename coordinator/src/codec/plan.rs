@@ -1,0 +1,295 @@
+//! Questions and plans.
+
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use skein_core::ids::{ClassIx, Digest, TargetId, Version};
+use skein_core::plan::{Class, Plan, Step, Undo, Wave};
+use skein_core::spec::{self, Backup, Budget, Direction, Goal, OnBreach, Spec, Strategy};
+use skein_proto::v1;
+
+use super::fleet::{engine, engine_out, entry, entry_out, selector, selector_out};
+use super::manifest::{lock, lock_out, mode, mode_out};
+use super::{Malformed, digest, digest_out, required};
+
+/// SHA-256 over the plan's canonical bytes: its protobuf form, whose fields are written in order and
+/// which has no map, clock or chance in it.
+pub(crate) fn plan_id(plan: &Plan) -> Digest {
+    Digest(Sha256::digest(plan_out(plan).encode_to_vec()).into())
+}
+
+pub(super) fn direction(wire: v1::Direction) -> Result<Direction, Malformed> {
+    match wire {
+        v1::Direction::Up => Ok(Direction::Up),
+        v1::Direction::Down => Ok(Direction::Down),
+        v1::Direction::Validate => Ok(Direction::Validate),
+        v1::Direction::Unspecified => Err(Malformed::new("the direction", "is missing")),
+    }
+}
+
+pub(super) fn direction_out(direction: Direction) -> v1::Direction {
+    match direction {
+        Direction::Up => v1::Direction::Up,
+        Direction::Down => v1::Direction::Down,
+        Direction::Validate => v1::Direction::Validate,
+    }
+}
+
+pub(super) fn backup(wire: v1::BackupScope) -> Backup {
+    match wire {
+        // Whoever does not say gets the safest.
+        v1::BackupScope::BackupDatabase | v1::BackupScope::Unspecified => Backup::Database,
+        v1::BackupScope::BackupTables => Backup::Tables,
+        v1::BackupScope::BackupSchema => Backup::Schema,
+        v1::BackupScope::BackupNone => Backup::Exempt,
+    }
+}
+
+pub(super) fn backup_out(backup: Backup) -> v1::BackupScope {
+    match backup {
+        Backup::Database => v1::BackupScope::BackupDatabase,
+        Backup::Tables => v1::BackupScope::BackupTables,
+        Backup::Schema => v1::BackupScope::BackupSchema,
+        Backup::Exempt => v1::BackupScope::BackupNone,
+    }
+}
+
+fn goal(wire: Option<v1::Goal>) -> Result<Goal, Malformed> {
+    Ok(match required(wire.and_then(|goal| goal.goal), "the goal")? {
+        v1::goal::Goal::Latest(_) => Goal::Latest,
+        v1::goal::Goal::Version(version) => Goal::Version(Version(version)),
+        v1::goal::Goal::Steps(steps) => Goal::Steps(steps),
+        v1::goal::Goal::Timestamp(time) => Goal::Timestamp(time),
+        v1::goal::Goal::None(_) => Goal::Nothing,
+    })
+}
+
+fn goal_out(goal: &Goal) -> v1::Goal {
+    let goal = match goal {
+        Goal::Latest => v1::goal::Goal::Latest(true),
+        Goal::Version(version) => v1::goal::Goal::Version(version.to_string()),
+        Goal::Steps(steps) => v1::goal::Goal::Steps(*steps),
+        Goal::Timestamp(time) => v1::goal::Goal::Timestamp(time.clone()),
+        Goal::Nothing => v1::goal::Goal::None(true),
+    };
+    v1::Goal { goal: Some(goal) }
+}
+
+fn on_breach(wire: v1::OnBreach) -> OnBreach {
+    match wire {
+        v1::OnBreach::Halt => OnBreach::Halt,
+        v1::OnBreach::RollbackTarget => OnBreach::RollbackTarget,
+        v1::OnBreach::RollbackWave => OnBreach::RollbackWave,
+        v1::OnBreach::RollbackRollout | v1::OnBreach::Unspecified => OnBreach::RollbackRollout,
+    }
+}
+
+fn on_breach_out(on_breach: OnBreach) -> v1::OnBreach {
+    match on_breach {
+        OnBreach::Halt => v1::OnBreach::Halt,
+        OnBreach::RollbackTarget => v1::OnBreach::RollbackTarget,
+        OnBreach::RollbackWave => v1::OnBreach::RollbackWave,
+        OnBreach::RollbackRollout => v1::OnBreach::RollbackRollout,
+    }
+}
+
+fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
+    let wire = required(wire, "the strategy")?;
+    let (on_breach, backup) = (on_breach(wire.on_breach()), backup(wire.backup()));
+    let budget = wire.budget.unwrap_or_default();
+    let waves = wire
+        .waves
+        .into_iter()
+        .map(|wave| {
+            if wave.percent > 100 {
+                return Err(Malformed::new(
+                    "a wave's percentage",
+                    format!("is {} and should be at most 100", wave.percent),
+                ));
+            }
+            Ok(spec::Wave {
+                name: wave.name,
+                selector: selector(wave.selector),
+                percent: wave.percent,
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Strategy {
+        waves,
+        parallelism: wire.parallelism,
+        budget: Budget { failed: budget.failed, percent: budget.percent },
+        on_breach,
+        retries: wire.retries,
+        backup,
+    })
+}
+
+fn strategy_out(strategy: &Strategy) -> v1::Strategy {
+    v1::Strategy {
+        waves: strategy
+            .waves
+            .iter()
+            .map(|wave| v1::WaveSpec {
+                name: wave.name.clone(),
+                selector: Some(selector_out(&wave.selector)),
+                percent: wave.percent,
+            })
+            .collect(),
+        parallelism: strategy.parallelism,
+        budget: Some(v1::Budget {
+            failed: strategy.budget.failed,
+            percent: strategy.budget.percent,
+        }),
+        on_breach: on_breach_out(strategy.on_breach).into(),
+        retries: strategy.retries,
+        backup: backup_out(strategy.backup).into(),
+    }
+}
+
+pub(crate) fn spec(wire: Option<v1::PlanSpec>) -> Result<Spec, Malformed> {
+    let wire = required(wire, "the plan's question")?;
+    let direction = direction(wire.direction())?;
+    Ok(Spec {
+        bundle: digest(&wire.bundle, "the bundle's digest")?,
+        selector: selector(wire.selector),
+        direction,
+        goal: goal(wire.goal)?,
+        strategy: strategy(wire.strategy)?,
+        out_of_order: wire.out_of_order,
+        accept_drift: wire.accept_drift,
+    })
+}
+
+fn spec_out(spec: &Spec) -> v1::PlanSpec {
+    v1::PlanSpec {
+        bundle: digest_out(Some(spec.bundle)),
+        selector: Some(selector_out(&spec.selector)),
+        direction: direction_out(spec.direction).into(),
+        goal: Some(goal_out(&spec.goal)),
+        strategy: Some(strategy_out(&spec.strategy)),
+        out_of_order: spec.out_of_order,
+        accept_drift: spec.accept_drift,
+    }
+}
+
+fn undo(wire: v1::Undo) -> Result<Undo, Malformed> {
+    match wire {
+        v1::Undo::Script => Ok(Undo::Script),
+        v1::Undo::None => Ok(Undo::Impossible),
+        v1::Undo::NotNeeded => Ok(Undo::NotNeeded),
+        v1::Undo::Unspecified => Err(Malformed::new("how a step is undone", "is missing")),
+    }
+}
+
+fn undo_out(undo: Undo) -> v1::Undo {
+    match undo {
+        Undo::Script => v1::Undo::Script,
+        Undo::Impossible => v1::Undo::None,
+        Undo::NotNeeded => v1::Undo::NotNeeded,
+    }
+}
+
+fn step(wire: v1::PlannedStep, before: v1::LedgerEntry) -> Result<Step, Malformed> {
+    let (direction, mode, undo) =
+        (direction(wire.direction())?, mode(wire.mode())?, undo(wire.undo())?);
+    Ok(Step {
+        migration: wire.migration,
+        entry: entry(before)?,
+        name: wire.name,
+        direction,
+        mode,
+        mode_why: wire.mode_why,
+        locks: wire.locks.into_iter().map(lock).collect(),
+        destructive: wire.destructive,
+        undo,
+        verify: wire.verify,
+        file: wire.file,
+    })
+}
+
+fn step_out(step: &Step) -> v1::PlannedStep {
+    v1::PlannedStep {
+        migration: step.migration,
+        version: step.entry.version.to_string(),
+        digest: digest_out(Some(step.entry.digest)),
+        name: step.name.clone(),
+        direction: direction_out(step.direction).into(),
+        mode: mode_out(step.mode).into(),
+        mode_why: step.mode_why.clone(),
+        locks: step.locks.iter().map(lock_out).collect(),
+        destructive: step.destructive,
+        undo: undo_out(step.undo).into(),
+        verify: step.verify,
+        file: step.file.clone(),
+    }
+}
+
+pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
+    let classes = wire
+        .classes
+        .into_iter()
+        .map(|class| {
+            Ok(Class {
+                engine: engine(class.engine())?,
+                before: class.before.into_iter().map(entry).collect::<Result<_, _>>()?,
+                steps: class
+                    .steps
+                    .into_iter()
+                    .map(|wire| {
+                        let (version, digest) = (wire.version.clone(), wire.digest.clone());
+                        step(wire, v1::LedgerEntry { version, digest })
+                    })
+                    .collect::<Result<_, _>>()?,
+                targets: class.targets,
+            })
+        })
+        .collect::<Result<_, Malformed>>()?;
+    let waves = wire
+        .waves
+        .into_iter()
+        .map(|wave| Wave {
+            name: wave.name,
+            targets: wave
+                .targets
+                .into_iter()
+                .map(|target| (TargetId(target.id), ClassIx(target.class)))
+                .collect(),
+        })
+        .collect();
+    Ok(Plan {
+        spec: spec(wire.spec)?,
+        classes,
+        waves,
+        up_to_date: wire.up_to_date,
+        notes: wire.notes,
+    })
+}
+
+pub(crate) fn plan_out(plan: &Plan) -> v1::Plan {
+    v1::Plan {
+        spec: Some(spec_out(&plan.spec)),
+        classes: plan
+            .classes
+            .iter()
+            .map(|class| v1::PlanClass {
+                engine: engine_out(class.engine).into(),
+                before: class.before.iter().map(entry_out).collect(),
+                steps: class.steps.iter().map(step_out).collect(),
+                targets: class.targets,
+            })
+            .collect(),
+        waves: plan
+            .waves
+            .iter()
+            .map(|wave| v1::PlanWave {
+                name: wave.name.clone(),
+                targets: wave
+                    .targets
+                    .iter()
+                    .map(|(id, class)| v1::PlanTarget { id: id.to_string(), class: class.0 })
+                    .collect(),
+            })
+            .collect(),
+        up_to_date: plan.up_to_date,
+        notes: plan.notes.clone(),
+    }
+}

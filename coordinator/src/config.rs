@@ -1,0 +1,251 @@
+//! A node's configuration: one TOML file, checked whole before anything starts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use skein_core::ids::{ClusterId, Digest};
+
+use crate::charter;
+
+/// A node's configuration, as checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This node's number; never given to another node, even after this one is gone.
+    pub node: u64,
+    /// The cluster's name: the same on all nodes, and different from any other cluster's.
+    pub cluster: String,
+    /// Where everything is kept.
+    pub data: PathBuf,
+    /// Where to listen. `None`: in this process only.
+    pub listen: Option<SocketAddr>,
+    /// How others reach this node: `host:port`.
+    pub advertise: String,
+    /// The nodes that form the cluster, with their addresses. Empty: wait to be added.
+    pub members: Vec<(u64, String)>,
+    /// The charter's text.
+    pub charter: Vec<u8>,
+    /// An identifier issued elsewhere that stands for the same charter; may be empty.
+    pub charter_bound: String,
+    /// Consensus timing.
+    pub raft: Raft,
+    /// How long a lease lives without a heartbeat, milliseconds.
+    pub lease_ms: u32,
+}
+
+/// Consensus timing and bounds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Raft {
+    /// The leader's heartbeat, milliseconds. Above a round trip and a disk sync.
+    pub heartbeat_ms: u64,
+    /// The shortest election timeout, milliseconds.
+    pub election_min_ms: u64,
+    /// The longest election timeout, milliseconds.
+    pub election_max_ms: u64,
+    /// A snapshot point after so many entries: how far back the Raft log goes.
+    pub snapshot_after: u64,
+    /// Entries kept behind the last snapshot point, for followers that were away for a while.
+    pub keep_entries: u64,
+}
+
+impl Default for Raft {
+    fn default() -> Self {
+        Self {
+            heartbeat_ms: 150,
+            election_min_ms: 600,
+            election_max_ms: 900,
+            snapshot_after: 50_000,
+            keep_entries: 20_000,
+        }
+    }
+}
+
+/// The default length of a lease.
+pub const LEASE_MS: u32 = 10_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    node: u64,
+    cluster: String,
+    data: PathBuf,
+    listen: SocketAddr,
+    advertise: Option<String>,
+    #[serde(default, rename = "member")]
+    members: Vec<Member>,
+    charter: Option<PathBuf>,
+    #[serde(default)]
+    charter_bound: String,
+    #[serde(default)]
+    raft: Raft,
+    lease_ms: Option<u32>,
+    /// There is no encryption yet: an address that others can reach must be asked for.
+    #[serde(default)]
+    plaintext_beyond_loopback: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Member {
+    node: u64,
+    address: String,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file, or one that it names.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong kind.
+    #[error("{path} is not a coordinator's configuration: {message}")]
+    Parse {
+        /// Which.
+        path: PathBuf,
+        /// Where, with the line.
+        message: String,
+    },
+    /// Readable, and wrong.
+    #[error("{path}: {message}")]
+    Invalid {
+        /// Which.
+        path: PathBuf,
+        /// What, why, and what to do.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads a configuration file. Paths in it are relative to it.
+    ///
+    /// # Errors
+    /// Names the file, the line and what to do.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        let text = String::from_utf8_lossy(&text);
+        let file: File = toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        let base = path.parent().unwrap_or(Path::new(""));
+        let charter = match &file.charter {
+            Some(charter) => read(&base.join(charter))?,
+            None => charter::DEFAULT.as_bytes().to_vec(),
+        };
+        let config = Self {
+            node: file.node,
+            cluster: file.cluster,
+            data: base.join(file.data),
+            listen: Some(file.listen),
+            advertise: file.advertise.unwrap_or_else(|| file.listen.to_string()),
+            members: file.members.into_iter().map(|member| (member.node, member.address)).collect(),
+            charter,
+            charter_bound: file.charter_bound,
+            raft: file.raft,
+            lease_ms: file.lease_ms.unwrap_or(LEASE_MS),
+        };
+        config.check(file.plaintext_beyond_loopback).map_err(|message| ConfigError::Invalid {
+            path: path.to_owned(),
+            message,
+        })?;
+        Ok(config)
+    }
+
+    /// A single node inside another process, with its data in `data`.
+    pub fn embedded(data: &Path, charter: Vec<u8>) -> Self {
+        Self {
+            node: 1,
+            cluster: "embedded".to_owned(),
+            data: data.to_owned(),
+            listen: None,
+            advertise: "in-process".to_owned(),
+            members: vec![(1, "in-process".to_owned())],
+            charter,
+            charter_bound: String::new(),
+            // Alone it is leader at once; nobody can miss its heartbeats.
+            raft: Raft { heartbeat_ms: 50, election_min_ms: 51, election_max_ms: 60, ..Raft::default() },
+            lease_ms: LEASE_MS,
+        }
+    }
+
+    fn check(&self, beyond_loopback: bool) -> Result<(), String> {
+        if self.node == 0 {
+            return Err("`node` is 0; give it a number from 1 on that no node ever had".to_owned());
+        }
+        if self.cluster.is_empty() {
+            return Err("`cluster` is empty; name the cluster, the same on all nodes".to_owned());
+        }
+        if let Some(listen) = self.listen
+            && !listen.ip().is_loopback()
+            && !beyond_loopback
+        {
+            return Err(format!(
+                "`listen = \"{listen}\"` can be reached from other machines, and connections are not \
+                 encrypted; put an encrypted tunnel in front, or say `plaintext_beyond_loopback = true`"
+            ));
+        }
+        if self.members.len() > 7 {
+            return Err(format!(
+                "{} members; more than seven make every commit slower and nothing safer",
+                self.members.len()
+            ));
+        }
+        if !self.members.is_empty() && !self.members.iter().any(|(node, _)| *node == self.node) {
+            return Err(format!(
+                "node {} is not among the members; add it, or leave `member` out to be added later",
+                self.node
+            ));
+        }
+        let mut nodes: Vec<u64> = self.members.iter().map(|(node, _)| *node).collect();
+        nodes.sort_unstable();
+        if let Some(twice) = nodes.windows(2).find(|pair| pair.first() == pair.last()) {
+            return Err(format!("node {} is a member twice", twice.first().unwrap_or(&0)));
+        }
+        let raft = &self.raft;
+        if raft.heartbeat_ms == 0
+            || raft.election_min_ms <= raft.heartbeat_ms
+            || raft.election_max_ms <= raft.election_min_ms
+        {
+            return Err(format!(
+                "`raft`: heartbeat_ms ({}) must be below election_min_ms ({}), and that below \
+                 election_max_ms ({})",
+                raft.heartbeat_ms, raft.election_min_ms, raft.election_max_ms
+            ));
+        }
+        if self.lease_ms < 500 {
+            return Err(format!(
+                "`lease_ms` is {}; below 500 a busy moment takes leases away",
+                self.lease_ms
+            ));
+        }
+        Ok(())
+    }
+
+    /// The cluster's identity, from its name.
+    pub fn cluster_id(&self) -> ClusterId {
+        let mut hash = Sha256::new();
+        hash.update(b"skein cluster\0");
+        hash.update(self.cluster.as_bytes());
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(hash.finalize()) {
+            *to = from;
+        }
+        ClusterId(id)
+    }
+
+    /// The constitutional hash.
+    pub fn charter_hash(&self) -> Digest {
+        charter::hash(&self.charter)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+}

@@ -1,0 +1,132 @@
+//! What committed entries do on every replica: the fold into the fleet. A record that was decided on
+//! another state is stale, on every replica alike; a replica that cannot go on deterministically
+//! stops.
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+use skein_core::Fleet;
+use skein_core::event::Event;
+use skein_core::evolve::evolve;
+use skein_core::ids::Seq;
+use skein_store::{Applied, Halt};
+use tokio::sync::watch;
+
+use crate::codec;
+
+/// The replicated state of this node, as far as it has applied the log.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    fleet: RwLock<Fleet>,
+    /// The number of events applied: readers wait for a change.
+    applied: watch::Sender<u64>,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    Committed,
+    /// Decided on a state that is not the one it met: nothing of it counts.
+    Stale,
+}
+
+impl Recorded {
+    fn encode(self) -> Bytes {
+        match self {
+            Self::Committed => Bytes::from_static(b"c"),
+            Self::Stale => Bytes::from_static(b"s"),
+        }
+    }
+
+    pub(crate) fn decode(bytes: &Bytes) -> Option<Self> {
+        match bytes.as_ref() {
+            b"c" => Some(Self::Committed),
+            b"s" => Some(Self::Stale),
+            _ => None,
+        }
+    }
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        Self { fleet: RwLock::new(Fleet::default()), applied: watch::Sender::new(0) }
+    }
+
+    /// The state as applied here. Hold it for a moment only: applying waits for it.
+    pub(crate) fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {
+        // A panic in a writer cannot leave a half-applied event: evolve does not panic.
+        self.fleet.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells each time that events were applied.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.applied.subscribe()
+    }
+
+    fn take_in<'a>(&self, events: impl Iterator<Item = &'a Event>) -> Result<(), Halt> {
+        let mut fleet = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
+        for event in events {
+            evolve(&mut fleet, event).map_err(|error| {
+                Halt::new(format!(
+                    "event {} contradicts the history: {error}; do not restart this node on another \
+                     release, and keep its data for inspection",
+                    event.seq
+                ))
+            })?;
+        }
+        let seq = fleet.seq.0;
+        drop(fleet);
+        self.applied.send_replace(seq);
+        Ok(())
+    }
+}
+
+fn read(seq: u64, bytes: &Bytes) -> Result<Event, Halt> {
+    codec::decode_event(bytes).map_err(|error| {
+        Halt::new(format!(
+            "event {seq} cannot be understood: {error}; it may have been written by a newer release: \
+             start that one"
+        ))
+    })
+}
+
+impl skein_store::Machine for Machine {
+    fn apply(&self, index: u64, payload: &Bytes) -> Result<Applied, Halt> {
+        let entry = codec::decode_entry(payload)
+            .map_err(|error| Halt::new(format!("log entry {index}: {error}")))?;
+        match entry {
+            codec::Entry::Chunk(chunk) => {
+                Ok(Applied { chunk: Some(chunk), ..Applied::default() })
+            }
+            codec::Entry::Record { base, events } => {
+                if base != self.fleet().seq {
+                    return Ok(Applied { response: Recorded::Stale.encode(), ..Applied::default() });
+                }
+                let decoded = events
+                    .iter()
+                    .zip(base.0..)
+                    .map(|(bytes, seq)| read(seq, bytes))
+                    .collect::<Result<Vec<Event>, Halt>>()?;
+                self.take_in(decoded.iter())?;
+                Ok(Applied { events, chunk: None, response: Recorded::Committed.encode() })
+            }
+        }
+    }
+
+    fn replay(&self, first_seq: u64, events: &[Bytes]) -> Result<(), Halt> {
+        let decoded = events
+            .iter()
+            .zip(first_seq..)
+            .map(|(bytes, seq)| read(seq, bytes))
+            .collect::<Result<Vec<Event>, Halt>>()?;
+        if let Some(first) = decoded.first()
+            && first.seq != Seq(first_seq)
+        {
+            return Err(Halt::new(format!(
+                "the event at place {first_seq} says that it is event {}",
+                first.seq
+            )));
+        }
+        self.take_in(decoded.iter())
+    }
+}

@@ -1,0 +1,254 @@
+//! Calling other nodes. One connection a peer, kept; a deadline on every call.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::v2::RaftNetworkV2;
+use openraft::network::{RPCOption, RaftNetworkFactory};
+use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
+use skein_proto::raft::v1;
+use skein_proto::raft::v1::raft_client::RaftClient;
+use skein_store::history::{Hash, Joint, TreeHead};
+use skein_store::{
+    AppendEntriesRequest, AppendEntriesResponse, Node, Snapshot, SnapshotData, SnapshotResponse,
+    TypeConfig, Vote, VoteRequest, VoteResponse, codec,
+};
+use tonic::transport::{Channel, Endpoint};
+
+use super::{Identity, wire};
+
+/// Peers send each other batches of entries; this is the most that one message may weigh, bytes.
+pub(crate) const PEER_MESSAGE_MAX: usize = 64 * 1024 * 1024;
+/// Frames of a snapshot are gathered into messages of about this size, bytes.
+const SNAPSHOT_PART: usize = 1024 * 1024;
+
+/// Connections to other nodes, by address.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peers {
+    channels: Arc<Mutex<BTreeMap<String, Channel>>>,
+}
+
+impl Peers {
+    /// A connection that is made when it is first used, and again when it breaks.
+    pub(crate) fn channel(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(channel) = channels.get(address) {
+            return Ok(channel.clone());
+        }
+        let channel = Endpoint::from_shared(format!("http://{address}"))?
+            .connect_timeout(Duration::from_secs(2))
+            .http2_keep_alive_interval(Duration::from_secs(2))
+            .keep_alive_timeout(Duration::from_secs(4))
+            .tcp_nodelay(true)
+            .connect_lazy();
+        channels.insert(address.to_owned(), channel.clone());
+        Ok(channel)
+    }
+
+    pub(crate) fn client(
+        &self,
+        address: &str,
+    ) -> Result<RaftClient<Channel>, tonic::transport::Error> {
+        Ok(RaftClient::new(self.channel(address)?)
+            .max_decoding_message_size(PEER_MESSAGE_MAX)
+            .max_encoding_message_size(PEER_MESSAGE_MAX))
+    }
+}
+
+/// Makes the connections that openraft asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    identity: Identity,
+    peers: Peers,
+}
+
+impl Network {
+    pub(crate) fn new(identity: Identity, peers: Peers) -> Self {
+        Self { identity, peers }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = Peer;
+
+    async fn new_client(&mut self, target: u64, node: &Node) -> Peer {
+        Peer {
+            identity: self.identity,
+            peers: self.peers.clone(),
+            node: target,
+            address: node.addr.clone(),
+        }
+    }
+}
+
+/// One other node.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    identity: Identity,
+    peers: Peers,
+    node: u64,
+    address: String,
+}
+
+fn unreachable(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
+    RPCError::Unreachable(Unreachable::new(error))
+}
+
+fn malformed(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
+    RPCError::Network(NetworkError::new(error))
+}
+
+impl Peer {
+    fn client(&self) -> Result<RaftClient<Channel>, RPCError<TypeConfig>> {
+        self.peers.client(&self.address).map_err(|error| unreachable(&error))
+    }
+
+    fn route(&self) -> v1::Route {
+        self.identity.route(self.node)
+    }
+
+    async fn within<T>(
+        limit: Duration,
+        call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T, RPCError<TypeConfig>> {
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(reply)) => Ok(reply.into_inner()),
+            Ok(Err(status)) => Err(unreachable(&status)),
+            Err(elapsed) => Err(unreachable(&elapsed)),
+        }
+    }
+
+    async fn send_snapshot(
+        &self,
+        vote: Vote,
+        snapshot: Snapshot,
+    ) -> Result<SnapshotResponse, StreamingError<TypeConfig>> {
+        let lost = |error: &(dyn std::error::Error + 'static)| {
+            StreamingError::Unreachable(Unreachable::from_string(error.to_string()))
+        };
+        let mut client = self.peers.client(&self.address).map_err(|error| lost(&error))?;
+        let request = v1::HistoryJointRequest { route: Some(self.route()) };
+        let theirs = client.history_joint(request).await.map_err(|error| lost(&error))?.into_inner();
+        let theirs = joint(theirs).map_err(|error| lost(&error))?;
+        let SnapshotData::Outgoing(outgoing) = snapshot.snapshot else {
+            return Err(StreamingError::Unreachable(Unreachable::from_string(
+                "a snapshot that is being received cannot be sent on".to_owned(),
+            )));
+        };
+        let header = v1::SnapshotHeader {
+            route: Some(self.route()),
+            vote: codec::encode_vote(&vote),
+            meta: codec::encode_snapshot_meta(&snapshot.meta),
+        };
+        // Reading the history is file work: it runs apart, and a bounded channel keeps at most a few
+        // parts in memory.
+        let (parts, received) = tokio::sync::mpsc::channel(4);
+        let reader = tokio::task::spawn_blocking(move || {
+            let first = v1::SnapshotPart { header: Some(header), frames: Vec::new() };
+            if parts.blocking_send(first).is_err() {
+                return Ok(());
+            }
+            let mut part = v1::SnapshotPart::default();
+            let mut size = 0;
+            for frame in outgoing.frames_after(&theirs)? {
+                let frame = frame?;
+                size += frame.len();
+                part.frames.push(frame);
+                if size >= SNAPSHOT_PART {
+                    size = 0;
+                    if parts.blocking_send(std::mem::take(&mut part)).is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+            drop(parts.blocking_send(part));
+            Ok::<(), skein_store::history::HistoryError>(())
+        });
+        let stream = tokio_stream::wrappers::ReceiverStream::new(received);
+        let reply = client.snapshot(stream.boxed()).await;
+        match reader.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(lost(&error)),
+            Err(error) => return Err(lost(&error)),
+        }
+        let reply = reply.map_err(|error| lost(&error))?.into_inner();
+        let vote = codec::decode_vote(reply.vote).map_err(|error| lost(&error))?;
+        Ok(SnapshotResponse::new(vote))
+    }
+}
+
+fn joint(wire: v1::HistoryJointReply) -> Result<Joint, codec::CodecError> {
+    let last = wire::log_id(wire.last_log_id)?;
+    let mut root = [0; 32];
+    for (to, from) in root.iter_mut().zip(&wire.root) {
+        *to = *from;
+    }
+    Ok(Joint { last, head: TreeHead { size: wire.size, root: Hash(root) } })
+}
+
+impl RaftNetworkV2<TypeConfig> for Peer {
+    type SnapshotData = SnapshotData;
+
+    async fn append_entries(
+        &mut self,
+        rpc: AppendEntriesRequest,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse, RPCError<TypeConfig>> {
+        let request = wire::append_out(&rpc, self.route());
+        let mut client = self.client()?;
+        let reply = Self::within(option.soft_ttl(), client.append(request)).await?;
+        wire::appended(reply)
+            .map_err(|error| malformed(&error))?
+            .ok_or_else(|| malformed(&std::io::Error::other("the answer to an append is empty")))
+    }
+
+    async fn vote(
+        &mut self,
+        rpc: VoteRequest,
+        option: RPCOption,
+    ) -> Result<VoteResponse, RPCError<TypeConfig>> {
+        let request = wire::vote_out(&rpc, self.route());
+        let mut client = self.client()?;
+        let reply = Self::within(option.soft_ttl(), client.vote(request)).await?;
+        wire::voted(reply).map_err(|error| malformed(&error))
+    }
+
+    async fn pre_vote(
+        &mut self,
+        rpc: VoteRequest,
+        option: RPCOption,
+    ) -> Result<VoteResponse, RPCError<TypeConfig>> {
+        let request = wire::vote_out(&rpc, self.route());
+        let mut client = self.client()?;
+        let reply = Self::within(option.soft_ttl(), client.pre_vote(request)).await?;
+        wire::voted(reply).map_err(|error| malformed(&error))
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: Snapshot,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse, StreamingError<TypeConfig>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = self.send_snapshot(vote, snapshot) => sent,
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        rpc: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
+        let request = wire::transfer_out(&rpc, self.route());
+        let mut client = self.client()?;
+        let reply = Self::within(option.soft_ttl(), client.transfer_leader(request)).await?;
+        wire::transferred(reply).map_err(|error| malformed(&error))
+    }
+}

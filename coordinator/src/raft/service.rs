@@ -1,0 +1,182 @@
+//! Answering other nodes. A message for another cluster or node is refused before it is looked at.
+
+use std::sync::Arc;
+
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use skein_proto::raft::v1;
+use skein_store::{Blobs, Digest, History, SnapshotData, StateMachine, codec};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Identity, Machine, Raft, wire};
+
+/// A blob is sent in pieces of this size, bytes.
+const BLOB_PART: usize = 256 * 1024;
+
+/// The node as its peers see it.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) identity: Identity,
+    pub(crate) raft: Raft,
+    pub(crate) state_machine: StateMachine<Machine>,
+    pub(crate) history: Arc<History>,
+    pub(crate) blobs: Arc<Blobs>,
+}
+
+fn malformed(error: &dyn std::error::Error) -> Status {
+    Status::invalid_argument(format!("not a message between nodes: {error}"))
+}
+
+fn failed(error: &dyn std::error::Error) -> Status {
+    Status::unavailable(error.to_string())
+}
+
+impl Service {
+    #[expect(clippy::result_large_err, reason = "tonic's handlers answer with a Status")]
+    fn check(&self, route: Option<&v1::Route>) -> Result<(), Status> {
+        let route = route.ok_or_else(|| Status::invalid_argument("the message has no route"))?;
+        if route.cluster_id.as_ref() != self.identity.cluster.0 {
+            return Err(Status::permission_denied(format!(
+                "node {} belongs to another cluster than this node {}; check `cluster` in both \
+                 configurations",
+                route.from, self.identity.node
+            )));
+        }
+        if route.to != self.identity.node {
+            return Err(Status::failed_precondition(format!(
+                "the message is for node {}, and this is node {}; check the members' addresses",
+                route.to, self.identity.node
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl v1::raft_server::Raft for Service {
+    async fn append(
+        &self,
+        request: Request<v1::AppendRequest>,
+    ) -> Result<Response<v1::AppendReply>, Status> {
+        let request = request.into_inner();
+        self.check(request.route.as_ref())?;
+        let request = wire::append(request).map_err(|error| malformed(&error))?;
+        let reply = self.raft.append_entries(request).await.map_err(|error| failed(&error))?;
+        Ok(Response::new(wire::appended_out(&reply)))
+    }
+
+    async fn vote(
+        &self,
+        request: Request<v1::VoteRequest>,
+    ) -> Result<Response<v1::VoteReply>, Status> {
+        let request = request.into_inner();
+        self.check(request.route.as_ref())?;
+        let request = wire::vote(request).map_err(|error| malformed(&error))?;
+        let reply = self.raft.vote(request).await.map_err(|error| failed(&error))?;
+        Ok(Response::new(wire::voted_out(&reply)))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<v1::VoteRequest>,
+    ) -> Result<Response<v1::VoteReply>, Status> {
+        let request = request.into_inner();
+        self.check(request.route.as_ref())?;
+        let request = wire::vote(request).map_err(|error| malformed(&error))?;
+        let reply = self.raft.pre_vote(request).await.map_err(|error| failed(&error))?;
+        Ok(Response::new(wire::voted_out(&reply)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<v1::TransferLeaderRequest>,
+    ) -> Result<Response<v1::TransferLeaderReply>, Status> {
+        let request = request.into_inner();
+        self.check(request.route.as_ref())?;
+        let request = wire::transfer(request).map_err(|error| malformed(&error))?;
+        let reply =
+            self.raft.handle_transfer_leader(request).await.map_err(|error| failed(&error))?;
+        Ok(Response::new(wire::transferred_out(&reply)))
+    }
+
+    async fn history_joint(
+        &self,
+        request: Request<v1::HistoryJointRequest>,
+    ) -> Result<Response<v1::HistoryJointReply>, Status> {
+        self.check(request.into_inner().route.as_ref())?;
+        let joint = self.history.joint();
+        Ok(Response::new(v1::HistoryJointReply {
+            last_log_id: wire::log_id_out(joint.last.as_ref()),
+            size: joint.head.size,
+            root: bytes::Bytes::copy_from_slice(&joint.head.root.0),
+        }))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<Streaming<v1::SnapshotPart>>,
+    ) -> Result<Response<v1::SnapshotReply>, Status> {
+        let mut parts = request.into_inner();
+        let first = parts
+            .message()
+            .await?
+            .and_then(|part| part.header)
+            .ok_or_else(|| Status::invalid_argument("the snapshot has no header"))?;
+        self.check(first.route.as_ref())?;
+        let vote = codec::decode_vote(first.vote).map_err(|error| malformed(&error))?;
+        let meta = codec::decode_snapshot_meta(first.meta).map_err(|error| malformed(&error))?;
+        let mut incoming = self.state_machine.receive().map_err(|error| failed(&error))?;
+        while let Some(part) = parts.message().await? {
+            // Checking and staging frames is file work.
+            incoming = tokio::task::spawn_blocking(move || {
+                for frame in &part.frames {
+                    incoming.push(frame)?;
+                }
+                Ok::<_, skein_store::history::HistoryError>(incoming)
+            })
+            .await
+            .map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))?;
+        }
+        let snapshot =
+            skein_store::Snapshot { meta, snapshot: SnapshotData::Incoming(incoming) };
+        let reply = self
+            .raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(|error| failed(&error))?;
+        Ok(Response::new(v1::SnapshotReply { vote: codec::encode_vote(&reply.vote) }))
+    }
+
+    type FetchBlobStream = BoxStream<'static, Result<v1::FetchBlobReply, Status>>;
+
+    async fn fetch_blob(
+        &self,
+        request: Request<v1::FetchBlobRequest>,
+    ) -> Result<Response<Self::FetchBlobStream>, Status> {
+        let request = request.into_inner();
+        self.check(request.route.as_ref())?;
+        let digest = <[u8; 32]>::try_from(request.digest.as_ref())
+            .map(Digest)
+            .map_err(|_wrong| Status::invalid_argument("a digest has 32 bytes"))?;
+        let blobs = Arc::clone(&self.blobs);
+        let blob = tokio::task::spawn_blocking(move || blobs.get(&digest))
+            .await
+            .map_err(|error| failed(&error))?
+            .map_err(|error| failed(&error))?
+            .ok_or_else(|| Status::not_found("this node does not have that bundle"))?;
+        Ok(Response::new(pieces(blob).boxed()))
+    }
+}
+
+/// A blob in pieces below any message limit.
+pub(crate) fn pieces(
+    mut blob: bytes::Bytes,
+) -> impl futures::Stream<Item = Result<v1::FetchBlobReply, Status>> + Send + 'static {
+    let mut parts = Vec::new();
+    while !blob.is_empty() {
+        let data = blob.split_to(BLOB_PART.min(blob.len()));
+        parts.push(Ok(v1::FetchBlobReply { data }));
+    }
+    futures::stream::iter(parts)
+}

@@ -1,0 +1,98 @@
+//! The whole of `skein.toml`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::agent::Agent;
+use super::coordinator::{self, Coordinator};
+use super::error::ConfigError;
+use super::project::Project;
+use super::strategy::Strategy;
+use super::target::{self, Target};
+
+/// A file that was read and found to be in order. Paths in it are absolute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    pub path: PathBuf,
+    /// What relative paths in the file are relative to.
+    pub directory: PathBuf,
+    pub project: Project,
+    /// `None`: the coordinator runs inside this process, with its data in [`Self::data`].
+    pub coordinator: Option<Coordinator>,
+    pub agent: Agent,
+    pub strategy: Strategy,
+    /// In the order of the file.
+    pub targets: Vec<Target>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    #[serde(default)]
+    project: Project,
+    coordinator: Option<coordinator::Raw>,
+    #[serde(default)]
+    agent: Agent,
+    #[serde(default)]
+    strategy: Strategy,
+    #[serde(default, rename = "target")]
+    targets: Vec<target::Raw>,
+}
+
+impl File {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], at the first thing that is wrong.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let unread = |source| ConfigError::Read { path: path.to_owned(), source };
+        let text = std::fs::read_to_string(path).map_err(unread)?;
+        let whole = std::path::absolute(path).map_err(unread)?;
+        let directory = whole.parent().unwrap_or(Path::new("/"));
+        Self::parse(&text, path, directory)
+    }
+
+    /// The same for text that was read already; `path` is for errors only.
+    pub fn parse(text: &str, path: &Path, directory: &Path) -> Result<Self, ConfigError> {
+        let raw: Raw =
+            toml::from_str(text).map_err(|error| ConfigError::toml(path, text, &error))?;
+        let wrong =
+            |(span, message): coordinator::Wrong| ConfigError::at(path, text, &span, &message);
+        let mut targets = Vec::with_capacity(raw.targets.len());
+        let mut lines = BTreeMap::new();
+        for target in raw.targets {
+            let span = target.span();
+            let target = target.read(directory).map_err(wrong)?;
+            let line = line_of(text, span.start);
+            if let Some(first) = lines.insert(target.id.clone(), line) {
+                let message = format!(
+                    "target `{}` stands here and on line {first}; an id names one target only",
+                    target.id
+                );
+                return Err(wrong((span, message)));
+            }
+            targets.push(target);
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            directory: directory.to_owned(),
+            project: raw.project.relative_to(directory),
+            coordinator: raw.coordinator.map(coordinator::Raw::read).transpose().map_err(wrong)?,
+            agent: raw.agent,
+            strategy: raw.strategy,
+            targets,
+        })
+    }
+
+    /// Where everything is kept that Skein itself makes on this host.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join(".skein")
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}

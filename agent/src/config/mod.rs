@@ -1,0 +1,42 @@
+//! `skein.toml`: what is migrated, where it is, who coordinates, and how bold a rollout is.
+//!
+//! ```text
+//! [project]       the directory of migrations, the charter, the actor's name
+//! [coordinator]   addresses; without this section the coordinator runs inside this process
+//! [agent]         who this agent is, how much it does at a time, where its backups go
+//! [strategy]      waves, budget, what a breach does
+//! [[target]]      a database each
+//! ```
+//!
+//! What holds:
+//!
+//! * An unknown key is an error at its place in the file, never read past.
+//! * Relative paths are relative to the file, wherever the process runs.
+//! * URLs are secrets: no error, log or `Debug` shows a password, and a URL that stands in the
+//!   environment, a file or behind a command is read again at each connection, so that a rotated
+//!   password needs no restart.
+
+mod agent;
+mod coordinator;
+mod engine;
+mod error;
+mod excerpt;
+mod file;
+mod id;
+mod labels;
+mod project;
+mod secret;
+mod strategy;
+mod target;
+mod url;
+
+pub use agent::{Agent, Config};
+pub use coordinator::Coordinator;
+pub use error::ConfigError;
+pub use file::File;
+pub use id::{AgentId, BadId, TargetId};
+pub use project::Project;
+pub use secret::Secret;
+pub use strategy::{Backup, Budget, OnBreach, Strategy, Wave};
+pub use target::Target;
+pub use url::{Url, UrlError};

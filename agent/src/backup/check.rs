@@ -1,5 +1,8 @@
 //! The gate's check: the archive is there, whole, unchanged, and a backup.
 
+// The engines' futures are boxed as `Send`, so that a caller may spawn what awaits them.
+use futures::FutureExt;
+
 use super::archive::{Archive, Listing};
 use super::destination::Destination;
 use super::error::BackupError;
@@ -17,8 +20,8 @@ use super::{mariadb, postgres, sqlite};
 /// be looked at.
 pub async fn check(archive: &Archive, destination: &Destination) -> Result<Listing, BackupError> {
     match archive.engine {
-        Engine::Postgres => Box::pin(postgres::check(archive, destination)).await,
-        Engine::Mariadb => mariadb::check(archive, destination).await,
-        Engine::Sqlite => sqlite::check(archive, destination).await,
+        Engine::Postgres => postgres::check(archive, destination).boxed().await,
+        Engine::Mariadb => mariadb::check(archive, destination).boxed().await,
+        Engine::Sqlite => sqlite::check(archive, destination).boxed().await,
     }
 }

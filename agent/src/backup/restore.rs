@@ -1,5 +1,7 @@
 //! Puts an archive back.
 
+// The engines' futures are boxed as `Send`, so that a caller may spawn what awaits them.
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::archive::{Archive, Listing, Restored};
@@ -49,12 +51,10 @@ pub async fn restore(
     }
     let put = match &into.0 {
         Place::Postgres(place) => {
-            Box::pin(postgres::restore(archive, destination, place, mode)).await
+            postgres::restore(archive, destination, place, mode).boxed().await
         }
-        Place::Mariadb(place) => {
-            Box::pin(mariadb::restore(archive, destination, place, mode)).await
-        }
-        Place::Sqlite(path) => Box::pin(sqlite::restore(archive, destination, path, mode)).await,
+        Place::Mariadb(place) => mariadb::restore(archive, destination, place, mode).boxed().await,
+        Place::Sqlite(path) => sqlite::restore(archive, destination, path, mode).boxed().await,
     }?;
     Ok(Restored {
         listing: put.listing,

@@ -1,5 +1,7 @@
 //! Takes a backup.
 
+// The engines' futures are boxed as `Send`, so that a caller may spawn what awaits them.
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::archive::{Archive, Progress};
@@ -43,9 +45,9 @@ pub async fn take(request: &Request<'_>, progress: &Progress) -> Result<Archive,
         });
     }
     let taken = match &request.source.0 {
-        Place::Postgres(place) => Box::pin(postgres::take(place, &taking)).await,
-        Place::Mariadb(place) => Box::pin(mariadb::take(place, &taking)).await,
-        Place::Sqlite(path) => Box::pin(sqlite::take(path, &taking)).await,
+        Place::Postgres(place) => postgres::take(place, &taking).boxed().await,
+        Place::Mariadb(place) => mariadb::take(place, &taking).boxed().await,
+        Place::Sqlite(path) => sqlite::take(path, &taking).boxed().await,
     }?;
     let Taken { filled, tool, scope } = taken;
     let (sha256, bytes, bytes_dumped) = (filled.sha256, filled.bytes, filled.bytes_dumped);

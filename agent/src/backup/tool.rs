@@ -141,7 +141,9 @@ pub(super) async fn find_in(
 ) -> Result<Found, BackupError> {
     let mut seen = BTreeSet::new();
     let mut best: Option<Found> = None;
-    for path in places.iter().flat_map(|dir| tool.names().iter().map(|name| dir.join(name))) {
+    let paths: Vec<PathBuf> =
+        places.iter().flat_map(|dir| tool.names().iter().map(|name| dir.join(name))).collect();
+    for path in paths {
         let Some(found) = ask(tool, &path).await else { continue };
         let _new = seen.insert(format!("{} is {}", path.display(), found.version));
         let nearer = best.as_ref().is_none_or(|best| fit.distance(&found) < fit.distance(best));

@@ -90,8 +90,10 @@ async fn run(
     let stored = destination.open_whole(archive).await?;
     let lent = lend_mariadb(place, client.is_mysql())?;
     let mut command = command(&client);
-    // Binary mode takes the script's bytes as they are and no client command but DELIMITER.
-    command.arg(lent.defaults_file()).args(["--batch", "--binary-mode", "--"]).arg(&place.database);
+    // Binary mode takes the script's bytes as they are and no client command but DELIMITER. The
+    // client drops comments unless told otherwise, those inside programs too.
+    let options = ["--batch", "--binary-mode", "--comments", "--"];
+    command.arg(lent.defaults_file()).args(options).arg(&place.database);
     let (stdin, to) = pipe()?;
     let running = start(&client, command, Pipe::Input(stdin), place.password.clone())?;
     let wanted = archive.clone();

@@ -13,13 +13,14 @@ use super::super::tool::{Fit, Tool, find};
 /// A table of contents larger than this (some 500 000 objects) is not held in memory.
 const LISTING_MAX: u64 = 64 << 20;
 
-/// One line of the table of contents: `217; 1259 16390 TABLE public orders owner`.
+/// One line of the table of contents: `217; 1259 16390 TABLE public orders owner`. Names are not
+/// quoted there, so one with a space is told by what else is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) line: String,
     pub(super) kind: String,
     /// Everything behind the kind: schema or `-`, names, owner.
-    pub(super) words: Vec<String>,
+    pub(super) rest: String,
 }
 
 /// Kinds of more than one word that matter here; of the rest the first word is enough.
@@ -44,31 +45,53 @@ impl Entry {
             .into_iter()
             .find(|kind| described.strip_prefix(kind).is_some_and(|rest| rest.starts_with(' ')))
             .unwrap_or(first);
-        let words = described.strip_prefix(kind)?.split_whitespace().map(str::to_owned).collect();
-        Some(Self { line: line.to_owned(), kind: kind.to_owned(), words })
+        let rest = described.strip_prefix(kind)?.trim_start().to_owned();
+        Some(Self { line: line.to_owned(), kind: kind.to_owned(), rest })
     }
 
-    pub(super) fn schema(&self) -> Option<&str> {
-        self.words.first().map(String::as_str).filter(|schema| *schema != "-")
+    /// The schema that this entry creates.
+    pub(super) fn created_schema(&self) -> Option<&str> {
+        match self.kind.as_str() {
+            "SCHEMA" => Some(self.rest.strip_prefix("- ")?.rsplit_once(' ')?.0),
+            _ => None,
+        }
     }
 
-    pub(super) fn name(&self) -> Option<&str> {
-        self.words.get(1).map(String::as_str)
+    /// The extension that this entry creates or comments on.
+    pub(super) fn extension(&self) -> Option<&str> {
+        match self.kind.as_str() {
+            "EXTENSION" => self.rest.strip_prefix("- ").map(str::trim_end),
+            "COMMENT" => self.rest.strip_prefix("- EXTENSION ").map(str::trim_end),
+            _ => None,
+        }
+    }
+
+    /// Whether it creates `schema` or something in it.
+    pub(super) fn is_of(&self, schema: &str) -> bool {
+        self.created_schema() == Some(schema) || self.inside(schema).is_some()
+    }
+
+    /// What follows the schema's name where the entry is in it.
+    fn inside(&self, schema: &str) -> Option<&str> {
+        self.rest.strip_prefix(schema)?.strip_prefix(' ')
     }
 
     /// Whether it is one of Skein's own tables, or something on one.
     pub(super) fn is_ledger(&self) -> bool {
-        self.words.iter().any(|word| word.starts_with("_skein_"))
+        self.rest.split_whitespace().any(|word| word.starts_with("_skein_"))
     }
 
     /// `schema.table` of a table's own entry; the last word is the owner.
-    fn table(&self) -> Option<String> {
+    fn table(&self, schemas: &BTreeSet<&str>) -> Option<String> {
         if self.kind != "TABLE" {
             return None;
         }
-        let (_owner, names) = self.words.split_last()?;
-        let (schema, table) = names.split_first()?;
-        Some(format!("{schema}.{}", table.join(" ")))
+        let known = schemas
+            .iter()
+            .rev()
+            .find_map(|schema| self.inside(schema).map(|names| (*schema, names)));
+        let (schema, names) = known.or_else(|| self.rest.split_once(' '))?;
+        Some(format!("{schema}.{}", names.rsplit_once(' ')?.0))
     }
 }
 
@@ -114,7 +137,10 @@ pub(super) async fn read(
     let bytes_dumped = unpacked?.map_err(|error| unreadable(error.to_string()))?;
     finished.map_err(|error| unreadable(error.to_string()))?;
     let entries: Vec<Entry> = text?.lines().filter_map(Entry::read).collect();
-    let tables: BTreeSet<String> = entries.iter().filter_map(Entry::table).collect();
+    let schemas: BTreeSet<&str> =
+        entries.iter().filter_map(Entry::created_schema).chain(archive.schema.as_deref()).collect();
+    let tables: BTreeSet<String> =
+        entries.iter().filter_map(|entry| entry.table(&schemas)).collect();
     let listing = Listing {
         tables: tables.into_iter().collect(),
         entries: u64::try_from(entries.len()).unwrap_or(u64::MAX),
@@ -156,21 +182,17 @@ mod tests {
     #[test]
     fn lines_of_the_table_of_contents_are_read() {
         let read = |line| Entry::read(line).unwrap();
-        assert_eq!(
-            read("217; 1259 16390 TABLE public orders me").table().unwrap(),
-            "public.orders"
-        );
-        assert_eq!(
-            read("217; 1259 16390 TABLE public two words me").table().unwrap(),
-            "public.two words"
-        );
-        assert_eq!(read("33; 0 16390 TABLE DATA public orders me").table(), None);
-        assert_eq!(
-            read("35; 2606 1 FK CONSTRAINT public orders orders_fk me").kind,
-            "FK CONSTRAINT"
-        );
-        let schema = read("5; 2615 2200 SCHEMA - tenant_1 me");
-        assert_eq!((schema.schema(), schema.name()), (None, Some("tenant_1")));
+        let table = |line| read(line).table(&BTreeSet::from(["Ten", "Ten ant"]));
+        assert_eq!(table("217; 1259 16390 TABLE public orders me").unwrap(), "public.orders");
+        assert_eq!(table("217; 1259 16390 TABLE public two words me").unwrap(), "public.two words");
+        assert_eq!(table("217; 1259 16390 TABLE Ten ant t me").unwrap(), "Ten ant.t");
+        assert_eq!(table("33; 0 16390 TABLE DATA public orders me"), None);
+        assert_eq!(read("35; 2606 1 FK CONSTRAINT public orders fk me").kind, "FK CONSTRAINT");
+        let schema = read("5; 2615 2200 SCHEMA - Ten ant me");
+        assert_eq!(schema.created_schema(), Some("Ten ant"));
+        assert!(schema.is_of("Ten ant") && !schema.is_of("Ten"));
+        assert_eq!(read("2; 3079 16385 EXTENSION - pgcrypto ").extension(), Some("pgcrypto"));
+        assert_eq!(read("3; 0 0 COMMENT - EXTENSION pgcrypto ").extension(), Some("pgcrypto"));
         assert!(
             read("34; 2606 1 CONSTRAINT public _skein_ledger _skein_ledger_pkey me").is_ledger()
         );

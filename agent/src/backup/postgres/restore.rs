@@ -8,7 +8,6 @@
 //! through `psql`. The `COMMIT` is sent only when the archive was read to its end, with the right
 //! digest: until then nobody sees anything, and a failure leaves the database as it was.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use super::super::archive::Archive;
@@ -40,7 +39,7 @@ pub(in super::super) async fn restore(
     refuse(archive, place, mode, &there)?;
 
     let (chosen, left_out) = choose(&contents.entries, archive, mode, &there);
-    let begin = beginning(archive, mode, &contents.entries);
+    let begin = beginning(archive, mode, &contents.entries, &there);
     run(archive, destination, place, (fit, mode, chosen, begin)).await?;
     Ok(Put { listing: contents.listing, left_out })
 }
@@ -85,23 +84,16 @@ fn choose(
 ) -> (Vec<String>, Vec<String>) {
     let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
     for entry in entries {
-        let is_there = |names: &BTreeSet<String>, word: usize| {
-            entry.words.get(word).is_some_and(|name| names.contains(name))
-        };
         // What a table refers to is not in a backup of tables.
         let dangling = entry.kind == "FK CONSTRAINT"
             && matches!(archive.scope, Scope::Tables(_))
             && mode != Mode::Replace;
         if dangling || (entry.is_ledger() && mode != Mode::Empty) {
-            left_out.push(format!("{} {}", entry.kind, entry.words.join(" ")));
+            left_out.push(format!("{} {}", entry.kind, entry.rest));
             continue;
         }
-        let exists = match entry.kind.as_str() {
-            "SCHEMA" => is_there(&there.schemas, 1),
-            "EXTENSION" => is_there(&there.extensions, 1),
-            "COMMENT" if entry.name() == Some("EXTENSION") => is_there(&there.extensions, 2),
-            _ => false,
-        };
+        let exists = entry.created_schema().is_some_and(|name| there.schemas.contains(name))
+            || entry.extension().is_some_and(|name| there.extensions.contains(name));
         if !exists {
             chosen.push(entry.line.clone());
         }
@@ -109,19 +101,13 @@ fn choose(
     (chosen, left_out)
 }
 
-fn beginning(archive: &Archive, mode: Mode, entries: &[Entry]) -> String {
+fn beginning(archive: &Archive, mode: Mode, entries: &[Entry], there: &There) -> String {
     let mut begin = String::from(
         "BEGIN;\nSET LOCAL client_min_messages = warning;\nSET LOCAL search_path = pg_catalog;\nSET LOCAL lock_timeout = '60s';\n",
     );
     if mode == Mode::Replace && archive.scope == Scope::Database {
-        let kept = entries
-            .iter()
-            .filter_map(|entry| match entry.kind.as_str() {
-                "SCHEMA" => entry.name(),
-                _ => entry.schema(),
-            })
-            .map(str::to_owned)
-            .collect();
+        let named = |schema: &&String| entries.iter().any(|entry| entry.is_of(schema));
+        let kept = there.schemas.iter().filter(named).cloned().collect();
         begin.push_str(&empty::script(archive.schema.as_deref(), &kept));
     }
     begin

@@ -34,7 +34,8 @@ impl Digest {
     pub fn from_hex(hex: &str) -> Option<Self> {
         let mut digest = [0; 32];
         let pairs = hex.as_bytes().chunks_exact(2);
-        if hex.len() != 64 || hex.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        let digits = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if hex.len() != 64 || !digits {
             return None;
         }
         for (byte, pair) in digest.iter_mut().zip(pairs) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use rustix::fs::FlockOperation;
+use tokio::sync::watch;
 
 use crate::codec;
 use crate::history::sync_dir;
@@ -114,7 +115,14 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataDi
 #[derive(Debug, Clone)]
 pub struct DataDir {
     path: PathBuf,
-    _lock: Arc<File>,
+    lock: Arc<Lock>,
+}
+
+/// Fields are dropped in this order: whoever hears of the end finds the file unlocked.
+#[derive(Debug)]
+struct Lock {
+    _file: File,
+    held: watch::Sender<()>,
 }
 
 impl DataDir {
@@ -141,7 +149,8 @@ impl DataDir {
             }
             None => Self::write_identity(path, identity)?,
         }
-        Ok(Self { path: path.to_owned(), _lock: Arc::new(lock) })
+        let lock = Lock { _file: lock, held: watch::Sender::new(()) };
+        Ok(Self { path: path.to_owned(), lock: Arc::new(lock) })
     }
 
     /// Whose data is in `path`; nothing if no node ever started there. Takes no lock.
@@ -173,6 +182,13 @@ impl DataDir {
             .and_then(|()| std::fs::rename(&tmp, path.join(IDENTITY)))
             .and_then(|()| sync_dir(path))
             .map_err(io_error("write", &tmp))
+    }
+
+    /// Waits until every clone of this one is gone and the directory can be taken again. For a node
+    /// that is stopped and started within one process.
+    pub fn released(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut held = self.lock.held.subscribe();
+        async move { while held.changed().await.is_ok() {} }
     }
 
     /// Where the directory is.

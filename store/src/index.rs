@@ -255,7 +255,7 @@ impl Shared {
             guarded(|| Ok(db.apply_batch(batch)?))?;
             self.upto.store(upto, Ordering::Release);
             runs += 1;
-            if runs % RUNS_PER_FLUSH == 0 {
+            if u32::is_multiple_of(runs, RUNS_PER_FLUSH) {
                 self.flush(&db, &mut last)?;
             }
         }

@@ -43,6 +43,7 @@ pub struct Store<M> {
     pub index: Arc<Index>,
     /// What opening found.
     pub recovered: Recovered,
+    dir: DataDir,
 }
 
 impl<M: Machine> Store<M> {
@@ -61,7 +62,7 @@ impl<M: Machine> Store<M> {
         let replay = |seq, events: &[bytes::Bytes]| machine.replay(seq, events);
         let (history, recovered) = History::open(&dir.join("history"), purged, replay)?;
         let history = Arc::new(history);
-        let log = log.behind(Arc::clone(&history));
+        let log = log.behind(Arc::clone(&history), data_dir.clone());
         let blobs = Arc::new(Blobs::open(&dir.join("blobs"))?);
         let index = Arc::new(Index::open(&dir.join("index"), Arc::clone(&history), terms));
         let state_machine = StateMachine::new(
@@ -69,8 +70,15 @@ impl<M: Machine> Store<M> {
             Arc::clone(&history),
             Arc::clone(&blobs),
             Arc::clone(&index),
-            data_dir,
+            data_dir.clone(),
         );
-        Ok(Self { log, state_machine, history, blobs, index, recovered })
+        Ok(Self { log, state_machine, history, blobs, index, recovered, dir: data_dir })
+    }
+
+    /// Waits until the last handle is dropped, openraft's included, and the data can be opened
+    /// again. For a node that is stopped and started within one process: call it, shut openraft
+    /// down, drop the store, then await.
+    pub fn released(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.dir.released()
     }
 }

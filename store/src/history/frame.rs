@@ -17,9 +17,10 @@ pub(super) const MAGIC: [u8; 4] = *b"skfr";
 pub(super) const HEADER_LEN: usize = 12;
 /// A frame's body in bytes. Well above what a log entry may carry.
 pub(super) const BODY_MAX: usize = 256 * 1024 * 1024;
-/// A written body ends with the root, which is never all zeros: a frame that ends with this many
-/// zeros was extended by the file system and never written.
 const ROOT_LEN: usize = 32;
+/// A written body ends with the root, whose last bytes are not all zeros but by a chance of one in
+/// 2^64: a frame that ends with this many zeros was extended by the file system and never written.
+const UNWRITTEN_LEN: usize = 8;
 
 #[derive(Clone, PartialEq, Eq, Message)]
 struct WireFrame {
@@ -148,7 +149,9 @@ impl Header {
         };
         let [m0, m1, m2, m3, l0, l1, l2, l3, c0, c1, c2, c3] = *header;
         if [m0, m1, m2, m3] != MAGIC {
-            let unwritten = bytes.iter().all(|byte| *byte == 0);
+            let written =
+                bytes.iter().zip(MAGIC).take_while(|(byte, magic)| *byte == magic).count();
+            let unwritten = bytes.iter().skip(written).all(|byte| *byte == 0);
             return Err(if unwritten {
                 Fault::torn("nothing but zeros from here to the end of the file")
             } else {
@@ -174,13 +177,20 @@ impl Header {
         if checksum(self.len, body) == self.crc {
             return Ok(());
         }
-        let ends_in_zeros = body.iter().rev().take(ROOT_LEN).all(|byte| *byte == 0);
+        let ends_in_zeros = body.iter().rev().take(UNWRITTEN_LEN).all(|byte| *byte == 0);
         Err(if ends_in_zeros {
             Fault::torn("the end of the frame was never written")
         } else {
             Fault::altered("the checksum does not fit the bytes")
         })
     }
+}
+
+/// How long the body is that follows this header; `None` if it is no header.
+pub(super) fn body_len(header: &[u8]) -> Option<u64> {
+    let [m0, m1, m2, m3, l0, l1, l2, l3, ..] = *header.first_chunk::<HEADER_LEN>()?;
+    let len = u32::from_le_bytes([l0, l1, l2, l3]);
+    ([m0, m1, m2, m3] == MAGIC).then_some(u64::from(len))
 }
 
 /// The sealed body at the start of `bytes`, which reach to the end of the file.

@@ -14,7 +14,7 @@ use super::fold::{Fold, Misfit};
 use super::frame::{self, Frame};
 use super::mark::sync_dir;
 use super::outgoing::Joint;
-use super::segment::{FIRST_FRAME, SEGMENT_MAGIC, Scan, Segment};
+use super::segment::{FIRST_FRAME, SEGMENT_MAGIC, Scan, Segment, Stop};
 use super::{History, Part, State};
 use crate::types::LogId;
 
@@ -86,9 +86,12 @@ impl Incoming {
     fn rebased(&mut self, dir: &std::path::Path, fold: &Fold) -> Result<Self, HistoryError> {
         let mut rebased = Self::create(dir, fold.clone())?;
         let mut scan = Scan::open(&self.path)?;
-        let fault = |fault: frame::Fault| HistoryError::BadFrame { reason: fault.reason };
-        scan.header().map_err(fault)?;
-        while let Some((sealed, frame)) = scan.next_sealed().map_err(fault)? {
+        let stopped = |stop| match stop {
+            Stop::Fault(fault) => HistoryError::BadFrame { reason: fault.reason },
+            Stop::Unread(error) => error,
+        };
+        scan.header().map_err(stopped)?;
+        while let Some((sealed, frame)) = scan.next_sealed().map_err(stopped)? {
             if Some(frame.log_id.index) > fold.last.map(|last| last.index) {
                 rebased.push(&sealed)?;
             }
@@ -123,16 +126,16 @@ impl History {
         upto: Option<LogId>,
     ) -> Result<u64, HistoryError> {
         let index = |id: Option<LogId>| id.map(|id| id.index);
-        if incoming.fold.last != upto {
-            let (found, expected) = (index(incoming.fold.last), index(upto));
-            return Err(HistoryError::Incomplete { found, expected });
-        }
         incoming.seal()?;
         let mut state = self.lock();
         state.running()?;
         let first_seq = state.fold.tree.size();
         if index(upto) <= index(state.fold.last) {
             return Ok(first_seq);
+        }
+        if incoming.fold.last != upto {
+            let (found, expected) = (index(incoming.fold.last), index(upto));
+            return Err(HistoryError::Incomplete { found, expected });
         }
         if incoming.base != state.fold.last {
             // Entries were applied while the frames came.

@@ -9,7 +9,7 @@ use super::error::HistoryError;
 use super::fold::Fold;
 use super::frame::{Fault, Frame};
 use super::mark::{Mark, sync_dir};
-use super::segment::{FIRST_FRAME, Scan, Segment};
+use super::segment::{FIRST_FRAME, Scan, Segment, Stop};
 use super::tree::TreeHead;
 use super::{History, Part, State};
 
@@ -186,9 +186,9 @@ impl Walk {
                 None => Scan::open(&path)?,
             };
             let opens_segment = scan.offset() == 0;
-            let result = if opens_segment { scan.header() } else { Ok(()) };
+            let header = if opens_segment { scan.header() } else { Ok(()) };
             let offset = scan.offset();
-            match result.and_then(|()| scan.next()) {
+            match header.and_then(|()| scan.next()) {
                 Ok(Some(frame)) => {
                     self.take(&frame, &path, offset, opens_segment.then_some(first_index))?;
                     let end = scan.offset();
@@ -202,7 +202,8 @@ impl Walk {
                     self.fault(&fault, &path, first_index, &scan)?;
                 }
                 Ok(None) => self.at += 1,
-                Err(fault) => self.fault(&fault, &path, first_index, &scan)?,
+                Err(Stop::Fault(fault)) => self.fault(&fault, &path, first_index, &scan)?,
+                Err(Stop::Unread(error)) => return Err(error),
             }
         }
     }
@@ -278,7 +279,8 @@ impl Walk {
             Tail::InLog { purged } => purged <= self.fold.last.map(|last| last.index),
             Tail::Keep => fault.torn,
         };
-        let once_whole = !fault.torn && scan.frame_follows();
+        // A length that was altered looks like a file that ends early.
+        let once_whole = scan.frame_follows()?;
         let reason = fault.reason.clone();
         if durable || once_whole || !in_log {
             return Err(HistoryError::Corrupt { path: path.to_owned(), offset, seq, reason });

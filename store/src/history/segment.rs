@@ -75,11 +75,9 @@ impl Segment {
         let io = |source| HistoryError::Io { what: "read", path: self.path.clone(), source };
         let mut header = [0; HEADER_LEN];
         self.file.read_exact_at(&mut header, offset).map_err(io)?;
-        let [m0, m1, m2, m3, l0, l1, l2, l3, ..] = header;
-        if [m0, m1, m2, m3] != frame::MAGIC {
+        let Some(body) = frame::body_len(&header) else {
             return Err(corrupt("no frame starts here".to_owned()));
-        }
-        let body = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+        };
         let whole = body + u64::try_from(HEADER_LEN).unwrap_or(u64::MAX);
         if offset.saturating_add(whole) > end {
             return Err(corrupt(format!("the frame says {body} bytes and would leave the file")));
@@ -106,60 +104,89 @@ impl Segment {
 }
 
 /// Reads a segment from its start, checking everything that one file can tell.
+#[derive(Debug)]
 pub(super) struct Scan {
-    bytes: Bytes,
-    at: usize,
+    path: PathBuf,
+    file: File,
+    len: u64,
+    at: u64,
+}
+
+/// What stands in the way of the next frame.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The bytes are not a frame.
+    Fault(Fault),
+    /// The bytes could not be read.
+    Unread(HistoryError),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
 }
 
 impl Scan {
-    /// A segment is read whole: it is bounded by its maximal size.
     pub(super) fn open(path: &Path) -> Result<Self, HistoryError> {
-        let bytes = std::fs::read(path).map_err(HistoryError::io("read", path))?;
-        Ok(Self { bytes: bytes.into(), at: 0 })
+        let file = File::open(path).map_err(HistoryError::io("open", path))?;
+        let len = file.metadata().map_err(HistoryError::io("read", path))?.len();
+        Ok(Self { path: path.to_owned(), file, len, at: 0 })
     }
 
     pub(super) fn offset(&self) -> u64 {
-        u64::try_from(self.at).unwrap_or(u64::MAX)
+        self.at
     }
 
     pub(super) fn len(&self) -> u64 {
-        u64::try_from(self.bytes.len()).unwrap_or(u64::MAX)
+        self.len
+    }
+
+    /// What is left of the file, up to `len_max` bytes.
+    fn rest(&self, len_max: u64) -> Result<Bytes, HistoryError> {
+        let len = usize::try_from(len_max.min(self.len - self.at)).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len];
+        let read = self.file.read_exact_at(&mut bytes, self.at);
+        read.map_err(HistoryError::io("read", &self.path))?;
+        Ok(bytes.into())
     }
 
     /// Passes over the segment's own first bytes.
-    pub(super) fn header(&mut self) -> Result<(), Fault> {
-        let head = self.bytes.slice(..SEGMENT_MAGIC.len().min(self.bytes.len()));
-        if head.len() < SEGMENT_MAGIC.len() || self.bytes.iter().all(|byte| *byte == 0) {
-            return Err(Fault {
-                reason: "the segment's header was never written".to_owned(),
-                torn: true,
-            });
+    pub(super) fn header(&mut self) -> Result<(), Stop> {
+        let head = self.rest(FIRST_FRAME).map_err(Stop::Unread)?;
+        if head.len() < SEGMENT_MAGIC.len() || head.iter().all(|byte| *byte == 0) {
+            let reason = "the segment's header was never written".to_owned();
+            return Err(Fault { reason, torn: true }.into());
         }
         if head != SEGMENT_MAGIC.as_slice() {
-            return Err(Fault::altered("this is not a segment, or not of this release"));
+            return Err(Fault::altered("this is not a segment, or not of this release").into());
         }
-        self.at = SEGMENT_MAGIC.len();
+        self.at = FIRST_FRAME;
         Ok(())
     }
 
-    /// The next frame; `None` at the end of the file. After a fault the scan stands at its start.
-    pub(super) fn next(&mut self) -> Result<Option<Frame>, Fault> {
+    /// The next frame; `None` at the end of the file. After a stop the scan stands at its start.
+    pub(super) fn next(&mut self) -> Result<Option<Frame>, Stop> {
         Ok(self.next_sealed()?.map(|(_, frame)| frame))
     }
 
     /// The same, with its bytes.
-    pub(super) fn next_sealed(&mut self) -> Result<Option<(Bytes, Frame)>, Fault> {
-        let rest = self.bytes.slice(self.at..);
-        if rest.is_empty() {
+    pub(super) fn next_sealed(&mut self) -> Result<Option<(Bytes, Frame)>, Stop> {
+        if self.at == self.len {
             return Ok(None);
         }
-        let (frame, len) = frame::parse(&rest)?;
-        self.at += len;
-        Ok(Some((rest.slice(..len), frame)))
+        let header_len = u64::try_from(HEADER_LEN).unwrap_or(u64::MAX);
+        let header = self.rest(header_len).map_err(Stop::Unread)?;
+        // A length that leaves the file, or no frame at all: the parser says which, given the rest.
+        let whole = frame::body_len(&header).map_or(u64::MAX, |body| header_len + body);
+        let bytes = self.rest(whole).map_err(Stop::Unread)?;
+        let (frame, len) = frame::parse(&bytes)?;
+        self.at += u64::try_from(len).unwrap_or(u64::MAX);
+        Ok(Some((bytes, frame)))
     }
 
     /// Whether a whole frame follows the faulty one.
-    pub(super) fn frame_follows(&self) -> bool {
-        frame::frame_follows(&self.bytes.slice(self.at..))
+    pub(super) fn frame_follows(&self) -> Result<bool, HistoryError> {
+        Ok(frame::frame_follows(&self.rest(u64::MAX)?))
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::reader::LogReader;
 use super::records::{Flushed, Records, StoredLogId, StoredPayload, StoredVote};
+use crate::data_dir::DataDir;
 use crate::history::History;
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -53,6 +54,7 @@ pub enum OpenLogError {
 pub struct LogStore {
     log: Arc<Mutex<RaftLog<Records>>>,
     history: Option<Arc<History>>,
+    _dir: Option<DataDir>,
 }
 
 impl LogStore {
@@ -63,12 +65,12 @@ impl LogStore {
         let opened =
             std::fs::create_dir_all(dir).and_then(|()| RaftLog::open(Arc::new(config(text))));
         let log = opened.map_err(|source| OpenLogError::Open { dir: dir.to_owned(), source })?;
-        Ok(Self { log: Arc::new(Mutex::new(log)), history: None })
+        Ok(Self { log: Arc::new(Mutex::new(log)), history: None, _dir: None })
     }
 
-    /// The same log, which purges nothing before `history` has it on the disk.
-    pub(crate) fn behind(self, history: Arc<History>) -> Self {
-        Self { log: self.log, history: Some(history) }
+    /// The same log, which purges nothing before `history` has it on the disk, and keeps `dir`.
+    pub(crate) fn behind(self, history: Arc<History>, dir: DataDir) -> Self {
+        Self { log: self.log, history: Some(history), _dir: Some(dir) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, RaftLog<Records>> {

@@ -101,9 +101,9 @@ impl<M: Machine> StateMachine<M> {
         if self.inner.history.unsynced() < SYNC_EVERY {
             return;
         }
-        let history = Arc::clone(&self.inner.history);
+        let this = self.clone();
         drop(tokio::task::spawn_blocking(move || {
-            if let Err(error) = history.sync() {
+            if let Err(error) = this.inner.history.sync() {
                 tracing::error!(%error, "the history could not be forced to the disk; the node stops");
             }
         }));

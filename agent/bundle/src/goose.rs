@@ -225,8 +225,9 @@ impl Reading<'_> {
                         "close each StatementBegin by a StatementEnd, below Up or Down",
                         report,
                     );
+                } else {
+                    self.begun = Some(line);
                 }
-                self.begun = Some(line);
             }
             Annotation::StatementEnd => {
                 if self.begun.take().is_none() {

@@ -26,7 +26,8 @@ pub enum Class {
     Ddl,
     /// Data manipulation: shares a transaction with its progress row.
     Dml,
-    /// Reads only.
+    /// Changes neither schema nor data, so that it may run again: reads, and maintenance such as
+    /// `VACUUM`, `ANALYZE` and `REINDEX`.
     Query,
     /// `SET`, `USE`, `PRAGMA`, temporary tables, user variables: must be replayed by a session that
     /// resumes in the middle of a file.

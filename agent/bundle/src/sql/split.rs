@@ -113,9 +113,14 @@ fn plain(
         tokens.iter().copied().filter(|token| !conditional(token.kind)).collect();
     let mut rest = code.as_slice();
     let mut uncut = tokens;
-    while !rest.is_empty() {
-        let length = compound::statement_length(dialect, text, rest)
-            .map_err(|unsure| Unsure { at: unsure.at + base, ..unsure })?;
+    // A conditional comment with nothing in it leaves no code, and is not lost all the same.
+    while !uncut.is_empty() {
+        let length = if rest.is_empty() {
+            0
+        } else {
+            compound::statement_length(dialect, text, rest)
+                .map_err(|unsure| Unsure { at: unsure.at + base, ..unsure })?
+        };
         let end = rest.get(length).map_or(text.len(), |delimiter| delimiter.start);
         let count = uncut.iter().take_while(|token| token.start < end).count();
         let (statement, after) = uncut.split_at_checked(count).unwrap_or((uncut, &[]));
@@ -125,6 +130,11 @@ fn plain(
             if opened != closed {
                 let why = "a delimiter stands inside the conditional comment of this statement";
                 return Err(Unsure::new(why, start + base));
+            }
+            // Alone on its way to the server, it would turn into a comment.
+            let alone = text.get(start..end).unwrap_or_default();
+            if dialect == Dialect::Mysql && alone.ends_with("--") {
+                return Err(Unsure::new("this statement ends in `--`", start + base));
             }
             found.push((start + base, end + base));
         }

@@ -2,8 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 #![expect(dead_code, reason = "each test file uses its own part")]
 
-use std::io::Write;
-
 use sha2::{Digest, Sha256};
 use skein_agent::db::{Direction, Engine, Location, Order, Outcome, Session, Timeouts, Token};
 use skein_bundle::sql::plan_script;
@@ -61,7 +59,7 @@ pub(crate) async fn transactional(test: &str) -> Vec<Target> {
 
 async fn server(test: &str, variable: &str, engine: Engine) -> Option<Target> {
     let Ok(admin) = std::env::var(variable) else {
-        skipped(test, variable);
+        skein_tests::skip(test, &format!("{variable} is not set"));
         return None;
     };
     let name = format!("skein_t_{}", uuid::Uuid::now_v7().simple());
@@ -71,16 +69,6 @@ async fn server(test: &str, variable: &str, engine: Engine) -> Option<Target> {
     let url = format!("{server}/{name}?{query}");
     let location = Location::parse(&url, None).unwrap();
     Some(Target { engine, url, location, admin: Some(admin), name, _folder: None })
-}
-
-fn skipped(test: &str, variable: &str) {
-    let line = format!("SKIPPED: {test} — {variable} is not set\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    if let Some(path) = std::env::var_os("SKEIN_SKIPS") {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
-    assert!(std::env::var_os("CI").is_none(), "{line}");
 }
 
 async fn run_on(engine: Engine, url: &str, sql: &str) {

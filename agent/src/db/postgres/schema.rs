@@ -60,7 +60,7 @@ WITH ns AS MATERIALIZED (
     WHERE owned.classid = 'pg_catalog.pg_class'::regclass AND owned.objid = c.oid)
 ), line(kind, name, hangs_on, place, body) AS (
   SELECT 'table', rel.name, rel.name, 0,
-    'kind ' || rel.relkind || ' ' || rel.relpersistence
+    'kind ' || rel.relkind::text || ' ' || rel.relpersistence::text
     || COALESCE(' with ' || array_to_string(rel.reloptions, ', '), '')
     || CASE WHEN rel.relrowsecurity THEN ' row security' ELSE '' END
     || CASE WHEN rel.relforcerowsecurity THEN ' forced' ELSE '' END
@@ -74,8 +74,8 @@ UNION ALL
     rel.name, rel.name, 10 + row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum),
     'column ' || quote_ident(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
     || CASE WHEN a.attnotnull THEN ' not null' ELSE '' END
-    || CASE WHEN a.attidentity <> '' THEN ' identity ' || a.attidentity ELSE '' END
-    || CASE WHEN a.attgenerated <> '' THEN ' generated ' || a.attgenerated ELSE '' END
+    || CASE WHEN a.attidentity <> '' THEN ' identity ' || a.attidentity::text ELSE '' END
+    || CASE WHEN a.attgenerated <> '' THEN ' generated ' || a.attgenerated::text ELSE '' END
     || COALESCE(' default ' || pg_get_expr(d.adbin, d.adrelid), '')
     || CASE WHEN a.attcollation <> t.typcollation
          THEN ' collate ' || a.attcollation::regcollation::text ELSE '' END
@@ -116,16 +116,16 @@ UNION ALL
 UNION ALL
   SELECT 'trigger', quote_ident(g.tgname), rel.name, 0,
     replace(pg_get_triggerdef(g.oid, true), CASE WHEN rel.shown = '' THEN rel.qualifier ELSE '' END, '')
-    || ' enabled ' || g.tgenabled
+    || ' enabled ' || g.tgenabled::text
   FROM rel JOIN pg_catalog.pg_trigger g ON g.tgrelid = rel.oid
   WHERE NOT g.tgisinternal
 UNION ALL
-  SELECT 'rule', quote_ident(w.rulename), rel.name, 0, pg_get_ruledef(w.oid, true) || ' enabled ' || w.ev_enabled
+  SELECT 'rule', quote_ident(w.rulename), rel.name, 0, pg_get_ruledef(w.oid, true) || ' enabled ' || w.ev_enabled::text
   FROM rel JOIN pg_catalog.pg_rewrite w ON w.ev_class = rel.oid
   WHERE w.rulename <> '_RETURN'
 UNION ALL
   SELECT 'policy', quote_ident(p.polname), rel.name, 0,
-    p.polcmd || CASE WHEN p.polpermissive THEN ' permissive' ELSE ' restrictive' END
+    p.polcmd::text || CASE WHEN p.polpermissive THEN ' permissive' ELSE ' restrictive' END
     || ' to ' || COALESCE((SELECT string_agg(r.rolname, ', ' ORDER BY r.rolname)
          FROM pg_catalog.pg_roles r WHERE r.oid = ANY (p.polroles)), 'public')
     || COALESCE(' using ' || pg_get_expr(p.polqual, p.polrelid), '')
@@ -138,8 +138,8 @@ UNION ALL
   SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END,
     ns.shown || quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')',
     ns.shown || quote_ident(p.proname) || '(' || pg_get_function_identity_arguments(p.oid) || ')', 0,
-    CASE WHEN p.prokind = 'a' THEN (SELECT g.aggkind || ' over ' || g.aggtransfn::text || ' state '
-           || format_type(g.aggtranstype, NULL) || ' final ' || g.aggfinalfn::text
+    CASE WHEN p.prokind = 'a' THEN (SELECT g.aggkind::text || ' over ' || g.aggtransfn::regproc::text || ' state '
+           || format_type(g.aggtranstype, NULL) || ' final ' || g.aggfinalfn::regproc::text
            || COALESCE(' from ' || g.agginitval, '')
          FROM pg_catalog.pg_aggregate g WHERE g.aggfnoid = p.oid)
       ELSE replace(pg_get_functiondef(p.oid), CASE WHEN ns.shown = '' THEN ns.qualifier ELSE '' END, '') END
@@ -173,7 +173,7 @@ UNION ALL
   FROM pg_catalog.pg_namespace n WHERE @WHOLE@ AND @SPACES@
 UNION ALL
   SELECT 'event trigger', quote_ident(v.evtname), quote_ident(v.evtname), 0,
-    v.evtevent || ' call ' || v.evtfoid::regproc::text || ' enabled ' || v.evtenabled
+    v.evtevent::text || ' call ' || v.evtfoid::regproc::text || ' enabled ' || v.evtenabled::text
     || COALESCE(' for ' || array_to_string(v.evttags, ', '), '')
   FROM pg_catalog.pg_event_trigger v WHERE @WHOLE@
 )

@@ -1,0 +1,370 @@
+//! What stands after a run was cut short, and how it is taken up again.
+#![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod db_support;
+
+use db_support::{Target, impatient, is_applied, mariadb, postgres, script, verify};
+use skein_agent::db::{
+    Cause, Engine, Order, Outcome, Recovery, Session, Settlement, Token, Verdict, observe,
+};
+use skein_bundle::Transaction;
+
+/// The server's numbers of the sessions that work in this target, ours that ask not among them.
+async fn end_sessions(target: &Target) {
+    match target.engine {
+        Engine::Postgres => {
+            target
+                .raw(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                     WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                )
+                .await;
+        }
+        Engine::Mysql => {
+            let ids = target
+                .scalar(
+                    "SELECT COALESCE(GROUP_CONCAT(id SEPARATOR ','), '') \
+                     FROM information_schema.processlist \
+                     WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+                )
+                .await;
+            for id in ids.split(',').filter(|id| !id.is_empty()) {
+                target.raw(&format!("KILL {id}")).await;
+            }
+        }
+        Engine::Sqlite => {}
+    }
+}
+
+/// Whether a session of the target runs a statement with `mark` in it.
+async fn is_running(target: &Target, mark: &str) -> bool {
+    let sql = match target.engine {
+        Engine::Postgres => format!(
+            "SELECT CAST(COUNT(*) AS text) FROM pg_stat_activity WHERE datname = current_database() \
+             AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%{mark}%'"
+        ),
+        Engine::Mysql => format!(
+            "SELECT CAST(COUNT(*) AS CHAR) FROM information_schema.processlist \
+             WHERE db = DATABASE() AND id <> CONNECTION_ID() AND info LIKE '%{mark}%'"
+        ),
+        Engine::Sqlite => return false,
+    };
+    target.scalar(&sql).await != "0"
+}
+
+/// Starts `order`, waits until the server is at `mark`, and cuts the connection there.
+async fn cut_at(target: &Target, order: &Order, mark: &str) -> skein_agent::db::StepError {
+    let mut session = target.session().await;
+    let order = order.clone();
+    let run = tokio::spawn(async move { session.apply(&order).await });
+    while !is_running(target, mark).await {
+        assert!(!run.is_finished(), "{:?}", run.await);
+        tokio::task::yield_now().await;
+    }
+    end_sessions(target).await;
+    run.await.unwrap().unwrap_err()
+}
+
+#[tokio::test]
+async fn a_transaction_that_was_cut_leaves_nothing() {
+    let Some(target) = postgres("a_transaction_that_was_cut_leaves_nothing").await else { return };
+    let mut order = target.up("1", "CREATE TABLE t (a int); SELECT pg_sleep(30);");
+    let error = cut_at(&target, &order, "pg_sleep").await;
+    assert_eq!(
+        (&error.verdict, error.session_lost, error.retryable),
+        (&Verdict::Never, true, true)
+    );
+    order = target.up("1", "CREATE TABLE t (a int);");
+    let mut session = target.session().await;
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Never);
+    assert!(is_applied(&session.apply(&order).await.unwrap()));
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn manipulation_that_was_cut_is_done_once() {
+    let Some(target) = mariadb("manipulation_that_was_cut_is_done_once").await else { return };
+    let text = "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1);\n\
+                INSERT INTO t SELECT 2 FROM (SELECT SLEEP(0.3)) AS s;\nINSERT INTO t VALUES (3);";
+    let order = target.up("1", text);
+    let error = cut_at(&target, &order, "SLEEP").await;
+    assert!(error.session_lost, "{error}");
+    assert_eq!(
+        (error.line, &error.verdict),
+        (Some(3), &Verdict::Partly { statements_done: 2, of: 4 })
+    );
+    let mut session = target.session().await;
+    let seen = session.observe().await.unwrap();
+    assert_eq!(seen.intent.unwrap().statement, 3);
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Resume { at: 3, of: 4 });
+    match session.apply(&order).await.unwrap() {
+        Outcome::Applied { resumed_at, rows, .. } => assert_eq!((resumed_at, rows), (Some(3), 2)),
+        already @ Outcome::Already(_) => panic!("{already:?}"),
+    }
+    assert_eq!(target.count("t").await, 3);
+    assert_eq!(session.observe().await.unwrap().intent, None);
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn definition_that_was_cut_is_judged_by_the_schema() {
+    let Some(target) = mariadb("definition_that_was_cut_is_judged_by_the_schema").await else {
+        return;
+    };
+    target.raw("CREATE TABLE big (a int); INSERT INTO big SELECT seq FROM seq_1_to_300000;").await;
+    let text = "CREATE TABLE t (a int);\nALTER TABLE big ADD COLUMN b int, ALGORITHM=COPY;\n\
+                ALTER TABLE t ADD COLUMN c int;";
+    let order = target.up("1", text);
+    let error = cut_at(&target, &order, "ADD COLUMN b").await;
+    assert_eq!(error.verdict, Verdict::Unknown, "{error}");
+    // The lock is free only when the killed statement has ended.
+    let mut session = target.session().await;
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Resume { at: 2, of: 3 });
+    // It came through after all, as far as anybody can tell: the same statement by another hand.
+    target.raw("ALTER TABLE big ADD COLUMN b int").await;
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Resume { at: 3, of: 3 });
+    // And something that the statement does not name casts doubt.
+    target.raw("CREATE TABLE stranger (a int)").await;
+    match session.recover(&order).await.unwrap() {
+        Recovery::Stuck { why } => assert!(why.contains("stranger"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    let error = session.apply(&order).await.unwrap_err();
+    assert_eq!((error.cause, &error.verdict), (Cause::Stuck, &Verdict::Unknown));
+    target.raw("DROP TABLE stranger").await;
+    assert!(is_applied(&session.apply(&order).await.unwrap()));
+    let text = session.schema().await.unwrap().text();
+    assert!(text.contains("`b`") && text.contains("`c`"), "{text}");
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn a_call_that_was_cut_needs_a_probe() {
+    let Some(target) = mariadb("a_call_that_was_cut_needs_a_probe").await else { return };
+    target
+        .raw(
+            "CREATE TABLE t (a int); CREATE PROCEDURE fill() BEGIN \
+             INSERT INTO t VALUES (1); DO SLEEP(20); END",
+        )
+        .await;
+    let mut order = target.up("1", "CALL fill();");
+    let error = cut_at(&target, &order, "SLEEP").await;
+    assert_eq!(error.verdict, Verdict::Unknown, "{error}");
+    let mut session = target.session().await;
+    assert!(matches!(session.recover(&order).await.unwrap(), Recovery::Stuck { .. }));
+    let error = session.apply(&order).await.unwrap_err();
+    assert_eq!(error.cause, Cause::Stuck);
+    // Another step may not run over it, nor the undo of the half.
+    let other = session.apply(&target.up("2", "CREATE TABLE u (a int);")).await.unwrap_err();
+    assert_eq!(other.cause, Cause::Stuck, "{other}");
+    let undo = session.apply(&target.down("1", "DELETE FROM t;")).await.unwrap_err();
+    assert_eq!(undo.verdict, Verdict::Never, "{undo}");
+    let probe = |sql| Some(script("1.probe.sql", sql, Transaction::Wrapped));
+    order.probe = probe("SELECT missing FROM t");
+    assert!(matches!(session.recover(&order).await.unwrap(), Recovery::Stuck { .. }));
+    order.probe = probe("SELECT COUNT(*) > 5 FROM t");
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Never);
+    order.probe = probe("SELECT COUNT(*) = 1 FROM t");
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Fully);
+    assert!(is_applied(&session.apply(&order).await.unwrap()));
+    assert_eq!(target.count("t").await, 1);
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn a_decision_frees_a_stuck_step() {
+    let Some(target) = mariadb("a_decision_frees_a_stuck_step").await else { return };
+    target.raw("CREATE TABLE t (a int); CREATE PROCEDURE p() BEGIN DO SLEEP(20); END").await;
+    let order = target.up("1", "CALL p();");
+    cut_at(&target, &order, "SLEEP").await;
+    let mut session = target.session().await;
+    session.settle(&order, Settlement::DidNotRun).await.unwrap();
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Never);
+    assert!(is_applied(&session.apply(&target.up("2", "CREATE TABLE u (a int);")).await.unwrap()));
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn a_failing_statement_says_how_far_the_file_came() {
+    let Some(target) = mariadb("a_failing_statement_says_how_far_the_file_came").await else {
+        return;
+    };
+    let mut session = target.session().await;
+    let text = "CREATE TABLE t (a int PRIMARY KEY);\nINSERT INTO t VALUES (1);\n\
+                ALTER TABLE u ADD COLUMN a int;\nINSERT INTO t VALUES (2);";
+    let order = target.up("1", text);
+    let error = session.apply(&order).await.unwrap_err();
+    assert_eq!((error.cause, error.line), (Cause::Statement, Some(3)), "{error}");
+    assert_eq!(error.verdict, Verdict::Partly { statements_done: 2, of: 4 });
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Resume { at: 3, of: 4 });
+    // The reason is taken away by hand; the file goes on where it stopped.
+    target.raw("CREATE TABLE u (b int)").await;
+    assert!(is_applied(&session.apply(&order).await.unwrap()));
+    assert_eq!(target.count("t").await, 2);
+    let first = target.up("2", "ALTER TABLE nowhere ADD COLUMN a int;");
+    let error = session.apply(&first).await.unwrap_err();
+    assert_eq!(error.verdict, Verdict::Never, "{error}");
+    assert_eq!(session.observe().await.unwrap().intent, None);
+    let misspelt = target.up("3", "INSERT INTO t (nothing) VALUES (1);");
+    assert_eq!(session.apply(&misspelt).await.unwrap_err().verdict, Verdict::Never);
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn a_verify_that_is_not_true_leaves_the_step_open_on_mariadb() {
+    let Some(target) = mariadb("a_verify_that_is_not_true_leaves_the_step_open").await else {
+        return;
+    };
+    let mut session = target.session().await;
+    let mut order = target.up("1", "CREATE TABLE t (a int);\nINSERT INTO t VALUES (1);");
+    order.verify = verify("SELECT COUNT(*) = 2 FROM t;");
+    let error = session.apply(&order).await.unwrap_err();
+    assert_eq!((error.cause, &error.verdict), (Cause::Verify, &Verdict::Fully), "{error}");
+    assert_eq!(session.observe().await.unwrap().ledger, []);
+    target.raw("INSERT INTO t VALUES (2)").await;
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Fully);
+    assert!(is_applied(&session.apply(&order).await.unwrap()));
+    assert_eq!(target.count("t").await, 2);
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn a_newer_lease_stops_a_run_between_statements() {
+    let Some(target) = mariadb("a_newer_lease_stops_a_run_between_statements").await else {
+        return;
+    };
+    let mut session = target.session().await;
+    session.apply(&target.up("1", "CREATE TABLE t (a int);")).await.unwrap();
+    // The fence rises in the middle of the file, as a takeover would raise it.
+    let text = "INSERT INTO t VALUES (1);\nUPDATE _skein_fence SET token = 99;\n\
+                CREATE TABLE u (a int);";
+    let error = session.apply(&target.up("2", text)).await.unwrap_err();
+    assert!(error.fence_lost, "{error:?}");
+    assert!(!session.schema().await.unwrap().text().contains("table u"));
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn an_index_left_invalid_is_dropped_before_the_next_try() {
+    let Some(target) = postgres("an_index_left_invalid_is_dropped_before_the_next_try").await
+    else {
+        return;
+    };
+    target.raw("CREATE TABLE t (a int); INSERT INTO t VALUES (1), (1);").await;
+    let mut session = target.session().await;
+    let order = target.outside("1", "CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);");
+    let error = session.apply(&order).await.unwrap_err();
+    assert_eq!(
+        (error.code.as_deref(), &error.verdict),
+        (Some("23505"), &Verdict::Never),
+        "{error}"
+    );
+    assert!(!session.schema().await.unwrap().text().contains("INVALID"));
+    assert_eq!(session.observe().await.unwrap().intent, None);
+    session.close().await;
+
+    // The same, with the agent gone before it could tidy up.
+    target.raw("ALTER TABLE t ADD COLUMN b int").await;
+    let slow = target.outside(
+        "2",
+        "CREATE UNIQUE INDEX CONCURRENTLY j ON t (a);\nINSERT INTO t (b) VALUES (7);",
+    );
+    let mut blocker = <sqlx::PgConnection as sqlx::Connection>::connect(&target.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; UPDATE t SET b = 1").execute(&mut blocker).await.unwrap();
+    let error = {
+        let mut session = target.session().await;
+        let order = slow.clone();
+        let run = tokio::spawn(async move { session.apply(&order).await });
+        while target
+            .scalar("SELECT CAST(COUNT(*) AS text) FROM pg_index WHERE NOT indisvalid")
+            .await
+            == "0"
+        {
+            assert!(!run.is_finished(), "{:?}", run.await);
+            tokio::task::yield_now().await;
+        }
+        end_sessions(&target).await;
+        run.await.unwrap().unwrap_err()
+    };
+    assert_eq!(error.verdict, Verdict::Unknown, "{error}");
+    drop(blocker);
+    let mut session = target.session().await;
+    assert!(session.schema().await.unwrap().text().contains("INVALID"));
+    assert_eq!(session.recover(&slow).await.unwrap(), Recovery::Never);
+    target.raw("DELETE FROM t WHERE ctid <> (SELECT MIN(ctid) FROM t)").await;
+    assert!(is_applied(&session.apply(&slow).await.unwrap()));
+    let text = session.schema().await.unwrap().text();
+    assert!(text.contains("index public.j") && !text.contains("INVALID"), "{text}");
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn an_index_that_was_built_before_the_cut_is_not_built_again() {
+    let Some(target) = postgres("an_index_that_was_built_before_the_cut_is_not_built_again").await
+    else {
+        return;
+    };
+    target.raw("CREATE TABLE t (a int);").await;
+    let order = target.outside(
+        "1",
+        "SET lock_timeout = '9s';\nCREATE INDEX CONCURRENTLY i ON t (a);\n\
+         INSERT INTO t SELECT 1 FROM pg_sleep(30);",
+    );
+    let error = cut_at(&target, &order, "pg_sleep").await;
+    assert_eq!((error.line, error.session_lost), (Some(3), true), "{error}");
+    let mut session = target.session().await;
+    // The intent still names the index: the insert takes its progress along when it goes.
+    assert_eq!(session.observe().await.unwrap().intent.unwrap().statement, 2);
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Resume { at: 3, of: 3 });
+    session.close().await;
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn a_takeover_waits_and_finds_the_step_applied() {
+    for target in db_support::every("a_takeover_waits_and_finds_the_step_applied").await {
+        let order = target.up("1", "CREATE TABLE t (a int);");
+        let mut first = target.session().await;
+        let second = tokio::spawn({
+            let location = target.location.clone();
+            async move { Session::open(&location, &impatient()).await.unwrap() }
+        });
+        assert!(is_applied(&first.apply(&order).await.unwrap()));
+        drop(first);
+        let mut second = second.await.unwrap();
+        let mut again = order.clone();
+        again.token = Token(2);
+        assert_eq!(second.recover(&again).await.unwrap(), Recovery::Fully);
+        assert!(matches!(second.apply(&again).await.unwrap(), Outcome::Already(_)));
+        second.close().await;
+        target.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_carries_the_ledger_but_not_the_identity() {
+    let target = db_support::sqlite();
+    let mut session = target.session().await;
+    session.apply(&target.up("1", "CREATE TABLE t (a int);")).await.unwrap();
+    let original = session.observe().await.unwrap();
+    session.close().await;
+    let copy = db_support::sqlite();
+    let path = |target: &Target| {
+        let url = target.url.strip_prefix("sqlite:").unwrap();
+        url.split('?').next().unwrap().to_owned()
+    };
+    std::fs::copy(path(&target), path(&copy)).unwrap();
+    let seen = observe(&copy.location).await.unwrap();
+    assert_eq!((&seen.ledger, &seen.lineage), (&original.ledger, &original.lineage));
+    assert_ne!(seen.identity, original.identity);
+    assert_eq!(observe(&target.location).await.unwrap().identity, original.identity);
+}

@@ -89,16 +89,13 @@ pub(super) fn lend_postgres(
 pub(super) fn lend_mariadb(place: &Mariadb, mysql_client: bool) -> Result<Lent, BackupError> {
     let options = &place.options;
     let mut lines = vec!["[client]".to_owned(), line("user", options.get_username())];
-    match options.get_socket() {
-        Some(socket) => {
-            lines.push(line("socket", &socket.to_string_lossy()));
-            lines.push(line("protocol", "SOCKET"));
-        }
-        None => {
-            lines.push(line("host", options.get_host()));
-            lines.push(line("port", &options.get_port().to_string()));
-            lines.push(line("protocol", "TCP"));
-        }
+    if let Some(socket) = options.get_socket() {
+        lines.push(line("socket", &socket.to_string_lossy()));
+        lines.push(line("protocol", "SOCKET"));
+    } else {
+        lines.push(line("host", options.get_host()));
+        lines.push(line("port", &options.get_port().to_string()));
+        lines.push(line("protocol", "TCP"));
     }
     if let Some(password) = &place.password {
         lines.push(line("password", password.expose()));
@@ -110,7 +107,7 @@ pub(super) fn lend_mariadb(place: &Mariadb, mysql_client: bool) -> Result<Lent, 
             lines.push(line(key, file));
         }
     }
-    lines.extend(ssl(place.ssl_mode(), mysql_client).map(str::to_owned));
+    lines.push(ssl(place.ssl_mode(), mysql_client).to_owned());
     lines.push(line("default-character-set", "utf8mb4"));
     // The client's bound on one row; the server has its own.
     lines.push(line("max-allowed-packet", "1G"));
@@ -118,20 +115,23 @@ pub(super) fn lend_mariadb(place: &Mariadb, mysql_client: bool) -> Result<Lent, 
     Lent::new(&lines.join("\n"))
 }
 
-fn ssl(mode: MySqlSslMode, mysql_client: bool) -> Option<&'static str> {
+fn ssl(mode: MySqlSslMode, mysql_client: bool) -> &'static str {
     match (mode, mysql_client) {
-        (MySqlSslMode::Disabled, true) => Some("ssl-mode=DISABLED"),
-        (MySqlSslMode::Preferred, true) => Some("ssl-mode=PREFERRED"),
-        (MySqlSslMode::Required, true) => Some("ssl-mode=REQUIRED"),
-        (MySqlSslMode::VerifyCa, true) => Some("ssl-mode=VERIFY_CA"),
-        (MySqlSslMode::VerifyIdentity, true) => Some("ssl-mode=VERIFY_IDENTITY"),
-        (MySqlSslMode::Disabled, false) => Some("skip-ssl"),
-        // MariaDB's clients from 11.4 on verify by default, which sqlx does not in this mode.
-        (MySqlSslMode::Preferred, false) => Some("loose-disable-ssl-verify-server-cert"),
-        (MySqlSslMode::Required, false) => Some("ssl\nloose-disable-ssl-verify-server-cert"),
+        (MySqlSslMode::Disabled, true) => "ssl-mode=DISABLED",
+        (MySqlSslMode::Preferred, true) => "ssl-mode=PREFERRED",
+        (MySqlSslMode::Required, true) => "ssl-mode=REQUIRED",
+        (MySqlSslMode::VerifyCa, true) => "ssl-mode=VERIFY_CA",
+        (MySqlSslMode::VerifyIdentity, true) => "ssl-mode=VERIFY_IDENTITY",
+        (MySqlSslMode::Disabled, false) => "skip-ssl",
+        // TLS where the server has it, and no look at its certificate: what the driver does in
+        // these modes. MariaDB's clients cannot insist on TLS without verifying; for the second,
+        // the driver has just insisted on the same server.
+        (MySqlSslMode::Preferred | MySqlSslMode::Required, false) => {
+            "ssl\nssl-verify-server-cert=0"
+        }
         // MariaDB's clients know no check of the authority alone; the stricter one is used.
         (MySqlSslMode::VerifyCa | MySqlSslMode::VerifyIdentity, false) => {
-            Some("ssl\nssl-verify-server-cert")
+            "ssl\nssl-verify-server-cert"
         }
     }
 }

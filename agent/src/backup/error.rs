@@ -78,7 +78,7 @@ pub enum BackupError {
         /// The destination.
         destination: String,
         /// The store's reason.
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
     /// The database could not be asked.
     #[error("{doing} failed on {target}")]

@@ -43,7 +43,7 @@ impl At {
             doing,
             name: self.name.clone(),
             destination: self.destination.clone(),
-            source,
+            source: Box::new(source),
         }
     }
 

@@ -183,7 +183,7 @@ impl fmt::Display for Mariadb {
 impl Postgres {
     fn from_url(text: &str, schema: Option<String>) -> Result<Self, BackupError> {
         let url = read(text)?;
-        let options = PgConnectOptions::from_str(text).map_err(unread)?;
+        let options = PgConnectOptions::from_str(text).map_err(|error| unread(&error))?;
         let database = options.get_database().unwrap_or(options.get_username()).to_owned();
         Ok(Self {
             database: plain(database, "the database's name")?,
@@ -215,7 +215,7 @@ impl Postgres {
 impl Mariadb {
     fn from_url(text: &str) -> Result<Self, BackupError> {
         let url = read(text)?;
-        let options = MySqlConnectOptions::from_str(text).map_err(unread)?;
+        let options = MySqlConnectOptions::from_str(text).map_err(|error| unread(&error))?;
         let Some(database) = options.get_database().map(str::to_owned) else {
             return Err(refused("it names no database"));
         };
@@ -239,7 +239,7 @@ impl Mariadb {
 }
 
 fn sqlite_path(text: &str) -> Result<PathBuf, BackupError> {
-    let options = SqliteConnectOptions::from_str(text).map_err(unread)?;
+    let options = SqliteConnectOptions::from_str(text).map_err(|error| unread(&error))?;
     let path = options.get_filename();
     let in_memory = path.as_os_str().is_empty()
         || path.to_string_lossy().starts_with("file:")
@@ -254,7 +254,7 @@ fn read(text: &str) -> Result<Url, BackupError> {
     Url::parse(text).map_err(|error| refused(&error.to_string()))
 }
 
-fn unread(error: sqlx::Error) -> BackupError {
+fn unread(error: &sqlx::Error) -> BackupError {
     // sqlx's message may quote the value of a parameter; only its kind is told on.
     match error {
         sqlx::Error::Configuration(_) => refused("a part of it is not what the driver expects"),

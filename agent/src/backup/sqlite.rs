@@ -212,9 +212,7 @@ fn change_ledger(image: &Partial, live: Option<&Path>) -> rusqlite::Result<Vec<S
             "SELECT type, name, sql FROM {place}.sqlite_schema WHERE {OWN} ORDER BY type <> 'table', rowid"
         );
         let mut asking = change.prepare(&asked)?;
-        let rows =
-            asking.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect();
-        rows
+        asking.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
     };
     let mut left_out = Vec::new();
     for (kind, name, _) in names("main")? {

@@ -102,7 +102,7 @@ impl Fit {
             | (Self::Mysql { major }, Family::Mysql) => found.major >= major,
             // The two count their versions apart, so there is nothing to compare.
             (Self::Mysql { .. }, Family::Mariadb) => true,
-            (Self::Postgres { .. } | Self::Mariadb { .. }, _) | (Self::Mysql { .. }, _) => false,
+            (Self::Postgres { .. } | Self::Mariadb { .. } | Self::Mysql { .. }, _) => false,
         }
     }
 
@@ -154,9 +154,10 @@ pub(super) async fn find_in(
     best.ok_or_else(|| BackupError::ToolMissing {
         tool,
         need: fit.need(),
-        found: match seen.is_empty() {
-            true => "no such program is on the PATH".to_owned(),
-            false => seen.into_iter().collect::<Vec<_>>().join(", "),
+        found: if seen.is_empty() {
+            "no such program is on the PATH".to_owned()
+        } else {
+            seen.into_iter().collect::<Vec<_>>().join(", ")
         },
         package: fit.package(),
     })

@@ -155,10 +155,10 @@ impl Tiny {
         let mut command = std::process::Command::new("mount");
         command.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at);
         let output = command.output().map_err(|error| error.to_string())?;
-        match output.status.success() {
-            true => Ok(Self(at.to_owned())),
-            false => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        if output.status.success() {
+            return Ok(Self(at.to_owned()));
         }
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
     }
 }
 

@@ -1,10 +1,12 @@
 //! MariaDB: programs survive, the ledger stays, a dump cut short is found.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use skein_agent::backup::{
     BackupError, Mode, Progress, Request, Scope, Source, Table, check, restore, take,
 };
+use sqlx::{Connection, Executor};
 
 use crate::support::{
     Database, contains, damage_is_found, directory, files, output, pretend, processes, same, taken,
@@ -173,7 +175,7 @@ async fn a_running_dump_shows_no_password_and_dies_with_its_future() {
     let test = "mariadb a_running_dump_shows_no_password_and_dies_with_its_future";
     let Some(live) = Database::mariadb(test).await else { return };
     live.run("CREATE TABLE held (a int)").await;
-    let user = format!("u{}", &live.name[live.name.len() - 12..]);
+    let user = format!("u{}", live.name.rsplit('_').next().unwrap());
     let canary = "can#ary \"it's\" \\ ;[x]=$";
     live.admin(&format!(
         "CREATE USER {user}@'localhost' IDENTIFIED BY 'can#ary \"it''s\" \\\\ ;[x]=$'; GRANT ALL ON {}.* TO {user}@'localhost'",
@@ -184,7 +186,6 @@ async fn a_running_dump_shows_no_password_and_dies_with_its_future() {
     let (dir, destination) = directory();
     taken(&source, &Scope::Tables(vec![Table::named("held")]), &destination).await;
 
-    use sqlx::{Connection, Executor};
     let mut holder = sqlx::MySqlConnection::connect(&live.url()).await.unwrap();
     holder.execute("LOCK TABLES held WRITE").await.unwrap();
     let taking = tokio::spawn({
@@ -224,7 +225,6 @@ async fn a_running_dump_shows_no_password_and_dies_with_its_future() {
     }
     assert_eq!(defaults.len(), 1);
     {
-        use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(&defaults[0]).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
     }

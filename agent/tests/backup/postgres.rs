@@ -1,10 +1,12 @@
 //! PostgreSQL: what is restored is what was there, and a restore happens whole or not at all.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use skein_agent::backup::{
     BackupError, Destination, Mode, Progress, Request, Scope, Source, Table, check, restore, take,
 };
+use sqlx::{Connection, Executor};
 
 use crate::support::{
     Database, contains, damage_is_found, directory, files, output, pretend, processes, same, taken,
@@ -288,7 +290,6 @@ async fn a_running_dump_shows_no_password_and_dies_with_its_future() {
     let (dir, destination) = directory();
     let source = Source::from_url(&live.url_as(&role, canary), None).unwrap();
 
-    use sqlx::{Connection, Executor};
     let mut holder = sqlx::PgConnection::connect(&live.url()).await.unwrap();
     holder.execute("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let taking = tokio::spawn({
@@ -326,7 +327,6 @@ async fn a_running_dump_shows_no_password_and_dies_with_its_future() {
     assert_eq!(passfiles.len(), 1);
     let passfile = passfiles.pop().unwrap();
     {
-        use std::os::unix::fs::PermissionsExt;
         let mode = std::fs::metadata(&passfile).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600);
         assert_eq!(std::fs::read_to_string(&passfile).unwrap(), "*:*:*:*:can\\:ary\\\\pass word\n");

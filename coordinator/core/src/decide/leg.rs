@@ -2,7 +2,7 @@
 
 use super::{rollout, target};
 use crate::event::Body;
-use crate::ids::{AgentId, Fence, RolloutId, TargetId};
+use crate::ids::{AgentId, Fence, Millis, RolloutId, TargetId};
 use crate::refusal::{Kind, Refusal};
 use crate::state::Fleet;
 use crate::state::rollout::{Phase, Status};
@@ -10,14 +10,14 @@ use crate::state::rollout::{Phase, Status};
 pub(super) fn assign(
     fleet: &Fleet,
     id: RolloutId,
-    target_id: &TargetId,
-    agent: &AgentId,
+    (target_id, agent): (&TargetId, &AgentId),
+    now: Millis,
 ) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
     let (ix, target) = target(fleet, target_id)?;
     let lane = fleet.lane(ix).filter(|(held, _)| held.id == id).map(|(_, lane)| lane);
     let fits = lane.is_some_and(|lane| match lane.phase {
-        Phase::Ready => state.status == Status::Running,
+        Phase::Ready => state.status == Status::Running && !state.breached(),
         Phase::UndoReady => state.status == Status::Unwinding,
         Phase::Waiting
         | Phase::Leased
@@ -28,6 +28,9 @@ pub(super) fn assign(
         | Phase::Undone
         | Phase::Residual => false,
     });
+    let due = lane.is_some_and(|lane| lane.not_before <= now);
+    let room = state.leased() < state.plan.spec.strategy.parallelism;
+    let fits = fits && due && room;
     match lane {
         Some(lane) if fits && target.lease.is_none() && target.agents.contains(agent) => {
             Ok(vec![Body::LegAssigned {

@@ -103,7 +103,7 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         }
         Command::StartWave { rollout } => rollout::start_wave(fleet, *rollout),
         Command::AssignLeg { rollout, target, agent } => {
-            leg::assign(fleet, *rollout, target, agent)
+            leg::assign(fleet, *rollout, (target, agent), request.now)
         }
         Command::UnwindRollout { rollout } => unwind::on_breach(fleet, *rollout),
         Command::FinishRollout { rollout } => rollout::finish(fleet, *rollout),

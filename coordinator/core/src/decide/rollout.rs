@@ -190,6 +190,12 @@ pub(super) fn start_wave(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refu
     if state.status != Status::Running {
         return Err(not_now(id, state.status, "continued"));
     }
+    if state.breached() || state.under_way() > 0 {
+        return Err(early(id, "the wave before it is not verified", "its next wave opens"));
+    }
+    if usize::try_from(state.opened).is_ok_and(|opened| opened >= state.plan.waves.len()) {
+        return Err(early(id, "every wave is open", "another one does"));
+    }
     Ok(vec![Body::WaveStarted { rollout: id, wave: WaveIx(state.opened) }])
 }
 
@@ -198,6 +204,18 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
     let wrong = state.total.of(Phase::Failed)
         + state.total.of(Phase::Stuck)
         + state.total.of(Phase::Residual);
+    let left = match state.status {
+        Status::Running => state.under_way() + state.total.of(Phase::Waiting),
+        Status::Unwinding => state.leased() + state.total.of(Phase::UndoReady),
+        Status::Planned
+        | Status::Paused
+        | Status::Completed
+        | Status::RolledBack
+        | Status::Halted => 0,
+    };
+    if left > 0 || (state.status == Status::Running && state.breached()) {
+        return Err(early(id, &format!("{left} targets are not at their end"), "it ends"));
+    }
     match state.status {
         Status::Running if wrong == 0 => Ok(vec![Body::RolloutCompleted { rollout: id }]),
         Status::Unwinding if wrong == 0 => Ok(vec![Body::RolloutRolledBack { rollout: id }]),
@@ -210,6 +228,15 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
         | Status::RolledBack
         | Status::Halted) => Err(not_now(id, status, "finished")),
     }
+}
+
+/// The scheduler asks by a state that has moved, or is wrong.
+fn early(id: RolloutId, why: &str, what: &str) -> Refusal {
+    Refusal::new(
+        Kind::Conflict,
+        format!("{id} is not ready: {why}"),
+        format!("the scheduler asks again before {what}"),
+    )
 }
 
 fn residual(state: &State, wrong: u32) -> String {

@@ -155,6 +155,13 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
     if state.status != Status::Running {
         return Ok(Vec::new());
     }
+    if !state.may_turn() {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("{id} is within its budget, or its running legs have not ended"),
+            "the scheduler asks again before it turns back",
+        ));
+    }
     let wave = state.wave();
     let scope = state.plan.spec.strategy.on_breach;
     let failed = |lane: &Lane| matches!(lane.phase, Phase::Failed | Phase::Stuck);

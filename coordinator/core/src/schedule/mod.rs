@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 
 use crate::command::Command;
 use crate::ids::{AgentId, Millis};
-use crate::spec::OnBreach;
 use crate::state::Fleet;
 use crate::state::rollout::{Phase, State, Status};
 
@@ -59,17 +58,14 @@ fn running(
     (now, free): (Millis, &mut assign::Free<'_>),
     next: &mut Next,
 ) {
-    if breached(state) {
-        // Turning back needs no wait: lanes under a lease turn when it ends. Halting does wait, so
-        // that the end says everything.
-        if state.leased() == 0 || !halts(state) {
+    if state.breached() {
+        if state.may_turn() {
             next.commands.push(Command::UnwindRollout { rollout: state.id });
         }
         return;
     }
-    let open = state.wave().map(|wave| state.wave_counts(wave)).unwrap_or_default();
-    let under_way = open.of(Phase::Waiting) + open.of(Phase::Ready) + open.of(Phase::Leased);
-    if under_way > 0 {
+    // A resumed rollout may have lanes to try again in waves that were passed long ago.
+    if state.under_way() > 0 {
         assign::legs(fleet, state, (now, free), next);
     } else if usize::try_from(state.opened).is_ok_and(|opened| opened < state.plan.waves.len()) {
         next.commands.push(Command::StartWave { rollout: state.id });
@@ -90,17 +86,4 @@ fn unwinding(
     } else {
         assign::legs(fleet, state, (now, free), next);
     }
-}
-
-/// More targets of the open wave have failed than its budget allows.
-fn breached(state: &State) -> bool {
-    let Some(wave) = state.wave() else { return false };
-    let counts = state.wave_counts(wave);
-    let failed = counts.of(Phase::Failed) + counts.of(Phase::Stuck);
-    let size = counts.all().iter().sum();
-    failed > state.plan.spec.strategy.budget.allowance(size)
-}
-
-fn halts(state: &State) -> bool {
-    state.plan.spec.strategy.on_breach == OnBreach::Halt || state.trial()
 }

@@ -9,7 +9,7 @@ use crate::command::Waiver;
 use crate::event::{Archive, LegKind};
 use crate::ids::{ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, StepIx, TargetIx, WaveIx};
 use crate::plan::{Class, Plan, Step};
-use crate::spec::Direction;
+use crate::spec::{Direction, OnBreach};
 
 /// Where a rollout is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -296,6 +296,31 @@ impl State {
     /// Lanes of a wave by phase.
     pub fn wave_counts(&self, wave: WaveIx) -> Counts {
         usize::try_from(wave.0).ok().and_then(|ix| self.counts.get(ix)).copied().unwrap_or_default()
+    }
+
+    /// Lanes of the waves opened so far that have neither ended well nor failed.
+    pub fn under_way(&self) -> u32 {
+        self.total.of(Phase::Ready) + self.leased()
+    }
+
+    /// More targets of the open wave have failed than its budget allows.
+    pub fn breached(&self) -> bool {
+        let Some(wave) = self.wave() else { return false };
+        let counts = self.wave_counts(wave);
+        let failed = counts.of(Phase::Failed) + counts.of(Phase::Stuck);
+        let size = counts.all().iter().sum();
+        failed > self.plan.spec.strategy.budget.allowance(size)
+    }
+
+    /// A breach may be acted on now. Turning back needs no wait where lanes under a lease turn when
+    /// it ends; where legs that still run may add to what failed, they are waited for.
+    pub fn may_turn(&self) -> bool {
+        let waits = self.trial()
+            || match self.plan.spec.strategy.on_breach {
+                OnBreach::Halt | OnBreach::RollbackTarget => true,
+                OnBreach::RollbackWave | OnBreach::RollbackRollout => false,
+            };
+        self.breached() && (!waits || self.leased() == 0)
     }
 
     /// Legs under way.

@@ -60,8 +60,9 @@ pub(super) fn started(fleet: &mut Fleet, id: RolloutId, event: &Event) -> Result
 
 /// The rollout has its targets until it ends.
 fn take_targets(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
-    let taken: Vec<_> =
-        state_mut(fleet, id)?.lanes.iter().map(|(ix, lane)| (lane.target, ix)).collect();
+    let state = state_mut(fleet, id)?;
+    state.touch_all();
+    let taken: Vec<_> = state.lanes.iter().map(|(ix, lane)| (lane.target, ix)).collect();
     for (target, lane) in taken {
         if let Some(target) = fleet.targets.get_mut(target) {
             target.lane = Some((id, lane));
@@ -193,6 +194,8 @@ pub(super) fn ended(
     let state = state_mut(fleet, id)?;
     state.status = status;
     state.ended_at = at;
+    // Whoever begins to serve a target before it is resumed has to find its lane then.
+    state.touch_all();
     if !reason.is_empty() {
         reason.clone_into(&mut state.reason);
     }

@@ -164,13 +164,21 @@ pub struct Place {
 }
 
 impl Lane {
-    /// The place that it should have now.
-    pub(crate) fn place(&self, lane: LaneIx) -> Option<Place> {
-        matches!(self.phase, Phase::Ready | Phase::UndoReady).then_some(Place {
-            wave: Reverse(self.wave),
-            not_before: self.not_before,
-            lane,
-        })
+    /// The place that it should have now, in a rollout that goes forward or has turned.
+    fn place(&self, lane: LaneIx, turned: bool) -> Option<Place> {
+        let may_go = match self.phase {
+            Phase::Ready => !turned,
+            Phase::UndoReady => turned,
+            Phase::Waiting
+            | Phase::Leased
+            | Phase::Done
+            | Phase::Failed
+            | Phase::Stuck
+            | Phase::UndoLeased
+            | Phase::Undone
+            | Phase::Residual => false,
+        };
+        may_go.then_some(Place { wave: Reverse(self.wave), not_before: self.not_before, lane })
     }
 }
 
@@ -393,13 +401,20 @@ impl State {
         Some(result)
     }
 
+    /// Every lane's place is looked at again: the rollout starts, turns, goes on or ends.
+    pub(crate) fn touch_all(&mut self) {
+        self.touched.clear();
+        self.touched.extend((0..).map(LaneIx).zip(&self.lanes.0).map(|(ix, _)| ix));
+    }
+
     /// Records the place that a lane should have now; gives its target, its old place and the new.
     pub(crate) fn requeue(
         &mut self,
         ix: LaneIx,
     ) -> Option<(TargetIx, Option<Place>, Option<Place>)> {
+        let (turned, ended) = (self.turned, self.status.ended());
         let lane = self.lanes.get_mut(ix)?;
-        let new = lane.place(ix);
+        let new = if ended { None } else { lane.place(ix, turned) };
         let old = std::mem::replace(&mut lane.queued, new);
         Some((lane.target, old, new))
     }

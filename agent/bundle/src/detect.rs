@@ -52,16 +52,20 @@ pub(crate) fn format(directory: &Directory, report: &mut Report) -> Option<Forma
     let names = |kind: Evidence| evidence.get(&kind).map(Vec::as_slice);
     match evidence.keys().copied().collect::<Vec<_>>().as_slice() {
         [] => {
-            report.error(
-                &directory.path,
-                (1, 1),
-                format!(
-                    "no migrations were found among {} files and {} folders",
-                    directory.files.len() + directory.others.len(),
-                    directory.folders.len()
-                ),
-                EXPECTED,
-            );
+            // What could not be read may have been the evidence.
+            for folder in &directory.folders {
+                report.take_over(&folder.report);
+            }
+            if report.findings.is_empty() {
+                let files = directory.files.len() + directory.others.len();
+                let folders = directory.folders.len();
+                report.error(
+                    &directory.path,
+                    (1, 1),
+                    format!("no migrations were found among {files} files and {folders} folders"),
+                    EXPECTED,
+                );
+            }
             None
         }
         [Evidence::Pairs] => {

@@ -20,8 +20,12 @@ struct Metadata {
 pub(crate) fn read(directory: &Directory, report: &mut Report) -> Vec<Migration> {
     let mut migrations: BTreeMap<String, Migration> = BTreeMap::new();
     for folder in &directory.folders {
-        let empty = folder.files.is_empty() && folder.others.is_empty();
-        if folder.name.starts_with('.') || empty {
+        if folder.name.starts_with('.') {
+            continue;
+        }
+        report.take_over(&folder.report);
+        let unread = !folder.report.findings.is_empty();
+        if folder.files.is_empty() && folder.others.is_empty() && !unread {
             continue;
         }
         let Some(migration) = of_folder(folder, report) else { continue };

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::finding::{Finding, Report};
+use crate::sql::split::Places;
 
 /// Larger files are refused: a migration of this size is data, and belongs to a backfill.
 pub const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -28,6 +29,8 @@ pub(crate) struct Folder {
     pub(crate) name: String,
     pub(crate) files: Vec<File>,
     pub(crate) others: Vec<String>,
+    /// What is wrong with its files: of interest to the one format that looks into folders.
+    pub(crate) report: Report,
 }
 
 /// A file whose text was read.
@@ -77,7 +80,8 @@ pub(crate) fn read(path: &Path, report: &mut Report) -> Option<Directory> {
     let mut folders = Vec::new();
     for (name, folder) in std::mem::take(&mut found.folders) {
         let mut inner = Found::default();
-        if let Err(error) = inner.list(&root, &folder, &format!("{name}/"), report) {
+        let mut report = Report::default();
+        if let Err(error) = inner.list(&root, &folder, &format!("{name}/"), &mut report) {
             report.error(
                 &name,
                 (1, 1),
@@ -86,7 +90,7 @@ pub(crate) fn read(path: &Path, report: &mut Report) -> Option<Directory> {
             );
         }
         let (files, others) = (inner.files, inner.others);
-        folders.push(Folder { name, files, others });
+        folders.push(Folder { name, files, others, report });
     }
     Some(Directory { path: shown, files: found.files, others: found.others, folders })
 }
@@ -158,8 +162,8 @@ pub(crate) fn is_sql(name: &str) -> bool {
 }
 
 /// What each format reads: SQL, and Diesel's settings.
-fn is_read(name: &str) -> bool {
-    is_sql(name) || name == "metadata.toml"
+fn is_read(name: &str, path: &str) -> bool {
+    is_sql(name) || (name == "metadata.toml" && path != name)
 }
 
 fn one(root: &Path, at: &Path, name: &str, path: &str) -> Result<Entry, Finding> {
@@ -189,7 +193,7 @@ fn one(root: &Path, at: &Path, name: &str, path: &str) -> Result<Entry, Finding>
     if metadata.is_dir() {
         return Ok(Entry::Folder);
     }
-    if !is_read(name) {
+    if !is_read(name, path) {
         return Ok(Entry::Other);
     }
     if !metadata.is_file() {
@@ -210,7 +214,7 @@ fn one(root: &Path, at: &Path, name: &str, path: &str) -> Result<Entry, Finding>
         let valid = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..valid).unwrap_or_default();
         let before = String::from_utf8_lossy(before);
-        let (line, column) = crate::sql::split::Places::new(&before, 1).of(before.len());
+        let (line, column) = Places::new(&before, 1).of(before.len());
         Finding {
             file: path.to_owned(),
             line,
@@ -219,6 +223,17 @@ fn one(root: &Path, at: &Path, name: &str, path: &str) -> Result<Entry, Finding>
             help: "convert it, for example by `iconv -f LATIN1 -t UTF-8`".to_owned(),
         }
     })?;
+    if let Some(at) = text.find('\0') {
+        let (line, column) = Places::new(&text, 1).of(at);
+        return Err(Finding {
+            file: path.to_owned(),
+            line,
+            column,
+            message: "a zero byte stands here, and servers take it for the end of the text"
+                .to_owned(),
+            help: "remove it; the file may have been saved as UTF-16".to_owned(),
+        });
+    }
     let (marked, text) = match text.strip_prefix('\u{feff}') {
         Some(rest) => (true, rest.to_owned()),
         None => (false, text),

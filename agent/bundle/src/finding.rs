@@ -39,6 +39,12 @@ impl Report {
         self.findings.push(Finding::new(file, place, message, help));
     }
 
+    /// Takes over what another reading found.
+    pub(crate) fn take_over(&mut self, other: &Self) {
+        self.findings.extend_from_slice(&other.findings);
+        self.warnings.extend_from_slice(&other.warnings);
+    }
+
     pub(crate) fn warn(&mut self, file: &str, place: (u32, u32), message: String, help: &str) {
         self.warnings.push(Finding::new(file, place, message, help));
     }

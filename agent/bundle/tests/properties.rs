@@ -1,7 +1,5 @@
 //! Whatever text comes, nothing panics, nothing is lost, and the work stays in proportion.
 
-#![expect(clippy::unwrap_used, reason = "test helpers")]
-
 use std::fs;
 use std::time::{Duration, Instant};
 

@@ -365,6 +365,23 @@ fn bytes_that_are_not_text() {
 }
 
 #[test]
+fn zero_bytes_would_cut_the_text_short() {
+    refused(&[("1_a.sql", "SELECT 1;\nSELECT 2\0;")], None, "1_a.sql:2:9", "zero byte", "UTF-16");
+}
+
+#[test]
+fn only_diesel_minds_what_stands_in_folders() {
+    let dir = dir(&[("1_a.sql", "x"), ("old/1_z.sql", "a\0"), ("metadata.toml", "")]);
+    let bundle = read(dir.path(), None).unwrap();
+    assert_eq!((bundle.format, bundle.migrations.len()), (Format::Sqlx, 1));
+    assert_eq!(bundle.warnings, []);
+    fs::write(dir.path().join("old/up.sql"), b"\xff").unwrap();
+    let error = error(dir.path(), Some(Format::Diesel));
+    let places: Vec<&str> = error.findings.iter().map(|found| found.file.as_str()).collect();
+    assert_eq!(places, ["old/1_z.sql", "old/up.sql"]);
+}
+
+#[test]
 fn files_beyond_the_bound() {
     let dir = dir(&[("1_a.sql", "x")]);
     let file = fs::File::create(dir.path().join("2_b.sql")).unwrap();

@@ -40,9 +40,9 @@ pub(super) fn facts(words: &Words<'_>) -> Facts {
         "ATTACH" => Facts::new(Class::Session).outside(
             "SQLite does not undo ATTACH with its transaction, and older releases refuse it",
         ),
-        "DETACH" => {
-            Facts::new(Class::Session).outside("SQLite refuses DETACH inside a transaction")
-        }
+        "DETACH" => Facts::new(Class::Session).outside(
+            "SQLite does not undo DETACH with its transaction, and refuses it while it is in use",
+        ),
         "ANALYZE" | "REINDEX" => write(Class::Query),
         "BEGIN" | "COMMIT" | "END" | "ROLLBACK" | "SAVEPOINT" | "RELEASE" => {
             Facts::new(Class::TransactionControl)

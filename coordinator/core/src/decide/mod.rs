@@ -103,14 +103,17 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         }
         Command::StartWave { rollout } => rollout::start_wave(fleet, *rollout),
         Command::AssignLeg { rollout, target, agent } => {
-            leg::assign(fleet, *rollout, (target, agent), request.now)
+            leg::assign(fleet, *rollout, (target, agent), Millis(request.now.0.max(fleet.time.0)))
         }
         Command::UnwindRollout { rollout } => unwind::on_breach(fleet, *rollout),
         Command::FinishRollout { rollout } => rollout::finish(fleet, *rollout),
         Command::ExpireLease { target, fence, why } => leg::expire(fleet, target, *fence, why),
-        Command::Report { agent: _, target, fence, outcome } => {
-            report::decide(fleet, request.now, target, (*fence, outcome))
-        }
+        Command::Report { agent: _, target, fence, outcome } => report::decide(
+            fleet,
+            Millis(request.now.0.max(fleet.time.0)),
+            target,
+            (*fence, outcome),
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::target;
 use crate::command::Outcome;
-use crate::event::{Archive, Body, Verdict};
+use crate::event::{Archive, Body, LegKind, Verdict};
 use crate::ids::{Fence, Millis, StepIx, TargetId};
 use crate::plan::Step;
 use crate::refusal::{Kind, Refusal};
@@ -46,8 +46,9 @@ pub(super) fn decide(
             if step.0 < lane.verified {
                 return Ok(Vec::new());
             }
+            told.kind(LegKind::Forward, *step)?;
             told.in_order(*step, lane.verified)?;
-            if lane.applied <= step.0 && !state.trial() {
+            if lane.applied <= step.0 {
                 return Err(told.out_of_order(*step));
             }
             let version = told.version(*step)?;
@@ -65,7 +66,8 @@ pub(super) fn decide(
             if step.0 >= lane.applied {
                 return Ok(Vec::new());
             }
-            if lane.phase != Phase::UndoLeased || step.0 + 1 != lane.applied {
+            told.kind(LegKind::Undo, *step)?;
+            if step.0 + 1 != lane.applied {
                 return Err(told.out_of_order(*step));
             }
             let version = told.version(*step)?;
@@ -80,22 +82,23 @@ pub(super) fn decide(
                 fingerprint: *fingerprint,
             }])
         }
-        Outcome::Stuck { step, why } => Ok(vec![Body::StepStuck {
-            rollout: state.id,
-            target: id.clone(),
-            fence,
-            version: told.version(*step)?,
-            step: *step,
-            why: why.clone(),
-        }]),
+        Outcome::Stuck { step, why } => {
+            told.current(*step)?;
+            Ok(vec![Body::StepStuck {
+                rollout: state.id,
+                target: id.clone(),
+                fence,
+                version: told.version(*step)?,
+                step: *step,
+                why: why.clone(),
+            }])
+        }
         Outcome::Tried { step, passed, impossible, note } => {
             if step.0 < lane.verified {
                 return Ok(Vec::new());
             }
+            told.kind(LegKind::Trial, *step)?;
             told.in_order(*step, lane.verified)?;
-            if !state.trial() {
-                return Err(told.out_of_order(*step));
-            }
             Ok(vec![Body::StepTried {
                 rollout: state.id,
                 target: id.clone(),
@@ -125,6 +128,20 @@ impl Told<'_> {
         self.step(step).map(|step| step.entry.version.to_string())
     }
 
+    /// The leg under way is of the kind that such a report belongs to.
+    fn kind(&self, kind: LegKind, step: StepIx) -> Result<(), Refusal> {
+        if self.state.leg_kind(self.lane) == kind { Ok(()) } else { Err(self.out_of_order(step)) }
+    }
+
+    /// The step is the one that the leg is at: nothing before it is left untold.
+    fn current(&self, step: StepIx) -> Result<(), Refusal> {
+        let at = match self.state.leg_kind(self.lane) {
+            LegKind::Forward | LegKind::Trial => Some(self.lane.verified),
+            LegKind::Undo => self.lane.applied.checked_sub(1),
+        };
+        if at == Some(step.0) { Ok(()) } else { Err(self.out_of_order(step)) }
+    }
+
     fn in_order(&self, step: StepIx, next: u32) -> Result<(), Refusal> {
         if step.0 == next { Ok(()) } else { Err(self.out_of_order(step)) }
     }
@@ -144,6 +161,7 @@ impl Told<'_> {
         if self.lane.archive.is_some() {
             return Ok(Vec::new());
         }
+        self.kind(LegKind::Forward, StepIx(self.lane.applied))?;
         let exempt = self.state.plan.spec.strategy.backup == Backup::Exempt;
         if archive.name.is_empty() && !exempt {
             return Err(Refusal::new(
@@ -176,6 +194,7 @@ impl Told<'_> {
         if step.0 < self.lane.applied {
             return Ok(Vec::new());
         }
+        self.kind(LegKind::Forward, step)?;
         self.in_order(step, self.lane.applied)?;
         if self.lane.verified != self.lane.applied {
             return Err(self.out_of_order(step));
@@ -203,6 +222,7 @@ impl Told<'_> {
         let Outcome::Failed { step, verdict, retryable, message, file, line } = outcome else {
             return Ok(Vec::new());
         };
+        self.current(*step)?;
         let mut bodies = vec![Body::StepFailed {
             rollout: self.state.id,
             target: self.target.clone(),
@@ -224,7 +244,7 @@ impl Told<'_> {
                 rollout: self.state.id,
                 target: self.target.clone(),
                 attempt: self.lane.attempt + 1,
-                not_before: Millis(self.now.0 + pause.min(RETRY_MAX_MS)),
+                not_before: Millis(self.now.0.saturating_add(pause.min(RETRY_MAX_MS))),
             });
         }
         Ok(bodies)

@@ -101,7 +101,7 @@ pub(super) fn end(
 
 /// A lane that is to be unwound and has no lease: what is left to do for it?
 pub(super) fn turn(lane: &mut Lane) {
-    lane.phase = if lane.partly || lane.phase == Phase::Stuck {
+    lane.phase = if lane.partly {
         // Its down must not run on a half.
         Phase::Residual
     } else if lane.applied > lane.keep {

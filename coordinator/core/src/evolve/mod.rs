@@ -146,8 +146,8 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             step::verified(fleet, *rollout, target, *step, *fingerprint)?;
             rollout
         }
-        Body::StepFailed { rollout, target, version, verdict, message, .. } => {
-            step::failed(fleet, *rollout, target, (version, *verdict, message))?;
+        Body::StepFailed { rollout, target, version, step, verdict, message, .. } => {
+            step::failed(fleet, *rollout, target, (version, *step, *verdict, message))?;
             rollout
         }
         Body::StepRetried { rollout, target, attempt, not_before } => {

@@ -90,16 +90,23 @@ pub(super) fn failed(
     fleet: &mut Fleet,
     rollout: RolloutId,
     target: &TargetId,
-    (version, verdict, message): (&str, Verdict, &str),
+    (version, step, verdict, message): (&str, StepIx, Verdict, &str),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
-    let half = matches!(verdict, Verdict::Partly | Verdict::Unknown);
+    let told = state_mut(fleet, rollout)?.lanes.get(lane).is_some_and(|lane| lane.applied > step.0);
+    let half = match verdict {
+        Verdict::Partly | Verdict::Unknown => true,
+        // In force, and the log does not have it: only another look can tell.
+        Verdict::Fully => !told,
+        Verdict::Never => false,
+    };
     if half && let Some(target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{rollout} failed at {version}, and {}", verdict.as_str());
     }
     end(fleet, rollout, ix, lane, |lane| {
         lane.note = Some(format!("{version}: {message}").into());
-        lane.partly = half;
+        // A half of an undo is completed by undoing again.
+        lane.partly = half && lane.phase != Phase::UndoLeased;
         lane.phase = match lane.phase {
             Phase::UndoLeased => Phase::Residual,
             Phase::Waiting
@@ -213,6 +220,8 @@ pub(super) fn stuck(
     }
     end(fleet, rollout, ix, lane, |lane| {
         lane.note = Some(format!("{version}: {why}").into());
+        // There may be a half of it.
+        lane.partly = lane.phase != Phase::UndoLeased;
         lane.phase = match lane.phase {
             Phase::UndoLeased => Phase::Residual,
             Phase::Waiting

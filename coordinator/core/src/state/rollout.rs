@@ -139,7 +139,7 @@ pub struct Lane {
     pub fence: Option<Fence>,
     /// Its backup, or the recorded exemption: what an undo can fall back on.
     pub archive: Option<Box<Archive>>,
-    /// A half of a step is in force: nothing may be undone before it is completed.
+    /// A half of a step is in force, or may be: nothing may be undone before it is completed.
     pub partly: bool,
     /// It is to be unwound as soon as its lease ends.
     pub unwind: bool,

@@ -1,8 +1,11 @@
 //! Leases: who carries out a lane, and what becomes of it when the lease ends.
 
+use std::sync::Arc;
+
 use super::{Impossible, state_mut, target_ix};
 use crate::event::LegKind;
 use crate::ids::{AgentId, Fence, LaneIx, RolloutId, Seq, TargetId, TargetIx};
+use crate::plan::{Plan, Undo};
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase};
 use crate::state::target::Lease;
@@ -88,19 +91,36 @@ pub(super) fn end(
     {
         agent.legs.remove(&lease.fence);
     }
-    state_mut(fleet, rollout)?.change(lane, |lane, _| {
+    let state = state_mut(fleet, rollout)?;
+    let plan = Arc::clone(&state.plan);
+    state.change(lane, |lane, _| {
         let undoing = lane.phase == Phase::UndoLeased;
         lane.fence = None;
         settle(lane);
         if lane.unwind && !undoing {
-            turn(lane);
+            turn(lane, &plan);
         }
     });
     Ok(())
 }
 
 /// A lane that is to be unwound and has no lease: what is left to do for it?
-pub(super) fn turn(lane: &mut Lane) {
+pub(super) fn turn(lane: &mut Lane, plan: &Plan) {
+    // A leg that was under way may have taken a step, since the unwinding began, that nothing undoes.
+    let steps = plan.class(lane.class).map_or(&[][..], |class| &class.steps);
+    let undone_from = usize::try_from(lane.keep).unwrap_or(usize::MAX);
+    let applied = usize::try_from(lane.applied).unwrap_or(usize::MAX);
+    let wall = steps
+        .iter()
+        .zip(1_u32..)
+        .take(applied)
+        .skip(undone_from)
+        .filter(|(step, _)| step.undo == Undo::Impossible)
+        .last();
+    if let Some((step, keep)) = wall {
+        lane.keep = keep;
+        lane.blocked_by = Some(step.entry.version.as_str().into());
+    }
     lane.phase = if lane.partly {
         // Its down must not run on a half.
         Phase::Residual

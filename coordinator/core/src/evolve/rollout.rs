@@ -160,6 +160,7 @@ pub(super) fn rollback_started(
     state.turned = true;
     state.ended_at = Millis(0);
     cause.clone_into(&mut state.reason);
+    let plan = Arc::clone(&state.plan);
     for (target, held, unwind) in lanes {
         let lane = held.map(|(_, lane)| lane).or_else(|| {
             state.lanes.iter().find(|(_, lane)| lane.target == target).map(|(ix, _)| ix)
@@ -175,8 +176,8 @@ pub(super) fn rollback_started(
             if !unwind.blocked_by.is_empty() {
                 lane.blocked_by = Some(unwind.blocked_by.as_str().into());
             }
-            if lane.phase != Phase::Leased {
-                super::leg::turn(lane);
+            if lane.fence.is_none() {
+                super::leg::turn(lane, &plan);
             }
         });
     }

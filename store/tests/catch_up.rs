@@ -213,3 +213,57 @@ fn a_directory_is_one_nodes_and_one_processs() {
     std::fs::remove_file(&path).unwrap();
     assert!(chain(&open(1).unwrap_err()).contains("no identity file"));
 }
+
+/// Takes payloads apart into chunks of one blob, as the coordinator does with bundles.
+#[derive(Debug)]
+struct Bundles(skein_store::Digest, u64);
+
+impl skein_store::Machine for Bundles {
+    fn apply(
+        &self,
+        index: u64,
+        payload: &bytes::Bytes,
+    ) -> Result<skein_store::Applied, skein_store::Halt> {
+        let len = u64::try_from(payload.len()).expect("small");
+        let chunk = skein_store::Chunk {
+            digest: self.0,
+            offset: (index - 1) * len,
+            total: self.1,
+            bytes: payload.clone(),
+        };
+        Ok(skein_store::Applied { chunk: Some(chunk), ..skein_store::Applied::default() })
+    }
+
+    fn replay(&self, _: u64, _: &[bytes::Bytes]) -> Result<(), skein_store::Halt> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn chunks_come_through_the_log_and_a_late_node_fetches_the_blob() {
+    let whole = bytes::Bytes::from((0..=255).cycle().take(40_000).collect::<Vec<u8>>());
+    let digest = skein_store::Digest::of(&whole);
+    let chunks = || (0..4_u64).map(|at| usize::try_from(at).expect("small") * 10_000);
+    let entries = || chunks().map(|at| whole.slice(at..at + 10_000)).zip(1..);
+    let open = |dir: &std::path::Path| {
+        Store::open(dir, &identity(1), Arc::new(Bundles(digest, 40_000)), words).unwrap()
+    };
+    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut leader = open(dirs[0].path());
+    for (payload, index) in entries() {
+        apply(&mut leader.state_machine, [normal(index, payload)]).await.unwrap();
+    }
+    assert_eq!(leader.blobs.get(&digest).unwrap().as_ref(), Some(&whole));
+    // The last two chunks alone make no blob, and no error.
+    let mut late = open(dirs[1].path());
+    for (payload, index) in entries().skip(2) {
+        apply(&mut late.state_machine, [normal(index, payload)]).await.unwrap();
+    }
+    assert_eq!(late.blobs.missing(&[digest]), [digest]);
+    let mut offset = 0;
+    while let Some(chunk) = leader.blobs.chunk(&digest, offset, 7_000).unwrap() {
+        offset += u64::try_from(chunk.bytes.len()).unwrap();
+        late.blobs.put(&chunk).unwrap();
+    }
+    assert_eq!(late.blobs.get(&digest).unwrap(), Some(whole));
+}

@@ -109,16 +109,19 @@ impl State {
             .ok_or_else(|| HistoryError::Stopped("no segment is open".to_owned()))
     }
 
-    /// Remembers where `frame` starts, unless a place nearby is known.
+    /// Remembers where `frame` starts in the last segment.
     pub(super) fn note_place(&mut self, frame: &Frame, offset: u64) {
         let part = self.segments.len().saturating_sub(1);
-        let near = self
-            .places
-            .last()
-            .is_some_and(|place| place.part == part && offset - place.offset < PLACE_EVERY);
-        if !near {
-            let (seq, index) = (frame.first_seq(), frame.log_id.index);
-            self.places.push(Place { seq, index, part, offset });
-        }
+        note_place(&mut self.places, part, frame, offset);
+    }
+}
+
+/// Remembers where `frame` starts, unless a place nearby is known.
+pub(super) fn note_place(places: &mut Vec<Place>, part: usize, frame: &Frame, offset: u64) {
+    let near = places
+        .last()
+        .is_some_and(|place| place.part == part && offset - place.offset < PLACE_EVERY);
+    if !near {
+        places.push(Place { seq: frame.first_seq(), index: frame.log_id.index, part, offset });
     }
 }

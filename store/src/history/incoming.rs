@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use super::append::note_place;
 use super::error::HistoryError;
 use super::fold::{Fold, Misfit};
 use super::frame::{self, Frame};
 use super::mark::sync_dir;
 use super::outgoing::Joint;
 use super::segment::{FIRST_FRAME, SEGMENT_MAGIC, Scan, Segment, Stop};
-use super::{History, Part, State};
+use super::{History, Part, Place, State};
 use crate::types::LogId;
 
 /// Tells apart the staging files of one process.
@@ -30,6 +31,8 @@ pub struct Incoming {
     fold: Fold,
     base: Option<LogId>,
     first_index: Option<u64>,
+    /// As [`State::places`], but for the part, which is known when the frames are installed.
+    places: Vec<Place>,
     len: u64,
 }
 
@@ -41,7 +44,8 @@ impl Incoming {
         let mut file = BufWriter::new(file.map_err(HistoryError::io("create", &path))?);
         file.write_all(&SEGMENT_MAGIC).map_err(HistoryError::io("write", &path))?;
         let base = fold.last;
-        Ok(Self { path, file, fold, base, first_index: None, len: FIRST_FRAME })
+        let places = Vec::new();
+        Ok(Self { path, file, fold, base, first_index: None, places, len: FIRST_FRAME })
     }
 
     /// Where the frames end so far.
@@ -61,6 +65,7 @@ impl Incoming {
         self.accept(&frame)?;
         self.file.write_all(sealed).map_err(HistoryError::io("write", &self.path))?;
         self.first_index.get_or_insert(frame.log_id.index);
+        note_place(&mut self.places, 0, &frame, self.len);
         self.len += u64::try_from(len).unwrap_or(u64::MAX);
         Ok(())
     }
@@ -165,16 +170,9 @@ impl State {
             .and_then(|()| sync_dir(dir))
             .map_err(HistoryError::io("install", &path))?;
         let segment = Arc::new(Segment::open(path, first_index)?);
-        self.segments.push(Part { segment: Arc::clone(&segment), len: FIRST_FRAME });
-        let mut offset = FIRST_FRAME;
-        while offset < incoming.len {
-            let (frame, end) = segment.read_frame(offset, incoming.len)?;
-            self.note_place(&frame, offset);
-            offset = end;
-        }
-        if let Some(part) = self.segments.last_mut() {
-            part.len = incoming.len;
-        }
+        let part = self.segments.len();
+        self.places.extend(incoming.places.iter().map(|place| Place { part, ..*place }));
+        self.segments.push(Part { segment: Arc::clone(&segment), len: incoming.len });
         self.dirty.push(segment);
         self.fold = incoming.fold.clone();
         Ok(())

@@ -65,18 +65,14 @@ impl FrameReader {
     }
 
     pub(super) fn next(&mut self) -> Result<Option<Frame>, HistoryError> {
-        let Some((part, offset)) = self.place() else { return Ok(None) };
-        let (frame, end) = part.segment.read_frame(offset, part.len)?;
-        self.offset = end;
-        Ok(Some(frame))
+        Ok(self.next_sealed()?.map(|(_, frame)| frame))
     }
 
     /// The next frame as it is stored, with its meaning.
     pub(super) fn next_sealed(&mut self) -> Result<Option<(Bytes, Frame)>, HistoryError> {
         let Some((part, offset)) = self.place() else { return Ok(None) };
-        let sealed = part.segment.read_sealed(offset, part.len)?;
-        let (frame, end) = part.segment.read_frame(offset, part.len)?;
-        self.offset = end;
+        let (sealed, frame) = part.segment.read(offset, part.len)?;
+        self.offset = offset + u64::try_from(sealed.len()).unwrap_or(u64::MAX);
         Ok(Some((sealed, frame)))
     }
 }

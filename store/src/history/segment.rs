@@ -64,8 +64,8 @@ impl Segment {
         Ok(found)
     }
 
-    /// The sealed frame at `offset`, which must lie before `end`. Checks its checksum.
-    pub(super) fn read_sealed(&self, offset: u64, end: u64) -> Result<Bytes, HistoryError> {
+    /// The frame at `offset`, which must lie before `end`: its bytes, and what they say.
+    pub(super) fn read(&self, offset: u64, end: u64) -> Result<(Bytes, Frame), HistoryError> {
         let corrupt = |reason: String| HistoryError::Corrupt {
             path: self.path.clone(),
             offset,
@@ -86,20 +86,8 @@ impl Segment {
         let mut bytes = vec![0; whole];
         self.file.read_exact_at(&mut bytes, offset).map_err(io)?;
         let bytes = Bytes::from(bytes);
-        frame::unseal(&bytes).map_err(|fault| corrupt(fault.reason))?;
-        Ok(bytes)
-    }
-
-    /// The frame at `offset` and where the next one starts.
-    pub(super) fn read_frame(&self, offset: u64, end: u64) -> Result<(Frame, u64), HistoryError> {
-        let sealed = self.read_sealed(offset, end)?;
-        let (frame, len) = frame::parse(&sealed).map_err(|fault| HistoryError::Corrupt {
-            path: self.path.clone(),
-            offset,
-            seq: 0,
-            reason: fault.reason,
-        })?;
-        Ok((frame, offset + u64::try_from(len).unwrap_or(u64::MAX)))
+        let (frame, _) = frame::parse(&bytes).map_err(|fault| corrupt(fault.reason))?;
+        Ok((bytes, frame))
     }
 }
 

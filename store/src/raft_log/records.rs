@@ -19,7 +19,7 @@ impl raft_log::Types for Records {
     type LogPayload = StoredPayload;
     type Vote = StoredVote;
     type Callback = Flushed;
-    type UserData = String;
+    type UserData = Nothing;
 
     fn log_index(id: &StoredLogId) -> u64 {
         id.index
@@ -96,11 +96,18 @@ impl StoredPayload {
     }
 }
 
+/// The length has a checksum of its own. Without one, a length that was altered reaches past the
+/// end of the file, and `raft-log` takes that for a torn write: it would cut off this record and
+/// every acknowledged one after it.
+fn length_checksum(len: u32) -> u32 {
+    crc32fast::hash(&len.to_be_bytes())
+}
+
 impl Encode for StoredPayload {
     fn encode<W: Write>(&self, mut w: W) -> io::Result<usize> {
         let len = u32::try_from(self.0.len())
             .map_err(|source| io::Error::new(io::ErrorKind::InvalidInput, source))?;
-        let written = len.encode(&mut w)?;
+        let written = len.encode(&mut w)? + length_checksum(len).encode(&mut w)?;
         w.write_all(&self.0)?;
         Ok(written + self.0.len())
     }
@@ -109,13 +116,32 @@ impl Encode for StoredPayload {
 impl Decode for StoredPayload {
     fn decode<R: Read>(mut r: R) -> io::Result<Self> {
         let len = u32::decode(&mut r)?;
-        // Not allocated from the length: a torn record may claim anything.
+        if u32::decode(&mut r)? != length_checksum(len) {
+            let reason = format!("a record's length, {len} bytes, was altered");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
         let mut bytes = Vec::new();
         let read = (&mut r).take(u64::from(len)).read_to_end(&mut bytes)?;
         if u64::try_from(read).unwrap_or(u64::MAX) != u64::from(len) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         Ok(Self(bytes.into()))
+    }
+}
+
+/// The crate's place for data of ours, which stays empty. It has no length for the same reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nothing;
+
+impl Encode for Nothing {
+    fn encode<W: Write>(&self, _: W) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
+impl Decode for Nothing {
+    fn decode<R: Read>(_: R) -> io::Result<Self> {
+        Ok(Self)
     }
 }
 

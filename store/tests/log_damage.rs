@@ -1,0 +1,113 @@
+//! Damage in the Raft log: refused, unless it is the torn end of an unacknowledged write.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
+use skein_store::{Entry, Store, Vote};
+use support::{Recorder, files, identity, normal, words};
+
+mod support;
+
+const COUNT: u64 = 6;
+
+fn entry(index: u64) -> Entry {
+    normal(index, format!("entry {index} {}", "y".repeat(20)))
+}
+
+fn wal(dir: &Path) -> Vec<PathBuf> {
+    let log = files(&dir.join("log"));
+    log.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "wal")).collect()
+}
+
+async fn content(store: &mut Store<Recorder>) -> (Vec<Entry>, Option<Vote>) {
+    let mut reader = store.log.get_log_reader().await;
+    let entries = reader.try_get_log_entries(0..).await.expect("readable");
+    (entries, reader.read_vote().await.expect("readable"))
+}
+
+/// Writes a log, then opens it once for each byte of it as `bend` leaves the file. Says how often
+/// it was refused.
+fn check(
+    vote_last: bool,
+    bend: impl Fn(&mut Vec<u8>, usize) -> bool,
+    torn_from: impl Fn(usize) -> usize,
+) -> u32 {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut store = support::store(dir.path());
+    let vote = Vote::new_committed(1, 1);
+    runtime.block_on(async {
+        if !vote_last {
+            store.log.save_vote(&vote).await.expect("vote");
+        }
+        for index in 1..=COUNT {
+            store.log.blocking_append([entry(index)]).await.expect("append");
+        }
+        if vote_last {
+            store.log.save_vote(&vote).await.expect("vote");
+        }
+    });
+    drop(store);
+    let path = wal(dir.path()).pop().expect("a file");
+    let good = std::fs::read(&path).expect("readable");
+    let whole = ((1..=COUNT).map(entry).collect::<Vec<_>>(), Some(vote));
+    let mut refused = 0;
+    for at in 0..good.len() {
+        let mut bent = good.clone();
+        if !bend(&mut bent, at) {
+            continue;
+        }
+        std::fs::write(&path, &bent).expect("written");
+        let machine = Arc::new(Recorder::default());
+        match Store::open(dir.path(), &identity(1), machine, words) {
+            Err(_) => refused += 1,
+            Ok(mut store) => {
+                let found = runtime.block_on(content(&mut store));
+                if at < torn_from(good.len()) {
+                    assert_eq!(found, whole, "byte {at} of {}", good.len());
+                } else {
+                    assert_eq!(found.0, whole.0[..found.0.len()], "byte {at}");
+                }
+            }
+        }
+        for path in wal(dir.path()) {
+            std::fs::remove_file(path).expect("removed");
+        }
+        std::fs::write(&path, &good).expect("written");
+    }
+    refused
+}
+
+#[test]
+fn a_flipped_bit_is_never_taken_for_a_torn_end() {
+    for vote_last in [false, true] {
+        let mut refused = 0;
+        for bit in 0..8 {
+            let flip = |bytes: &mut Vec<u8>, at: usize| {
+                bytes[at] ^= 1 << bit;
+                true
+            };
+            refused += check(vote_last, flip, |len| len);
+        }
+        println!("vote last: {vote_last}; refused {refused} times");
+        assert!(refused > 8 * 400, "{refused}");
+    }
+}
+
+/// A write that did not finish: cut at any byte, or zeros from there on. What is whole stays.
+#[test]
+fn a_torn_end_is_cut() {
+    let cut = |bytes: &mut Vec<u8>, at: usize| {
+        bytes.truncate(at);
+        true
+    };
+    assert_eq!(check(false, cut, |_| 0), 0);
+    let zero = |bytes: &mut Vec<u8>, at: usize| {
+        bytes.iter_mut().skip(at).for_each(|byte| *byte = 0);
+        // Whole records of zeros do not occur, but zeros may end one.
+        at.is_multiple_of(16)
+    };
+    let refused = check(false, zero, |_| 0);
+    println!("zeroed at {refused} places: refused rather than cut");
+}

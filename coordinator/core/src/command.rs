@@ -229,7 +229,8 @@ pub enum Outcome {
         /// What the database said.
         note: String,
     },
-    /// The leg is given back with nothing under way.
+    /// The leg is given back with nothing under way, and everything that is in force was reported. An
+    /// executor that could not read the target's ledger does not say so: it lets the lease end.
     Released {
         /// Why.
         why: String,

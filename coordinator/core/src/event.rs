@@ -134,8 +134,8 @@ pub enum Body {
     RolloutRolledBack { rollout: RolloutId },
     /// A leg was leased. This event's sequence is its fence.
     LegAssigned { rollout: RolloutId, target: TargetId, agent: AgentId, kind: LegKind },
-    /// A lease ended without a result.
-    LeaseExpired { rollout: RolloutId, target: TargetId, fence: Fence, why: String },
+    /// A lease ended without a result. `released`: its holder gave it back, and told everything.
+    LeaseExpired { rollout: RolloutId, target: TargetId, fence: Fence, why: String, released: bool },
     /// The backup behind the named steps is durable, or exempt.
     StepBackedUp {
         rollout: RolloutId,

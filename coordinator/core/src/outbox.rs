@@ -30,7 +30,8 @@ pub struct Leg {
     pub expected: Vec<Entry>,
     /// What the log takes the server to be; empty: not known.
     pub identity: String,
-    /// The rollout has turned: finish the step under way and give the leg back.
+    /// The rollout has turned: report what the ledger has beyond the log, finish a step that was
+    /// begun, begin no other, and give the leg back.
     pub cancelled: bool,
 }
 

@@ -201,6 +201,7 @@ fn body_in(wire: Wire) -> Result<Body, Malformed> {
             target: TargetId(wire.target),
             fence: Fence(wire.fence),
             why: wire.why,
+            released: wire.released,
         },
         Wire::StepWaived(wire) => {
             Body::StepWaived { rollout: RolloutId(wire.rollout), waiver: waiver(wire.waiver)? }
@@ -400,12 +401,13 @@ fn body_out(body: &Body) -> Wire {
                 kind: leg_kind_out(*kind).into(),
             })
         }
-        Body::LeaseExpired { rollout, target, fence, why } => {
+        Body::LeaseExpired { rollout, target, fence, why, released } => {
             Wire::LeaseExpired(log::LeaseExpired {
                 rollout: rollout.0,
                 target: target.to_string(),
                 fence: fence.0,
                 why: why.clone(),
+                released: *released,
             })
         }
         Body::StepWaived { rollout, waiver } => Wire::StepWaived(log::StepWaived {

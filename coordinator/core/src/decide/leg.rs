@@ -62,6 +62,7 @@ pub(super) fn expire(
             target: target_id.clone(),
             fence,
             why: why.to_owned(),
+            released: false,
         }]),
         Some(_) | None => Ok(Vec::new()),
     }

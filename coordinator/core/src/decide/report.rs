@@ -115,6 +115,7 @@ pub(super) fn decide(
             target: id.clone(),
             fence,
             why: why.clone(),
+            released: true,
         }]),
     }
 }

@@ -201,9 +201,13 @@ pub(super) fn start_wave(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refu
 
 pub(super) fn finish(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
-    let wrong = state.total.of(Phase::Failed)
-        + state.total.of(Phase::Stuck)
-        + state.total.of(Phase::Residual);
+    let wrong: Vec<&str> = state
+        .lanes
+        .iter()
+        .filter(|(_, lane)| lane.left_over())
+        .filter_map(|(_, lane)| fleet.targets.get(lane.target))
+        .map(|target| target.id.as_str())
+        .collect();
     let left = match state.status {
         Status::Running => state.under_way() + state.total.of(Phase::Waiting),
         Status::Unwinding => state.leased() + state.total.of(Phase::UndoReady),
@@ -217,10 +221,10 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
         return Err(early(id, &format!("{left} targets are not at their end"), "it ends"));
     }
     match state.status {
-        Status::Running if wrong == 0 => Ok(vec![Body::RolloutCompleted { rollout: id }]),
-        Status::Unwinding if wrong == 0 => Ok(vec![Body::RolloutRolledBack { rollout: id }]),
+        Status::Running if wrong.is_empty() => Ok(vec![Body::RolloutCompleted { rollout: id }]),
+        Status::Unwinding if wrong.is_empty() => Ok(vec![Body::RolloutRolledBack { rollout: id }]),
         Status::Running | Status::Unwinding => {
-            Ok(vec![Body::RolloutHalted { rollout: id, reason: residual(state, wrong) }])
+            Ok(vec![Body::RolloutHalted { rollout: id, reason: residual(state, &wrong) }])
         }
         status @ (Status::Planned
         | Status::Paused
@@ -239,10 +243,11 @@ fn early(id: RolloutId, why: &str, what: &str) -> Refusal {
     )
 }
 
-fn residual(state: &State, wrong: u32) -> String {
+fn residual(state: &State, wrong: &[&str]) -> String {
+    let (count, few) = (wrong.len(), plan::few(wrong));
     if state.trial() {
-        return format!("{wrong} targets did not pass the trial; nothing was changed");
+        return format!("{count} targets did not pass the trial ({few}); nothing was changed");
     }
     let first = if state.reason.is_empty() { String::new() } else { format!("{}; ", state.reason) };
-    format!("{first}{wrong} targets are neither where they were nor where they should be")
+    format!("{first}{count} targets are neither where they were nor where they should be: {few}")
 }

@@ -52,7 +52,7 @@ pub(super) fn expired(
     rollout: RolloutId,
     target: &TargetId,
     fence: Fence,
-    why: &str,
+    (why, released): (&str, bool),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     if fleet.targets.get(ix).and_then(|target| target.lease.as_ref()).map(|lease| lease.fence)
@@ -61,6 +61,8 @@ pub(super) fn expired(
         return Err(Impossible(format!("{target} is not leased under fence {fence}")));
     }
     end(fleet, rollout, ix, lane, |lane| {
+        // Nothing runs before the backup is recorded.
+        lane.doubt = !released && lane.phase == Phase::Leased && lane.archive.is_some();
         lane.note = (!why.is_empty()).then(|| why.into());
         lane.phase = match lane.phase {
             Phase::UndoLeased => Phase::UndoReady,
@@ -96,6 +98,7 @@ pub(super) fn end(
     state.change(lane, |lane, _| {
         let undoing = lane.phase == Phase::UndoLeased;
         lane.fence = None;
+        lane.doubt = false;
         settle(lane);
         if lane.unwind && !undoing {
             turn(lane, &plan);
@@ -124,7 +127,7 @@ pub(super) fn turn(lane: &mut Lane, plan: &Plan) {
     lane.phase = if lane.partly {
         // Its down must not run on a half.
         Phase::Residual
-    } else if lane.applied > lane.keep {
+    } else if lane.doubt || lane.applied > lane.keep {
         Phase::UndoReady
     } else {
         settled(lane)

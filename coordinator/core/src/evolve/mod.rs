@@ -126,8 +126,8 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             leg::assigned(fleet, event.seq, *rollout, (target, agent, *kind))?;
             rollout
         }
-        Body::LeaseExpired { rollout, target, fence, why } => {
-            leg::expired(fleet, *rollout, target, *fence, why)?;
+        Body::LeaseExpired { rollout, target, fence, why, released } => {
+            leg::expired(fleet, *rollout, target, *fence, (why, *released))?;
             rollout
         }
         Body::StepWaived { rollout, waiver } => {

@@ -31,6 +31,7 @@ pub(super) fn planned(
                 fence: None,
                 archive: None,
                 partly: false,
+                doubt: false,
                 unwind: false,
                 blocked_by: None,
                 note: None,

@@ -97,7 +97,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
 }
 
 /// The first few of many names.
-pub(super) fn few(names: &[&str]) -> String {
+pub(crate) fn few(names: &[&str]) -> String {
     const SHOWN: usize = 5;
     let mut text = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN {

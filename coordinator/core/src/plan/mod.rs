@@ -6,6 +6,7 @@ mod make;
 mod up;
 mod waves;
 
+pub(crate) use make::few;
 pub use make::make;
 
 use crate::ids::{ClassIx, TargetId, WaveIx};

@@ -141,6 +141,9 @@ pub struct Lane {
     pub archive: Option<Box<Archive>>,
     /// A half of a step is in force, or may be: nothing may be undone before it is completed.
     pub partly: bool,
+    /// An executor vanished when it may have had effects that were never told: before the lane is
+    /// undone, somebody has to read the target's ledger.
+    pub doubt: bool,
     /// It is to be unwound as soon as its lease ends.
     pub unwind: bool,
     /// Unwinding must stop at `keep` although it should go further.
@@ -149,6 +152,19 @@ pub struct Lane {
     pub note: Option<Box<str>>,
     /// Its place in the queues of the agents that serve its target.
     pub(crate) queued: Option<Place>,
+}
+
+impl Lane {
+    /// It is neither where it was nor where it should be, seen when its rollout has ended.
+    pub fn left_over(&self) -> bool {
+        match self.phase {
+            Phase::Failed | Phase::Stuck | Phase::Residual => true,
+            // Passed over in the middle of its steps.
+            Phase::Ready => self.applied > 0 || self.doubt || self.partly,
+            Phase::Leased | Phase::UndoReady | Phase::UndoLeased => true,
+            Phase::Waiting | Phase::Done | Phase::Undone => false,
+        }
+    }
 }
 
 /// A lane's place in a queue: undoing goes from the last wave to the first, and within a wave who
@@ -359,6 +375,8 @@ impl State {
     /// What a leg of a lane is for.
     pub fn leg_kind(&self, lane: &Lane) -> LegKind {
         match lane.phase {
+            // The look that tells what there is to undo: a leg forward that is cancelled.
+            Phase::UndoReady if lane.doubt => LegKind::Forward,
             Phase::UndoReady | Phase::UndoLeased => LegKind::Undo,
             Phase::Waiting
             | Phase::Ready

@@ -18,7 +18,8 @@ pub fn versions(fleet: &Fleet) -> BTreeMap<Option<Version>, u32> {
 
 /// Lanes that are not where they should be: what an operator has to look at.
 pub fn residual(state: &State) -> impl Iterator<Item = (LaneIx, &Lane)> {
-    state.lanes.iter().filter(|(_, lane)| match lane.phase {
+    let ended = state.status.ended();
+    state.lanes.iter().filter(move |(_, lane)| match lane.phase {
         Phase::Failed | Phase::Stuck | Phase::Residual => true,
         Phase::Waiting
         | Phase::Ready
@@ -26,6 +27,6 @@ pub fn residual(state: &State) -> impl Iterator<Item = (LaneIx, &Lane)> {
         | Phase::Done
         | Phase::UndoReady
         | Phase::UndoLeased
-        | Phase::Undone => false,
+        | Phase::Undone => ended && lane.left_over(),
     })
 }

@@ -41,12 +41,12 @@ pub struct StepError {
     /// A later lease holds the target.
     pub fence_lost: bool,
     /// The step and its direction.
-    pub step: String,
+    pub step: Box<str>,
     pub file: String,
     /// One-based line in `file` of the failing statement, where known.
     pub line: Option<u32>,
     /// SQLSTATE, error number or result code of the server.
-    pub code: Option<String>,
+    pub code: Option<Box<str>>,
     /// What happened, in the server's words where it spoke, and what to do next.
     pub message: String,
 }
@@ -80,7 +80,7 @@ impl StepError {
             verdict,
             session_lost: false,
             fence_lost: cause == Cause::Fence,
-            step: order.to_string(),
+            step: order.to_string().into(),
             file: order.script.file.clone(),
             line: None,
             code: None,
@@ -94,7 +94,7 @@ impl StepError {
         Self {
             retryable,
             session_lost: failure.lost,
-            code: failure.code,
+            code: failure.code.map(Into::into),
             ..Self::new(order, cause, verdict, failure.message)
         }
     }

@@ -24,7 +24,7 @@ use super::location::Engine;
 use super::order::{Order, Outcome};
 use super::session::Session;
 use super::step_error::{Cause, StepError};
-use super::transactional::verify_failed;
+use super::transactional::{check_fence, lock_lost, verify_failed};
 use super::units::{self, Unit};
 use super::verdict::{Recovery, Verdict};
 use super::verify::Checks;
@@ -124,9 +124,9 @@ impl Session {
         let answers = answers.map_err(|broken| {
             StepError::of(order, Cause::Database, Verdict::Never, broken.failure)
         })?;
-        self.check_fence(&answer(&answers, at_fence), order)?;
+        check_fence(&answer(&answers, at_fence), order)?;
         if at_lock.is_some_and(|at| !answer(&answers, at).is_true()) {
-            return Err(self.lock_lost(order));
+            return Err(lock_lost(order));
         }
         let damaged = |what: String| StepError::new(order, Cause::Stuck, Verdict::Unknown, what);
         let latest = ledger::read(&answer(&answers, at_latest)).map_err(damaged)?;

@@ -88,9 +88,9 @@ impl Session {
             |broken: Broken| StepError::of(order, Cause::Database, Verdict::Never, broken.failure);
         let answers = self.connection.send(batch.into_sql(), Keep::All).await.map_err(failed)?;
 
-        self.check_fence(&answer(&answers, at_fence), order)?;
+        check_fence(&answer(&answers, at_fence), order)?;
         if at_lock.is_some_and(|at| !answer(&answers, at).is_true()) {
-            return Err(self.lock_lost(order));
+            return Err(lock_lost(order));
         }
         let damaged = |what: String| StepError::new(order, Cause::Stuck, Verdict::Unknown, what);
         let latest = ledger::read(&answer(&answers, at_latest)).map_err(damaged)?;
@@ -101,27 +101,6 @@ impl Session {
             return Err(open.in_the_way_of(order));
         }
         Ok(Opened { already, mark: answer(&answers, at_mark).number().unwrap_or_default() })
-    }
-
-    /// Refuses a ledger of a form that we do not know and a fence above the order's.
-    pub(super) fn check_fence(&self, row: &Answer, order: &Order) -> Result<(), StepError> {
-        let column =
-            |at| row.rows.first().and_then(|row| super::answer::text(row, at)?.parse().ok());
-        if column(1) != Some(ledger::FORMAT) {
-            let message = "the ledger tables in the target were made by another version of Skein \
-                           or are damaged; upgrade the agent, or look at _skein_fence";
-            return Err(StepError::new(order, Cause::Stuck, Verdict::Unknown, message));
-        }
-        fence::check(column(0), order.token)
-            .map_err(|stale| StepError::fence(order, Verdict::Never, stale))
-    }
-
-    pub(super) fn lock_lost(&self, order: &Order) -> StepError {
-        let message = "the session lock is no longer held by this connection: a script gave it up, \
-                       or a connection pooler changed the server session; nothing was run";
-        let mut error = StepError::new(order, Cause::Database, Verdict::Never, message);
-        error.session_lost = true;
-        error
     }
 
     /// The script and its verify script, inside of the open transaction.
@@ -205,7 +184,7 @@ impl Session {
                 failure.message
             );
             let mut error = StepError::new(order, Cause::CommitUnknown, Verdict::Unknown, message);
-            error.code = failure.code;
+            error.code = failure.code.map(Into::into);
             error.session_lost = true;
             return error;
         }
@@ -228,6 +207,26 @@ impl Session {
             tracing::debug!(message = broken.failure.message, "ROLLBACK had nothing to roll back");
         }
     }
+}
+
+/// Refuses a ledger of a form that we do not know and a fence above the order's.
+pub(super) fn check_fence(row: &Answer, order: &Order) -> Result<(), StepError> {
+    let column = |at| row.rows.first().and_then(|row| super::answer::text(row, at)?.parse().ok());
+    if column(1) != Some(ledger::FORMAT) {
+        let message = "the ledger tables in the target were made by another version of Skein \
+                       or are damaged; upgrade the agent, or look at _skein_fence";
+        return Err(StepError::new(order, Cause::Stuck, Verdict::Unknown, message));
+    }
+    fence::check(column(0), order.token)
+        .map_err(|stale| StepError::fence(order, Verdict::Never, stale))
+}
+
+pub(super) fn lock_lost(order: &Order) -> StepError {
+    let message = "the session lock is no longer held by this connection: a script gave it up, \
+                   or a connection pooler changed the server session; nothing was run";
+    let mut error = StepError::new(order, Cause::Database, Verdict::Never, message);
+    error.session_lost = true;
+    error
 }
 
 fn ended_early(order: &Order) -> StepError {

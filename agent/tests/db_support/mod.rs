@@ -71,29 +71,40 @@ async fn server(test: &str, variable: &str, engine: Engine) -> Option<Target> {
     Some(Target { engine, url, location, admin: Some(admin), name, _folder: None })
 }
 
-async fn run_on(engine: Engine, url: &str, sql: &str) {
+async fn try_on(engine: Engine, url: &str, sql: &str) -> Result<(), sqlx::Error> {
     let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
     match engine {
         Engine::Postgres => {
-            let mut connection = sqlx::PgConnection::connect(url).await.unwrap();
-            connection.execute(sql).await.unwrap();
+            let mut connection = sqlx::PgConnection::connect(url).await?;
+            connection.execute(sql).await?;
+            connection.close().await
         }
         Engine::Mysql => {
-            let mut connection = sqlx::MySqlConnection::connect(url).await.unwrap();
-            connection.execute(sql).await.unwrap();
+            let mut connection = sqlx::MySqlConnection::connect(url).await?;
+            connection.execute(sql).await?;
+            connection.close().await
         }
         Engine::Sqlite => {
-            let mut connection = sqlx::SqliteConnection::connect(url).await.unwrap();
-            connection.execute(sql).await.unwrap();
-            connection.close().await.unwrap();
+            let mut connection = sqlx::SqliteConnection::connect(url).await?;
+            connection.execute(sql).await?;
+            connection.close().await
         }
     }
+}
+
+async fn run_on(engine: Engine, url: &str, sql: &str) {
+    try_on(engine, url, sql).await.unwrap();
 }
 
 impl Target {
     /// Runs SQL on a connection of its own, past Skein.
     pub(crate) async fn raw(&self, sql: &str) {
         run_on(self.engine, &self.url, sql).await;
+    }
+
+    /// The same, where it does not matter whether the server agrees.
+    pub(crate) async fn try_raw(&self, sql: &str) -> bool {
+        try_on(self.engine, &self.url, sql).await.is_ok()
     }
 
     /// The first value of the first row, as text.
@@ -205,8 +216,8 @@ pub(crate) fn of_script(engine: Engine, step: &str, direction: Direction, script
     }
 }
 
-pub(crate) fn verify(sql: &str) -> Option<Script> {
-    Some(script("step.verify.sql", sql, Transaction::Wrapped))
+pub(crate) fn verify(sql: &str) -> Script {
+    script("step.verify.sql", sql, Transaction::Wrapped)
 }
 
 pub(crate) fn is_applied(outcome: &Outcome) -> bool {

@@ -101,7 +101,7 @@ impl PostgresConnection {
             let schema = location.schema().unwrap_or("public").to_owned();
             return Err(DbError::NoSchema { location: at, schema });
         };
-        connection.schema = schema.to_owned();
+        schema.clone_into(&mut connection.schema);
         let database = text(&first, 1).unwrap_or_default();
         connection.lock_key = lock_key(database, location.schema());
         Ok((connection, first))
@@ -225,10 +225,10 @@ fn lock_key(database: &str, schema: Option<&str>) -> i64 {
     i64::from_be_bytes(key)
 }
 
-/// How `pg_locks` shows a 64-bit key.
-fn split(key: i64) -> [u32; 2] {
-    let [a, b, c, d, e, f, g, h] = key.to_be_bytes();
-    [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])]
+/// How `pg_locks` shows a 64-bit key: its two halves, without a sign.
+fn split(key: i64) -> [u64; 2] {
+    let bits = u64::from_be_bytes(key.to_be_bytes());
+    [bits >> 32, bits & 0xffff_ffff]
 }
 
 fn value(row: &PgRow, at: usize) -> Option<String> {

@@ -10,7 +10,7 @@ pub(super) fn of(error: &sqlx::Error) -> Failure {
     let transient = matches!(primary, Some(5 | 6));
     Failure {
         message: database.message().to_owned(),
-        code: code.map(|code| code.into_owned()),
+        code: code.map(std::borrow::Cow::into_owned),
         position: None,
         transient,
         lost: false,

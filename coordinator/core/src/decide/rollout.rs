@@ -1,6 +1,6 @@
 //! A rollout as a whole: planned, started, paused, resumed, finished.
 
-use super::rollout;
+use super::{rollout, unwind};
 use crate::command::Waiver;
 use crate::event::Body;
 use crate::ids::{Digest, RolloutId, WaveIx};
@@ -142,6 +142,7 @@ pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
         Status::Paused => Ok(vec![Body::RolloutResumed { rollout: id }]),
         Status::Halted => {
             free(fleet, state)?;
+            unmoved(fleet, state)?;
             Ok(vec![Body::RolloutResumed { rollout: id }])
         }
         Status::Running | Status::Unwinding => Ok(Vec::new()),
@@ -151,7 +152,28 @@ pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
     }
 }
 
-/// No other rollout has one of its targets, nor stands on what it did.
+/// Targets that would go on still stand where the rollout left them.
+fn unmoved(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
+    let moved = state.lanes.iter().find(|(_, lane)| {
+        let goes_on = match lane.phase {
+            Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !state.turned,
+            Phase::UndoReady => state.turned,
+            Phase::Residual => lane.applied > lane.keep && !lane.partly,
+            Phase::Leased | Phase::UndoLeased | Phase::Done | Phase::Undone => false,
+        };
+        goes_on && !unwind::stands(fleet, state, lane)
+    });
+    match moved.and_then(|(_, lane)| fleet.targets.get(lane.target)) {
+        None => Ok(()),
+        Some(target) => Err(Refusal::new(
+            Kind::Stale,
+            format!("target {} is no longer where {} left it", target.id, state.id),
+            "make a new plan: it starts from where its targets are now",
+        )),
+    }
+}
+
+/// No other rollout has one of its targets.
 pub(super) fn free(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
     for (_, lane) in state.lanes.iter() {
         if let Some(target) = fleet.targets.get(lane.target)

@@ -1,13 +1,16 @@
 //! Turning back: which targets, how far, and what cannot be undone.
 
+use std::collections::BTreeSet;
+
 use super::{rollout, rollout::free};
 use crate::command::Waiver;
 use crate::event::{Body, Unwind};
-use crate::ids::{RolloutId, StepIx, TargetId};
+use crate::ids::{RolloutId, StepIx, TargetId, TargetIx};
 use crate::plan::Undo;
 use crate::refusal::{Kind, Refusal};
-use crate::spec::{OnBreach, Selector};
+use crate::spec::{Direction, OnBreach, Selector};
 use crate::state::Fleet;
+use crate::state::ledger::Entry;
 use crate::state::rollout::{Lane, Phase, State, Status};
 
 /// What a rollback would undo on one target.
@@ -40,22 +43,31 @@ pub fn lines(
     steps: u32,
 ) -> Result<Vec<Line>, Refusal> {
     let state = rollout(fleet, id)?;
-    let lines: Vec<Line> = state
+    Ok(wanted(fleet, state, selector, steps)?.into_iter().map(|(_, line)| line).collect())
+}
+
+fn wanted<'a>(
+    fleet: &Fleet,
+    state: &'a State,
+    selector: &Selector,
+    steps: u32,
+) -> Result<Vec<(&'a Lane, Line)>, Refusal> {
+    let lines: Vec<_> = state
         .lanes
         .iter()
         .filter(|(_, lane)| lane.phase != Phase::Waiting)
         .filter_map(|(_, lane)| {
-            let target = fleet.targets.get(lane.target)?;
+            let target = fleet.targets.get(lane.target).filter(|target| !target.retired)?;
             selector
                 .matches(&target.id, &target.description)
-                .then(|| line(state, lane, &target.id, steps))
+                .then(|| (lane, line(state, lane, &target.id, steps)))
         })
         .collect();
     if lines.is_empty() {
         return Err(Refusal::new(
             Kind::Missing,
-            format!("{id} did nothing on the selected targets"),
-            format!("see `skein status {id} --targets`"),
+            format!("{} did nothing on the selected targets", state.id),
+            format!("see `skein status {} --targets`", state.id),
         ));
     }
     Ok(lines)
@@ -88,22 +100,32 @@ pub(super) fn on_request(
     (steps, waivers): (u32, &[Waiver]),
 ) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
-    match state.status {
-        Status::Running | Status::Paused | Status::Completed | Status::Halted => {}
-        Status::Unwinding | Status::RolledBack => return Ok(Vec::new()),
-        Status::Planned => {
-            return Err(Refusal::new(
-                Kind::Conflict,
-                format!("{id} was not started: there is nothing to undo"),
-                "leave it",
-            ));
-        }
+    if state.status == Status::Planned {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("{id} was not started: there is nothing to undo"),
+            "leave it",
+        ));
     }
     free(fleet, state)?;
-    let lines = lines(fleet, id, selector, steps)?;
-    for line in &lines {
-        on_top(fleet, state, &line.target)?;
+    let mut lines = Vec::new();
+    for (lane, line) in wanted(fleet, state, selector, steps)? {
+        if lane.unwind && lane.keep <= line.keep && lane.phase != Phase::Residual {
+            continue; // It is on its way there, or has arrived.
+        }
+        if lane.phase == Phase::UndoLeased {
+            return Err(Refusal::new(
+                Kind::Conflict,
+                format!("target {} is being undone down to another step just now", line.target),
+                format!("ask again when its leg has ended: `skein status {id}`"),
+            ));
+        }
+        lines.push(line);
     }
+    if lines.is_empty() {
+        return Ok(Vec::new());
+    }
+    on_top(fleet, state, &lines)?;
     let blocked: Vec<&Line> = lines.iter().filter(|line| !line.blocked_by.is_empty()).collect();
     if let Some(first) = blocked.first()
         && waivers.iter().all(|waiver| waiver.reason.trim().is_empty())
@@ -131,23 +153,57 @@ pub(super) fn on_request(
     Ok(bodies)
 }
 
-/// The steps of this rollout are the last ones that the target has seen.
-fn on_top(fleet: &Fleet, state: &State, target: &TargetId) -> Result<(), Refusal> {
-    let later = fleet.rollouts.range(RolloutId(state.id.0 + 1)..).find(|(_, later)| {
-        later.progress.applied > later.progress.undone
-            && later.lanes.iter().any(|(_, lane)| {
-                lane.applied > 0
-                    && fleet.targets.get(lane.target).is_some_and(|other| other.id == *target)
-            })
+/// The steps of this rollout are the last ones that its targets have seen.
+fn on_top(fleet: &Fleet, state: &State, lines: &[Line]) -> Result<(), Refusal> {
+    let asked: BTreeSet<TargetIx> =
+        lines.iter().filter_map(|line| fleet.targets.find(&line.target)).collect();
+    for (later, other) in fleet.rollouts.range(RolloutId(state.id.0 + 1)..) {
+        if other.trial() {
+            continue;
+        }
+        let above = other.lanes.iter().find(|(_, lane)| {
+            (lane.applied > 0 || lane.partly || lane.doubt) && asked.contains(&lane.target)
+        });
+        if let Some(target) = above.and_then(|(_, lane)| fleet.targets.get(lane.target)) {
+            return Err(Refusal::new(
+                Kind::Conflict,
+                format!("{later} stands on top of {} on target {}", state.id, target.id),
+                format!("roll back {later} first"),
+            ));
+        }
+    }
+    let moved = state.lanes.iter().find(|(_, lane)| {
+        asked.contains(&lane.target) && lane.applied > 0 && !stands(fleet, state, lane)
     });
-    match later {
+    match moved.and_then(|(_, lane)| fleet.targets.get(lane.target)) {
         None => Ok(()),
-        Some((later, _)) => Err(Refusal::new(
+        Some(target) => Err(Refusal::new(
             Kind::Conflict,
-            format!("{later} stands on top of {} on target {target}", state.id),
-            format!("roll back {later} first"),
+            format!("target {} is no longer where {} left it", target.id, state.id),
+            "leave it out, and look at it with `skein verify`",
         )),
     }
+}
+
+/// The ledger that the log keeps of a lane's target is what the rollout found and did.
+pub(super) fn stands(fleet: &Fleet, state: &State, lane: &Lane) -> bool {
+    let Some(target) = fleet.targets.get(lane.target).filter(|target| !target.retired) else {
+        return false;
+    };
+    let Some(class) = state.class(lane) else { return false };
+    let mut ledger: Vec<&Entry> = class.before.iter().collect();
+    for step in class.steps.iter().take(usize::try_from(lane.applied).unwrap_or(usize::MAX)) {
+        match step.direction {
+            Direction::Up => ledger.push(&step.entry),
+            Direction::Down => {
+                if let Some(place) = ledger.iter().rposition(|entry| **entry == step.entry) {
+                    ledger.remove(place);
+                }
+            }
+            Direction::Validate => {}
+        }
+    }
+    fleet.entries.spell(&target.ledger).eq(ledger)
 }
 
 pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
@@ -169,7 +225,10 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
     let cause = format!("{count} targets failed, more than the budget of the wave allows");
     let in_scope = |lane: &Lane| match scope {
         OnBreach::Halt => false,
-        OnBreach::RollbackTarget => failed(lane),
+        // Who was interrupted in the middle is no better than who failed.
+        OnBreach::RollbackTarget => {
+            failed(lane) || (lane.phase == Phase::Ready && (lane.applied > 0 || lane.doubt))
+        }
         OnBreach::RollbackWave => Some(lane.wave) == wave,
         OnBreach::RollbackRollout => lane.phase != Phase::Waiting,
     };

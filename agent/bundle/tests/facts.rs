@@ -19,6 +19,8 @@ fn check(dialect: Dialect, rows: &[Row]) {
         );
         assert_eq!(seen, (*class, *transactional, *lock, *table, *destructive), "{statement}");
         assert_eq!(found.transactional, found.why_not.is_none(), "{statement}");
+        // The executor runs these two inside of a transaction without asking.
+        assert!(found.transactional || !matches!(class, Dml | Query), "{statement}");
         assert!(found_lock.is_none_or(|lock| !lock.meaning.is_empty()), "{statement}");
     }
 }
@@ -173,13 +175,13 @@ fn postgresql_the_rest() {
             ("SET lock_timeout = '1s'", Session, true, "", "", false),
             ("DO $$ BEGIN END $$", Opaque, true, "", "", false),
             ("CALL p()", Opaque, true, "", "", false),
-            ("VACUUM FULL t", Query, false, "ACCESS EXCLUSIVE", "t", false),
-            ("VACUUM ANALYZE t", Query, false, "SHARE UPDATE EXCLUSIVE", "t", false),
+            ("VACUUM FULL t", Ddl, false, "ACCESS EXCLUSIVE", "t", false),
+            ("VACUUM ANALYZE t", Ddl, false, "SHARE UPDATE EXCLUSIVE", "t", false),
             ("ANALYZE t", Query, true, "SHARE UPDATE EXCLUSIVE", "t", false),
-            ("REINDEX TABLE CONCURRENTLY t", Query, false, "SHARE UPDATE EXCLUSIVE", "t", false),
+            ("REINDEX TABLE CONCURRENTLY t", Ddl, false, "SHARE UPDATE EXCLUSIVE", "t", false),
             ("REINDEX INDEX i", Query, true, "ACCESS EXCLUSIVE", "i", false),
-            ("REINDEX SCHEMA s", Query, false, "ACCESS EXCLUSIVE", "s", false),
-            ("CLUSTER", Query, false, "ACCESS EXCLUSIVE", "", false),
+            ("REINDEX SCHEMA s", Ddl, false, "ACCESS EXCLUSIVE", "s", false),
+            ("CLUSTER", Ddl, false, "ACCESS EXCLUSIVE", "", false),
             ("CLUSTER t USING i", Query, true, "ACCESS EXCLUSIVE", "t", false),
             ("REFRESH MATERIALIZED VIEW v", Dml, true, "ACCESS EXCLUSIVE", "v", false),
             ("REFRESH MATERIALIZED VIEW CONCURRENTLY v", Dml, true, "EXCLUSIVE", "v", false),
@@ -261,7 +263,7 @@ fn mysql() {
             ("EXECUTE s", Opaque, true, "", "", false),
             ("CALL p()", Opaque, true, "", "", false),
             ("LOCK TABLES t WRITE", Session, false, "table locks", "", false),
-            ("OPTIMIZE TABLE t", Query, false, "", "t", false),
+            ("OPTIMIZE TABLE t", Ddl, false, "", "t", false),
             ("START TRANSACTION", TransactionControl, true, "", "", false),
             ("/*!40101 SET NAMES utf8 */", Session, true, "", "", false),
         ],
@@ -287,7 +289,7 @@ fn sqlite() {
             ("DELETE FROM [a b]", Dml, true, WD, "[a b]", true),
             ("WITH x AS (SELECT 1) DELETE FROM t", Dml, true, WD, "t", true),
             ("SELECT f()", Query, true, "", "", false),
-            ("VACUUM", Query, false, WD, "", false),
+            ("VACUUM", Ddl, false, WD, "", false),
             ("ATTACH 'x' AS y", Session, false, "", "", false),
             ("DETACH y", Session, false, "", "", false),
             ("PRAGMA journal_mode = WAL", Session, false, "", "", false),

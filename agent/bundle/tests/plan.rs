@@ -175,11 +175,24 @@ fn mysql_goes_statement_by_statement_where_the_splitter_is_sure() {
     let unsure = ok(my, &wrapped(Format::GolangMigrate, "SELECT 1;\nEND;"));
     let Mode::WholeUnit { why } = &unsure.mode else { panic!("{unsure:?}") };
     assert!(why.contains("(line 2)"), "{why}");
-    // What spans statements would be ended by the first progress row.
+    // A transaction of the author's own is told by its class, and the executor keeps it together.
+    for own in [
+        "START TRANSACTION; DELETE FROM t; COMMIT; SELECT 1",
+        "BEGIN; SAVEPOINT a; ROLLBACK TO a; COMMIT",
+    ] {
+        let plan = ok(my, &wrapped(Format::GolangMigrate, own));
+        assert_eq!(texts(&plan).len(), 4);
+        assert_eq!(plan.judged[0].facts.class, Class::TransactionControl);
+    }
+    // What cannot be kept together so would be ended by the first progress row.
     for text in [
-        "START TRANSACTION; DELETE FROM t; COMMIT;",
+        "START TRANSACTION; CREATE TABLE t (a INT); COMMIT;",
+        "START TRANSACTION; DELETE FROM t;",
+        "START TRANSACTION; DELETE FROM t; ROLLBACK;",
+        "SELECT 1; COMMIT;",
         "SELECT 1; LOCK TABLES t WRITE;",
         "SET autocommit=0;",
+        "XA START 'a'; XA END 'a';",
     ] {
         let plan = ok(my, &wrapped(Format::GolangMigrate, text));
         assert!(

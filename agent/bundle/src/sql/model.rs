@@ -22,12 +22,14 @@ pub struct Statement {
 /// What a statement does, as far as its first words tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Data definition: judged by the schema fingerprint.
+    /// Data definition: judged by the schema fingerprint. Also maintenance that no transaction takes
+    /// (`VACUUM`, `OPTIMIZE TABLE`, `REINDEX CONCURRENTLY`): it leaves the fingerprint as it was, and
+    /// may run again.
     Ddl,
     /// Data manipulation: shares a transaction with its progress row.
     Dml,
-    /// Changes neither schema nor data, so that it may run again: reads, and maintenance such as
-    /// `VACUUM`, `ANALYZE` and `REINDEX`.
+    /// Changes neither schema nor data, may run again and inside of a transaction: reads, and
+    /// maintenance such as `ANALYZE` on PostgreSQL.
     Query,
     /// `SET`, `USE`, `PRAGMA`, temporary tables, user variables: must be replayed by a session that
     /// resumes in the middle of a file.

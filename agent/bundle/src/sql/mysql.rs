@@ -73,7 +73,7 @@ fn ddl() -> Facts {
 }
 
 fn maintenance() -> Facts {
-    Facts::new(Class::Query).outside(COMMITS)
+    Facts::new(Class::Ddl).outside(COMMITS)
 }
 
 fn dml(words: &Words<'_>, skipped: &[&str]) -> Facts {

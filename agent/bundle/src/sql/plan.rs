@@ -167,22 +167,19 @@ fn statement_by_statement(cuts: Vec<Cut>) -> ScriptPlan {
 }
 
 /// DDL commits by itself here, so that nothing larger than a statement can be promised. A transaction
-/// of the author's own, or table locks, would be ended by the first progress row: such a script stays
-/// in one piece.
+/// of the author's own stays together, as its class tells the executor; where it cannot (DDL ends it in
+/// the middle, or nothing ends it), or where tables are locked against the progress rows, the script
+/// stays in one piece.
 fn mysql(script: &Script, cuts: Vec<Cut>) -> Result<ScriptPlan, Finding> {
-    let own = cuts.iter().find(|cut| {
-        cut.facts.class == Class::TransactionControl
-            || first_words(Dialect::Mysql, &cut.text, &["LOCK"])
-    });
-    let Some(own) = own else {
+    let Some(spans) = spanning(&cuts) else {
         return Ok(statement_by_statement(cuts));
     };
-    let what = first_line(&own.text);
+    let what = first_line(&spans.text);
     if lex(Dialect::Mysql, &script.text).any(|t| t.kind == Kind::DelimiterCommand) {
         return Err(Finding {
             file: script.file.clone(),
-            line: own.line,
-            column: own.column,
+            line: spans.line,
+            column: spans.column,
             message: format!(
                 "`{what}` would be undone by the progress kept between statements, and DELIMITER \
                  keeps the file from going to the server in one piece"
@@ -193,10 +190,29 @@ fn mysql(script: &Script, cuts: Vec<Cut>) -> Result<ScriptPlan, Finding> {
     Ok(ScriptPlan {
         judged: judged(&cuts),
         mode: Mode::WholeUnit {
-            why: format!("`{what}` on line {} spans the statements after it", own.line),
+            why: format!("`{what}` on line {} spans the statements after it", spans.line),
         },
         sqlite_foreign_keys: None,
     })
+}
+
+/// The statement that no progress row may follow before a later one has run.
+fn spanning(cuts: &[Cut]) -> Option<&Cut> {
+    let mut open: Option<&Cut> = None;
+    for cut in cuts {
+        let first = with_words(Dialect::Mysql, &cut.text, |words| words.upper(0));
+        match (first.as_str(), cut.facts.class) {
+            ("LOCK" | "XA", _) => return Some(cut),
+            ("BEGIN" | "START", Class::TransactionControl) if open.is_none() => open = Some(cut),
+            ("COMMIT", Class::TransactionControl) if open.is_some() => open = None,
+            ("SAVEPOINT" | "RELEASE" | "ROLLBACK", Class::TransactionControl)
+                if open.is_some() && !ends_transaction(Dialect::Mysql, &cut.text) => {}
+            (_, Class::TransactionControl) => return open.or(Some(cut)),
+            _ if !cut.facts.transactional && open.is_some() => return open,
+            _ => {}
+        }
+    }
+    open
 }
 
 fn in_transaction(

@@ -73,12 +73,11 @@ pub(super) fn facts(words: &Words<'_>) -> Facts {
         "REINDEX" => reindex(words),
         "CLUSTER" => {
             let (table, _) = words.name(words.skip(1, &["VERBOSE"]));
-            let facts = Facts::new(Class::Query).lock(ACCESS_EXCLUSIVE);
             match table {
-                None => {
-                    facts.outside("CLUSTER without a table cannot run inside a transaction block")
-                }
-                table => facts.on(table),
+                None => ddl()
+                    .lock(ACCESS_EXCLUSIVE)
+                    .outside("CLUSTER without a table cannot run inside a transaction block"),
+                table => Facts::new(Class::Query).lock(ACCESS_EXCLUSIVE).on(table),
             }
         }
         "REFRESH" => {
@@ -399,7 +398,7 @@ fn vacuum(words: &Words<'_>) -> Facts {
         at += 1;
     }
     let lock = if full { ACCESS_EXCLUSIVE } else { SHARE_UPDATE_EXCLUSIVE };
-    Facts::new(Class::Query)
+    Facts::new(Class::Ddl)
         .lock(lock)
         .on(words.name(at).0)
         .outside("VACUUM cannot run inside a transaction block")
@@ -409,7 +408,7 @@ fn reindex(words: &Words<'_>) -> Facts {
     let kind = words.find(1, &["INDEX", "TABLE", "SCHEMA", "DATABASE", "SYSTEM"]).unwrap_or(1);
     let facts = Facts::new(Class::Query);
     if words.contains("CONCURRENTLY") {
-        return facts
+        return ddl()
             .lock(SHARE_UPDATE_EXCLUSIVE)
             .on(words.name(words.skip(kind + 1, &["CONCURRENTLY"])).0)
             .outside("REINDEX CONCURRENTLY cannot run inside a transaction block");
@@ -417,7 +416,8 @@ fn reindex(words: &Words<'_>) -> Facts {
     // Writes to the table wait by SHARE; reads that would plan with the index wait too.
     let facts = facts.lock(ACCESS_EXCLUSIVE).on(words.name(kind + 1).0);
     if words.any(kind, &["SCHEMA", "DATABASE", "SYSTEM"]) {
-        facts.outside("REINDEX of a schema or database cannot run inside a transaction block")
+        Facts { class: Class::Ddl, ..facts }
+            .outside("REINDEX of a schema or database cannot run inside a transaction block")
     } else {
         facts
     }

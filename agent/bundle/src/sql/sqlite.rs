@@ -34,7 +34,7 @@ pub(super) fn facts(words: &Words<'_>) -> Facts {
         "WITH" => with(words),
         "SELECT" | "VALUES" | "EXPLAIN" => Facts::new(Class::Query),
         "PRAGMA" => pragma(words),
-        "VACUUM" => Facts::new(Class::Query)
+        "VACUUM" => Facts::new(Class::Ddl)
             .lock(WHOLE_DATABASE)
             .outside("SQLite refuses VACUUM inside a transaction"),
         "ATTACH" => Facts::new(Class::Session).outside(

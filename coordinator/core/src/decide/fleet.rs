@@ -84,7 +84,8 @@ pub(super) fn observe(
     let same = target.observed_at.is_some()
         && target.problem == finding
         && target.engine_version == seen.engine_version
-        && same_ledger(fleet, target, seen)
+        && fleet.entries.spell(target.in_force()).eq(&seen.ledger)
+        && target.seen.as_ref().is_none_or(|known| known.identity == seen.identity)
         && (target.fingerprint == Some(seen.fingerprint) || !finding.is_empty());
     if same {
         return Ok(Vec::new());

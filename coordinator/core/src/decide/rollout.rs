@@ -76,7 +76,7 @@ fn fresh(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
             ));
         }
         let before: &[Entry] = state.class(lane).map_or(&[], |class| &class.before);
-        let moved = target.retired || !fleet.entries.spell(&target.ledger).eq(before);
+        let moved = target.retired || !fleet.entries.spell(target.in_force()).eq(before);
         if moved {
             return Err(Refusal::new(
                 Kind::Stale,

@@ -3,7 +3,8 @@
 use super::{Impossible, target_ix};
 use crate::bundle::Manifest;
 use crate::ids::{AgentId, ClusterId, Digest, Millis, TargetId};
-use crate::state::target::{Description, Observation};
+use crate::state::ledger::EntryIx;
+use crate::state::target::{Description, Observation, Seen};
 use crate::state::{Cluster, Fleet};
 
 pub(super) fn cluster_formed(
@@ -67,21 +68,29 @@ pub(super) fn target_observed(
     finding: &str,
 ) -> Result<(), Impossible> {
     let ix = target_ix(fleet, id)?;
-    let ledger = seen.ledger.iter().map(|entry| fleet.entries.intern(entry.clone())).collect();
+    let ledger: Vec<EntryIx> =
+        seen.ledger.iter().map(|entry| fleet.entries.intern(entry.clone())).collect();
     let Some(target) = fleet.targets.get_mut(ix) else {
         return Err(Impossible(format!("target {id} does not exist")));
     };
     target.engine_version.clone_from(&seen.engine_version);
-    target.observed_at = Some(at);
-    target.ledger = ledger;
+    let first = target.observed_at.replace(at).is_none();
     finding.clone_into(&mut target.problem);
+    if first {
+        target.ledger.clone_from(&ledger);
+    }
     if finding.is_empty() {
+        target.ledger = ledger;
+        target.seen = None;
         target.fingerprint = Some(seen.fingerprint);
         let old = std::mem::replace(&mut target.identity, seen.identity.clone());
         if old != seen.identity {
             fleet.targets.release_identity(&old, ix);
             fleet.targets.claim_identity(&seen.identity, ix);
         }
+    } else {
+        let (identity, fingerprint) = (seen.identity.clone(), seen.fingerprint);
+        target.seen = Some(Seen { ledger, identity, fingerprint });
     }
     Ok(())
 }
@@ -109,6 +118,7 @@ pub(super) fn target_retired(
             target.retired = true;
             target.problem = format!("retired: {reason}");
             target.observed_at = None;
+            target.seen = None;
             std::mem::take(&mut target.identity)
         }
         None => String::new(),

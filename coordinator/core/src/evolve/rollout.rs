@@ -53,9 +53,34 @@ pub(super) fn started(fleet: &mut Fleet, id: RolloutId, event: &Event) -> Result
     state.started_at = event.at;
     state.started_by.clone_from(&event.actor);
     let plan = state.plan_id;
+    let accepts = state.plan.spec.accept_drift;
     fleet.planned.remove(&plan);
     take_targets(fleet, id)?;
+    if accepts {
+        accept(fleet, id)?;
+    }
     fleet.active.insert(id);
+    Ok(())
+}
+
+/// The plan was made on what was seen: from here on the log has that.
+fn accept(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
+    let targets: Vec<_> = state_mut(fleet, id)?.lanes.iter().map(|(_, lane)| lane.target).collect();
+    for ix in targets {
+        let Some(target) = fleet.targets.get_mut(ix) else { continue };
+        let Some(seen) = target.seen.take() else { continue };
+        target.ledger = seen.ledger;
+        target.fingerprint = Some(seen.fingerprint);
+        let old = target.identity.clone();
+        // A clone keeps its finding: the identity is another target's.
+        if old != seen.identity && fleet.targets.with_identity(&seen.identity).is_none() {
+            fleet.targets.release_identity(&old, ix);
+            fleet.targets.claim_identity(&seen.identity, ix);
+            if let Some(target) = fleet.targets.get_mut(ix) {
+                target.identity = seen.identity;
+            }
+        }
+    }
     Ok(())
 }
 

@@ -57,11 +57,11 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
             ));
         }
         let engine = target.description.engine;
-        let key = (engine, target.ledger.as_slice());
+        let key = (engine, target.in_force());
         let class = if let Some(&class) = known.get(&key) {
             class
         } else {
-            let before: Vec<Entry> = fleet.entries.spell(&target.ledger).cloned().collect();
+            let before: Vec<Entry> = fleet.entries.spell(target.in_force()).cloned().collect();
             let asked = Asked { fleet, spec, manifest, engine, example: &target.id };
             let steps = asked.steps(&before, &mut plan.notes)?;
             let class = ClassIx(u32::try_from(plan.classes.len()).unwrap_or(u32::MAX));

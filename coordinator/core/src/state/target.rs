@@ -60,8 +60,10 @@ pub struct State {
     pub observed_at: Option<Millis>,
     /// Of the schema, after the last leg or as first observed.
     pub fingerprint: Option<Digest>,
-    /// What is in force.
+    /// What is in force, as the log has it.
     pub ledger: Vec<EntryIx>,
+    /// What the last look found, where that is not what the log has.
+    pub seen: Option<Seen>,
     /// Why it is held; empty: it is not.
     pub problem: String,
     /// Who may write now.
@@ -70,6 +72,25 @@ pub struct State {
     pub lane: Option<(RolloutId, LaneIx)>,
     /// Gone for good.
     pub retired: bool,
+}
+
+/// A look that does not agree with the log: kept beside it, so that the next look is held against
+/// the log again, until a plan accepts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// What was in force.
+    pub ledger: Vec<EntryIx>,
+    /// Which server and database it was.
+    pub identity: String,
+    /// Of the schema.
+    pub fingerprint: Digest,
+}
+
+impl State {
+    /// What is in force as far as anybody has seen.
+    pub fn in_force(&self) -> &[EntryIx] {
+        self.seen.as_ref().map_or(&self.ledger, |seen| &seen.ledger)
+    }
 }
 
 /// All targets, by number and by id.
@@ -143,6 +164,7 @@ impl Table {
             observed_at: None,
             fingerprint: None,
             ledger: Vec::new(),
+            seen: None,
             problem: String::new(),
             lease: None,
             lane: None,

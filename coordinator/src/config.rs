@@ -151,10 +151,9 @@ impl Config {
             raft: file.raft,
             lease_ms: file.lease_ms.unwrap_or(LEASE_MS),
         };
-        config.check(file.plaintext_beyond_loopback).map_err(|message| ConfigError::Invalid {
-            path: path.to_owned(),
-            message,
-        })?;
+        config
+            .check(file.plaintext_beyond_loopback)
+            .map_err(|message| ConfigError::Invalid { path: path.to_owned(), message })?;
         Ok(config)
     }
 
@@ -170,7 +169,12 @@ impl Config {
             charter,
             charter_bound: String::new(),
             // Alone it is leader at once; nobody can miss its heartbeats.
-            raft: Raft { heartbeat_ms: 50, election_min_ms: 51, election_max_ms: 60, ..Raft::default() },
+            raft: Raft {
+                heartbeat_ms: 50,
+                election_min_ms: 51,
+                election_max_ms: 60,
+                ..Raft::default()
+            },
             lease_ms: LEASE_MS,
         }
     }

@@ -1,1 +1,25 @@
-//! Skein.
+//! A coordinator node: consensus around the pure core.
+//!
+//! ```text
+//!   api ─► sequencer ─► codec ─► raft ─► store          decide, record, commit
+//!    ▲         │                  └──► raft/machine      evolve, on every replica
+//!    └─────────┴── sessions ◄── schedule, outbox         what agents have to do
+//! ```
+//!
+//! What must hold: every change goes through the sequencer; reads are folds of the same events; only
+//! `raft` talks to openraft's internals, only `codec` knows both the core's types and protobuf.
+
+mod api;
+pub mod audit;
+pub mod charter;
+mod clock;
+mod codec;
+pub mod config;
+mod leases;
+mod node;
+mod raft;
+mod sequencer;
+mod sessions;
+
+pub use config::Config;
+pub use node::{Running, StartError, start};

@@ -4,9 +4,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use skein_core::command::Waiver;
 use skein_core::event::{Archive, Body, Event, LegKind, Unwind, Verdict};
-use skein_core::ids::{
-    AgentId, Fence, Millis, RolloutId, Seq, StepIx, TargetId, WaveIx,
-};
+use skein_core::ids::{AgentId, Fence, Millis, RolloutId, Seq, StepIx, TargetId, WaveIx};
 use skein_proto::agent::v1 as session;
 use skein_proto::log::v1 as log;
 use skein_proto::log::v1::event::Body as Wire;
@@ -184,9 +182,7 @@ fn body_in(wire: Wire) -> Result<Body, Malformed> {
         Wire::RolloutHalted(wire) => {
             Body::RolloutHalted { rollout: RolloutId(wire.rollout), reason: wire.reason }
         }
-        Wire::RolloutCompleted(wire) => {
-            Body::RolloutCompleted { rollout: RolloutId(wire.rollout) }
-        }
+        Wire::RolloutCompleted(wire) => Body::RolloutCompleted { rollout: RolloutId(wire.rollout) },
         Wire::RolloutRolledBack(wire) => {
             Body::RolloutRolledBack { rollout: RolloutId(wire.rollout) }
         }
@@ -362,10 +358,9 @@ fn body_out(body: &Body) -> Wire {
         Body::WaveStarted { rollout, wave } => {
             Wire::WaveStarted(log::WaveStarted { rollout: rollout.0, wave: wave.0 })
         }
-        Body::RolloutPaused { rollout, reason } => Wire::RolloutPaused(log::RolloutPaused {
-            rollout: rollout.0,
-            reason: reason.clone(),
-        }),
+        Body::RolloutPaused { rollout, reason } => {
+            Wire::RolloutPaused(log::RolloutPaused { rollout: rollout.0, reason: reason.clone() })
+        }
         Body::RolloutResumed { rollout } => {
             Wire::RolloutResumed(log::RolloutResumed { rollout: rollout.0 })
         }
@@ -383,24 +378,21 @@ fn body_out(body: &Body) -> Wire {
                     .collect(),
             })
         }
-        Body::RolloutHalted { rollout, reason } => Wire::RolloutHalted(log::RolloutHalted {
-            rollout: rollout.0,
-            reason: reason.clone(),
-        }),
+        Body::RolloutHalted { rollout, reason } => {
+            Wire::RolloutHalted(log::RolloutHalted { rollout: rollout.0, reason: reason.clone() })
+        }
         Body::RolloutCompleted { rollout } => {
             Wire::RolloutCompleted(log::RolloutCompleted { rollout: rollout.0 })
         }
         Body::RolloutRolledBack { rollout } => {
             Wire::RolloutRolledBack(log::RolloutRolledBack { rollout: rollout.0 })
         }
-        Body::LegAssigned { rollout, target, agent, kind } => {
-            Wire::LegAssigned(log::LegAssigned {
-                rollout: rollout.0,
-                target: target.to_string(),
-                agent: agent.to_string(),
-                kind: leg_kind_out(*kind).into(),
-            })
-        }
+        Body::LegAssigned { rollout, target, agent, kind } => Wire::LegAssigned(log::LegAssigned {
+            rollout: rollout.0,
+            target: target.to_string(),
+            agent: agent.to_string(),
+            kind: leg_kind_out(*kind).into(),
+        }),
         Body::LeaseExpired { rollout, target, fence, why, released } => {
             Wire::LeaseExpired(log::LeaseExpired {
                 rollout: rollout.0,
@@ -482,20 +474,27 @@ fn body_out(body: &Body) -> Wire {
                 line: *line,
             }),
         }),
-        Body::StepRolledBack { rollout, target, fence, version, step, ms, already, fingerprint } => {
-            Wire::StepRolledBack(log::StepRolledBack {
-                rollout: rollout.0,
-                target: target.to_string(),
-                fence: fence.0,
-                version: version.clone(),
-                rolled_back: Some(session::RolledBack {
-                    step: step.0,
-                    ms: *ms,
-                    already: *already,
-                    fingerprint: digest_out(*fingerprint),
-                }),
-            })
-        }
+        Body::StepRolledBack {
+            rollout,
+            target,
+            fence,
+            version,
+            step,
+            ms,
+            already,
+            fingerprint,
+        } => Wire::StepRolledBack(log::StepRolledBack {
+            rollout: rollout.0,
+            target: target.to_string(),
+            fence: fence.0,
+            version: version.clone(),
+            rolled_back: Some(session::RolledBack {
+                step: step.0,
+                ms: *ms,
+                already: *already,
+                fingerprint: digest_out(*fingerprint),
+            }),
+        }),
         Body::StepStuck { rollout, target, fence, version, step, why } => {
             Wire::StepStuck(log::StepStuck {
                 rollout: rollout.0,

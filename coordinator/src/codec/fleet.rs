@@ -14,7 +14,9 @@ pub(super) fn engine(wire: v1::Engine) -> Result<Engine, Malformed> {
         v1::Engine::Postgres => Ok(Engine::Postgres),
         v1::Engine::Mysql => Ok(Engine::Mysql),
         v1::Engine::Sqlite => Ok(Engine::Sqlite),
-        v1::Engine::Unspecified => Err(Malformed::new("the engine", "is not one that is known here")),
+        v1::Engine::Unspecified => {
+            Err(Malformed::new("the engine", "is not one that is known here"))
+        }
     }
 }
 
@@ -33,8 +35,7 @@ pub(crate) fn description(
         return Err(Malformed::new("the target's id", "is empty"));
     }
     let engine = engine(wire.engine())?;
-    let description =
-        Description { engine, labels: wire.labels, group: wire.resource_group };
+    let description = Description { engine, labels: wire.labels, group: wire.resource_group };
     Ok((TargetId(wire.id), description))
 }
 

@@ -52,7 +52,11 @@ pub(super) fn manifest(wire: log::BundleStored) -> Result<Manifest, Malformed> {
             })
         })
         .collect::<Result<_, Malformed>>()?;
-    Ok(Manifest { digest: digest(&wire.digest, "a bundle's digest")?, format: wire.format, migrations })
+    Ok(Manifest {
+        digest: digest(&wire.digest, "a bundle's digest")?,
+        format: wire.format,
+        migrations,
+    })
 }
 
 fn script(wire: log::ManifestScript) -> Result<Script, Malformed> {

@@ -7,14 +7,16 @@ mod fleet;
 mod manifest;
 mod plan;
 mod record;
+mod subject;
 
-pub(crate) use event::{decode as decode_event, encode as encode_event};
-pub(crate) use fleet::{
-    description, description_out, entry_out, observation, observation_out, selector, selector_out,
+pub(crate) use event::{
+    archive, decode as decode_event, encode as encode_event, leg_kind_out, verdict,
 };
+pub(crate) use fleet::{description, description_out, entry_out, observation, selector};
 pub(crate) use manifest::manifest_of;
 pub(crate) use plan::{plan_id, plan_out, spec};
 pub(crate) use record::{Entry, chunk_entry, decode_entry, record_entry};
+pub(crate) use subject::{concerns, terms};
 
 use bytes::Bytes;
 use skein_core::ids::{ClusterId, Digest, RequestId};
@@ -40,9 +42,9 @@ pub(crate) fn required<T>(value: Option<T>, what: &'static str) -> Result<T, Mal
 
 /// A SHA-256 value.
 pub(crate) fn digest(bytes: &[u8], what: &'static str) -> Result<Digest, Malformed> {
-    <[u8; 32]>::try_from(bytes)
-        .map(Digest)
-        .map_err(|_wrong| Malformed::new(what, format!("has {} bytes and should have 32", bytes.len())))
+    <[u8; 32]>::try_from(bytes).map(Digest).map_err(|_wrong| {
+        Malformed::new(what, format!("has {} bytes and should have 32", bytes.len()))
+    })
 }
 
 /// A SHA-256 value, or none.

@@ -12,7 +12,10 @@ use super::{Malformed, required};
 #[derive(Debug)]
 pub(crate) enum Entry {
     /// Events decided together on `base`, each as it is stored.
-    Record { base: Seq, events: Vec<Bytes> },
+    Record {
+        base: Seq,
+        events: Vec<Bytes>,
+    },
     Chunk(Chunk),
 }
 

@@ -63,7 +63,7 @@ impl Machine {
         self.applied.subscribe()
     }
 
-    fn take_in<'a>(&self, events: impl Iterator<Item = &'a Event>) -> Result<(), Halt> {
+    fn take_in(&self, events: &[Event]) -> Result<(), Halt> {
         let mut fleet = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
         for event in events {
             evolve(&mut fleet, event).map_err(|error| {
@@ -95,19 +95,20 @@ impl skein_store::Machine for Machine {
         let entry = codec::decode_entry(payload)
             .map_err(|error| Halt::new(format!("log entry {index}: {error}")))?;
         match entry {
-            codec::Entry::Chunk(chunk) => {
-                Ok(Applied { chunk: Some(chunk), ..Applied::default() })
-            }
+            codec::Entry::Chunk(chunk) => Ok(Applied { chunk: Some(chunk), ..Applied::default() }),
             codec::Entry::Record { base, events } => {
                 if base != self.fleet().seq {
-                    return Ok(Applied { response: Recorded::Stale.encode(), ..Applied::default() });
+                    return Ok(Applied {
+                        response: Recorded::Stale.encode(),
+                        ..Applied::default()
+                    });
                 }
                 let decoded = events
                     .iter()
                     .zip(base.0..)
                     .map(|(bytes, seq)| read(seq, bytes))
                     .collect::<Result<Vec<Event>, Halt>>()?;
-                self.take_in(decoded.iter())?;
+                self.take_in(&decoded)?;
                 Ok(Applied { events, chunk: None, response: Recorded::Committed.encode() })
             }
         }
@@ -127,6 +128,6 @@ impl skein_store::Machine for Machine {
                 first.seq
             )));
         }
-        self.take_in(decoded.iter())
+        self.take_in(&decoded)
     }
 }

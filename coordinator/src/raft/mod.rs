@@ -6,8 +6,8 @@ mod service;
 mod wire;
 
 pub(crate) use machine::{Machine, Recorded};
-pub(crate) use network::{Network, Peers};
-pub(crate) use service::Service;
+pub(crate) use network::{Network, PEER_MESSAGE_MAX, Peers};
+pub(crate) use service::{Service, pieces};
 
 use skein_core::ids::ClusterId;
 use skein_proto::raft::v1 as wire_v1;
@@ -23,7 +23,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    fn route(&self, to: u64) -> wire_v1::Route {
+    pub(crate) fn route(&self, to: u64) -> wire_v1::Route {
         wire_v1::Route {
             cluster_id: bytes::Bytes::copy_from_slice(&self.cluster.0),
             from: self.node,

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::v2::RaftNetworkV2;
 use openraft::network::{RPCOption, RaftNetworkFactory};
@@ -132,7 +131,8 @@ impl Peer {
         };
         let mut client = self.peers.client(&self.address).map_err(|error| lost(&error))?;
         let request = v1::HistoryJointRequest { route: Some(self.route()) };
-        let theirs = client.history_joint(request).await.map_err(|error| lost(&error))?.into_inner();
+        let theirs =
+            client.history_joint(request).await.map_err(|error| lost(&error))?.into_inner();
         let theirs = joint(theirs).map_err(|error| lost(&error))?;
         let SnapshotData::Outgoing(outgoing) = snapshot.snapshot else {
             return Err(StreamingError::Unreachable(Unreachable::from_string(
@@ -169,7 +169,7 @@ impl Peer {
             Ok::<(), skein_store::history::HistoryError>(())
         });
         let stream = tokio_stream::wrappers::ReceiverStream::new(received);
-        let reply = client.snapshot(stream.boxed()).await;
+        let reply = client.snapshot(stream).await;
         match reader.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(lost(&error)),

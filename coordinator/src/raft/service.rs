@@ -138,8 +138,7 @@ impl v1::raft_server::Raft for Service {
             .map_err(|error| failed(&error))?
             .map_err(|error| failed(&error))?;
         }
-        let snapshot =
-            skein_store::Snapshot { meta, snapshot: SnapshotData::Incoming(incoming) };
+        let snapshot = skein_store::Snapshot { meta, snapshot: SnapshotData::Incoming(incoming) };
         let reply = self
             .raft
             .install_full_snapshot(vote, snapshot)

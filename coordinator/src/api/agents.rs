@@ -1,0 +1,359 @@
+//! Sessions with agents: what they say becomes requests, in the order in which they say it.
+
+use openraft::async_runtime::WatchReceiver as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use skein_core::Refusal;
+use skein_core::command::{Command, Outcome, Request as Asked};
+use skein_core::ids::{AgentId, Digest, Fence, Millis, StepIx, TargetId};
+use skein_core::refusal::Kind;
+use skein_proto::agent::v1::{self as wire, session_server::Session};
+use skein_proto::raft::v1 as raft_wire;
+use tokio::sync::mpsc;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Api, status};
+use crate::codec::{self, Malformed};
+use crate::raft;
+use crate::sequencer::{Answer, Failure};
+use crate::sessions::OUTGOING_MAX;
+
+/// An agent renews its leases so often within the length of one.
+const BEATS_PER_LEASE: u32 = 5;
+
+type Out = mpsc::Sender<Result<wire::FromCoordinator, Status>>;
+
+#[tonic::async_trait]
+impl Session for Api {
+    type AttachStream = BoxStream<'static, Result<wire::FromCoordinator, Status>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<wire::FromAgent>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let mut incoming = request.into_inner();
+        let hello = match incoming.message().await?.and_then(|first| first.message) {
+            Some(wire::from_agent::Message::Hello(hello)) => hello,
+            Some(_) | None => {
+                return Err(Status::invalid_argument("an agent begins with a hello"));
+            }
+        };
+        let agent = self.join(&hello).await?;
+        let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
+        let number = self.sessions.open(&agent, hello.slots, outgoing.clone());
+        let lease_ms = u32::try_from(self.lease.as_millis()).unwrap_or(u32::MAX);
+        let charter = self.machine.fleet().charter();
+        let welcome = wire::Welcome {
+            node: self.identity.node,
+            lease_ms,
+            heartbeat_ms: (lease_ms / BEATS_PER_LEASE).max(1),
+            charter: Bytes::copy_from_slice(&charter.0),
+            cluster_id: Bytes::copy_from_slice(&self.identity.cluster.0),
+        };
+        send(&outgoing, wire::from_coordinator::Message::Welcome(welcome)).await;
+        self.sequencer.attached(agent.clone()).await;
+        let api = self.clone();
+        tokio::spawn(async move {
+            let ended = tokio::select! {
+                () = api.stop.cancelled() => Status::unavailable("this node is stopping"),
+                () = outgoing.closed() => Status::cancelled("the agent has gone"),
+                ended = api.listen(&agent, &mut incoming, &outgoing) => ended,
+            };
+            api.sessions.close(&agent, number);
+            tracing::info!(%agent, reason = ended.message(), "an agent's session has ended");
+            drop(outgoing.try_send(Err(ended)));
+        });
+        Ok(Response::new(tokio_stream::wrappers::ReceiverStream::new(messages).boxed()))
+    }
+
+    type FetchBundleStream = BoxStream<'static, Result<wire::FetchBundleReply, Status>>;
+
+    async fn fetch_bundle(
+        &self,
+        request: Request<wire::FetchBundleRequest>,
+    ) -> Result<Response<Self::FetchBundleStream>, Status> {
+        let digest = codec::digest(&request.into_inner().digest, "the bundle's digest")
+            .map_err(|error| status::malformed(&error))?;
+        let digest = skein_store::Digest(digest.0);
+        let blobs = Arc::clone(&self.blobs);
+        let blob = tokio::task::spawn_blocking(move || blobs.get(&digest))
+            .await
+            .map_err(|error| status::broken(&error))?
+            .map_err(|error| status::broken(&error))?;
+        let blob = match blob {
+            Some(blob) => blob,
+            None => self.blob_from_peers(digest).await?,
+        };
+        let stream = raft::pieces(blob)
+            .map(|piece| piece.map(|piece| wire::FetchBundleReply { data: piece.data }));
+        Ok(Response::new(stream.boxed()))
+    }
+}
+
+impl Api {
+    async fn join(&self, hello: &wire::Hello) -> Result<AgentId, Status> {
+        if hello.agent.is_empty() {
+            return Err(Status::invalid_argument("an agent needs an id"));
+        }
+        let charter = self.machine.fleet().charter();
+        if !hello.charter.is_empty() && hello.charter.as_ref() != charter.0 {
+            return Err(status::refused(&Refusal::new(
+                Kind::Denied,
+                format!(
+                    "agent {} goes by another charter than {}, which is in force",
+                    hello.agent,
+                    charter.short()
+                ),
+                "give the agent the charter file that the cluster was formed with",
+            )));
+        }
+        let targets = hello
+            .targets
+            .iter()
+            .map(|target| codec::description(target.clone()))
+            .collect::<Result<_, Malformed>>()
+            .map_err(|error| status::malformed(&error))?;
+        let agent = AgentId(hello.agent.clone());
+        let command =
+            Command::JoinAgent { agent: agent.clone(), version: hello.version.clone(), targets };
+        self.sequencer.ask(self.said_by(&agent, command)).await.map_err(status::failed)?;
+        Ok(agent)
+    }
+
+    /// A request in an agent's name, under the charter that its session was opened with.
+    fn said_by(&self, agent: &AgentId, command: Command) -> Asked {
+        Asked {
+            id: None,
+            digest: 0,
+            actor: format!("agent/{agent}"),
+            charter: self.machine.fleet().charter(),
+            now: Millis(0),
+            command,
+        }
+    }
+
+    /// Takes in what an agent says until its stream or this node's lead ends.
+    async fn listen(
+        &self,
+        agent: &AgentId,
+        incoming: &mut Streaming<wire::FromAgent>,
+        outgoing: &Out,
+    ) -> Status {
+        loop {
+            let message = match incoming.message().await {
+                Ok(Some(message)) => message,
+                Ok(None) => return Status::ok("the agent has closed its session"),
+                Err(status) => return status,
+            };
+            match message.message {
+                Some(wire::from_agent::Message::Heartbeat(beat)) => {
+                    self.sequencer.renew(beat.fences.into_iter().map(Fence).collect()).await;
+                }
+                Some(wire::from_agent::Message::Reports(reports)) => {
+                    if self.reports(agent, reports.reports, outgoing).await.is_none() {
+                        return Status::unavailable("this node does not lead any more");
+                    }
+                }
+                Some(wire::from_agent::Message::Observed(observed)) => {
+                    if let Err(status) = self.observed(agent, observed).await {
+                        return status;
+                    }
+                }
+                Some(wire::from_agent::Message::Hello(_)) => {
+                    return Status::invalid_argument("a session has one hello");
+                }
+                // A newer agent says something that this release does not know.
+                None => {}
+            }
+        }
+    }
+
+    /// Queues reports in their order; they are acknowledged when they are durable.
+    async fn reports(
+        &self,
+        agent: &AgentId,
+        reports: Vec<wire::Report>,
+        outgoing: &Out,
+    ) -> Option<()> {
+        let mut pending = Vec::with_capacity(reports.len());
+        let mut acknowledged = wire::Acknowledged::default();
+        for report in reports {
+            let (id, fence, target) =
+                (report.id, Fence(report.fence), TargetId(report.target.clone()));
+            match outcome(report) {
+                Ok(outcome) => {
+                    let command = Command::Report { agent: agent.clone(), target, fence, outcome };
+                    pending.push((id, self.sequencer.queue(self.said_by(agent, command)).await?));
+                }
+                Err(error) => acknowledged.refused.push(wire::RefusedReport {
+                    id,
+                    why: error.to_string(),
+                    lease_lost: false,
+                }),
+            }
+        }
+        let outgoing = outgoing.clone();
+        tokio::spawn(async move {
+            for (id, answer) in pending {
+                let Ok(answer) = answer.await else { return };
+                match settle(id, answer) {
+                    Settled::Taken => acknowledged.ids.push(id),
+                    Settled::Refused(refused) => acknowledged.refused.push(refused),
+                    // Not acknowledged: the agent says it again to whoever leads then.
+                    Settled::Unknown => {}
+                }
+            }
+            send(&outgoing, wire::from_coordinator::Message::Acknowledged(acknowledged)).await;
+        });
+        Some(())
+    }
+
+    async fn observed(&self, agent: &AgentId, observed: wire::Observed) -> Result<(), Status> {
+        let target = TargetId(observed.target);
+        let seen = match observed.observation {
+            Some(seen) => Ok(codec::observation(seen).map_err(|error| status::malformed(&error))?),
+            None => Err(observed.error),
+        };
+        let command =
+            Command::RecordObservation { agent: agent.clone(), target: target.clone(), seen };
+        let answer = self.sequencer.queue(self.said_by(agent, command)).await;
+        let Some(answer) = answer else {
+            return Err(Status::unavailable("this node is stopping"));
+        };
+        // Many targets are looked at at once: their observations share a record.
+        let sessions = Arc::clone(&self.sessions);
+        tokio::spawn(async move {
+            if matches!(answer.await, Ok(Ok(_) | Err(Failure::Refused(_)))) {
+                sessions.looked(&target);
+            }
+        });
+        Ok(())
+    }
+
+    /// A bundle that this node lacks: it came by a snapshot, or lost a file.
+    async fn blob_from_peers(&self, digest: skein_store::Digest) -> Result<Bytes, Status> {
+        let nodes: Vec<(u64, String)> = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let membership = metrics.membership_config.membership();
+            membership.nodes().map(|(node, at)| (*node, at.addr.clone())).collect()
+        };
+        for (node, address) in nodes.into_iter().filter(|(node, _)| *node != self.identity.node) {
+            match self.blob_from(node, &address, digest).await {
+                Ok(blob) => {
+                    let chunk = skein_store::Chunk {
+                        digest,
+                        offset: 0,
+                        total: blob.len() as u64,
+                        bytes: blob.clone(),
+                    };
+                    let blobs = Arc::clone(&self.blobs);
+                    let kept = tokio::task::spawn_blocking(move || blobs.put(&chunk)).await;
+                    if let Ok(Err(error)) = kept {
+                        tracing::warn!(%error, "a fetched bundle could not be kept");
+                    }
+                    return Ok(blob);
+                }
+                Err(error) => tracing::info!(node, %error, "a peer could not give a bundle"),
+            }
+        }
+        Err(status::missing(
+            "no coordinator node has that bundle".to_owned(),
+            "store it again: `skein plan` does so by itself",
+        ))
+    }
+
+    async fn blob_from(
+        &self,
+        node: u64,
+        address: &str,
+        digest: skein_store::Digest,
+    ) -> Result<Bytes, Status> {
+        let mut client =
+            self.peers.client(address).map_err(|error| Status::unavailable(error.to_string()))?;
+        let request = raft_wire::FetchBlobRequest {
+            route: Some(self.identity.route(node)),
+            digest: Bytes::copy_from_slice(&digest.0),
+        };
+        let mut parts = client.fetch_blob(request).await?.into_inner();
+        let mut blob = bytes::BytesMut::new();
+        while let Some(part) = parts.message().await? {
+            blob.extend_from_slice(&part.data);
+        }
+        let blob = blob.freeze();
+        if skein_store::Digest::of(&blob) == digest {
+            Ok(blob)
+        } else {
+            Err(Status::data_loss(format!("node {node} gave other bytes than asked for")))
+        }
+    }
+}
+
+async fn send(outgoing: &Out, message: wire::from_coordinator::Message) {
+    let message = wire::FromCoordinator { message: Some(message) };
+    // An agent that has gone away comes back with its reports.
+    drop(outgoing.send(Ok(message)).await);
+}
+
+enum Settled {
+    Taken,
+    Refused(wire::RefusedReport),
+    Unknown,
+}
+
+fn settle(id: u64, answer: Answer) -> Settled {
+    match answer {
+        Ok(_) => Settled::Taken,
+        Err(Failure::Refused(refusal)) => Settled::Refused(wire::RefusedReport {
+            id,
+            lease_lost: refusal.kind == Kind::LeaseLost,
+            why: refusal.what,
+        }),
+        Err(Failure::NotLeader | Failure::Unknown(_)) => Settled::Unknown,
+    }
+}
+
+fn fingerprint(bytes: &Bytes) -> Result<Option<Digest>, Malformed> {
+    codec::digest_option(bytes, "the schema fingerprint")
+}
+
+fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
+    use wire::report::Outcome as Wire;
+    Ok(match codec::required(report.outcome, "a report's outcome")? {
+        Wire::BackedUp(it) => Outcome::BackedUp(Box::new(codec::archive(it)?)),
+        Wire::Applied(it) => Outcome::Applied {
+            step: StepIx(it.step),
+            ms: it.ms,
+            rows: it.rows,
+            already: it.already,
+        },
+        Wire::Verified(it) => {
+            Outcome::Verified { step: StepIx(it.step), fingerprint: fingerprint(&it.fingerprint)? }
+        }
+        Wire::Failed(it) => Outcome::Failed {
+            step: StepIx(it.step),
+            verdict: codec::verdict(it.verdict()),
+            retryable: it.retryable,
+            message: it.message,
+            file: it.file,
+            line: it.line,
+        },
+        Wire::RolledBack(it) => Outcome::RolledBack {
+            step: StepIx(it.step),
+            ms: it.ms,
+            already: it.already,
+            fingerprint: fingerprint(&it.fingerprint)?,
+        },
+        Wire::Stuck(it) => Outcome::Stuck { step: StepIx(it.step), why: it.why },
+        Wire::Tried(it) => Outcome::Tried {
+            step: StepIx(it.step),
+            passed: it.passed,
+            impossible: it.impossible,
+            note: it.note,
+        },
+        Wire::Released(it) => Outcome::Released { why: it.why },
+    })
+}

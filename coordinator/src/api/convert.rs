@@ -1,0 +1,230 @@
+//! The state as messages.
+
+use bytes::Bytes;
+use skein_core::Fleet;
+use skein_core::ids::{Digest, Millis, RolloutId};
+use skein_core::outbox::Leg;
+use skein_core::schedule::{Presence, waits_for};
+use skein_core::spec::{Backup, Direction};
+use skein_core::state::rollout::{self, Lane, Phase, Status};
+use skein_core::state::target;
+use skein_core::view;
+use skein_proto::agent::v1 as session;
+use skein_proto::v1;
+
+use crate::codec;
+
+pub(crate) fn leg_out(leg: Leg, charter: Digest) -> session::Leg {
+    session::Leg {
+        fence: leg.fence.0,
+        target: leg.target.to_string(),
+        rollout: leg.rollout.to_string(),
+        kind: codec::leg_kind_out(leg.kind).into(),
+        bundle: Bytes::copy_from_slice(&leg.bundle.0),
+        steps: leg
+            .steps
+            .into_iter()
+            .map(|step| session::LegStep {
+                step: step.ix.0,
+                migration: step.migration,
+                version: step.entry.version.to_string(),
+                script: direction(step.script).into(),
+                digest: Bytes::copy_from_slice(&step.entry.digest.0),
+            })
+            .collect(),
+        backup: match leg.backup {
+            Backup::Database => v1::BackupScope::BackupDatabase,
+            Backup::Tables => v1::BackupScope::BackupTables,
+            Backup::Schema => v1::BackupScope::BackupSchema,
+            Backup::Exempt => v1::BackupScope::BackupNone,
+        }
+        .into(),
+        backup_recorded: leg.backed_up,
+        expected: leg.expected.iter().map(codec::entry_out).collect(),
+        expected_identity: leg.identity,
+        charter: Bytes::copy_from_slice(&charter.0),
+    }
+}
+
+fn direction(direction: Direction) -> v1::Direction {
+    match direction {
+        Direction::Up => v1::Direction::Up,
+        Direction::Down => v1::Direction::Down,
+        Direction::Validate => v1::Direction::Validate,
+    }
+}
+
+pub(super) fn target(fleet: &Fleet, target: &target::State, presence: &Presence) -> v1::Target {
+    let observation = target.observed_at.map(|_| v1::Observation {
+        engine_version: target.engine_version.clone(),
+        identity: target.identity.clone(),
+        fingerprint: target
+            .fingerprint
+            .map(|digest| Bytes::copy_from_slice(&digest.0))
+            .unwrap_or_default(),
+        ledger: fleet.entries.spell(&target.ledger).map(codec::entry_out).collect(),
+        fence: 0,
+        open_intent: String::new(),
+    });
+    v1::Target {
+        description: Some(codec::description_out(&target.id, &target.description)),
+        agents: target.agents.iter().map(ToString::to_string).collect(),
+        observation,
+        observed_at_ms: target.observed_at.map_or(0, |at| at.0),
+        problem: target.problem.clone(),
+        rollout: target.lane.map(|(rollout, _)| rollout.to_string()).unwrap_or_default(),
+        connected: target.agents.iter().any(|agent| presence.slots.contains_key(agent)),
+        retired: target.retired,
+    }
+}
+
+fn phase(phase: Phase) -> v1::LaneState {
+    match phase {
+        Phase::Waiting => v1::LaneState::Waiting,
+        Phase::Ready => v1::LaneState::Ready,
+        Phase::Leased => v1::LaneState::Leased,
+        Phase::Done => v1::LaneState::Done,
+        Phase::Failed => v1::LaneState::Failed,
+        Phase::Stuck => v1::LaneState::Stuck,
+        Phase::UndoReady => v1::LaneState::UndoReady,
+        Phase::UndoLeased => v1::LaneState::UndoLeased,
+        Phase::Undone => v1::LaneState::Undone,
+        Phase::Residual => v1::LaneState::Residual,
+    }
+}
+
+fn lane(fleet: &Fleet, state: &rollout::State, lane: &Lane) -> v1::Lane {
+    let target = fleet.targets.get(lane.target);
+    let lease = target.and_then(|target| target.lease.as_ref());
+    v1::Lane {
+        target: target.map(|target| target.id.to_string()).unwrap_or_default(),
+        wave: lane.wave.0,
+        state: phase(lane.phase).into(),
+        steps: state.steps(lane),
+        applied: lane.applied,
+        verified: lane.verified,
+        backed_up: lane.archive.as_ref().is_some_and(|archive| !archive.name.is_empty()),
+        attempt: lane.attempt,
+        note: lane.note.as_deref().unwrap_or_default().to_owned(),
+        agent: lease
+            .filter(|lease| Some(lease.fence) == lane.fence)
+            .map(|lease| lease.agent.to_string())
+            .unwrap_or_default(),
+        fence: lane.fence.map_or(0, |fence| fence.0),
+    }
+}
+
+pub(super) fn rollout(
+    fleet: &Fleet,
+    state: &rollout::State,
+    presence: &Presence,
+    (now, with_lanes): (Millis, bool),
+) -> v1::RolloutStatus {
+    let waves = state
+        .plan
+        .waves
+        .iter()
+        .zip(&state.counts)
+        .map(|(wave, counts)| {
+            // The first place is for the unspecified state.
+            let mut lanes = vec![0];
+            lanes.extend_from_slice(counts.all());
+            v1::WaveStatus {
+                name: wave.name.clone(),
+                targets: u32::try_from(wave.targets.len()).unwrap_or(u32::MAX),
+                lanes,
+            }
+        })
+        .collect();
+    let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    let residual = if state.status == Status::Halted {
+        view::residual(state).map(|(_, at)| lane(fleet, state, at)).collect()
+    } else {
+        Vec::new()
+    };
+    let lanes = if with_lanes {
+        state.lanes.iter().map(|(_, at)| lane(fleet, state, at)).collect()
+    } else {
+        Vec::new()
+    };
+    v1::RolloutStatus {
+        id: state.id.to_string(),
+        plan: Bytes::copy_from_slice(&state.plan_id.0),
+        state: match state.status {
+            Status::Planned => v1::RolloutState::Planned,
+            Status::Running => v1::RolloutState::Running,
+            Status::Paused => v1::RolloutState::Paused,
+            Status::Unwinding => v1::RolloutState::Unwinding,
+            Status::Completed => v1::RolloutState::Completed,
+            Status::RolledBack => v1::RolloutState::RolledBack,
+            Status::Halted => v1::RolloutState::Halted,
+        }
+        .into(),
+        direction: direction(state.plan.spec.direction).into(),
+        waves,
+        wave: state.opened.saturating_sub(1),
+        targets: u32::try_from(state.lanes.len()).unwrap_or(u32::MAX),
+        steps: small(state.progress.planned),
+        steps_applied: small(state.progress.applied),
+        steps_verified: small(state.progress.verified),
+        steps_undone: small(state.progress.undone),
+        started_at_ms: state.started_at.0,
+        ended_at_ms: state.ended_at.0,
+        reason: waits_for(fleet, state, presence, now),
+        residual,
+        lanes,
+        started_by: state.started_by.clone(),
+    }
+}
+
+pub(super) fn summary(
+    fleet: &Fleet,
+    presence: &Presence,
+    (now, leader): (Millis, u64),
+) -> v1::StatusReply {
+    let live = || fleet.targets.iter().filter(|(_, target)| !target.retired);
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let connected = live()
+        .filter(|(_, target)| target.agents.iter().any(|agent| presence.slots.contains_key(agent)))
+        .count();
+    let cluster = fleet.cluster.as_ref();
+    v1::StatusReply {
+        rollouts: Vec::new(),
+        targets: count(live().count()),
+        targets_connected: count(connected),
+        agents: count(fleet.agents.len()),
+        agents_connected: count(presence.slots.len()),
+        compliance: Some(v1::Compliance {
+            events: fleet.seq.0,
+            under_charter: fleet.under_charter,
+        }),
+        charter: Bytes::copy_from_slice(&fleet.charter().0),
+        charter_bound: cluster.map(|cluster| cluster.bound.clone()).unwrap_or_default(),
+        seq: fleet.seq.0,
+        leader,
+        now_ms: now.0,
+        versions: view::versions(fleet)
+            .into_iter()
+            .map(|(version, targets)| v1::VersionCount {
+                version: version.map(|version| version.to_string()).unwrap_or_default(),
+                targets,
+            })
+            .collect(),
+        held: live()
+            .filter(|(_, target)| !target.problem.is_empty())
+            .map(|(_, target)| v1::HeldTarget {
+                target: target.id.to_string(),
+                reason: target.problem.clone(),
+            })
+            .collect(),
+    }
+}
+
+/// Rollouts that a person who asks about the fleet wants to see: live ones, and the newest.
+pub(super) fn newest(fleet: &Fleet) -> Vec<RolloutId> {
+    const SHOWN: usize = 10;
+    let mut ids: Vec<RolloutId> = fleet.rollouts.keys().rev().take(SHOWN).copied().collect();
+    ids.extend(fleet.active.iter().filter(|id| !ids.contains(id)).copied().collect::<Vec<_>>());
+    ids.sort_unstable();
+    ids
+}

@@ -1,0 +1,194 @@
+//! Targets, agents, bundles.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use prost::Message as _;
+use sha2::{Digest as _, Sha256};
+use skein_core::command::Command;
+use skein_core::ids::{Digest, TargetId};
+use skein_proto::v1;
+use skein_store::{Chunk, Payload};
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Api, convert, status};
+use crate::codec;
+
+/// A bundle of more is refused, bytes.
+const BUNDLE_MAX: u64 = 64 * 1024 * 1024;
+/// Chunks of a bundle go through the log in this size, bytes.
+const CHUNK: usize = 1024 * 1024;
+/// Targets on one page, where the asker does not say.
+const PAGE: u32 = 1000;
+
+#[tonic::async_trait]
+impl v1::fleet_server::Fleet for Api {
+    async fn list_targets(
+        &self,
+        request: Request<v1::ListTargetsRequest>,
+    ) -> Result<Response<v1::ListTargetsReply>, Status> {
+        let request = request.into_inner();
+        let selector = codec::selector(request.selector);
+        let size = if request.page_size == 0 { PAGE } else { request.page_size.min(PAGE) };
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        self.linearizable().await?;
+        let presence = self.sessions.presence();
+        let fleet = self.machine.fleet();
+        let targets: Vec<v1::Target> = fleet
+            .targets
+            .after(&TargetId(request.page_token))
+            .filter(|(_, target)| selector.matches(&target.id, &target.description))
+            .take(size)
+            .map(|(_, target)| convert::target(&fleet, target, &presence))
+            .collect();
+        let next_page_token = match targets.last() {
+            Some(last) if targets.len() == size => {
+                last.description.as_ref().map(|last| last.id.clone()).unwrap_or_default()
+            }
+            Some(_) | None => String::new(),
+        };
+        Ok(Response::new(v1::ListTargetsReply { targets, next_page_token }))
+    }
+
+    async fn list_agents(
+        &self,
+        _request: Request<v1::ListAgentsRequest>,
+    ) -> Result<Response<v1::ListAgentsReply>, Status> {
+        self.linearizable().await?;
+        let presence = self.sessions.presence();
+        let fleet = self.machine.fleet();
+        let agents = fleet
+            .agents
+            .iter()
+            .map(|(id, agent)| v1::Agent {
+                id: id.to_string(),
+                connected: presence.slots.contains_key(id),
+                targets: agent.targets,
+                legs: u32::try_from(agent.legs.len()).unwrap_or(u32::MAX),
+                version: agent.version.clone(),
+            })
+            .collect();
+        Ok(Response::new(v1::ListAgentsReply { agents }))
+    }
+
+    async fn observe(
+        &self,
+        request: Request<v1::ObserveRequest>,
+    ) -> Result<Response<v1::ObserveReply>, Status> {
+        let request = request.into_inner();
+        let selector = codec::selector(request.selector);
+        self.linearizable().await?;
+        let wanted: BTreeMap<_, _> = {
+            let fleet = self.machine.fleet();
+            let chosen = fleet.targets.iter().filter(|(_, target)| {
+                !target.retired && selector.matches(&target.id, &target.description)
+            });
+            chosen.map(|(_, target)| (target.id.clone(), target.agents.clone())).collect()
+        };
+        let mut looks = self.sessions.looks();
+        let asked = self.sessions.ask_to_look(&wanted);
+        let limit = Duration::from_millis(request.timeout_ms.max(1).into());
+        let all = async {
+            while !self.sessions.silent(&asked).is_empty() {
+                if looks.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        // Who has not answered by then is named in the reply.
+        let in_time = tokio::time::timeout(limit, all).await.is_ok();
+        let mut silent: Vec<String> =
+            wanted.keys().filter(|id| !asked.contains_key(*id)).map(ToString::to_string).collect();
+        if !in_time {
+            silent.extend(self.sessions.silent(&asked).iter().map(ToString::to_string));
+        }
+        silent.sort_unstable();
+        let presence = self.sessions.presence();
+        let fleet = self.machine.fleet();
+        let targets = wanted
+            .keys()
+            .filter_map(|id| fleet.target(id))
+            .map(|(_, target)| convert::target(&fleet, target, &presence))
+            .collect();
+        Ok(Response::new(v1::ObserveReply { targets, silent }))
+    }
+
+    async fn retire_target(
+        &self,
+        request: Request<v1::RetireTargetRequest>,
+    ) -> Result<Response<v1::RetireTargetReply>, Status> {
+        let request = request.into_inner();
+        let command = Command::RetireTarget {
+            target: TargetId(request.target.clone()),
+            reason: request.reason.clone(),
+        };
+        self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(v1::RetireTargetReply {}))
+    }
+
+    async fn put_bundle(
+        &self,
+        request: Request<Streaming<v1::PutBundleRequest>>,
+    ) -> Result<Response<v1::PutBundleReply>, Status> {
+        let mut parts = request.into_inner();
+        let mut first = parts
+            .message()
+            .await?
+            .ok_or_else(|| Status::invalid_argument("the bundle has no first message"))?;
+        let digest = codec::digest(&first.digest, "the bundle's digest")
+            .map_err(|error| status::malformed(&error))?;
+        if first.total_bytes > BUNDLE_MAX {
+            return Err(Status::invalid_argument(format!(
+                "the bundle has {} bytes, and at most {BUNDLE_MAX} are taken; split the directory",
+                first.total_bytes
+            )));
+        }
+        let asker = first.asker.take();
+        let mut content = BytesMut::from(first.data.as_ref());
+        while let Some(part) = parts.message().await? {
+            content.extend_from_slice(&part.data);
+            if content.len() as u64 > first.total_bytes {
+                return Err(Status::invalid_argument("the bundle is longer than announced"));
+            }
+        }
+        let content = content.freeze();
+        if Digest(Sha256::digest(&content).into()) != digest {
+            return Err(Status::invalid_argument(
+                "the bundle's bytes do not have the digest that was announced",
+            ));
+        }
+        let known = self.machine.fleet().bundles.contains_key(&digest);
+        let bundle = v1::Bundle::decode(content.clone())
+            .map_err(|error| Status::invalid_argument(format!("not a bundle: {error}")))?;
+        let manifest = codec::manifest_of(digest, bundle).map_err(|e| status::malformed(&e))?;
+        if !known {
+            self.store_chunks(digest, &content).await?;
+        }
+        let body = v1::PutBundleRequest { digest: first.digest.clone(), ..Default::default() };
+        let command = Command::StoreBundle { manifest: Box::new(manifest) };
+        self.ask(asker, &body, command).await?;
+        Ok(Response::new(v1::PutBundleReply { digest: first.digest, known }))
+    }
+}
+
+impl Api {
+    /// Puts a bundle's bytes on a majority's disks, one chunk in flight.
+    async fn store_chunks(&self, digest: Digest, content: &Bytes) -> Result<(), Status> {
+        let mut offset = 0;
+        while offset < content.len() {
+            let end = content.len().min(offset + CHUNK);
+            let chunk = Chunk {
+                digest: skein_store::Digest(digest.0),
+                offset: offset as u64,
+                total: content.len() as u64,
+                bytes: content.slice(offset..end),
+            };
+            self.raft.client_write(Payload(codec::chunk_entry(chunk))).await.map_err(|error| {
+                status::unavailable(format!("the bundle could not be stored: {error}"))
+            })?;
+            offset = end;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! Requests that only the leader can answer, passed on to it as they came. At most one hop: a node
+//! that gets a forwarded request and does not lead says so.
+
+use openraft::async_runtime::WatchReceiver as _;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response, Uri};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service, ServiceExt as _};
+
+use super::status::{LEADER, unavailable};
+use crate::raft::{Identity, Peers, Raft};
+
+/// Set on forwarded requests: the node that passed it on.
+const FORWARDED: &str = "skein-forwarded-by";
+/// Set by askers who want this node's own answer.
+const LOCAL: &str = "skein-local";
+/// How long a request waits while there is no leader.
+const LEADER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Answered by any node, from its own memory or disk.
+const OWN: [&str; 5] = [
+    "/skein.v1.Audit/",
+    "/skein.v1.Cluster/Members",
+    "/skein.raft.v1.Raft/",
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.",
+];
+
+/// Wraps the services of a node.
+#[derive(Clone)]
+pub(crate) struct ForwardLayer {
+    pub(crate) identity: Identity,
+    pub(crate) raft: Raft,
+    pub(crate) peers: Peers,
+}
+
+impl<S> Layer<S> for ForwardLayer {
+    type Service = Forward<S>;
+
+    fn layer(&self, inner: S) -> Forward<S> {
+        Forward { inner, to: self.clone() }
+    }
+}
+
+/// Answers here or passes on.
+#[derive(Clone)]
+pub(crate) struct Forward<S> {
+    inner: S,
+    to: ForwardLayer,
+}
+
+impl<S> Service<Request<Body>> for Forward<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The clone takes the place of the service that was polled ready.
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        let own = OWN.iter().any(|path| request.uri().path().starts_with(path));
+        if own || request.headers().contains_key(LOCAL) {
+            return Box::pin(inner.call(request));
+        }
+        let to = self.to.clone();
+        Box::pin(async move {
+            match to.leader().await {
+                Some((node, _)) if node == to.identity.node => inner.call(request).await,
+                Some((_, address)) if !request.headers().contains_key(FORWARDED) => {
+                    Ok(to.pass(request, &address).await)
+                }
+                leader => Ok(no_leader(leader.map(|(_, address)| address)).into_http()),
+            }
+        })
+    }
+}
+
+fn no_leader(address: Option<String>) -> Status {
+    let mut status = unavailable(match &address {
+        Some(_) => "the lead has just passed to another node".to_owned(),
+        None => "the coordinator has no leader now; are a majority of its nodes up?".to_owned(),
+    });
+    if let Some(value) = address.and_then(|address| format!("http://{address}").parse().ok()) {
+        status.metadata_mut().insert(LEADER, value);
+    }
+    status
+}
+
+impl ForwardLayer {
+    /// The leader, waiting a while for there to be one.
+    async fn leader(&self) -> Option<(u64, String)> {
+        let mut metrics = self.raft.metrics();
+        let known = async {
+            loop {
+                let found = {
+                    let now = metrics.borrow_watched();
+                    now.current_leader.and_then(|leader| {
+                        let node = now.membership_config.membership().get_node(&leader)?;
+                        Some((leader, node.addr.clone()))
+                    })
+                };
+                if found.is_some() || metrics.changed().await.is_err() {
+                    return found;
+                }
+            }
+        };
+        tokio::time::timeout(LEADER_LIMIT, known).await.ok().flatten()
+    }
+
+    async fn pass(&self, mut request: Request<Body>, address: &str) -> Response<Body> {
+        let Ok(channel) = self.peers.channel(address) else {
+            return no_leader(None).into_http();
+        };
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        if let Ok(uri) =
+            Uri::builder().scheme("http").authority(address).path_and_query(path).build()
+        {
+            *request.uri_mut() = uri;
+        }
+        request.headers_mut().insert(FORWARDED, self.identity.node.into());
+        match channel.oneshot(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::info!(address, %error, "the leader could not be reached");
+                no_leader(None).into_http()
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What people, tools and agents ask of this node. Handlers convert, ask the sequencer or read the
+//! state, and convert back; no rule lives here.
+
+mod agents;
+mod audit;
+mod cluster;
+mod convert;
+mod fleet;
+mod forward;
+mod planner;
+mod rollouts;
+mod status;
+
+pub(crate) use convert::leg_out;
+pub(crate) use forward::ForwardLayer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ReadPolicy;
+use prost::Message;
+use sha2::{Digest as _, Sha256};
+use skein_core::command::{Command, Request};
+use skein_core::ids::Millis;
+use skein_proto::v1;
+use skein_store::{Blobs, History};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use crate::codec;
+use crate::raft::{Identity, Machine, Peers, Raft};
+use crate::sequencer::{Accepted, Handle};
+use crate::sessions::Sessions;
+
+/// Everything that a handler may touch.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) identity: Identity,
+    pub(crate) raft: Raft,
+    pub(crate) machine: Arc<Machine>,
+    pub(crate) history: Arc<History>,
+    pub(crate) history_dir: std::path::PathBuf,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) sequencer: Handle,
+    pub(crate) sessions: Arc<Sessions>,
+    pub(crate) peers: Peers,
+    pub(crate) lease: Duration,
+    pub(crate) stop: CancellationToken,
+}
+
+/// How long a read waits for the leader to make sure that it still leads.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+
+impl Api {
+    /// Asks the sequencer on behalf of a person or a tool. `body` is the whole message: a repeat of
+    /// the request id with another body is told apart by it.
+    async fn ask(
+        &self,
+        asker: Option<v1::Asker>,
+        body: &impl Message,
+        command: Command,
+    ) -> Result<Accepted, Status> {
+        let asker =
+            asker.ok_or_else(|| Status::invalid_argument("the request does not say who asks"))?;
+        let request = Request {
+            id: codec::request_id(&asker.request_id).map_err(|error| status::malformed(&error))?,
+            digest: body_digest(body),
+            actor: asker.actor,
+            charter: codec::digest(&asker.charter, "the asker's charter")
+                .map_err(|error| status::malformed(&error))?,
+            now: Millis(0),
+            command,
+        };
+        self.sequencer.ask(request).await.map_err(status::failed)
+    }
+
+    /// Waits until everything that was acknowledged before now is applied here.
+    async fn linearizable(&self) -> Result<(), Status> {
+        let read = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        match tokio::time::timeout(READ_LIMIT, read).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(status::unavailable(format!(
+                "this node cannot make sure that it leads: {error}"
+            ))),
+            Err(_elapsed) => {
+                Err(status::unavailable("no majority of the coordinator nodes answers".to_owned()))
+            }
+        }
+    }
+}
+
+/// The first eight bytes of SHA-256 over the request's canonical bytes.
+fn body_digest(body: &impl Message) -> u64 {
+    let hash = Sha256::digest(body.encode_to_vec());
+    hash.iter().take(8).fold(0, |value, byte| (value << 8) | u64::from(*byte))
+}

@@ -1,0 +1,119 @@
+//! Plans: computed from the state, recorded through the sequencer.
+
+use bytes::Bytes;
+use skein_core::command::Command;
+use skein_core::ids::RolloutId;
+use skein_core::plan::{self, Plan};
+use skein_core::refusal::Kind;
+use skein_core::spec::Spec;
+use skein_proto::v1;
+use tonic::{Request, Response, Status};
+
+use super::{Api, status};
+use crate::codec;
+use crate::sequencer::Failure;
+
+/// The fleet may move between computing and recording; so often it is computed again.
+const ATTEMPTS: usize = 5;
+
+#[tonic::async_trait]
+impl v1::planner_server::Planner for Api {
+    async fn plan(
+        &self,
+        request: Request<v1::PlanRequest>,
+    ) -> Result<Response<v1::PlanReply>, Status> {
+        let request = request.into_inner();
+        let spec = codec::spec(request.spec.clone()).map_err(|error| status::malformed(&error))?;
+        self.linearizable().await?;
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let plan = self.make(&spec)?;
+            let id = codec::plan_id(&plan);
+            if request.dry || plan.is_empty() {
+                return Ok(Response::new(reply(id, &plan, None)));
+            }
+            let command = Command::PlanRollout {
+                spec: Box::new(spec.clone()),
+                plan: Box::new(plan.clone()),
+                id,
+            };
+            match self.record(&request, command).await {
+                Ok(rollout) => {
+                    let rollout =
+                        rollout.or_else(|| self.machine.fleet().planned.get(&id).copied());
+                    return Ok(Response::new(reply(id, &plan, rollout)));
+                }
+                Err(Failure::Refused(refusal))
+                    if refusal.kind == Kind::Stale && attempt < ATTEMPTS => {}
+                Err(failure) => return Err(status::failed(failure)),
+            }
+        }
+    }
+
+    async fn get_plan(
+        &self,
+        request: Request<v1::GetPlanRequest>,
+    ) -> Result<Response<v1::PlanReply>, Status> {
+        let wanted = request.into_inner().id;
+        self.linearizable().await?;
+        let fleet = self.machine.fleet();
+        let by_number = RolloutId::parse(&wanted).and_then(|id| fleet.rollouts.get(&id));
+        let found = match by_number.filter(|_| wanted.starts_with("mig-")) {
+            Some(state) => vec![state],
+            None => {
+                let mut found: Vec<_> = fleet
+                    .rollouts
+                    .values()
+                    .filter(|state| state.plan_id.to_string().starts_with(&wanted))
+                    .collect();
+                found.dedup_by_key(|state| state.plan_id);
+                found
+            }
+        };
+        match found.as_slice() {
+            [state] => Ok(Response::new(reply(state.plan_id, &state.plan, Some(state.id)))),
+            [] => Err(status::missing(
+                format!("there is no plan {wanted}"),
+                "make one with `skein plan`; `skein status` lists rollouts",
+            )),
+            [..] => Err(Status::invalid_argument(format!(
+                "{} plans begin with {wanted}; give more of its digits",
+                found.len()
+            ))),
+        }
+    }
+}
+
+impl Api {
+    fn make(&self, spec: &Spec) -> Result<Plan, Status> {
+        plan::make(&self.machine.fleet(), spec).map_err(|refusal| status::refused(&refusal))
+    }
+
+    /// Records a plan. Without a request id: the same plan is recorded once in any case.
+    async fn record(
+        &self,
+        request: &v1::PlanRequest,
+        command: Command,
+    ) -> Result<Option<RolloutId>, Failure> {
+        let asker = request.asker.clone().unwrap_or_default();
+        let charter = codec::digest(&asker.charter, "the asker's charter").unwrap_or_default();
+        let request = skein_core::Request {
+            id: None,
+            digest: 0,
+            actor: asker.actor,
+            charter,
+            now: skein_core::ids::Millis(0),
+            command,
+        };
+        self.sequencer.ask(request).await.map(|accepted| accepted.rollout)
+    }
+}
+
+fn reply(id: skein_core::ids::Digest, plan: &Plan, rollout: Option<RolloutId>) -> v1::PlanReply {
+    v1::PlanReply {
+        id: Bytes::copy_from_slice(&id.0),
+        plan: Some(codec::plan_out(plan)),
+        rollout: rollout.map(|rollout| rollout.to_string()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,232 @@
+//! Rollouts: started, paused, resumed, rolled back, looked at.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use skein_core::command::{Command, Waiver};
+use skein_core::decide::lines;
+use skein_core::ids::{Digest, RolloutId};
+use skein_proto::v1;
+use tonic::{Request, Response, Status};
+
+use super::{Api, convert, status};
+use crate::{clock, codec};
+
+/// A watcher hears of changes at most so often.
+const WATCH_PACE: Duration = Duration::from_millis(100);
+/// Without a change a watcher hears this often what is waited for.
+const WATCH_IDLE: Duration = Duration::from_secs(2);
+
+#[tonic::async_trait]
+impl v1::rollouts_server::Rollouts for Api {
+    async fn start(
+        &self,
+        request: Request<v1::StartRequest>,
+    ) -> Result<Response<v1::RolloutReply>, Status> {
+        let request = request.into_inner();
+        self.linearizable().await?;
+        let plan = self.plan_named(&request.plan)?;
+        let command = Command::StartRollout { plan, waivers: waivers(&request.waivers) };
+        let accepted = self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(reply(accepted.rollout, accepted.seq)))
+    }
+
+    async fn pause(
+        &self,
+        request: Request<v1::PauseRequest>,
+    ) -> Result<Response<v1::RolloutReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        let command = Command::PauseRollout { rollout, reason: request.reason.clone() };
+        let accepted = self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(reply(Some(rollout), accepted.seq)))
+    }
+
+    async fn resume(
+        &self,
+        request: Request<v1::ResumeRequest>,
+    ) -> Result<Response<v1::RolloutReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        let command = Command::ResumeRollout { rollout };
+        let accepted = self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(reply(Some(rollout), accepted.seq)))
+    }
+
+    async fn roll_back(
+        &self,
+        request: Request<v1::RollBackRequest>,
+    ) -> Result<Response<v1::RollBackReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        let selector = codec::selector(request.selector.clone());
+        self.linearizable().await?;
+        let undo = lines(&self.machine.fleet(), rollout, &selector, request.steps)
+            .map_err(|refusal| status::refused(&refusal))?
+            .into_iter()
+            .map(|line| v1::UndoLine {
+                target: line.target.to_string(),
+                versions: line.versions,
+                why: if line.blocked_by.is_empty() {
+                    String::new()
+                } else {
+                    "it has no down script".to_owned()
+                },
+                stops_at: line.blocked_by,
+            })
+            .collect();
+        if !request.dry {
+            let command = Command::RollBackRollout {
+                rollout,
+                selector,
+                steps: request.steps,
+                waivers: waivers(&request.waivers),
+            };
+            self.ask(request.asker.clone(), &request, command).await?;
+        }
+        Ok(Response::new(v1::RollBackReply { rollout: rollout.to_string(), undo }))
+    }
+
+    async fn status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusReply>, Status> {
+        let request = request.into_inner();
+        if !request.local {
+            self.linearizable().await?;
+        }
+        self.look(&request).map(Response::new)
+    }
+
+    type WatchStream = BoxStream<'static, Result<v1::StatusReply, Status>>;
+
+    async fn watch(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let request = request.into_inner();
+        let mut changes = self.machine.changes();
+        self.linearizable().await?;
+        let api = self.clone();
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        tokio::spawn(async move {
+            loop {
+                changes.mark_unchanged();
+                let reply = api.look(&request);
+                let over = match &reply {
+                    Ok(reply) => {
+                        !request.rollout.is_empty()
+                            && reply.rollouts.iter().all(|rollout| ended(rollout.state()))
+                    }
+                    Err(_) => true,
+                };
+                let fresh = reply.as_ref().map_or(true, |reply| reply.seq > request.after_seq);
+                if (fresh || over) && sender.send(reply).await.is_err() || over {
+                    break;
+                }
+                let heard = async {
+                    tokio::time::sleep(WATCH_PACE).await;
+                    drop(changes.changed().await);
+                };
+                tokio::select! {
+                    () = api.stop.cancelled() => break,
+                    () = sender.closed() => break,
+                    // No change for a while: what is waited for may be another thing by now.
+                    _ = tokio::time::timeout(WATCH_IDLE, heard) => {}
+                }
+            }
+        });
+        Ok(Response::new(tokio_stream::wrappers::ReceiverStream::new(receiver).boxed()))
+    }
+}
+
+impl Api {
+    fn look(&self, request: &v1::StatusRequest) -> Result<v1::StatusReply, Status> {
+        let wanted =
+            if request.rollout.is_empty() { None } else { Some(number(&request.rollout)?) };
+        let now = clock::now();
+        let presence = self.sessions.presence();
+        let leader = self.leader().map_or(0, |(node, _)| node);
+        let fleet = self.machine.fleet();
+        let mut reply = convert::summary(&fleet, &presence, (now, leader));
+        let ids = match wanted {
+            Some(id) if fleet.rollouts.contains_key(&id) => vec![id],
+            Some(id) => {
+                return Err(status::missing(
+                    format!("there is no rollout {id}"),
+                    "`skein status` lists them",
+                ));
+            }
+            None => convert::newest(&fleet),
+        };
+        reply.rollouts = ids
+            .iter()
+            .filter_map(|id| fleet.rollouts.get(id))
+            .map(|state| convert::rollout(&fleet, state, &presence, (now, request.lanes)))
+            .collect();
+        Ok(reply)
+    }
+
+    fn plan_named(&self, name: &str) -> Result<Digest, Status> {
+        let fleet = self.machine.fleet();
+        let mut found: Vec<Digest> = fleet
+            .rollouts
+            .values()
+            .filter(|state| {
+                state.id.to_string() == name
+                    || (name.len() >= 4 && state.plan_id.to_string().starts_with(name))
+            })
+            .map(|state| state.plan_id)
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        match found.as_slice() {
+            [plan] => Ok(*plan),
+            [] => Err(status::missing(
+                format!("there is no plan {name}"),
+                "make one with `skein plan`; its id has at least 4 hexadecimal digits",
+            )),
+            [..] => Err(Status::invalid_argument(format!(
+                "{} plans begin with {name}; give more of its digits",
+                found.len()
+            ))),
+        }
+    }
+}
+
+fn ended(state: v1::RolloutState) -> bool {
+    match state {
+        v1::RolloutState::Completed | v1::RolloutState::RolledBack | v1::RolloutState::Halted => {
+            true
+        }
+        v1::RolloutState::Unspecified
+        | v1::RolloutState::Planned
+        | v1::RolloutState::Running
+        | v1::RolloutState::Paused
+        | v1::RolloutState::Unwinding => false,
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "tonic's handlers answer with a Status")]
+fn number(text: &str) -> Result<RolloutId, Status> {
+    RolloutId::parse(text).ok_or_else(|| {
+        status::missing(
+            format!("`{text}` is no rollout's id"),
+            "ids look like mig-0042; `skein status` lists them",
+        )
+    })
+}
+
+fn waivers(wire: &[v1::Waiver]) -> Vec<Waiver> {
+    wire.iter()
+        .map(|waiver| Waiver { step: waiver.step.clone(), reason: waiver.reason.clone() })
+        .collect()
+}
+
+fn reply(rollout: Option<RolloutId>, seq: u64) -> v1::RolloutReply {
+    v1::RolloutReply {
+        rollout: rollout.map(|rollout| rollout.to_string()).unwrap_or_default(),
+        seq,
+    }
+}

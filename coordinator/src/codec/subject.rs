@@ -1,0 +1,68 @@
+//! What an event is about: for the index over the history, and for whoever reads a part of it.
+
+use bytes::Bytes;
+use prost::Message as _;
+use skein_core::ids::RolloutId;
+use skein_proto::log::v1 as log;
+use skein_proto::log::v1::event::Body;
+
+/// The terms under which the index finds an event: `target/ID` and `rollout/N`.
+pub(crate) fn terms(event: &[u8]) -> Vec<String> {
+    let Ok(event) = log::Event::decode(event) else { return Vec::new() };
+    let (targets, rollout) = subject(event.body.as_ref());
+    let targets = targets.into_iter().map(|target| format!("target/{target}"));
+    targets.chain(rollout.map(|rollout| format!("rollout/{rollout}"))).collect()
+}
+
+/// Whether an event is about a target and a rollout; empty and `None` mean any.
+pub(crate) fn concerns(event: &Bytes, target: &str, rollout: Option<RolloutId>) -> bool {
+    if target.is_empty() && rollout.is_none() {
+        return true;
+    }
+    let Ok(event) = log::Event::decode(event.clone()) else { return true };
+    let (of_target, of_rollout) = subject(event.body.as_ref());
+    (target.is_empty() || of_target.contains(&target))
+        && rollout.is_none_or(|wanted| of_rollout == Some(wanted.0))
+}
+
+fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
+    let Some(body) = body else { return (Vec::new(), None) };
+    match body {
+        Body::ClusterFormed(_)
+        | Body::AgentJoined(_)
+        | Body::AgentLeft(_)
+        | Body::BundleStored(_) => (Vec::new(), None),
+        Body::TargetRegistered(it) => {
+            (it.target.as_ref().map(|target| target.id.as_str()).into_iter().collect(), None)
+        }
+        Body::TargetObserved(it) => (vec![&it.target], None),
+        Body::TargetUnreachable(it) => (vec![&it.target], None),
+        Body::TargetRetired(it) => (vec![&it.target], None),
+        Body::RolloutPlanned(it) => {
+            let waves = it.plan.iter().flat_map(|plan| &plan.waves);
+            let targets = waves.flat_map(|wave| &wave.targets).map(|target| target.id.as_str());
+            (targets.collect(), Some(it.rollout))
+        }
+        Body::RolloutStarted(it) => (Vec::new(), Some(it.rollout)),
+        Body::WaveStarted(it) => (Vec::new(), Some(it.rollout)),
+        Body::RolloutPaused(it) => (Vec::new(), Some(it.rollout)),
+        Body::RolloutResumed(it) => (Vec::new(), Some(it.rollout)),
+        Body::RollbackStarted(it) => {
+            (it.targets.iter().map(|unwind| unwind.target.as_str()).collect(), Some(it.rollout))
+        }
+        Body::RolloutHalted(it) => (Vec::new(), Some(it.rollout)),
+        Body::RolloutCompleted(it) => (Vec::new(), Some(it.rollout)),
+        Body::RolloutRolledBack(it) => (Vec::new(), Some(it.rollout)),
+        Body::StepWaived(it) => (Vec::new(), Some(it.rollout)),
+        Body::LegAssigned(it) => (vec![&it.target], Some(it.rollout)),
+        Body::LeaseExpired(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepBackedUp(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepApplied(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepVerified(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepFailed(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepRetried(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepRolledBack(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepStuck(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepTried(it) => (vec![&it.target], Some(it.rollout)),
+    }
+}

@@ -1,0 +1,435 @@
+//! A running node: opened from its data, serving, and stopped in order.
+
+use openraft::async_runtime::WatchReceiver as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use hyper_util::rt::TokioIo;
+use openraft::SnapshotPolicy;
+use skein_core::command::{Command, Request};
+use skein_core::ids::Millis;
+use skein_proto::agent::v1::session_server::SessionServer;
+use skein_proto::raft::v1::raft_server::RaftServer;
+use skein_proto::v1;
+use skein_store::{Node, OpenError, Store};
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::{Channel, Endpoint, Server, Uri};
+
+use crate::api::{Api, ForwardLayer};
+use crate::codec;
+use crate::config::Config;
+use crate::raft::{Identity, Machine, Network, Peers, Raft, Service};
+use crate::sequencer::{Failure, Handle, Sequencer};
+use crate::sessions::Sessions;
+
+/// What is buffered of an in-process connection in each direction, bytes.
+const DUPLEX: usize = 256 * 1024;
+/// An agent's or a tool's message may weigh this much, bytes.
+const MESSAGE_MAX: usize = 4 * 1024 * 1024;
+/// Entries in one message to a peer.
+const PAYLOAD_ENTRIES: u64 = 256;
+/// How long ordered parts of stopping may take.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A node that could not start. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its data.
+    #[error("cannot open the data directory {path:?}")]
+    Open {
+        /// Where.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// Its address.
+    #[error("cannot listen on {address}: {source}; is another process there?")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Consensus.
+    #[error("consensus cannot start: {0}")]
+    Raft(String),
+    /// Another charter.
+    #[error("{0}")]
+    Charter(String),
+    /// Its data is gone, and the cluster remembers it.
+    #[error(
+        "this node has no data, and node {peer} says that the cluster exists: starting it anew under \
+         its old number could lose what it had promised; remove it, and add a node with a new number"
+    )]
+    Wiped {
+        /// Who says so.
+        peer: u64,
+    },
+}
+
+/// A node that runs.
+pub struct Running {
+    stop: CancellationToken,
+    raft: Raft,
+    history: Arc<skein_store::History>,
+    tasks: Vec<JoinHandle<()>>,
+    connections: mpsc::Sender<DuplexStream>,
+    address: Option<SocketAddr>,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// Starts a node.
+///
+/// # Errors
+/// Its data belongs to another node or cluster or is damaged, its address is taken, or its charter is
+/// not the one in force. Nothing was changed then.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let identity = Identity { cluster: config.cluster_id(), node: config.node };
+    let machine = Arc::new(Machine::new());
+    let store = open(&config, identity, &machine).await?;
+    if let Some(cut) = &store.recovered.cut {
+        tracing::warn!(%cut, "the history's tail was not wholly written; the log has it");
+    }
+    let charter = config.charter_hash();
+    if let Some(cluster) = &machine.fleet().cluster
+        && cluster.charter != charter
+    {
+        return Err(StartError::Charter(format!(
+            "this node is configured with charter {}, and the cluster was formed under {}; give it the \
+             charter file that the cluster was formed with",
+            charter.short(),
+            cluster.charter.short()
+        )));
+    }
+    let listener = match config.listen {
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .map_err(|source| StartError::Listen { address, source })?,
+        ),
+        None => None,
+    };
+    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+
+    let peers = Peers::default();
+    let raft_config = raft_config(&config).map_err(StartError::Raft)?;
+    let raft: Raft = openraft::Raft::new(
+        config.node,
+        Arc::new(raft_config),
+        Network::new(identity, peers.clone()),
+        store.log.clone(),
+        store.state_machine.clone(),
+    )
+    .await
+    .map_err(|error| StartError::Raft(error.to_string()))?;
+
+    let stop = CancellationToken::new();
+    let sessions = Arc::new(Sessions::default());
+    let lease = Duration::from_millis(config.lease_ms.into());
+    let (sequencer, handle) = Sequencer::new(
+        raft.clone(),
+        Arc::clone(&machine),
+        Arc::clone(&sessions),
+        lease,
+        stop.clone(),
+    );
+    let api = Api {
+        identity,
+        raft: raft.clone(),
+        machine: Arc::clone(&machine),
+        history: Arc::clone(&store.history),
+        history_dir: config.data.join("history"),
+        blobs: Arc::clone(&store.blobs),
+        sequencer: handle.clone(),
+        sessions,
+        peers: peers.clone(),
+        lease,
+        stop: stop.clone(),
+    };
+    let service = Service {
+        identity,
+        raft: raft.clone(),
+        state_machine: store.state_machine.clone(),
+        history: Arc::clone(&store.history),
+        blobs: Arc::clone(&store.blobs),
+    };
+    let forward = ForwardLayer { identity, raft: raft.clone(), peers: peers.clone() };
+    let (connections, incoming) = mpsc::channel(16);
+    let serving = Serving { api, service, forward, stop: stop.clone() };
+    let mut tasks = serving.spawn(listener, incoming).await.map_err(StartError::Raft)?;
+    tasks.push(tokio::spawn(sequencer.run()));
+
+    let running = Running {
+        stop: stop.clone(),
+        raft: raft.clone(),
+        history: Arc::clone(&store.history),
+        tasks,
+        connections,
+        address,
+    };
+    if let Err(error) = bootstrap(&config, identity, &raft, &peers).await {
+        running.shutdown().await;
+        return Err(error);
+    }
+    tokio::spawn(form(config, machine, handle, stop));
+    Ok(running)
+}
+
+async fn open(
+    config: &Config,
+    identity: Identity,
+    machine: &Arc<Machine>,
+) -> Result<Store<Machine>, StartError> {
+    let (path, machine) = (config.data.clone(), Arc::clone(machine));
+    let owner = skein_store::Identity { cluster: identity.cluster.0.to_vec(), node: identity.node };
+    tokio::task::spawn_blocking(move || Store::open(&path, &owner, machine, codec::terms))
+        .await
+        .map_err(|error| StartError::Raft(error.to_string()))?
+        .map_err(|source| StartError::Open { path: config.data.clone(), source })
+}
+
+fn raft_config(config: &Config) -> Result<openraft::Config, String> {
+    openraft::Config {
+        cluster_name: config.cluster.clone(),
+        heartbeat_interval: config.raft.heartbeat_ms,
+        election_timeout_min: config.raft.election_min_ms,
+        election_timeout_max: config.raft.election_max_ms,
+        enable_pre_vote: Some(true),
+        // A restarted leader that goes on without an election can read stale state.
+        enable_leader_restore: Some(false),
+        max_payload_entries: PAYLOAD_ENTRIES,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.raft.snapshot_after),
+        max_in_snapshot_log_to_keep: config.raft.keep_entries,
+        replication_lag_threshold: config.raft.snapshot_after.saturating_mul(2),
+        purge_batch_size: 1_000,
+        ..openraft::Config::default()
+    }
+    .validate()
+    .map_err(|error| error.to_string())
+}
+
+/// The first start of a cluster: the member with the lowest number proposes the membership, unless a
+/// member says that the cluster exists.
+async fn bootstrap(
+    config: &Config,
+    identity: Identity,
+    raft: &Raft,
+    peers: &Peers,
+) -> Result<(), StartError> {
+    let pristine =
+        !raft.is_initialized().await.map_err(|error| StartError::Raft(error.to_string()))?;
+    let first = config.members.iter().map(|(node, _)| *node).min();
+    if !pristine || first != Some(config.node) {
+        return Ok(());
+    }
+    for (node, address) in config.members.iter().filter(|(node, _)| *node != config.node) {
+        let Ok(mut client) = peers.client(address) else { continue };
+        let request =
+            skein_proto::raft::v1::HistoryJointRequest { route: Some(identity.route(*node)) };
+        let asked = tokio::time::timeout(Duration::from_secs(2), client.history_joint(request));
+        if let Ok(Ok(reply)) = asked.await
+            && reply.into_inner().size > 0
+        {
+            return Err(StartError::Wiped { peer: *node });
+        }
+    }
+    let members: std::collections::BTreeMap<u64, Node> = config
+        .members
+        .iter()
+        .map(|(node, address)| (*node, Node { addr: address.clone() }))
+        .collect();
+    raft.initialize(members).await.map_err(|error| StartError::Raft(error.to_string()))
+}
+
+/// The first event: whoever leads first says which charter the cluster stands under.
+async fn form(config: Config, machine: Arc<Machine>, sequencer: Handle, stop: CancellationToken) {
+    let mut changes = machine.changes();
+    while machine.fleet().cluster.is_none() {
+        let request = Request {
+            id: None,
+            digest: 0,
+            actor: format!("coordinator/{}", config.node),
+            charter: config.charter_hash(),
+            now: Millis(0),
+            command: Command::FormCluster {
+                cluster: config.cluster_id(),
+                charter: config.charter_hash(),
+                bound: config.charter_bound.clone(),
+            },
+        };
+        if !config.members.is_empty() {
+            match sequencer.ask(request).await {
+                Ok(_) | Err(Failure::NotLeader | Failure::Unknown(_)) => {}
+                Err(Failure::Refused(refusal)) => {
+                    tracing::error!(%refusal, "the cluster stands under another charter");
+                    return;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = changes.changed() => {}
+            // Who leads is asked for again until the first event is there.
+            () = tokio::time::sleep(Duration::from_millis(config.raft.heartbeat_ms)) => {}
+        }
+    }
+}
+
+/// What is served, on every way in.
+struct Serving {
+    api: Api,
+    service: Service,
+    forward: ForwardLayer,
+    stop: CancellationToken,
+}
+
+impl Serving {
+    async fn routes(&self) -> Result<Routes, String> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        health.set_serving::<v1::rollouts_server::RolloutsServer<Api>>().await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(skein_proto::DESCRIPTORS)
+            .build_v1()
+            .map_err(|error| error.to_string())?;
+        let api = &self.api;
+        let peer = crate::raft::PEER_MESSAGE_MAX;
+        Ok(Routes::new(health_service)
+            .add_service(reflection)
+            .add_service(
+                v1::fleet_server::FleetServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::planner_server::PlannerServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::rollouts_server::RolloutsServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::audit_server::AuditServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::cluster_server::ClusterServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(SessionServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
+            .add_service(
+                RaftServer::new(self.service.clone())
+                    .max_decoding_message_size(peer)
+                    .max_encoding_message_size(peer),
+            ))
+    }
+
+    async fn spawn(
+        self,
+        listener: Option<TcpListener>,
+        connections: mpsc::Receiver<DuplexStream>,
+    ) -> Result<Vec<JoinHandle<()>>, String> {
+        let routes = self.routes().await?;
+        let server = || {
+            Server::builder()
+                .http2_keepalive_interval(Some(Duration::from_secs(5)))
+                .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+                .tcp_nodelay(true)
+                .layer(self.forward.clone())
+                .add_routes(routes.clone())
+        };
+        let mut tasks = Vec::new();
+        if let Some(listener) = listener {
+            let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener)
+                .map(|stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
+            let serve = server()
+                .serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = serve.await {
+                    tracing::error!(%error, "the listener has stopped");
+                }
+            }));
+        }
+        let incoming = tokio_stream::wrappers::ReceiverStream::new(connections)
+            .map(Ok::<_, std::convert::Infallible>);
+        let serve =
+            server().serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "in-process connections have stopped");
+            }
+        }));
+        Ok(tasks)
+    }
+}
+
+impl Running {
+    /// A connection within this process: the same services by the same protocol, and no port.
+    pub fn channel(&self) -> Channel {
+        let connections = self.connections.clone();
+        Endpoint::from_static("http://in-process").connect_with_connector_lazy(tower::service_fn(
+            move |_: Uri| {
+                let connections = connections.clone();
+                async move {
+                    let (ours, theirs) = tokio::io::duplex(DUPLEX);
+                    connections.send(theirs).await.map_err(|_closed| {
+                        std::io::Error::other("the coordinator in this process has stopped")
+                    })?;
+                    Ok::<_, std::io::Error>(TokioIo::new(ours))
+                }
+            },
+        ))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// Resolves when the node cannot go on: a disk that fails, or a history that contradicts itself.
+    /// The process should exit and be started again.
+    pub async fn failed(&self) -> String {
+        let mut metrics = self.raft.metrics();
+        loop {
+            if let Err(fatal) = &metrics.borrow_watched().running_state {
+                return fatal.to_string();
+            }
+            if metrics.changed().await.is_err() {
+                return "consensus has stopped".to_owned();
+            }
+        }
+    }
+
+    /// Stops in order: no new requests, sessions closed, consensus stopped, history on disk.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            // A connection that does not end keeps nobody waiting.
+            drop(tokio::time::timeout(STOP_LIMIT, task).await);
+        }
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "consensus did not stop in order");
+        }
+        let history = self.history;
+        match tokio::task::spawn_blocking(move || history.sync()).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the history could not be forced to the disk")
+            }
+            Err(error) => tracing::error!(%error, "the history could not be forced to the disk"),
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! The one task that decides. Requests queue; a batch of them is decided in order, each on the state
+//! that the earlier ones left, and made durable as one record; then they are answered.
+//!
+//! ```text
+//!   Handle::ask ─► queue ─► decide on `ahead` ─► record ─► consensus ─► answers, leases, dispatch
+//!                    ▲                                                        │
+//!                    └────────────── schedule(ahead) ◄────────────────────────┘
+//! ```
+//!
+//! What must hold:
+//! - Nothing is decided before every entry of earlier terms is applied here.
+//! - One record is in flight. Whatever goes wrong with it, `ahead` is dropped and built again from
+//!   the applied state; askers hear that the outcome is unknown, and repeat with the same id.
+//! - Nothing is handed to an agent before its assignment is committed.
+
+use openraft::async_runtime::WatchReceiver as _;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::ReadPolicy;
+use openraft::errors::{ClientWriteError, RaftError};
+use skein_core::command::{Command, Request};
+use skein_core::decide::{Decision, decide};
+use skein_core::event::{Body, Event};
+use skein_core::evolve::evolve;
+use skein_core::ids::{AgentId, Fence, Millis, RolloutId};
+use skein_core::schedule::schedule;
+use skein_core::{Fleet, Refusal};
+use skein_store::Payload;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::leases::Leases;
+use crate::raft::{Machine, Raft, Recorded};
+use crate::sessions::Sessions;
+use crate::{clock, codec};
+
+/// A record is closed at about this size, so that one message to a peer stays small, bytes.
+const RECORD_BYTES: usize = 256 * 1024;
+/// Requests that wait: above this askers wait to ask. At 256 clients with 16 in flight each.
+const QUEUE_MAX: usize = 4096;
+/// A commit that takes longer counts as unknown.
+const COMMIT_LIMIT: Duration = Duration::from_secs(10);
+/// Who stands behind what the scheduler asks for.
+const SCHEDULER: &str = "skein/scheduler";
+
+/// The answer to an accepted request: it is durable on a majority.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted {
+    /// Events in the history then.
+    pub(crate) seq: u64,
+    /// The rollout that the request was about, where it made events about one.
+    pub(crate) rollout: Option<RolloutId>,
+}
+
+/// Why a request was not accepted.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The asker's fault; nothing was changed.
+    Refused(Refusal),
+    /// This node does not lead; nothing was changed.
+    NotLeader,
+    /// It may or may not have happened: repeat it with the same id.
+    Unknown(String),
+}
+
+pub(crate) type Answer = Result<Accepted, Failure>;
+
+struct Job {
+    request: Request,
+    reply: Option<oneshot::Sender<Answer>>,
+}
+
+enum Message {
+    Ask(Box<Job>),
+    Renew(Vec<Fence>),
+    Attached(AgentId),
+}
+
+/// Asks the sequencer.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    queue: mpsc::Sender<Message>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+impl Handle {
+    /// Asks, and waits until the answer is durable.
+    pub(crate) async fn ask(&self, request: Request) -> Answer {
+        match self.queue(request).await {
+            Some(answer) => answer.await.unwrap_or_else(|_closed| Err(stopping())),
+            None => Err(stopping()),
+        }
+    }
+
+    /// Queues a request; requests queued one after another are decided in that order.
+    pub(crate) async fn queue(&self, request: Request) -> Option<oneshot::Receiver<Answer>> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job { request, reply: Some(reply) };
+        self.queue.send(Message::Ask(Box::new(job))).await.ok()?;
+        Some(answer)
+    }
+
+    /// An agent is alive and holds these legs.
+    pub(crate) async fn renew(&self, fences: Vec<Fence>) {
+        drop(self.queue.send(Message::Renew(fences)).await);
+    }
+
+    /// An agent has come: hand it what it has to do.
+    pub(crate) async fn attached(&self, agent: AgentId) {
+        drop(self.queue.send(Message::Attached(agent)).await);
+    }
+}
+
+fn stopping() -> Failure {
+    Failure::Unknown("this node is stopping".to_owned())
+}
+
+/// What the task needs to run.
+pub(crate) struct Sequencer {
+    raft: Raft,
+    machine: Arc<Machine>,
+    sessions: Arc<Sessions>,
+    lease: Duration,
+    messages: mpsc::Receiver<Message>,
+    stop: CancellationToken,
+    waiting: VecDeque<Box<Job>>,
+}
+
+/// What only a leader has.
+struct Leading {
+    term: u64,
+    ahead: Fleet,
+    leases: Leases,
+    wake_at: Option<Millis>,
+}
+
+impl Sequencer {
+    pub(crate) fn new(
+        raft: Raft,
+        machine: Arc<Machine>,
+        sessions: Arc<Sessions>,
+        lease: Duration,
+        stop: CancellationToken,
+    ) -> (Self, Handle) {
+        let (queue, messages) = mpsc::channel(QUEUE_MAX);
+        let sequencer =
+            Self { raft, machine, sessions, lease, messages, stop, waiting: VecDeque::new() };
+        (sequencer, Handle { queue })
+    }
+
+    /// Runs until the node stops.
+    pub(crate) async fn run(mut self) {
+        let mut metrics = self.raft.server_metrics();
+        let mut leading: Option<Leading> = None;
+        let mut eager = false;
+        loop {
+            if !eager && self.waiting.is_empty() {
+                let wake_at = leading.as_ref().and_then(|leading| leading.wake_at);
+                let woken = tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => break,
+                    message = self.messages.recv() => match message {
+                        Some(message) => Woken::Message(message),
+                        None => break,
+                    },
+                    _ = metrics.changed() => Woken::Look,
+                    () = self.sessions.changed() => Woken::Look,
+                    expired = expired(leading.as_mut()) => Woken::Expired(expired),
+                    () = due(wake_at) => Woken::Look,
+                };
+                match woken {
+                    Woken::Message(message) => self.take(message, &mut leading),
+                    Woken::Expired(command) => self.waiting.extend(command.map(own)),
+                    Woken::Look => {}
+                }
+            }
+            while self.waiting.len() < QUEUE_MAX
+                && let Ok(message) = self.messages.try_recv()
+            {
+                self.take(message, &mut leading);
+            }
+            eager = self.turn(&mut leading).await;
+        }
+        for job in self.waiting.drain(..) {
+            answer(job.reply, Err(stopping()));
+        }
+    }
+
+    fn take(&mut self, message: Message, leading: &mut Option<Leading>) {
+        match message {
+            Message::Ask(job) => self.waiting.push_back(job),
+            Message::Renew(fences) => {
+                if let Some(leading) = leading {
+                    leading.leases.renew(&fences);
+                }
+            }
+            Message::Attached(agent) => {
+                if let Some(leading) = leading {
+                    self.sessions.offer(&leading.ahead, &agent);
+                }
+            }
+        }
+    }
+
+    /// One round: lead, decide what waits, commit, ask the scheduler. Whether there is more to do at
+    /// once.
+    async fn turn(&mut self, leading: &mut Option<Leading>) -> bool {
+        let term = self.term_led();
+        if leading.as_ref().map(|leading| leading.term) != term {
+            *leading = None;
+            self.sessions.close_all();
+            if let Some(term) = term {
+                *leading = self.begin(term).await;
+            }
+        }
+        let Some(state) = leading else {
+            for job in self.waiting.drain(..) {
+                answer(job.reply, Err(Failure::NotLeader));
+            }
+            return false;
+        };
+        let next = schedule(&state.ahead, &self.sessions.presence(), clock::now());
+        state.wake_at = next.wake_at;
+        self.waiting.extend(next.commands.into_iter().map(own));
+        if self.waiting.is_empty() {
+            return false;
+        }
+        match self.commit(state).await {
+            Some(made) => made > 0,
+            None => {
+                *leading = None;
+                true
+            }
+        }
+    }
+
+    /// The term that this node leads in, if it does.
+    fn term_led(&self) -> Option<u64> {
+        let leader = self.raft.as_leader().ok()?;
+        drop(leader);
+        Some(self.raft.metrics().borrow_watched().current_term)
+    }
+
+    /// Takes up the lead: waits until everything of earlier terms is applied, and starts every live
+    /// lease again at full length.
+    async fn begin(&self, term: u64) -> Option<Leading> {
+        let read = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        match tokio::time::timeout(COMMIT_LIMIT, read).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => {
+                tracing::info!(%error, "cannot take up the lead yet");
+                return None;
+            }
+            Err(_elapsed) => return None,
+        }
+        let ahead = self.machine.fleet().clone();
+        let mut leases = Leases::new(self.lease);
+        for (target, fence) in live_leases(&ahead) {
+            leases.grant(fence, target);
+        }
+        tracing::info!(term, seq = ahead.seq.0, "leading");
+        Some(Leading { term, ahead, leases, wake_at: None })
+    }
+
+    /// Decides as much of what waits as fits one record, and makes it durable. The number of events,
+    /// or `None` when the lead is to be taken up anew.
+    async fn commit(&mut self, leading: &mut Leading) -> Option<usize> {
+        let base = leading.ahead.seq;
+        let mut bytes = Vec::new();
+        let mut size = 0;
+        let mut made: Vec<Event> = Vec::new();
+        let mut held: Vec<(Option<oneshot::Sender<Answer>>, Option<RolloutId>)> = Vec::new();
+        while size < RECORD_BYTES
+            && let Some(mut job) = self.waiting.pop_front()
+        {
+            job.request.now = clock::now().max(leading.ahead.time);
+            if job.reply.is_none() {
+                job.request.charter = leading.ahead.charter();
+            }
+            match decide(&leading.ahead, &job.request) {
+                Err(refusal) => answer(job.reply, Err(Failure::Refused(refusal))),
+                Ok(Decision::Repeated(first)) => held.push((job.reply, first.rollout)),
+                Ok(Decision::Events(events)) => {
+                    let rollout = events.iter().find_map(|event| about(&event.body));
+                    for event in events {
+                        if let Err(error) = evolve(&mut leading.ahead, &event) {
+                            // A rule made an event that the fold refuses: nothing of this batch has
+                            // left the node, and none of it will.
+                            tracing::error!(%error, "a decision contradicts the state");
+                            let why = format!("a decision contradicts the state: {error}");
+                            answer(job.reply, Err(Failure::Unknown(why.clone())));
+                            for (reply, _) in held {
+                                answer(reply, Err(Failure::Unknown(why.clone())));
+                            }
+                            return None;
+                        }
+                        let encoded = codec::encode_event(&event);
+                        size += encoded.len();
+                        bytes.push(encoded);
+                        made.push(event);
+                    }
+                    held.push((job.reply, rollout));
+                }
+            }
+        }
+        if !bytes.is_empty()
+            && let Err(failure) = self.write(codec::record_entry(base, bytes)).await
+        {
+            for (reply, _) in held {
+                let failure = match &failure {
+                    Failure::NotLeader => Failure::NotLeader,
+                    Failure::Refused(refusal) => Failure::Refused(refusal.clone()),
+                    Failure::Unknown(why) => Failure::Unknown(why.clone()),
+                };
+                answer(reply, Err(failure));
+            }
+            return None;
+        }
+        let seq = leading.ahead.seq.0;
+        for (reply, rollout) in held {
+            answer(reply, Ok(Accepted { seq, rollout }));
+        }
+        self.follow(leading, &made);
+        Some(made.len())
+    }
+
+    async fn write(&self, entry: bytes::Bytes) -> Result<(), Failure> {
+        let write = self.raft.client_write(Payload(entry));
+        match tokio::time::timeout(COMMIT_LIMIT, write).await {
+            Ok(Ok(response)) => match Recorded::decode(&response.data.0) {
+                Some(Recorded::Committed) => Ok(()),
+                Some(Recorded::Stale) | None => {
+                    Err(Failure::Unknown("the record met another state".to_owned()))
+                }
+            },
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {
+                Err(Failure::NotLeader)
+            }
+            Ok(Err(error)) => Err(Failure::Unknown(error.to_string())),
+            Err(_elapsed) => Err(Failure::Unknown(
+                "no majority has confirmed it in time; are enough nodes up?".to_owned(),
+            )),
+        }
+    }
+
+    /// What committed events mean for leases and for agents that are connected.
+    fn follow(&self, leading: &mut Leading, events: &[Event]) {
+        let mut agents: Vec<&AgentId> = Vec::new();
+        let mut everybody = false;
+        for event in events {
+            match &event.body {
+                Body::LegAssigned { agent, target, .. } => {
+                    leading.leases.grant(Fence(event.seq.0), target.clone());
+                    agents.push(agent);
+                }
+                Body::RollbackStarted { .. } => everybody = true,
+                _ => {}
+            }
+        }
+        if everybody {
+            self.sessions.offer_all(&leading.ahead);
+            return;
+        }
+        agents.sort_unstable();
+        agents.dedup();
+        for agent in agents {
+            self.sessions.offer(&leading.ahead, agent);
+        }
+    }
+}
+
+enum Woken {
+    Message(Message),
+    Expired(Option<Command>),
+    Look,
+}
+
+fn answer(reply: Option<oneshot::Sender<Answer>>, with: Answer) {
+    if let Some(reply) = reply {
+        // An asker that has gone away needs no answer.
+        drop(reply.send(with));
+    }
+}
+
+/// A request of the node's own. Its charter is the one in force when it is decided.
+fn own(command: Command) -> Box<Job> {
+    let request = Request {
+        id: None,
+        digest: 0,
+        actor: SCHEDULER.to_owned(),
+        charter: skein_core::ids::Digest::default(),
+        now: Millis(0),
+        command,
+    };
+    Box::new(Job { request, reply: None })
+}
+
+fn about(body: &Body) -> Option<RolloutId> {
+    match body {
+        Body::RolloutPlanned { rollout, .. }
+        | Body::RolloutStarted { rollout }
+        | Body::RolloutPaused { rollout, .. }
+        | Body::RolloutResumed { rollout }
+        | Body::RollbackStarted { rollout, .. } => Some(*rollout),
+        _ => None,
+    }
+}
+
+fn live_leases(
+    fleet: &Fleet,
+) -> impl Iterator<Item = (skein_core::ids::TargetId, Fence)> + use<'_> {
+    fleet.agents.values().flat_map(|agent| &agent.legs).filter_map(|(fence, target)| {
+        fleet.targets.get(*target).map(|target| (target.id.clone(), *fence))
+    })
+}
+
+/// The next lease that runs out.
+async fn expired(leading: Option<&mut Leading>) -> Option<Command> {
+    match leading {
+        Some(leading) => {
+            let (fence, target) = leading.leases.expired().await;
+            let live = leading.ahead.target(&target).is_some_and(|(_, target)| {
+                target.lease.as_ref().is_some_and(|lease| lease.fence == fence)
+            });
+            live.then(|| Command::ExpireLease {
+                target,
+                fence,
+                why: "its agent was not heard of for the length of the lease".to_owned(),
+            })
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The time at which the scheduler wants to be asked again.
+async fn due(wake_at: Option<Millis>) {
+    match wake_at {
+        Some(at) => {
+            let left = at.0.saturating_sub(clock::now().0);
+            tokio::time::sleep(Duration::from_millis(left.max(1))).await;
+        }
+        None => std::future::pending().await,
+    }
+}

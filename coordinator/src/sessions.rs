@@ -1,0 +1,200 @@
+//! Connected agents: who is here, what each has in its hands, and what is offered to it. The leader's
+//! memory; nothing of it is logged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use skein_core::Fleet;
+use skein_core::ids::{AgentId, Fence, TargetId};
+use skein_core::outbox::outbox;
+use skein_core::schedule::Presence;
+use skein_proto::agent::v1 as wire;
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::api;
+
+/// Messages that wait for a slow agent. Legs are bounded by its slots; above this it is cut off.
+pub(crate) const OUTGOING_MAX: usize = 1024;
+
+type Outgoing = mpsc::Sender<Result<wire::FromCoordinator, tonic::Status>>;
+
+#[derive(Debug)]
+struct Session {
+    number: u64,
+    slots: u32,
+    outgoing: Outgoing,
+    in_hand: BTreeSet<Fence>,
+    cancelled: BTreeSet<Fence>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    sessions: BTreeMap<AgentId, Session>,
+    /// How often each target was looked at since this node leads.
+    looks: BTreeMap<TargetId, u64>,
+}
+
+/// All sessions of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    state: Mutex<State>,
+    changed: Notify,
+    looked: watch::Sender<u64>,
+}
+
+impl Sessions {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An agent has come. Of two with one id the newer one stays.
+    pub(crate) fn open(&self, agent: &AgentId, slots: u32, outgoing: Outgoing) -> u64 {
+        let mut state = self.lock();
+        state.next += 1;
+        let number = state.next;
+        let session = Session {
+            number,
+            slots: slots.max(1),
+            outgoing,
+            in_hand: BTreeSet::new(),
+            cancelled: BTreeSet::new(),
+        };
+        let older = state.sessions.insert(agent.clone(), session);
+        drop(state);
+        if let Some(older) = older {
+            let status = tonic::Status::aborted(format!(
+                "agent {agent} has connected again; if two processes use this id, give one another"
+            ));
+            drop(older.outgoing.try_send(Err(status)));
+        }
+        self.changed.notify_one();
+        number
+    }
+
+    /// An agent's stream has ended.
+    pub(crate) fn close(&self, agent: &AgentId, number: u64) {
+        let mut state = self.lock();
+        if state.sessions.get(agent).is_some_and(|session| session.number == number) {
+            state.sessions.remove(agent);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// This node does not lead any more: every agent looks for the new leader.
+    pub(crate) fn close_all(&self) {
+        let mut state = self.lock();
+        state.looks.clear();
+        for session in std::mem::take(&mut state.sessions).into_values() {
+            let status = tonic::Status::unavailable("this node does not lead any more");
+            drop(session.outgoing.try_send(Err(status)));
+        }
+    }
+
+    /// Resolves when agents came or went.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Who is here.
+    pub(crate) fn presence(&self) -> Presence {
+        let state = self.lock();
+        Presence {
+            slots: state.sessions.iter().map(|(id, session)| (id.clone(), session.slots)).collect(),
+        }
+    }
+
+    /// Hands an agent the legs that it has to do and does not have yet.
+    pub(crate) fn offer(&self, fleet: &Fleet, agent: &AgentId) {
+        if let Some(session) = self.lock().sessions.get_mut(agent) {
+            session.offer(fleet, agent);
+        }
+    }
+
+    /// The same, to everybody.
+    pub(crate) fn offer_all(&self, fleet: &Fleet) {
+        for (agent, session) in &mut self.lock().sessions {
+            session.offer(fleet, agent);
+        }
+    }
+
+    /// Asks agents to look at targets. The targets that somebody was asked about, with the number of
+    /// looks before.
+    pub(crate) fn ask_to_look(
+        &self,
+        wanted: &BTreeMap<TargetId, Vec<AgentId>>,
+    ) -> BTreeMap<TargetId, u64> {
+        let state = self.lock();
+        let mut asked = BTreeMap::new();
+        let mut by_agent: BTreeMap<&AgentId, Vec<String>> = BTreeMap::new();
+        for (target, agents) in wanted {
+            let here = agents.iter().find(|agent| state.sessions.contains_key(*agent));
+            if let Some(agent) = here {
+                by_agent.entry(agent).or_default().push(target.to_string());
+                asked.insert(target.clone(), state.looks.get(target).copied().unwrap_or_default());
+            }
+        }
+        for (agent, targets) in by_agent {
+            let observe = wire::from_coordinator::Message::Observe(wire::Observe { targets });
+            if let Some(session) = state.sessions.get(agent) {
+                session.send(observe);
+            }
+        }
+        asked
+    }
+
+    /// An agent's look at a target was taken in.
+    pub(crate) fn looked(&self, target: &TargetId) {
+        *self.lock().looks.entry(target.clone()).or_default() += 1;
+        self.looked.send_modify(|count| *count += 1);
+    }
+
+    /// Tells each time that a look was taken in.
+    pub(crate) fn looks(&self) -> watch::Receiver<u64> {
+        self.looked.subscribe()
+    }
+
+    /// Those that were not looked at since they were asked about.
+    pub(crate) fn silent(&self, asked: &BTreeMap<TargetId, u64>) -> Vec<TargetId> {
+        let state = self.lock();
+        asked
+            .iter()
+            .filter(|(target, before)| {
+                state.looks.get(*target).copied().unwrap_or_default() <= **before
+            })
+            .map(|(target, _)| target.clone())
+            .collect()
+    }
+}
+
+impl Session {
+    fn send(&self, message: wire::from_coordinator::Message) -> bool {
+        let message = wire::FromCoordinator { message: Some(message) };
+        self.outgoing.try_send(Ok(message)).is_ok()
+    }
+
+    fn offer(&mut self, fleet: &Fleet, agent: &AgentId) {
+        let legs = outbox(fleet, agent);
+        let live: BTreeSet<Fence> = legs.iter().map(|leg| leg.fence).collect();
+        self.in_hand.retain(|fence| live.contains(fence));
+        self.cancelled.retain(|fence| live.contains(fence));
+        let charter = fleet.charter();
+        for leg in legs {
+            let (fence, cancelled) = (leg.fence, leg.cancelled);
+            if !self.in_hand.contains(&fence) {
+                let leg = wire::from_coordinator::Message::Leg(api::leg_out(leg, charter));
+                if self.send(leg) {
+                    self.in_hand.insert(fence);
+                }
+            }
+            if cancelled && !self.cancelled.contains(&fence) {
+                let cancel =
+                    wire::Cancel { fence: fence.0, why: "the rollout has turned back".to_owned() };
+                if self.send(wire::from_coordinator::Message::Cancel(cancel)) {
+                    self.cancelled.insert(fence);
+                }
+            }
+        }
+    }
+}

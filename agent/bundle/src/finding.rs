@@ -1,9 +1,8 @@
 //! One thing that is wrong with a file: where, what, why it matters and what to do next.
 
-use std::fmt;
-
 /// A place in a file and what was found there.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("error: {message}\n --> {file}:{line}:{column}\n help: {help}")]
 pub struct Finding {
     /// Path relative to the bundle's directory, with `/` between its parts; the directory itself
     /// where no file is to blame.
@@ -17,15 +16,6 @@ pub struct Finding {
     /// What to do next.
     pub help: String,
 }
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, column, message, help } = self;
-        write!(f, "error: {message}\n --> {file}:{line}:{column}\n help: {help}")
-    }
-}
-
-impl std::error::Error for Finding {}
 
 /// What one reading found: errors stop it at the end, warnings go with the bundle.
 #[derive(Debug, Default)]

@@ -1,6 +1,5 @@
 //! Reads a directory of migrations, whatever its format, into a [`Bundle`].
 
-use std::fmt;
 use std::path::Path;
 
 use crate::directory::{self, is_sql};
@@ -10,25 +9,17 @@ use crate::sidecar::Sidecars;
 use crate::{dbmate, detect, diesel, golang_migrate, goose, sqlx};
 
 /// Everything that is wrong with a directory, found in one go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", paragraphs(.findings))]
 pub struct ReadError {
     /// At least one, by file and line.
     pub findings: Vec<Finding>,
 }
 
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, finding) in self.findings.iter().enumerate() {
-            if number > 0 {
-                f.write_str("\n\n")?;
-            }
-            finding.fmt(f)?;
-        }
-        Ok(())
-    }
+/// One paragraph a finding.
+fn paragraphs(findings: &[Finding]) -> String {
+    findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("\n\n")
 }
-
-impl std::error::Error for ReadError {}
 
 /// Reads the migrations in `dir` as `choice` says, or as the files themselves tell.
 ///

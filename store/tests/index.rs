@@ -130,6 +130,35 @@ fn a_damaged_index_is_rebuilt_and_never_an_error() {
     check(&index, &history);
 }
 
+/// Closed and opened again at every size around a block of 1024, and with events so large that a
+/// block takes many batches.
+#[test]
+fn a_restart_in_the_middle_of_a_block_leaves_no_gap() {
+    fn size_and_parity(event: &[u8]) -> Vec<String> {
+        let parity = event.first().copied().unwrap_or(0) % 2;
+        vec!["any".to_owned(), format!("p{parity}"), "any".to_owned()]
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let history = Arc::new(open(&dir.path().join("history")).unwrap().0);
+    let sizes = [1, 2, 500, 1022, 1023, 1024, 1025, 1026, 1500, 2047, 2048, 2049, 2600_u64];
+    for size in sizes {
+        for seq in history.head().size..size {
+            let large = if seq % 3 == 0 { 9_000 } else { 1 };
+            let bytes = Bytes::from(vec![u8::try_from(seq % 7).unwrap(); large]);
+            history.append(log_id(1, seq + 1), None, vec![bytes]).unwrap();
+        }
+        let path = dir.path().join("index");
+        let index = Index::open(&path, Arc::clone(&history), size_and_parity);
+        caught_up(&index, &history);
+        let any = index.lookup("any", 0, usize::MAX);
+        assert_eq!(any, Hits { seqs: (0..size).collect(), upto: size });
+        for from in [0, 1023, 1024, size / 2] {
+            let odd: Vec<u64> = (from..size).filter(|seq| seq % 7 % 2 == 1).collect();
+            assert_eq!(index.lookup("p1", from, usize::MAX).seqs, odd, "{from} of {size}");
+        }
+    }
+}
+
 #[test]
 fn long_terms_are_told_apart() {
     fn whole(event: &[u8]) -> Vec<String> {

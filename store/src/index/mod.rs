@@ -1,0 +1,181 @@
+//! Which events concern a term: an index over the history, in sled.
+//!
+//! Derived, and never believed over the history: it is written behind it in batches by a thread of
+//! its own, thrown away and rebuilt whenever it does not open, fails or fits another history. What
+//! it has not reached yet is read from the history itself, so a lookup is right at any moment.
+//!
+//! ```text
+//!   key   length of the term (u16) │ term │ block (u64), big-endian
+//!         value: the events of that block that have the term: varints, each less the one before
+//!   key   ff ff "upto"
+//!         value: events indexed (u64) │ hash of the last one
+//! ```
+//! A block is 1024 events. What belongs to a block follows from the history alone, so writing it
+//! again after a crash replaces it by the same.
+
+mod block;
+mod failure;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use block::in_sled;
+use failure::guarded;
+
+use crate::history::History;
+
+/// The terms of a stored event, as the caller understands it, such as `target/eu-1`.
+pub type Terms = fn(&[u8]) -> Vec<String>;
+
+/// A lookup reads at most this many events from the history that the index has not reached.
+const SCAN_MAX: u64 = 4096;
+
+/// What a lookup found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// The events, in order.
+    pub seqs: Vec<u64>,
+    /// Everything before this event was considered. When it is short of the history's size, ask
+    /// again from here.
+    pub upto: u64,
+}
+
+/// The index of one node. Share it in an `Arc`; dropping it stops its thread.
+#[derive(Debug)]
+pub struct Index {
+    shared: Arc<Shared>,
+    writer: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    history: Arc<History>,
+    terms: Terms,
+    db: Mutex<Option<sled::Db>>,
+    /// Events before this one are in sled.
+    upto: AtomicU64,
+    signal: Mutex<Signal>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Signal {
+    grown: bool,
+    rebuild: bool,
+    stop: bool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("dir", &self.dir)
+            .field("upto", &self.upto)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Index {
+    /// Opens the index in `dir` over `history` and starts to catch up. Never fails: an index that
+    /// does not open is rebuilt, and one that cannot be written is done without.
+    pub fn open(dir: &Path, history: Arc<History>, terms: Terms) -> Self {
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            history,
+            terms,
+            db: Mutex::new(None),
+            upto: AtomicU64::new(0),
+            signal: Mutex::new(Signal { grown: true, ..Signal::default() }),
+            changed: Condvar::new(),
+        });
+        let worker = Arc::clone(&shared);
+        let writer = std::thread::Builder::new()
+            .name("history-index".to_owned())
+            .spawn(move || worker.run())
+            .inspect_err(|error| tracing::error!(%error, "the index has no thread; lookups read the history"))
+            .ok();
+        Self { shared, writer }
+    }
+
+    /// Says that the history has grown.
+    pub(crate) fn grown(&self) {
+        self.shared.signal(|signal| signal.grown = true);
+    }
+
+    /// Up to `limit` events from sequence number `from` on that have `term`.
+    pub fn lookup(&self, term: &str, from: u64, limit: usize) -> Hits {
+        self.shared.lookup(term, from, limit)
+    }
+
+    /// How many events are indexed.
+    pub fn upto(&self) -> u64 {
+        self.shared.upto.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.shared.signal(|signal| signal.stop = true);
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::warn!(
+                "the index's thread ended in a panic; the index is rebuilt at the next start"
+            );
+        }
+    }
+}
+
+impl Shared {
+    fn signal(&self, change: impl FnOnce(&mut Signal)) {
+        change(&mut lock(&self.signal));
+        self.changed.notify_all();
+    }
+
+    fn lookup(&self, term: &str, from: u64, limit: usize) -> Hits {
+        let db = lock(&self.db).clone();
+        let indexed = self.upto.load(Ordering::Acquire);
+        let mut hits = Hits { seqs: Vec::new(), upto: from };
+        if let Some(db) = db.filter(|_| from < indexed) {
+            match guarded(|| in_sled(&db, term, from, indexed, limit)) {
+                Ok(seqs) => hits = Hits { seqs, upto: indexed },
+                Err(error) => {
+                    tracing::warn!(%error, "the index failed; it is rebuilt");
+                    self.signal(|signal| signal.rebuild = true);
+                }
+            }
+        }
+        if hits.seqs.len() < limit {
+            self.scan(term, limit, &mut hits);
+        }
+        if hits.seqs.len() >= limit {
+            hits.seqs.truncate(limit);
+            hits.upto = hits.seqs.last().map_or(from, |last| last + 1);
+        }
+        hits
+    }
+
+    /// Reads on in the history where sled ended.
+    fn scan(&self, term: &str, limit: usize, hits: &mut Hits) {
+        let end = hits.upto.saturating_add(SCAN_MAX);
+        for event in self.history.events(hits.upto) {
+            let Ok(event) = event else {
+                // The caller sees that the answer ends here, and reading the event says why.
+                return;
+            };
+            if event.seq >= end || hits.seqs.len() >= limit {
+                return;
+            }
+            if (self.terms)(&event.bytes).iter().any(|found| found == term) {
+                hits.seqs.push(event.seq);
+            }
+            hits.upto = event.seq + 1;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

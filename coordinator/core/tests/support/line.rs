@@ -5,7 +5,7 @@ use skein_core::plan::{Plan, Undo};
 use skein_core::spec::Direction;
 
 /// The event's sequence, its name and what a reader of a script needs.
-pub fn event(event: &Event) -> String {
+pub(crate) fn event(event: &Event) -> String {
     format!("{:>3} {}", event.seq, body(&event.body))
 }
 
@@ -71,7 +71,7 @@ fn body(body: &Body) -> String {
             };
             format!("LegAssigned {rollout} {target} to {agent}, {kind}")
         }
-        Body::LeaseExpired { rollout, target, fence, why } => {
+        Body::LeaseExpired { rollout, target, fence, why, .. } => {
             format!("LeaseExpired {rollout} {target} fence {fence}{}", tail(why))
         }
         Body::StepBackedUp { rollout, target, archive, steps, .. } => {

@@ -6,7 +6,7 @@
 //! bundle b1 1 2- 3~ 4*       versions; - no down, ~ a comment was edited, * its SQL was changed
 //! strategy waves=t-1,50%,l:red parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
-//! start [waive=V|*] | pause 1 why | resume 1 | rollback 1 [select=…] [steps=N] [waive=*]
+//! start [of=1] [waive=V|*] | pause 1 why | resume 1 | rollback 1 [select=…] [steps=N] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
 //! t-1 backed-up [nothing] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
 //!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
@@ -80,7 +80,7 @@ fn number(text: &str) -> u32 {
 }
 
 /// Carries out one line.
-pub fn run(world: &mut World, line: &str) {
+pub(crate) fn run(world: &mut World, line: &str) {
     if world.fleet.cluster.is_none() {
         let charter = world.charter;
         let command =
@@ -123,7 +123,8 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "strategy" => strategy(world, words),
         "plan" => plan(world, words),
         "start" => {
-            let command = Command::StartRollout { plan: world.plan, waivers: waivers(words) };
+            let command =
+                Command::StartRollout { plan: chosen(world, words), waivers: waivers(words) };
             world.ask("ann", command);
         }
         "pause" => {
@@ -189,6 +190,13 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "targets" => targets(world),
         target => report(world, &TargetId::from(target), words),
     }
+}
+
+/// The plan made last, or that of a rollout by its number.
+fn chosen(world: &World, words: &Words<'_>) -> Digest {
+    let named = words.key("of").map(|of| RolloutId(number(of)));
+    let named = named.and_then(|id| world.fleet.rollouts.get(&id));
+    named.map_or(world.plan, |state| state.plan_id)
 }
 
 fn rollout(words: &Words<'_>) -> RolloutId {
@@ -286,7 +294,7 @@ fn look(world: &mut World, id: &TargetId, words: &Words<'_>) {
     let fingerprint = words.key("schema").map_or_else(|| fingerprint(&ledger), digest);
     let seen = Ok(Observation {
         engine_version: words.key("release").unwrap_or("16.4").to_owned(),
-        identity: words.key("identity").map_or_else(|| format!("server of {id}"), str::to_owned),
+        identity: words.key("identity").map_or_else(|| format!("server-of-{id}"), str::to_owned),
         fingerprint,
         ledger,
         fence: Fence(0),

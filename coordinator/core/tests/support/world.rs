@@ -19,26 +19,26 @@ use super::line;
 
 /// A scripted failure: how often, and what is told.
 #[derive(Debug, Clone)]
-pub struct Fault {
-    pub times: u32,
-    pub verdict: Verdict,
-    pub retryable: bool,
-    pub message: String,
+pub(crate) struct Fault {
+    pub(crate) times: u32,
+    pub(crate) verdict: Verdict,
+    pub(crate) retryable: bool,
+    pub(crate) message: String,
 }
 
 #[derive(Debug)]
-pub struct World {
-    pub fleet: Fleet,
-    pub log: Vec<Event>,
-    pub now: Millis,
-    pub presence: Presence,
-    pub bundles: BTreeMap<String, Manifest>,
-    pub strategy: Strategy,
-    pub charter: Digest,
-    pub plan: Digest,
-    pub faults: BTreeMap<(TargetId, bool, u32), Fault>,
-    pub request: Option<(RequestId, u64)>,
-    pub out: String,
+pub(crate) struct World {
+    pub(crate) fleet: Fleet,
+    pub(crate) log: Vec<Event>,
+    pub(crate) now: Millis,
+    pub(crate) presence: Presence,
+    pub(crate) bundles: BTreeMap<String, Manifest>,
+    pub(crate) strategy: Strategy,
+    pub(crate) charter: Digest,
+    pub(crate) plan: Digest,
+    pub(crate) faults: BTreeMap<(TargetId, bool, u32), Fault>,
+    pub(crate) request: Option<(RequestId, u64)>,
+    pub(crate) out: String,
 }
 
 impl Default for World {
@@ -67,7 +67,7 @@ impl Default for World {
 }
 
 /// A digest of a text; not SHA-256, and no matter.
-pub fn digest(text: &str) -> Digest {
+pub(crate) fn digest(text: &str) -> Digest {
     let mut bytes = [0_u8; 32];
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for chunk in bytes.chunks_mut(8) {
@@ -80,19 +80,19 @@ pub fn digest(text: &str) -> Digest {
 }
 
 /// The schema of a target is what its ledger says.
-pub fn fingerprint(ledger: &[Entry]) -> Digest {
+pub(crate) fn fingerprint(ledger: &[Entry]) -> Digest {
     let versions: Vec<&str> = ledger.iter().map(|entry| entry.version.as_str()).collect();
     digest(&format!("schema {}", versions.join(" ")))
 }
 
 impl World {
-    pub fn say(&mut self, text: impl AsRef<str>) {
+    pub(crate) fn say(&mut self, text: impl AsRef<str>) {
         self.out.push_str(text.as_ref());
         self.out.push('\n');
     }
 
     /// Decides and applies; tells what happened. Gives whether it was accepted.
-    pub fn ask(&mut self, actor: &str, command: Command) -> bool {
+    pub(crate) fn ask(&mut self, actor: &str, command: Command) -> bool {
         let (id, body) = self.request.take().unzip();
         let request = Request {
             id,
@@ -128,7 +128,7 @@ impl World {
     }
 
     /// Does what the schedule says until it says nothing more.
-    pub fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         for _ in 0..10_000 {
             let next = schedule(&self.fleet, &self.presence, self.now);
             if next.commands.is_empty() {
@@ -143,7 +143,7 @@ impl World {
     }
 
     /// Carries out every leg that is handed out, until nothing moves.
-    pub fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         for _ in 0..1_000 {
             self.tick();
             let agents: Vec<AgentId> = self.presence.slots.keys().cloned().collect();
@@ -167,7 +167,13 @@ impl World {
         panic!("the fleet never comes to rest");
     }
 
-    pub fn report(&mut self, agent: &AgentId, target: &TargetId, fence: Fence, outcome: Outcome) {
+    pub(crate) fn report(
+        &mut self,
+        agent: &AgentId,
+        target: &TargetId,
+        fence: Fence,
+        outcome: Outcome,
+    ) {
         self.ask(
             agent.as_str(),
             Command::Report { agent: agent.clone(), target: target.clone(), fence, outcome },
@@ -175,7 +181,7 @@ impl World {
     }
 
     /// One leg from end to end, as a good executor does it.
-    pub fn carry_out(&mut self, agent: &AgentId, leg: &Leg) {
+    pub(crate) fn carry_out(&mut self, agent: &AgentId, leg: &Leg) {
         let mut ledger = leg.expected.clone();
         if !leg.backed_up && leg.kind == LegKind::Forward {
             let archive = self.archive(&leg.target, &ledger, leg.backup);
@@ -241,7 +247,7 @@ impl World {
         Some(fault.clone())
     }
 
-    pub fn archive(&self, target: &TargetId, ledger: &[Entry], scope: Backup) -> Archive {
+    pub(crate) fn archive(&self, target: &TargetId, ledger: &[Entry], scope: Backup) -> Archive {
         let exempt = scope == Backup::Exempt;
         Archive {
             name: if exempt { String::new() } else { format!("{target}.dump") },
@@ -256,20 +262,20 @@ impl World {
     }
 
     /// The lease on a target, if there is one.
-    pub fn lease(&self, target: &TargetId) -> Option<(AgentId, Fence)> {
+    pub(crate) fn lease(&self, target: &TargetId) -> Option<(AgentId, Fence)> {
         let (_, target) = self.fleet.target(target)?;
         target.lease.as_ref().map(|lease| (lease.agent.clone(), lease.fence))
     }
 
     /// What the log takes to be in force on a target.
-    pub fn ledger(&self, target: &TargetId) -> Vec<Entry> {
+    pub(crate) fn ledger(&self, target: &TargetId) -> Vec<Entry> {
         self.fleet.target(target).map_or_else(Vec::new, |(_, target)| {
             self.fleet.entries.spell(&target.ledger).cloned().collect()
         })
     }
 
     /// The log, replayed from nothing, is the state.
-    pub fn replays(&self) {
+    pub(crate) fn replays(&self) {
         let mut fleet = Fleet::default();
         for event in &self.log {
             evolve(&mut fleet, event).expect("what was applied once can be applied again");

@@ -21,6 +21,11 @@ pub mod config;
 pub mod db;
 pub mod wire;
 
+mod bundles;
+mod leg;
+mod observe;
+mod session;
 mod text;
 
 pub use config::Config;
+pub use session::{Coordinators, Running, StartError, start};

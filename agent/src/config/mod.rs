@@ -32,6 +32,7 @@ mod url;
 
 pub use agent::{Agent, Config};
 pub use coordinator::Coordinator;
+pub(crate) use coordinator::check as check_address;
 pub use error::ConfigError;
 pub use file::File;
 pub use id::{AgentId, BadId, TargetId};

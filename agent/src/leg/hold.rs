@@ -1,0 +1,179 @@
+//! The target in this leg's hands: a database session, opened again where the connection breaks.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use bytes::Bytes;
+
+use super::stop::Stop;
+use crate::config::{Secret, Target, UrlError};
+use crate::db::{
+    DbError, Engine, Observation, Order, Outcome, Session, StepError, Timeouts, Token,
+};
+use crate::session::{Lease, Over};
+use crate::text::chain;
+
+/// Sessions opened for one step before it counts as failed.
+const REOPEN_MAX: usize = 5;
+
+/// A target whose session lock is held.
+pub(super) struct Hold<'a> {
+    target: &'a Target,
+    timeouts: &'a Timeouts,
+    engine: Engine,
+    url: Secret,
+    /// `None` only between two sessions: the old one must let go of the lock before the new one
+    /// asks for it.
+    session: Option<Session>,
+}
+
+/// Why a target cannot be held.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HoldError {
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl HoldError {
+    pub(super) fn stop(&self, step: u32) -> Stop {
+        match self {
+            // A secret that is being rotated may be readable a moment later.
+            Self::Url(error) => Stop::never(step, chain(error), true),
+            Self::Db(error) => Stop::database(step, error),
+        }
+    }
+}
+
+/// Why a step has no outcome.
+pub(super) enum Undone {
+    Over(Over),
+    Failed(Box<StepError>),
+}
+
+impl Undone {
+    pub(super) fn stop(self, step: u32) -> Stop {
+        match self {
+            Self::Over(over) => over.into(),
+            Self::Failed(error) => Stop::step(step, &error),
+        }
+    }
+}
+
+impl<'a> Hold<'a> {
+    /// Reads the URL as it stands now, connects and takes the target's session lock.
+    pub(super) async fn open(
+        target: &'a Target,
+        timeouts: &'a Timeouts,
+    ) -> Result<Self, HoldError> {
+        let (location, url) = target.locate().await?;
+        let session = Box::pin(Session::open(&location, timeouts)).await?;
+        let engine = location.engine();
+        Ok(Self { target, timeouts, engine, url, session: Some(session) })
+    }
+
+    pub(super) fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// For what connects by itself: the dump tools.
+    pub(super) fn url(&self) -> &Secret {
+        &self.url
+    }
+
+    pub(super) async fn observe(&mut self) -> Result<Observation, HoldError> {
+        Ok(self.session().await?.observe().await?)
+    }
+
+    pub(super) async fn raise_fence(&mut self, token: Token) -> Result<(), HoldError> {
+        Ok(self.session().await?.raise_fence(token).await?)
+    }
+
+    /// The session, opened again where the last one broke.
+    pub(super) async fn session(&mut self) -> Result<&mut Session, HoldError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => {
+                let (location, url) = self.target.locate().await?;
+                self.url = url;
+                Box::pin(Session::open(&location, self.timeouts)).await?
+            }
+        };
+        Ok(self.session.insert(session))
+    }
+
+    /// Runs one step. Where the connection breaks, another session reads from the target how far it
+    /// came and takes it up there.
+    pub(super) async fn apply(
+        &mut self,
+        order: &Order,
+        lease: &mut Lease,
+    ) -> Result<Outcome, Undone> {
+        let mut pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_delay(Duration::from_secs(10))
+            .with_max_times(REOPEN_MAX)
+            .with_jitter()
+            .build();
+        let mut last: Option<Box<StepError>> = None;
+        loop {
+            match self.session().await {
+                Ok(session) => match Box::pin(session.apply(order)).await {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(error) if error.session_lost => {
+                        self.session = None;
+                        tracing::warn!(%order, %error, "the session broke within a step");
+                        last = Some(Box::new(error));
+                    }
+                    Err(error) => return Err(Undone::Failed(Box::new(error))),
+                },
+                Err(error) => {
+                    tracing::warn!(%order, error = chain(&error), "no session for the step");
+                }
+            }
+            match (pauses.next(), last.take()) {
+                (Some(pause), error) => {
+                    last = error;
+                    tokio::time::sleep(pause).await;
+                }
+                (None, Some(error)) => return Err(Undone::Failed(error)),
+                // `session` can fail only after a step has broken the first one.
+                (None, None) => {}
+            }
+            lease.may_start().await.map_err(Undone::Over)?;
+        }
+    }
+
+    /// The schema after the last step. The step is in force whatever becomes of this look at it, so
+    /// that one that cannot be had is left empty, once a new session has been tried.
+    pub(super) async fn fingerprint(
+        &mut self,
+        step: u32,
+        lease: &mut Lease,
+    ) -> Result<Bytes, Stop> {
+        for _ in 0..2 {
+            let looked = match self.session().await {
+                Ok(session) => session.fingerprint().await.map_err(HoldError::from),
+                Err(error) => Err(error),
+            };
+            match looked {
+                Ok(fingerprint) => return Ok(Bytes::copy_from_slice(&fingerprint.0)),
+                Err(error) => {
+                    let error = chain(&error);
+                    tracing::warn!(step, error, "the schema after the last step cannot be read");
+                    self.session = None;
+                    lease.may_start().await?;
+                }
+            }
+        }
+        Ok(Bytes::new())
+    }
+
+    /// Lets go of the target in good order.
+    pub(super) async fn close(self) {
+        if let Some(session) = self.session {
+            session.close().await;
+        }
+    }
+}

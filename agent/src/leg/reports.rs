@@ -1,0 +1,32 @@
+//! The way of one leg's reports into the mailbox.
+
+use std::sync::Arc;
+
+use skein_proto::agent::v1::Leg;
+use skein_proto::agent::v1::report::Outcome;
+use tokio::sync::oneshot;
+
+use crate::session::{Answer, Mailbox};
+
+/// Writes the leg's fence and target on every report.
+#[derive(Debug, Clone)]
+pub(crate) struct Reports {
+    mailbox: Arc<Mailbox>,
+    fence: u64,
+    target: String,
+}
+
+impl Reports {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, leg: &Leg) -> Self {
+        Self { mailbox, fence: leg.fence, target: leg.target.clone() }
+    }
+
+    /// Sends without waiting, and returns the report's id.
+    pub(crate) fn send(&self, outcome: Outcome) -> u64 {
+        self.mailbox.post(self.fence, &self.target, outcome)
+    }
+
+    pub(crate) fn ask(&self, outcome: Outcome) -> oneshot::Receiver<Answer> {
+        self.mailbox.ask(self.fence, &self.target, outcome)
+    }
+}

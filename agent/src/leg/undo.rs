@@ -1,0 +1,43 @@
+//! Undo: the steps in the order given, each by its script of the other direction.
+
+use bytes::Bytes;
+use skein_proto::agent::v1::RolledBack;
+use skein_proto::agent::v1::report::Outcome as Report;
+
+use super::hold::Hold;
+use super::stop::Stop;
+use super::{Task, precheck};
+use crate::db::Outcome;
+use crate::session::Lease;
+
+pub(super) async fn run(
+    task: &Task<'_>,
+    hold: &mut Hold<'_>,
+    lease: &mut Lease,
+) -> Result<u64, Stop> {
+    let first = task.step(0);
+    let seen = hold.observe().await.map_err(|error| error.stop(first))?;
+    precheck::check(task.leg, &task.orders, &seen).map_err(|why| Stop::stuck(first, why))?;
+    lease.may_start().await?;
+    hold.raise_fence(task.token()).await.map_err(|error| error.stop(first))?;
+    let mut last = None;
+    for (at, order) in task.orders.iter().enumerate() {
+        let step = task.step(at);
+        lease.may_start().await?;
+        let outcome = hold.apply(order, lease).await.map_err(|undone| undone.stop(step))?;
+        let (ms, already, known) = match outcome {
+            Outcome::Applied { ms, fingerprint_after, .. } => (ms, false, fingerprint_after),
+            Outcome::Already(_) => (0, true, None),
+        };
+        let is_last = at + 1 == task.orders.len();
+        let fingerprint = match known.filter(|_| is_last) {
+            Some(fingerprint) => Bytes::copy_from_slice(&fingerprint.0),
+            None if is_last => hold.fingerprint(step, lease).await?,
+            None => Bytes::new(),
+        };
+        let rolled_back = RolledBack { step, ms, already, fingerprint };
+        last = Some(task.reports.send(Report::RolledBack(rolled_back)));
+    }
+    // The leg was seen to have steps.
+    last.ok_or_else(|| Stop::released("the leg has no steps"))
+}

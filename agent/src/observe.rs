@@ -1,0 +1,44 @@
+//! What a target is and what its ledger says, in the words of the wire.
+
+use bytes::Bytes;
+use skein_proto::v1;
+
+use crate::config::Target;
+use crate::db::{self, Intent};
+use crate::text::chain;
+
+/// Looks at a target. The error is fit for showing: it holds no password.
+pub(crate) async fn look_at(target: &Target) -> Result<v1::Observation, String> {
+    let (location, _) = target.locate().await.map_err(|error| chain(&error))?;
+    let seen = db::observe(&location).await.map_err(|error| chain(&error))?;
+    Ok(to_wire(&seen))
+}
+
+pub(crate) fn to_wire(seen: &db::Observation) -> v1::Observation {
+    v1::Observation {
+        engine_version: seen.version.clone(),
+        identity: seen.identity.to_string(),
+        fingerprint: Bytes::copy_from_slice(&seen.fingerprint.0),
+        ledger: entries(seen),
+        fence: seen.fence.map_or(0, |token| token.0),
+        open_intent: seen.intent.as_ref().map(intent).unwrap_or_default(),
+    }
+}
+
+/// The migrations in force, in the order in which they were applied.
+pub(crate) fn entries(seen: &db::Observation) -> Vec<v1::LedgerEntry> {
+    seen.applied()
+        .into_iter()
+        .map(|row| v1::LedgerEntry {
+            version: row.step.clone(),
+            digest: Bytes::copy_from_slice(&row.digest),
+        })
+        .collect()
+}
+
+fn intent(intent: &Intent) -> String {
+    format!(
+        "step {} ({}) at statement {} of {}, under lease {}",
+        intent.step, intent.direction, intent.statement, intent.statements, intent.token
+    )
+}

@@ -1,0 +1,233 @@
+//! The legs in this agent's hands: which wait, which run, and which have only their last report to be
+//! acknowledged.
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use skein_proto::agent::v1::report::Outcome;
+use skein_proto::agent::v1::{Failed, Leg, Released, Verdict};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::lease::{Control, Lease, Renewed};
+use super::mailbox::Mailbox;
+use crate::leg::{self, Reports, Site};
+
+/// Owned by the session's task.
+pub(crate) struct Hands {
+    site: Arc<Site>,
+    mailbox: Arc<Mailbox>,
+    renewed: watch::Receiver<Renewed>,
+    /// Legs at one time.
+    slots: usize,
+    held: BTreeMap<u64, Held>,
+    running: JoinSet<Finished>,
+    /// Why no leg is taken any more.
+    closing: Option<String>,
+}
+
+struct Held {
+    leg: Leg,
+    control: watch::Sender<Control>,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// For a slot, or for the end of another leg on the same target.
+    Waiting,
+    Running,
+    /// It is over, with this report as the last.
+    Reported(u64),
+}
+
+/// A leg that is over, and its last report; none where the lease was lost.
+pub(crate) struct Finished {
+    fence: u64,
+    last: Option<u64>,
+}
+
+impl Hands {
+    pub(crate) fn new(
+        site: Arc<Site>,
+        mailbox: Arc<Mailbox>,
+        renewed: watch::Receiver<Renewed>,
+        slots: usize,
+    ) -> Self {
+        Self {
+            site,
+            mailbox,
+            renewed,
+            slots,
+            held: BTreeMap::new(),
+            running: JoinSet::new(),
+            closing: None,
+        }
+    }
+
+    /// Takes a leg that was handed out. Being handed one twice changes nothing.
+    pub(crate) fn take(&mut self, leg: Leg) {
+        let fence = leg.fence;
+        if self.held.contains_key(&fence) {
+            return;
+        }
+        if let Some(why) = &self.closing {
+            let why = why.clone();
+            self.mailbox.post(fence, &leg.target, Outcome::Released(Released { why }));
+            return;
+        }
+        let rivals: Vec<u64> = self
+            .held
+            .values()
+            .filter(|held| held.leg.target == leg.target)
+            .map(|held| held.leg.fence)
+            .collect();
+        if rivals.iter().any(|rival| *rival > fence) {
+            tracing::warn!(fence, target = leg.target, "a leg older than the one in hand is left");
+            return;
+        }
+        for rival in rivals {
+            self.lose(rival, &format!("lease {fence} on the same target came after it"));
+        }
+        tracing::info!(fence, target = leg.target, rollout = leg.rollout, "a leg was taken");
+        let (control, _) = watch::channel(Control::Go);
+        self.held.insert(fence, Held { leg, control, phase: Phase::Waiting });
+        self.start_ready();
+    }
+
+    fn start_ready(&mut self) {
+        while self.running.len() < self.slots {
+            let busy = |target: &str| {
+                self.held
+                    .values()
+                    .any(|held| held.phase == Phase::Running && held.leg.target == target)
+            };
+            let ready = self
+                .held
+                .iter()
+                .find(|(_, held)| held.phase == Phase::Waiting && !busy(&held.leg.target))
+                .map(|(fence, _)| *fence);
+            let Some(held) = ready.and_then(|fence| self.held.get_mut(&fence)) else { return };
+            held.phase = Phase::Running;
+            let lease = Lease { control: held.control.subscribe(), renewed: self.renewed.clone() };
+            let leg = held.leg.clone();
+            let reports = Reports::new(self.mailbox.clone(), &leg);
+            let run = carry_out(self.site.clone(), leg, lease, reports);
+            self.running.spawn(run);
+        }
+    }
+
+    /// Waits for the end of a leg; for ever where none runs.
+    pub(crate) async fn finished(&mut self) -> Finished {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(finished)) => return finished,
+                // Panics are caught inside, and nobody aborts a leg but by dropping everything.
+                Some(Err(error)) => tracing::error!(%error, "a leg's task ended by itself"),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    pub(crate) fn settle(&mut self, Finished { fence, last }: Finished) {
+        match last.filter(|last| self.mailbox.holds(*last)) {
+            Some(last) => {
+                if let Some(held) = self.held.get_mut(&fence) {
+                    held.phase = Phase::Reported(last);
+                }
+            }
+            None => {
+                self.held.remove(&fence);
+            }
+        }
+        self.start_ready();
+    }
+
+    /// A report was answered: a leg whose last one it was is forgotten.
+    pub(crate) fn acknowledged(&mut self, fence: u64, id: u64) {
+        if self.held.get(&fence).is_some_and(|held| held.phase == Phase::Reported(id)) {
+            self.held.remove(&fence);
+        }
+    }
+
+    /// The lease is another's: the leg stops before its next write.
+    pub(crate) fn lose(&mut self, fence: u64, why: &str) {
+        let Some(held) = self.held.get_mut(&fence) else { return };
+        tracing::warn!(fence, target = held.leg.target, why, "the lease is lost");
+        match held.phase {
+            Phase::Running => {
+                held.control.send_replace(Control::Lost(why.to_owned()));
+            }
+            Phase::Waiting | Phase::Reported(_) => {
+                self.held.remove(&fence);
+            }
+        }
+    }
+
+    /// The leg is not wanted any more: it ends behind the step under way and is given back.
+    pub(crate) fn cancel(&mut self, fence: u64, why: &str) {
+        let Some(held) = self.held.get_mut(&fence) else { return };
+        match held.phase {
+            Phase::Running => {
+                // A lost lease stays lost.
+                held.control.send_if_modified(|control| {
+                    let live = *control == Control::Go;
+                    if live {
+                        *control = Control::Cancelled(why.to_owned());
+                    }
+                    live
+                });
+            }
+            Phase::Waiting => {
+                let released = Outcome::Released(Released { why: why.to_owned() });
+                let id = self.mailbox.post(fence, &held.leg.target, released);
+                held.phase = Phase::Reported(id);
+            }
+            Phase::Reported(_) => {}
+        }
+    }
+
+    /// Takes no leg any more, and gives back what it has.
+    pub(crate) fn close(&mut self, why: &str) {
+        self.closing = Some(why.to_owned());
+        let fences: Vec<u64> = self.held.keys().copied().collect();
+        for fence in fences {
+            self.cancel(fence, why);
+        }
+    }
+
+    /// The leases to renew.
+    pub(crate) fn fences(&self) -> Vec<u64> {
+        let live = |held: &&Held| !matches!(&*held.control.borrow(), Control::Lost(_));
+        self.held.values().filter(live).map(|held| held.leg.fence).collect()
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.running.is_empty()
+    }
+}
+
+async fn carry_out(site: Arc<Site>, leg: Leg, lease: Lease, reports: Reports) -> Finished {
+    let fence = leg.fence;
+    let first = leg.steps.first().map_or(0, |step| step.step);
+    let fallen = reports.clone();
+    let run = AssertUnwindSafe(leg::run(site, leg, lease, reports)).catch_unwind();
+    let last =
+        match run.await {
+            Ok(last) => last,
+            Err(_) => {
+                tracing::error!(fence, "a leg ended by a fault of the agent itself");
+                Some(fallen.send(Outcome::Failed(Failed {
+                step: first,
+                verdict: Verdict::Unknown.into(),
+                message: "the agent met a fault of its own and left the leg; its log says where. \
+                          The target's ledger tells which steps are in force"
+                    .to_owned(),
+                ..Failed::default()
+            })))
+            }
+        };
+    Finished { fence, last }
+}

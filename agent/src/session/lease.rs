@@ -1,0 +1,104 @@
+//! What a leg asks before each step: may it still start?
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// What the coordinator, or the end of this process, says to one leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Control {
+    Go,
+    /// Finish the step under way and give the leg back.
+    Cancelled(String),
+    /// The lease is another's: write nothing more, report nothing more.
+    Lost(String),
+}
+
+/// Why a leg is over before its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Over {
+    Cancelled(String),
+    Lost(String),
+}
+
+/// Until when the leases are good without being renewed again; `None`: never renewed yet.
+pub(crate) type Renewed = Option<Instant>;
+
+/// One leg's view of its lease.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease {
+    pub(crate) control: watch::Receiver<Control>,
+    pub(crate) renewed: watch::Receiver<Renewed>,
+}
+
+impl Lease {
+    fn over(&self) -> Option<Over> {
+        match &*self.control.borrow() {
+            Control::Go => None,
+            Control::Cancelled(why) => Some(Over::Cancelled(why.clone())),
+            Control::Lost(why) => Some(Over::Lost(why.clone())),
+        }
+    }
+
+    /// Waits until the lease is over.
+    pub(crate) async fn ended(&mut self) -> Over {
+        loop {
+            if let Some(over) = self.over() {
+                return over;
+            }
+            if self.control.changed().await.is_err() {
+                return Over::Lost("the session of this agent has ended".to_owned());
+            }
+        }
+    }
+
+    /// Returns when a step may start. A lease that could not be renewed for its length may be
+    /// another's by now: then this waits until the coordinator is heard again, or the lease is over.
+    /// (The fence in the target would refuse a late step too; this keeps it from being tried.)
+    pub(crate) async fn may_start(&mut self) -> Result<(), Over> {
+        loop {
+            if let Some(over) = self.over() {
+                return Err(over);
+            }
+            let good = *self.renewed.borrow_and_update();
+            if good.is_some_and(|until| Instant::now() < until) {
+                return Ok(());
+            }
+            let mut renewed = self.renewed.clone();
+            tokio::select! {
+                over = self.ended() => return Err(over),
+                gone = renewed.changed() => if gone.is_err() {
+                    return Err(Over::Lost("the session of this agent has ended".to_owned()));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn no_step_starts_after_the_lease_ran_out() {
+        let (control, go) = watch::channel(Control::Go);
+        let (renew, renewed) = watch::channel(Some(Instant::now() + Duration::from_secs(1)));
+        let mut lease = Lease { control: go, renewed };
+        assert_eq!(lease.may_start().await, Ok(()));
+        tokio::time::advance(Duration::from_secs(2)).await;
+
+        let mut waiting = lease.clone();
+        let waiting = tokio::spawn(async move { waiting.may_start().await });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        renew.send_replace(Some(Instant::now() + Duration::from_secs(1)));
+        assert_eq!(waiting.await.unwrap(), Ok(()));
+
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let waiting = tokio::spawn(async move { lease.may_start().await });
+        tokio::task::yield_now().await;
+        control.send_replace(Control::Lost("another".to_owned()));
+        assert_eq!(waiting.await.unwrap(), Err(Over::Lost("another".to_owned())));
+    }
+}

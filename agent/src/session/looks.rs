@@ -1,0 +1,87 @@
+//! Looking at targets: who is to be looked at, and what was seen last of each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use skein_proto::agent::v1::Observed;
+use tokio::sync::Notify;
+
+use crate::config::{Target, TargetId};
+use crate::observe::look_at;
+
+/// Looks at one time: enough to hide the round trips, few enough for a shared server.
+const LOOKS_MAX: usize = 8;
+/// How long a target may take to answer.
+const LOOK_WAIT: Duration = Duration::from_secs(30);
+
+/// Asked for and not yet sent. Both sides are sets of targets, so that asking again is cheap.
+#[derive(Debug, Default)]
+pub(crate) struct Looks {
+    state: Mutex<State>,
+    asked: Notify,
+    seen: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    asked: BTreeSet<TargetId>,
+    seen: BTreeMap<String, Observed>,
+}
+
+impl Looks {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn ask(&self, targets: impl IntoIterator<Item = TargetId>) {
+        self.lock().asked.extend(targets);
+        self.asked.notify_one();
+    }
+
+    pub(crate) async fn changed(&self) {
+        self.seen.notified().await;
+    }
+
+    pub(crate) fn has_seen(&self) -> bool {
+        !self.lock().seen.is_empty()
+    }
+
+    pub(crate) fn take(&self) -> Option<Observed> {
+        self.lock().seen.pop_first().map(|(_, observed)| observed)
+    }
+
+    /// Looks at whatever is asked for, for ever.
+    pub(crate) async fn run(self: Arc<Self>, targets: Arc<BTreeMap<TargetId, Target>>) {
+        loop {
+            self.asked.notified().await;
+            let asked = std::mem::take(&mut self.lock().asked);
+            let known: Vec<Target> =
+                asked.iter().filter_map(|id| targets.get(id).cloned()).collect();
+            let mut looks =
+                futures::stream::iter(known).map(look_in_time).buffer_unordered(LOOKS_MAX);
+            while let Some(observed) = looks.next().await {
+                self.lock().seen.insert(observed.target.clone(), observed);
+                self.seen.notify_one();
+            }
+        }
+    }
+}
+
+async fn look_in_time(target: Target) -> Observed {
+    let seen = match tokio::time::timeout(LOOK_WAIT, look_at(&target)).await {
+        Ok(seen) => seen,
+        Err(_) => Err(format!("the target did not answer within {} s", LOOK_WAIT.as_secs())),
+    };
+    let target = target.id.to_string();
+    match seen {
+        Ok(observation) => {
+            Observed { target, observation: Some(observation), error: String::new() }
+        }
+        Err(error) => {
+            tracing::warn!(target, error, "a target could not be looked at");
+            Observed { target, observation: None, error }
+        }
+    }
+}

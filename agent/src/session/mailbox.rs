@@ -1,0 +1,189 @@
+//! Reports on their way: kept until they are acknowledged, sent again on each new stream.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use skein_proto::agent::v1::Report;
+use skein_proto::agent::v1::report::Outcome;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+/// Reports in one message: few enough to stay far below the listener's 4 MiB.
+const BATCH_MAX: usize = 64;
+
+/// What the coordinator made of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Taken,
+    Refused { why: String },
+    LeaseLost { why: String },
+}
+
+/// Reports of all legs, in the order in which they were made. They are as many as the steps that may
+/// start within one lease; the lease's end, not this box, holds a leg back.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    kept: Mutex<Kept>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    last_id: u64,
+    reports: BTreeMap<u64, Letter>,
+}
+
+#[derive(Debug)]
+struct Letter {
+    report: Report,
+    sent_at: Option<Instant>,
+    answer: Option<oneshot::Sender<Answer>>,
+}
+
+impl Mailbox {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        // Nothing below panics while it holds the lock, and the map is whole at every step.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a report to be sent, and returns its id.
+    pub(crate) fn post(&self, fence: u64, target: &str, outcome: Outcome) -> u64 {
+        self.put(fence, target, outcome, None)
+    }
+
+    /// The same for a report whose answer somebody waits for.
+    pub(crate) fn ask(
+        &self,
+        fence: u64,
+        target: &str,
+        outcome: Outcome,
+    ) -> oneshot::Receiver<Answer> {
+        let (answer, wait) = oneshot::channel();
+        self.put(fence, target, outcome, Some(answer));
+        wait
+    }
+
+    fn put(
+        &self,
+        fence: u64,
+        target: &str,
+        outcome: Outcome,
+        answer: Option<oneshot::Sender<Answer>>,
+    ) -> u64 {
+        let mut kept = self.lock();
+        kept.last_id += 1;
+        let id = kept.last_id;
+        let report = Report { id, fence, target: target.to_owned(), outcome: Some(outcome) };
+        kept.reports.insert(id, Letter { report, sent_at: None, answer });
+        drop(kept);
+        self.changed.notify_one();
+        id
+    }
+
+    /// Returns when there may be something new to send.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().reports.is_empty()
+    }
+
+    pub(crate) fn holds(&self, id: u64) -> bool {
+        self.lock().reports.contains_key(&id)
+    }
+
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.lock().reports.values().any(|letter| letter.sent_at.is_none())
+    }
+
+    /// The next reports to send, in order.
+    pub(crate) fn take(&self, now: Instant) -> Vec<Report> {
+        let mut kept = self.lock();
+        let unsent = kept.reports.values_mut().filter(|letter| letter.sent_at.is_none());
+        unsent
+            .take(BATCH_MAX)
+            .map(|letter| {
+                letter.sent_at = Some(now);
+                letter.report.clone()
+            })
+            .collect()
+    }
+
+    /// What was sent on a stream that ended has to be sent again.
+    pub(crate) fn rewind(&self) {
+        for letter in self.lock().reports.values_mut() {
+            letter.sent_at = None;
+        }
+    }
+
+    /// So has what got no answer for so long: whoever was to answer may have lost the leadership.
+    pub(crate) fn rewind_older(&self, now: Instant, age: Duration) {
+        let mut kept = self.lock();
+        let oldest = kept.reports.values().find_map(|letter| letter.sent_at);
+        if oldest.is_some_and(|sent_at| now.duration_since(sent_at) >= age) {
+            // All of them: the reports of a leg must arrive in order.
+            for letter in kept.reports.values_mut() {
+                letter.sent_at = None;
+            }
+        }
+    }
+
+    /// Puts an answered report away. Returns its fence, or nothing where it was answered before.
+    pub(crate) fn settle(&self, id: u64, answer: Answer) -> Option<u64> {
+        let letter = self.lock().reports.remove(&id)?;
+        if let Some(wait) = letter.answer {
+            // Nobody waits where the leg was ended meanwhile.
+            drop(wait.send(answer));
+        }
+        Some(letter.report.fence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_proto::agent::v1::Applied;
+
+    use super::*;
+
+    fn applied(step: u32) -> Outcome {
+        Outcome::Applied(Applied { step, ..Applied::default() })
+    }
+
+    fn ids(reports: &[Report]) -> Vec<u64> {
+        reports.iter().map(|report| report.id).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_acknowledged_is_sent_again_in_order() {
+        let mailbox = Mailbox::default();
+        let now = Instant::now();
+        for step in 0..70 {
+            mailbox.post(7, "a", applied(step));
+        }
+        assert_eq!(ids(&mailbox.take(now)), (1..=64).collect::<Vec<_>>());
+        assert_eq!(ids(&mailbox.take(now)), (65..=70).collect::<Vec<_>>());
+        assert!(!mailbox.has_unsent());
+        for id in 1..=60 {
+            assert_eq!(mailbox.settle(id, Answer::Taken), Some(7));
+        }
+        assert_eq!(mailbox.settle(60, Answer::Taken), None);
+        mailbox.rewind();
+        assert_eq!(ids(&mailbox.take(now)), (61..=70).collect::<Vec<_>>());
+
+        mailbox.rewind_older(now + Duration::from_secs(9), Duration::from_secs(10));
+        assert!(!mailbox.has_unsent());
+        mailbox.rewind_older(now + Duration::from_secs(10), Duration::from_secs(10));
+        assert_eq!(ids(&mailbox.take(now)), (61..=70).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn who_asks_gets_the_answer() {
+        let mailbox = Mailbox::default();
+        let wait = mailbox.ask(7, "a", applied(0));
+        mailbox.settle(1, Answer::LeaseLost { why: "gone".to_owned() });
+        assert_eq!(wait.await.unwrap(), Answer::LeaseLost { why: "gone".to_owned() });
+        assert!(mailbox.is_empty());
+    }
+}

@@ -1,0 +1,204 @@
+//! Starting and stopping an agent.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+use skein_proto::agent::v1::Hello;
+use skein_proto::v1;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::transport::Channel;
+
+use super::dial::Dialler;
+use super::hands::Hands;
+use super::looks::Looks;
+use super::mailbox::Mailbox;
+use super::talk::Talk;
+use crate::backup::{BackupError, Destination};
+use crate::bundles::Bundles;
+use crate::config::{AgentId, Config, Target, TargetId, UrlError, check_address};
+use crate::db::Engine;
+use crate::leg::Site;
+
+/// How the coordinator is reached.
+#[derive(Debug, Clone)]
+pub enum Coordinators {
+    /// `http://host:port`, any of them in any order.
+    Addresses(Vec<String>),
+    /// One in this process.
+    Channel(Channel),
+}
+
+/// Why an agent cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("start the agent: it was given no coordinator's address; name one in [coordinator]")]
+    NoAddress,
+    #[error("start the agent: {address}: {why}")]
+    Address { address: String, why: String },
+    #[error("start the agent: target {target} stands twice in its configuration")]
+    TargetTwice { target: TargetId },
+    #[error(
+        "start the agent: which engine target {target} is on is known from its URL only, and that \
+         cannot be had; correct it, or give the target an engine"
+    )]
+    Target { target: TargetId, source: UrlError },
+    #[error("start the agent: backups cannot be kept")]
+    Backups(#[from] BackupError),
+    #[error("start the agent: make the directory {}", path.display())]
+    Directory { path: PathBuf, source: std::io::Error },
+}
+
+/// An agent at work. To drop it is to kill it: steps under way are cut off, and whoever gets their
+/// legs next finds out from the targets how far they came.
+#[derive(Debug)]
+pub struct Running {
+    id: AgentId,
+    attached: watch::Receiver<Option<Channel>>,
+    stopping: CancellationToken,
+    talk: AbortOnDropHandle<()>,
+    _looks: AbortOnDropHandle<()>,
+}
+
+impl Running {
+    pub fn id(&self) -> &AgentId {
+        &self.id
+    }
+
+    /// Whether a coordinator has welcomed this agent and the stream to it stands.
+    pub fn is_attached(&self) -> bool {
+        self.attached.borrow().is_some()
+    }
+
+    /// Waits until a coordinator has welcomed this agent.
+    pub async fn attached(&self) {
+        let mut attached = self.attached.clone();
+        if attached.wait_for(Option::is_some).await.is_err() {
+            // The session has ended; nobody will be welcomed any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Takes no leg any more, finishes the steps under way however long they take, gives the legs
+    /// back, waits up to five seconds for the acknowledgement of the last reports, and ends.
+    pub async fn shutdown(self) {
+        self.stopping.cancel();
+        if let Err(error) = self.talk.await {
+            tracing::error!(%error, "the session's task did not end in good order");
+        }
+    }
+}
+
+/// Starts an agent. Returns once everything on this host is in order; the coordinator may be away.
+///
+/// # Errors
+///
+/// [`StartError`]: what is wrong with the configuration, and nothing that the network may heal.
+pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running, StartError> {
+    check(&coordinators)?;
+    let destination = destination(&config.backups).await?;
+    make_directory(config.cache.clone()).await?;
+    let descriptions: Vec<v1::TargetDescription> = futures::stream::iter(&config.targets)
+        .map(describe)
+        .buffered(RESOLVE_MAX)
+        .try_collect()
+        .await?;
+    let mut targets = BTreeMap::new();
+    for target in config.targets {
+        if let Some(twice) = targets.insert(target.id.clone(), target) {
+            return Err(StartError::TargetTwice { target: twice.id });
+        }
+    }
+    let targets = Arc::new(targets);
+
+    let (channel, attached) = watch::channel(None);
+    let (renewed, lease) = watch::channel(None);
+    let mailbox = Arc::new(Mailbox::default());
+    let looks = Arc::new(Looks::default());
+    let stopping = CancellationToken::new();
+    let site = Arc::new(Site {
+        targets: targets.clone(),
+        timeouts: config.timeouts,
+        destination,
+        bundles: Bundles::new(config.cache, attached.clone()),
+    });
+    let slots = usize::try_from(config.slots.get()).unwrap_or(usize::MAX);
+    let talk = Talk {
+        hello: Hello {
+            agent: config.id.to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: config.slots.get(),
+            targets: descriptions,
+            charter: config.charter.map(Bytes::from_owner).unwrap_or_default(),
+        },
+        dialler: Dialler::new(coordinators),
+        hands: Hands::new(site, mailbox.clone(), lease, slots),
+        mailbox,
+        looks: looks.clone(),
+        targets: targets.clone(),
+        renewed,
+        channel,
+        stopping: stopping.clone(),
+    };
+    Ok(Running {
+        id: config.id,
+        attached,
+        stopping,
+        talk: AbortOnDropHandle::new(tokio::spawn(talk.run())),
+        _looks: AbortOnDropHandle::new(tokio::spawn(looks.run(targets))),
+    })
+}
+
+/// URLs looked up at one time: some are behind commands.
+const RESOLVE_MAX: usize = 8;
+
+async fn describe(target: &Target) -> Result<v1::TargetDescription, StartError> {
+    let engine = match target.engine {
+        Some(engine) => engine,
+        None => match target.locate().await {
+            Ok((location, _)) => location.engine(),
+            Err(source) => {
+                return Err(StartError::Target { target: target.id.clone(), source });
+            }
+        },
+    };
+    let engine = match engine {
+        Engine::Postgres => v1::Engine::Postgres,
+        Engine::Mysql => v1::Engine::Mysql,
+        Engine::Sqlite => v1::Engine::Sqlite,
+    };
+    Ok(v1::TargetDescription {
+        id: target.id.to_string(),
+        engine: engine.into(),
+        labels: target.labels.clone(),
+        resource_group: target.group.clone(),
+    })
+}
+
+fn check(coordinators: &Coordinators) -> Result<(), StartError> {
+    let Coordinators::Addresses(addresses) = coordinators else { return Ok(()) };
+    if addresses.is_empty() {
+        return Err(StartError::NoAddress);
+    }
+    for address in addresses {
+        check_address(address)
+            .map_err(|why| StartError::Address { address: address.clone(), why })?;
+    }
+    Ok(())
+}
+
+async fn destination(backups: &str) -> Result<Destination, StartError> {
+    let destination = Destination::parse(backups)?;
+    if !backups.contains("://") {
+        make_directory(PathBuf::from(backups)).await?;
+    }
+    Ok(destination)
+}
+
+async fn make_directory(path: PathBuf) -> Result<(), StartError> {
+    tokio::fs::create_dir_all(&path).await.map_err(|source| StartError::Directory { path, source })
+}

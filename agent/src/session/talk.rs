@@ -1,0 +1,237 @@
+//! The session's own task: dials, greets, and then carries words both ways until the stream ends;
+//! and so on until the agent is shut down.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skein_proto::agent::v1::from_agent::Message as Word;
+use skein_proto::agent::v1::from_coordinator::Message as Heard;
+use skein_proto::agent::v1::{
+    Acknowledged, FromAgent, FromCoordinator, Heartbeat, Hello, Reports, Welcome,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use super::dial::{Attached, Dialler};
+use super::hands::Hands;
+use super::lease::Renewed;
+use super::looks::Looks;
+use super::mailbox::{Answer, Mailbox};
+use crate::config::{Target, TargetId};
+
+/// How long a shut-down waits for acknowledgements once the last leg is over.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// For a coordinator that names no bounds.
+const LEASE_DEFAULT: Duration = Duration::from_secs(15);
+
+/// Everything that the session's task owns.
+pub(super) struct Talk {
+    pub(super) hello: Hello,
+    pub(super) dialler: Dialler,
+    pub(super) hands: Hands,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) looks: Arc<Looks>,
+    pub(super) targets: Arc<BTreeMap<TargetId, Target>>,
+    pub(super) renewed: watch::Sender<Renewed>,
+    /// The way to the coordinator, for whoever else needs it.
+    pub(super) channel: watch::Sender<Option<Channel>>,
+    pub(super) stopping: CancellationToken,
+}
+
+/// When a shut-down may end: the deadline is set once the last leg is over.
+#[derive(Default)]
+struct Farewell {
+    deadline: Option<Instant>,
+}
+
+impl Talk {
+    pub(super) async fn run(mut self) {
+        let mut farewell = None;
+        while let Some(attached) = self.attach(&mut farewell).await {
+            tracing::info!(
+                address = attached.address,
+                node = attached.welcome.node,
+                "attached to the coordinator"
+            );
+            self.mailbox.rewind();
+            self.channel.send_replace(Some(attached.channel.clone()));
+            let began = Instant::now();
+            let end = self.converse(attached, &mut farewell).await;
+            self.channel.send_replace(None);
+            match end {
+                End::Farewell => return,
+                End::Stream(status) => {
+                    let why = status.as_ref().map_or("it was closed", Status::message);
+                    tracing::warn!(why, "the stream to the coordinator ended");
+                    self.dialler.left(began.elapsed(), status.as_ref());
+                }
+            }
+        }
+    }
+
+    /// Dials, while legs end and the shut-down is heard. `None`: the shut-down is done.
+    async fn attach(&mut self, farewell: &mut Option<Farewell>) -> Option<Attached> {
+        let attaching = self.dialler.attach(&self.hello);
+        tokio::pin!(attaching);
+        loop {
+            if is_over(farewell, &self.hands, &self.mailbox) {
+                return None;
+            }
+            tokio::select! {
+                attached = &mut attaching => return Some(attached),
+                finished = self.hands.finished() => self.hands.settle(finished),
+                () = self.stopping.cancelled(), if farewell.is_none() => {
+                    *farewell = Some(Farewell::default());
+                    self.hands.close(SHUT_DOWN);
+                }
+                () = until(farewell.as_ref()) => {}
+            }
+        }
+    }
+
+    async fn converse(&mut self, attached: Attached, farewell: &mut Option<Farewell>) -> End {
+        let Attached { welcome, mut incoming, outgoing, .. } = attached;
+        let lease = lease(&welcome);
+        let mut beats = tokio::time::interval(heartbeat(&welcome, lease));
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first beat is due at once: it says which leases are still held here.
+        let mut beat_due = false;
+        self.looks.ask(self.targets.keys().cloned());
+        loop {
+            if is_over(farewell, &self.hands, &self.mailbox) {
+                return End::Farewell;
+            }
+            let has_word = beat_due || self.mailbox.has_unsent() || self.looks.has_seen();
+            tokio::select! {
+                heard = incoming.message() => match heard {
+                    Ok(Some(FromCoordinator { message: Some(message) })) => self.hear(message),
+                    // A word of a later version.
+                    Ok(Some(FromCoordinator { message: None })) => {}
+                    Ok(None) => return End::Stream(None),
+                    Err(status) => return End::Stream(Some(status)),
+                },
+                place = outgoing.reserve(), if has_word => match place {
+                    Ok(place) => {
+                        let now = Instant::now();
+                        if let Some(message) = self.next_word(&mut beat_due, now) {
+                            if matches!(message, Word::Heartbeat(_)) {
+                                self.renewed.send_replace(Some(now + lease));
+                            }
+                            place.send(FromAgent { message: Some(message) });
+                        }
+                    }
+                    // The transport has let go of the stream; its reason is on the other side.
+                    Err(_) => return End::Stream(incoming.message().await.err()),
+                },
+                _ = beats.tick() => {
+                    beat_due = true;
+                    self.mailbox.rewind_older(Instant::now(), lease);
+                }
+                finished = self.hands.finished() => self.hands.settle(finished),
+                () = self.mailbox.changed() => {}
+                () = self.looks.changed() => {}
+                () = self.stopping.cancelled(), if farewell.is_none() => {
+                    *farewell = Some(Farewell::default());
+                    self.hands.close(SHUT_DOWN);
+                }
+                () = until(farewell.as_ref()) => {}
+            }
+        }
+    }
+
+    /// Heartbeats go before reports, reports before observations.
+    fn next_word(&self, beat_due: &mut bool, now: Instant) -> Option<Word> {
+        if std::mem::take(beat_due) {
+            return Some(Word::Heartbeat(Heartbeat { fences: self.hands.fences() }));
+        }
+        let reports = self.mailbox.take(now);
+        if !reports.is_empty() {
+            return Some(Word::Reports(Reports { reports }));
+        }
+        self.looks.take().map(Word::Observed)
+    }
+
+    fn hear(&mut self, message: Heard) {
+        match message {
+            Heard::Leg(leg) => self.hands.take(leg),
+            Heard::Cancel(cancel) => self.hands.cancel(cancel.fence, &cancel.why),
+            Heard::Acknowledged(acknowledged) => self.acknowledged(acknowledged),
+            Heard::Observe(observe) => {
+                let known = observe.targets.iter().filter_map(|id| TargetId::parse(id).ok());
+                self.looks.ask(known);
+            }
+            // Only the first word of a stream is one.
+            Heard::Welcome(_) => {}
+        }
+    }
+
+    fn acknowledged(&mut self, acknowledged: Acknowledged) {
+        for id in acknowledged.ids {
+            if let Some(fence) = self.mailbox.settle(id, Answer::Taken) {
+                self.hands.acknowledged(fence, id);
+            }
+        }
+        for refused in acknowledged.refused {
+            let (id, why) = (refused.id, refused.why);
+            let lost = refused.lease_lost;
+            let answer = if lost {
+                Answer::LeaseLost { why: why.clone() }
+            } else {
+                Answer::Refused { why: why.clone() }
+            };
+            let Some(fence) = self.mailbox.settle(id, answer) else { continue };
+            if lost {
+                self.hands.lose(fence, &why);
+            } else {
+                tracing::warn!(fence, why, "the coordinator refused a report");
+                self.hands.cancel(fence, &format!("a report was refused: {why}"));
+            }
+            self.hands.acknowledged(fence, id);
+        }
+    }
+}
+
+/// What the legs that are given back say.
+const SHUT_DOWN: &str = "the agent is shut down";
+
+/// How a conversation ended.
+enum End {
+    Farewell,
+    Stream(Option<Status>),
+}
+
+fn lease(welcome: &Welcome) -> Duration {
+    match welcome.lease_ms {
+        0 => LEASE_DEFAULT,
+        ms => Duration::from_millis(ms.into()),
+    }
+}
+
+/// At least three beats a lease, whatever was asked for.
+fn heartbeat(welcome: &Welcome, lease: Duration) -> Duration {
+    let asked = Duration::from_millis(welcome.heartbeat_ms.into());
+    let most = lease / 3;
+    if asked.is_zero() { most } else { asked.min(most) }.max(Duration::from_millis(1))
+}
+
+/// Whether a shut-down has nothing left to wait for.
+fn is_over(farewell: &mut Option<Farewell>, hands: &Hands, mailbox: &Mailbox) -> bool {
+    let Some(farewell) = farewell else { return false };
+    if !hands.is_idle() {
+        return false;
+    }
+    let now = Instant::now();
+    let deadline = *farewell.deadline.get_or_insert(now + FAREWELL);
+    mailbox.is_empty() || now >= deadline
+}
+
+async fn until(farewell: Option<&Farewell>) {
+    match farewell.and_then(|farewell| farewell.deadline) {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -272,4 +272,14 @@ fn reading_seeks_across_files() {
     assert_eq!(recovered.head, head);
     assert_eq!(history.events(count - 2).count(), 2);
     assert_eq!(verify(dir.path()).unwrap().head, head);
+    drop(history);
+    // A file that is missing, wherever it was.
+    for path in segments(dir.path()) {
+        let aside = dir.path().join("aside");
+        std::fs::rename(&path, &aside).unwrap();
+        assert!(verify(dir.path()).is_err(), "{path:?} is missing");
+        assert!(open(dir.path()).is_err(), "{path:?} is missing");
+        std::fs::rename(&aside, &path).unwrap();
+    }
+    assert_eq!(open(dir.path()).unwrap().1.head, head);
 }

@@ -155,22 +155,44 @@ fn what_was_acknowledged_survives_kill_9() {
     println!("{ROUNDS} kills, {promised:?}, {cuts} torn tails");
 }
 
+/// A small disk of memory at a directory of its own; none without the right to mount.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
+            .arg(dir.path())
+            .status()
+            .is_ok_and(|status| status.success());
+        mounted.then_some(Self(dir))
+    }
+
+    fn grow(&self) {
+        let grown =
+            Command::new("mount").args(["-o", "remount,size=64m"]).arg(self.0.path()).status();
+        assert!(grown.expect("mount runs").success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
 /// A disk that fills up stops the node with an error that says so; with room again it starts, and
 /// nothing acknowledged is missing.
 #[test]
 fn a_full_disk_stops_the_node_and_loses_nothing() {
-    let mount = tempfile::tempdir().unwrap();
-    let mounted = Command::new("mount")
-        .args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"])
-        .arg(mount.path())
-        .status()
-        .is_ok_and(|status| status.success());
-    if !mounted {
+    let Some(disk) = SmallDisk::mount() else {
         println!("*** NOT TESTED: a full disk needs the right to mount a tmpfs (run as root) ***");
         return;
-    }
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let data = mount.path().join("data");
+    let data = disk.0.path().join("data");
     let mut opened = store(&data);
     let big = |index: u64| normal(index, vec![u8::try_from(index % 251).unwrap(); 200_000]);
     let mut acknowledged = 0;
@@ -202,8 +224,7 @@ fn a_full_disk_stops_the_node_and_loses_nothing() {
     };
     assert!(opened.blobs.put(&chunk).is_err());
     drop(opened);
-    let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(mount.path()).status();
-    assert!(grown.unwrap().success());
+    disk.grow();
     let machine = Arc::new(Recorder::default());
     let mut opened = Store::open(&data, &identity(1), machine, words).unwrap();
     let applied = opened.history.last_applied().unwrap().index;
@@ -211,6 +232,34 @@ fn a_full_disk_stops_the_node_and_loses_nothing() {
     runtime.block_on(apply(&mut opened.state_machine, [big(applied + 1)])).unwrap();
     let head = opened.history.sync().unwrap().head();
     assert_eq!(verify(&data.join("history")).unwrap().head, head);
+}
+
+#[test]
+fn a_full_disk_stops_the_raft_log_and_loses_nothing() {
+    let Some(disk) = SmallDisk::mount() else {
+        println!("*** NOT TESTED: a full disk needs the right to mount a tmpfs (run as root) ***");
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let data = disk.0.path().join("data");
+    let mut opened = store(&data);
+    let big = |index: u64| normal(index, vec![u8::try_from(index % 251).unwrap(); 200_000]);
+    let mut acknowledged = 0;
+    while runtime.block_on(opened.log.blocking_append([big(acknowledged + 1)])).is_ok() {
+        acknowledged += 1;
+    }
+    assert!(acknowledged > 20, "{acknowledged}");
+    assert!(runtime.block_on(opened.log.save_vote(&Vote::new(9, 1))).is_err(), "it has stopped");
+    let released = opened.released();
     drop(opened);
-    assert!(Command::new("umount").arg(mount.path()).status().unwrap().success());
+    runtime.block_on(released);
+    disk.grow();
+    let mut opened = store(&data);
+    let last = last(&mut opened, &runtime).unwrap();
+    assert!(last >= acknowledged, "{last} < {acknowledged}");
+    let log = runtime.block_on(async {
+        opened.log.get_log_reader().await.try_get_log_entries(0..).await.unwrap()
+    });
+    assert_eq!(log, (1..=last).map(big).collect::<Vec<_>>());
+    runtime.block_on(opened.log.blocking_append([big(last + 1)])).unwrap();
 }

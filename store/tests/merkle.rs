@@ -1,7 +1,9 @@
 //! The tree against published vectors and against RFC 6962's own definition.
 
 use bytes::Bytes;
-use skein_store::history::{Hash, TreeHead, empty_root, leaf_hash, node_hash, verify_inclusion};
+use skein_store::history::{
+    Hash, TreeHead, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
+};
 use skein_store::log_id;
 
 mod support;
@@ -106,4 +108,38 @@ fn inclusion_is_proved_and_nothing_else_is() {
         }
     }
     assert!(history.inclusion_proof(5, 5).is_err());
+}
+
+/// All pairs of small trees, and pairs around the kept groups.
+#[test]
+fn a_longer_history_is_proved_to_continue_a_shorter_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let (history, _) = support::open(dir.path()).unwrap();
+    history.append(log_id(1, 1), None, (0..1100).map(support::event).collect()).unwrap();
+    let small = (0..40_u64).flat_map(|new| (0..=new).map(move |old| (old, new)));
+    let edges = [255, 256, 257, 512, 700, 1023, 1024, 1025, 1100_u64];
+    let large = edges.into_iter().flat_map(|new| {
+        [0, 1, 3, 64, 255, 256, 257, 511, 512, 513, 699, 1024].map(|old| (old, new))
+    });
+    let mut bent = 0;
+    for (old, new) in small.chain(large).filter(|(old, new)| old <= new) {
+        let heads = [history.head_at(old).unwrap(), history.head_at(new).unwrap()];
+        let path = history.consistency_proof(old, new).unwrap();
+        assert!(verify_consistency(&heads[0], &heads[1], &path), "{old} to {new}");
+        let other = TreeHead { size: old, root: leaf_hash(b"another past") };
+        assert!(!verify_consistency(&other, &heads[1], &path), "{old} to {new}");
+        let other = TreeHead { size: new, root: leaf_hash(b"another present") };
+        assert!(old == 0 || !verify_consistency(&heads[0], &other, &path), "{old} to {new}");
+        for at in 0..path.len() {
+            let mut path = path.clone();
+            path[at].0[31] ^= 1;
+            assert!(!verify_consistency(&heads[0], &heads[1], &path), "{old} to {new}, {at}");
+            path.remove(at);
+            assert!(!verify_consistency(&heads[0], &heads[1], &path), "{old} to {new}, {at}");
+            bent += 1;
+        }
+    }
+    assert!(bent > 1000, "{bent}");
+    assert!(history.consistency_proof(5, 4).is_err());
+    assert!(history.consistency_proof(5, 1101).is_err());
 }

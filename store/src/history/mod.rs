@@ -37,7 +37,9 @@ pub use open::{Cut, Recovered};
 pub use outgoing::{Frames, Joint, Outgoing};
 pub use read::{Event, Events, InclusionProof};
 pub use sync::Synced;
-pub use tree::{Hash, TreeHead, empty_root, leaf_hash, node_hash, verify_inclusion};
+pub use tree::{
+    Hash, TreeHead, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion,
+};
 pub use verify::{Verified, verify};
 
 pub(crate) use mark::{Mark, sync_dir};

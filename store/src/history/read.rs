@@ -1,13 +1,11 @@
 //! Reading events back.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use super::error::HistoryError;
 use super::frame::Frame;
 use super::segment::FIRST_FRAME;
-use super::tree::{Hash, TreeHead, leaf_hash};
+use super::tree::{Hash, Tree, TreeHead, leaf_hash};
 use super::{History, Part, State};
 
 /// An event as it was stored.
@@ -184,13 +182,26 @@ impl History {
         Ok(InclusionProof { seq, head: self.head_at(size)?, path })
     }
 
-    fn tree_of(&self, size: u64) -> Result<Arc<super::tree::Tree>, HistoryError> {
+    /// Proof that the history of `new` events continues the one of `old` events; check it with
+    /// [`super::verify_consistency`].
+    pub fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Hash>, HistoryError> {
+        let tree = self.tree_of(new)?;
+        if old > new {
+            return Err(HistoryError::OutOfRange { asked: old, size: new });
+        }
+        if old == 0 || old == new {
+            return Ok(Vec::new());
+        }
+        tree.consistency(old, new, &mut |from, to| self.leaves(from, to))
+    }
+
+    fn tree_of(&self, size: u64) -> Result<Tree, HistoryError> {
         let state = self.lock();
         let has = state.fold.tree.size();
         if size > has {
             return Err(HistoryError::OutOfRange { asked: size, size: has });
         }
-        Ok(Arc::new(state.fold.tree.clone()))
+        Ok(state.fold.tree.clone())
     }
 
     fn leaves(&self, from: u64, to: u64) -> Result<Vec<Hash>, HistoryError> {

@@ -154,6 +154,69 @@ impl Tree {
         path.reverse();
         Ok(path)
     }
+
+    /// The path that proves that the tree of `new` leaves continues the one of `old` leaves, which
+    /// are at least one and fewer.
+    pub(crate) fn consistency<E>(
+        &self,
+        old: u64,
+        new: u64,
+        leaves: &mut dyn FnMut(u64, u64) -> Result<Vec<Hash>, E>,
+    ) -> Result<Vec<Hash>, E> {
+        let (mut from, mut to) = (0, new);
+        let mut path = Vec::new();
+        while old != to {
+            let middle = from + split(to - from);
+            if old <= middle {
+                path.push(self.subtree(middle, to, leaves)?);
+                to = middle;
+            } else {
+                path.push(self.subtree(from, middle, leaves)?);
+                from = middle;
+            }
+        }
+        if from != 0 {
+            path.push(self.subtree(from, to, leaves)?);
+        }
+        path.reverse();
+        Ok(path)
+    }
+}
+
+/// Whether `path` proves that the tree of `new` continues the tree of `old`, with nothing changed or
+/// taken away: RFC 9162 §2.1.4.2.
+pub fn verify_consistency(old: &TreeHead, new: &TreeHead, path: &[Hash]) -> bool {
+    if old.size >= new.size {
+        return old == new && path.is_empty();
+    }
+    if old.size == 0 {
+        return old.root == empty_root() && path.is_empty();
+    }
+    // The root of a whole old tree is left out of the path.
+    let whole = old.size.is_power_of_two().then_some(old.root);
+    let mut path = whole.into_iter().chain(path.iter().copied());
+    let Some(first) = path.next() else { return false };
+    let shared = (old.size - 1).trailing_ones();
+    let (mut at, mut last) = ((old.size - 1) >> shared, (new.size - 1) >> shared);
+    let (mut old_root, mut new_root) = (first, first);
+    for sibling in path {
+        if last == 0 {
+            return false;
+        }
+        if at & 1 == 1 || at == last {
+            old_root = node_hash(&sibling, &old_root);
+            new_root = node_hash(&sibling, &new_root);
+            while at & 1 == 0 && at != 0 {
+                at >>= 1;
+                last >>= 1;
+            }
+        } else {
+            new_root = node_hash(&new_root, &sibling);
+        }
+        at >>= 1;
+        last >>= 1;
+    }
+    last == 0 && old_root == old.root && new_root == new.root
 }
 
 /// The largest power of two below `len`: where RFC 6962 cuts a tree of `len` leaves (at least 2).

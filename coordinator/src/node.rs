@@ -2,6 +2,7 @@
 
 use openraft::async_runtime::WatchReceiver as _;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +84,7 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
     connections: mpsc::Sender<DuplexStream>,
     address: Option<SocketAddr>,
+    released: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Running {
@@ -179,7 +181,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tasks,
         connections,
         address,
+        released: Box::pin(store.released()),
     };
+    drop(store);
     if let Err(error) = bootstrap(&config, identity, &raft, &peers).await {
         running.shutdown().await;
         return Err(error);
@@ -427,9 +431,14 @@ impl Running {
         match tokio::task::spawn_blocking(move || history.sync()).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::error!(%error, "the history could not be forced to the disk")
+                tracing::error!(%error, "the history could not be forced to the disk");
             }
             Err(error) => tracing::error!(%error, "the history could not be forced to the disk"),
+        }
+        drop((self.raft, self.connections));
+        // Whoever opens the data next in this process finds it free.
+        if tokio::time::timeout(STOP_LIMIT, self.released).await.is_err() {
+            tracing::warn!("the data directory is still in use by this process");
         }
     }
 }

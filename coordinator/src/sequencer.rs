@@ -232,13 +232,11 @@ impl Sequencer {
         if self.waiting.is_empty() {
             return false;
         }
-        match self.commit(state).await {
-            Some(made) => made > 0,
-            None => {
-                *leading = None;
-                true
-            }
+        if let Some(made) = self.commit(state).await {
+            return made > 0;
         }
+        *leading = None;
+        true
     }
 
     /// The term that this node leads in, if it does.

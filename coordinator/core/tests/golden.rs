@@ -8,8 +8,8 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use support::words;
 use support::world::World;
+use support::{law, words};
 
 fn scripts() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
@@ -38,6 +38,7 @@ fn play(text: &str) -> String {
             block.push(line);
         }
     }
+    law::in_order(&world.log);
     world.replays();
     told
 }
@@ -56,6 +57,7 @@ fn finish(world: &mut World, block: &mut Vec<&str>, told: &mut String) {
         if !line.starts_with('#') {
             spoken = true;
             words::run(world, line);
+            law::holds(&world.fleet);
         }
     }
     if spoken {

@@ -35,11 +35,9 @@ impl Session for Api {
         request: Request<Streaming<wire::FromAgent>>,
     ) -> Result<Response<Self::AttachStream>, Status> {
         let mut incoming = request.into_inner();
-        let hello = match incoming.message().await?.and_then(|first| first.message) {
-            Some(wire::from_agent::Message::Hello(hello)) => hello,
-            Some(_) | None => {
-                return Err(Status::invalid_argument("an agent begins with a hello"));
-            }
+        let first = incoming.message().await?.and_then(|first| first.message);
+        let Some(wire::from_agent::Message::Hello(hello)) = first else {
+            return Err(Status::invalid_argument("an agent begins with a hello"));
         };
         let agent = self.join(&hello).await?;
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
@@ -153,8 +151,9 @@ impl Api {
                     self.sequencer.renew(beat.fences.into_iter().map(Fence).collect()).await;
                 }
                 Some(wire::from_agent::Message::Reports(reports)) => {
-                    if self.reports(agent, reports.reports, outgoing).await.is_none() {
-                        return Status::unavailable("this node does not lead any more");
+                    let queued = self.reports(agent, reports.reports, outgoing).await;
+                    if queued.is_none() {
+                        return Status::unavailable("this node is stopping");
                     }
                 }
                 Some(wire::from_agent::Message::Observed(observed)) => {

@@ -18,7 +18,7 @@ use super::{Api, status};
 
 /// A change of membership that takes longer is reported as unknown. A learner copies the whole
 /// history meanwhile.
-const CHANGE_LIMIT: Duration = Duration::from_secs(120);
+const CHANGE_LIMIT: Duration = Duration::from_mins(2);
 
 #[tonic::async_trait]
 impl v1::cluster_server::Cluster for Api {

@@ -6,6 +6,7 @@ use skein_core::ids::RolloutId;
 use skein_core::plan::{self, Plan};
 use skein_core::refusal::Kind;
 use skein_core::spec::Spec;
+use skein_core::state::rollout;
 use skein_proto::v1;
 use tonic::{Request, Response, Status};
 
@@ -59,17 +60,13 @@ impl v1::planner_server::Planner for Api {
         self.linearizable().await?;
         let fleet = self.machine.fleet();
         let by_number = RolloutId::parse(&wanted).and_then(|id| fleet.rollouts.get(&id));
-        let found = match by_number.filter(|_| wanted.starts_with("mig-")) {
-            Some(state) => vec![state],
-            None => {
-                let mut found: Vec<_> = fleet
-                    .rollouts
-                    .values()
-                    .filter(|state| state.plan_id.to_string().starts_with(&wanted))
-                    .collect();
-                found.dedup_by_key(|state| state.plan_id);
-                found
-            }
+        let found = if let Some(state) = by_number.filter(|_| wanted.starts_with("mig-")) {
+            vec![state]
+        } else {
+            let begins = |state: &&rollout::State| state.plan_id.to_string().starts_with(&wanted);
+            let mut found: Vec<_> = fleet.rollouts.values().filter(begins).collect();
+            found.dedup_by_key(|state| state.plan_id);
+            found
         };
         match found.as_slice() {
             [state] => Ok(Response::new(reply(state.plan_id, &state.plan, Some(state.id)))),

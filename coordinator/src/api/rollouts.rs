@@ -122,7 +122,8 @@ impl v1::rollouts_server::Rollouts for Api {
                     Err(_) => true,
                 };
                 let fresh = reply.as_ref().map_or(true, |reply| reply.seq > request.after_seq);
-                if (fresh || over) && sender.send(reply).await.is_err() || over {
+                let gone = (fresh || over) && sender.send(reply).await.is_err();
+                if gone || over {
                     break;
                 }
                 let heard = async {
@@ -208,7 +209,6 @@ fn ended(state: v1::RolloutState) -> bool {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "tonic's handlers answer with a Status")]
 fn number(text: &str) -> Result<RolloutId, Status> {
     RolloutId::parse(text).ok_or_else(|| {
         status::missing(

@@ -99,7 +99,7 @@ fn script_out(script: &Script) -> log::ManifestScript {
 fn facts(wire: v1::ScriptFacts) -> Result<Facts, Malformed> {
     Ok(Facts {
         engine: engine(wire.engine())?,
-        mode: mode(wire.mode())?,
+        mode: mode(wire.mode()),
         why: wire.why,
         locks: wire.locks.into_iter().map(lock).collect(),
         destructive: wire.destructive,
@@ -120,12 +120,12 @@ fn facts_out(facts: &Facts) -> v1::ScriptFacts {
     }
 }
 
-pub(super) fn mode(wire: v1::TransactionMode) -> Result<TransactionMode, Malformed> {
+pub(super) fn mode(wire: v1::TransactionMode) -> TransactionMode {
     match wire {
-        v1::TransactionMode::OneTransaction => Ok(TransactionMode::OneTransaction),
-        v1::TransactionMode::Statements => Ok(TransactionMode::Statements),
+        v1::TransactionMode::OneTransaction => TransactionMode::OneTransaction,
+        v1::TransactionMode::Statements => TransactionMode::Statements,
         // A script that is refused on an engine has no mode there.
-        v1::TransactionMode::Whole | v1::TransactionMode::Unspecified => Ok(TransactionMode::Whole),
+        v1::TransactionMode::Whole | v1::TransactionMode::Unspecified => TransactionMode::Whole,
     }
 }
 

@@ -190,7 +190,7 @@ fn undo_out(undo: Undo) -> v1::Undo {
 
 fn step(wire: v1::PlannedStep, before: v1::LedgerEntry) -> Result<Step, Malformed> {
     let (direction, mode, undo) =
-        (direction(wire.direction())?, mode(wire.mode())?, undo(wire.undo())?);
+        (direction(wire.direction())?, mode(wire.mode()), undo(wire.undo())?);
     Ok(Step {
         migration: wire.migration,
         entry: entry(before)?,

@@ -32,7 +32,6 @@ fn failed(error: &dyn std::error::Error) -> Status {
 }
 
 impl Service {
-    #[expect(clippy::result_large_err, reason = "tonic's handlers answer with a Status")]
     fn check(&self, route: Option<&v1::Route>) -> Result<(), Status> {
         let route = route.ok_or_else(|| Status::invalid_argument("the message has no route"))?;
         if route.cluster_id.as_ref() != self.identity.cluster.0 {

@@ -1,0 +1,332 @@
+//! Laws over random histories: commands in any order, many of them nonsense, from a seed.
+
+#[path = "support/dice.rs"]
+mod dice;
+mod support;
+
+use dice::Dice;
+use skein_core::command::{Command, Outcome, Waiver};
+use skein_core::decide::{Decision, decide};
+use skein_core::event::Verdict;
+use skein_core::ids::{AgentId, Digest, Fence, Millis, RolloutId, StepIx, TargetId, WaveIx};
+use skein_core::outbox::{Leg, outbox};
+use skein_core::schedule::schedule;
+use skein_core::spec::{Backup, Selector};
+use skein_core::state::rollout::Phase;
+use support::world::{World, digest};
+use support::{law, words};
+
+const TARGETS: u32 = 6;
+const AGENTS: u32 = 3;
+
+fn target(dice: &mut Dice) -> TargetId {
+    TargetId(format!("t-{}", 1 + dice.below(TARGETS)))
+}
+
+fn agent(dice: &mut Dice) -> AgentId {
+    AgentId(format!("a{}", 1 + dice.below(AGENTS)))
+}
+
+fn rollout(dice: &mut Dice, world: &World) -> RolloutId {
+    let last = world.fleet.rollouts.last_key_value().map_or(0, |(id, _)| id.0);
+    // The later ones are the ones where something happens.
+    RolloutId(last.saturating_sub(dice.below(3)))
+}
+
+fn set_up(dice: &mut Dice) -> World {
+    let mut world = World::default();
+    words::run(&mut world, &format!("fleet {TARGETS} slots=3"));
+    words::run(&mut world, "agent a2 t-1 t-2 t-3");
+    words::run(&mut world, "connect a2 slots=2");
+    words::run(&mut world, "bundle b1 1 2 3");
+    words::run(&mut world, "bundle b2 1 2 3- 4");
+    if dice.chance(50) {
+        words::run(&mut world, "fleet 2 prefix=m engine=mysql agent=a3 slots=1");
+    }
+    world
+}
+
+fn plan(dice: &mut Dice, world: &mut World) {
+    let breach = ["halt", "target", "wave", "rollout"][dice.below(4) as usize];
+    let waves = ["t-1", "50%", "t-1,50%", "t-2+t-3,t-4"][dice.below(4) as usize];
+    words::run(
+        world,
+        &format!(
+            "strategy waves={waves} parallel={} budget={} breach={breach} retries={}",
+            1 + dice.below(4),
+            dice.below(3),
+            dice.below(3)
+        ),
+    );
+    let bundle = 1 + dice.below(2);
+    let way = ["up", "up", "up", "down steps=1", "down none", "validate"][dice.below(6) as usize];
+    let select = ["", "select=t-1,t-2", "select=t-*"][dice.below(3) as usize];
+    let drift = if dice.chance(30) { "accept-drift" } else { "" };
+    words::run(world, &format!("plan b{bundle} {way} {select} {drift}"));
+    if dice.chance(80) {
+        words::run(world, "start waive=*");
+    }
+}
+
+fn outcome(dice: &mut Dice, world: &World) -> Outcome {
+    let step = StepIx(dice.below(5));
+    let schema = dice.chance(50).then(|| digest("some schema"));
+    match dice.below(9) {
+        0 => Outcome::BackedUp(Box::new(world.archive(
+            &TargetId::from("t-1"),
+            &[],
+            if dice.chance(20) { Backup::Exempt } else { Backup::Database },
+        ))),
+        1 => Outcome::Applied { step, ms: 0, rows: 0, already: dice.chance(50) },
+        2 => Outcome::Verified { step, fingerprint: schema },
+        3 | 4 => Outcome::Failed {
+            step,
+            verdict: [Verdict::Never, Verdict::Partly, Verdict::Fully, Verdict::Unknown]
+                [dice.below(4) as usize],
+            retryable: dice.chance(50),
+            message: "no".to_owned(),
+            file: String::new(),
+            line: 0,
+        },
+        5 => Outcome::RolledBack { step, ms: 0, already: dice.chance(50), fingerprint: schema },
+        6 => Outcome::Stuck { step, why: "no probe".to_owned() },
+        7 => Outcome::Tried {
+            step,
+            passed: dice.chance(70),
+            impossible: dice.chance(20),
+            note: String::new(),
+        },
+        _ => Outcome::Released { why: "drained".to_owned() },
+    }
+}
+
+fn legs(world: &World) -> Vec<(AgentId, Leg)> {
+    world
+        .fleet
+        .agents
+        .keys()
+        .flat_map(|agent| {
+            outbox(&world.fleet, agent).into_iter().map(move |leg| (agent.clone(), leg))
+        })
+        .collect()
+}
+
+fn anything(dice: &mut Dice, world: &mut World) {
+    match dice.below(20) {
+        0 => plan(dice, world),
+        1..=4 => world.tick(),
+        5..=8 => {
+            if let Some((agent, leg)) = dice.pick(&legs(world)).cloned() {
+                if dice.chance(25) {
+                    let step = dice.below(3);
+                    let how = ["", "retryable", "partly"][dice.below(3) as usize];
+                    let undo = if dice.chance(40) { "undo" } else { "" };
+                    words::run(world, &format!("fail {} {step} {how} {undo}", leg.target));
+                }
+                world.carry_out(&agent, &leg);
+            }
+        }
+        9..=12 => {
+            let outcome = outcome(dice, world);
+            match dice.pick(&legs(world)).cloned() {
+                Some((agent, leg)) => {
+                    let late = Fence(leg.fence.0.saturating_sub(u64::from(dice.below(8))));
+                    let fence = if dice.chance(10) { late } else { leg.fence };
+                    world.report(&agent, &leg.target, fence, outcome);
+                }
+                None => {
+                    let (agent, target) = (agent(dice), target(dice));
+                    world.report(&agent, &target, Fence(u64::from(dice.below(60))), outcome);
+                }
+            }
+        }
+        13 => {
+            let target = target(dice);
+            if let Some((_, fence)) = world.lease(&target) {
+                let why = "silent".to_owned();
+                world.ask("leader", Command::ExpireLease { target, fence, why });
+            }
+        }
+        14 => {
+            let rollout = rollout(dice, world);
+            let command = match dice.below(5) {
+                0 => Command::PauseRollout { rollout, reason: "wait".to_owned() },
+                1 | 2 => Command::ResumeRollout { rollout },
+                _ => {
+                    let mut selector = Selector::default();
+                    if dice.chance(40) {
+                        selector.targets = vec![target(dice).0];
+                    }
+                    let steps = dice.below(3);
+                    let reason = "so be it".to_owned();
+                    let waivers = vec![Waiver { step: "*".to_owned(), reason }];
+                    Command::RollBackRollout { rollout, selector, steps, waivers }
+                }
+            };
+            world.ask("ann", command);
+        }
+        15 => {
+            let rollout = rollout(dice, world);
+            let (target, agent) = (target(dice), agent(dice));
+            let command = match dice.below(4) {
+                0 => Command::StartWave { rollout },
+                1 => Command::UnwindRollout { rollout },
+                2 => Command::FinishRollout { rollout },
+                _ => Command::AssignLeg { rollout, target, agent },
+            };
+            world.ask("scheduler", command);
+        }
+        16 => {
+            let target = target(dice);
+            let what =
+                ["", "ledger=1", "ledger=", "schema=odd", "identity=server-of-t-1", "intent=2/0"]
+                    [dice.below(6) as usize];
+            words::run(world, &format!("observe {target} {what}"));
+            if dice.chance(60) {
+                words::run(world, &format!("observe {target}"));
+            }
+        }
+        17 => {
+            let (agent, target) = (agent(dice), target(dice));
+            words::run(world, &format!("agent {agent} {target}"));
+            if dice.chance(30) {
+                world.presence.slots.remove(&agent);
+            } else {
+                world.presence.slots.insert(agent, dice.below(4));
+            }
+        }
+        18 => world.now = Millis(world.now.0 + u64::from(dice.below(2_000))),
+        _ => {
+            let target = target(dice);
+            if dice.chance(15) {
+                words::run(world, &format!("retire {target} gone"));
+            } else if dice.chance(30) {
+                words::run(world, &format!("unreachable {target} refused"));
+            }
+        }
+    }
+}
+
+/// Asking twice gives the same, and nothing is asked for that is refused.
+fn level_triggered(world: &World) {
+    let once = format!("{:?}", schedule(&world.fleet, &world.presence, world.now));
+    let twice = format!("{:?}", schedule(&world.fleet, &world.presence, world.now));
+    assert_eq!(once, twice);
+    for agent in world.fleet.agents.keys() {
+        assert_eq!(outbox(&world.fleet, agent), outbox(&world.fleet, agent));
+    }
+}
+
+fn history(seed: u64, length: u32) -> World {
+    let mut dice = Dice::new(seed);
+    let mut world = set_up(&mut dice);
+    for _ in 0..length {
+        anything(&mut dice, &mut world);
+        law::holds(&world.fleet);
+        level_triggered(&world);
+        world.out.clear();
+    }
+    world
+}
+
+#[test]
+fn laws_hold_over_random_histories() {
+    let mut rolled_back = 0;
+    let mut completed = 0;
+    let mut halted = 0;
+    for seed in 0..150 {
+        let world = std::panic::catch_unwind(|| history(seed, 250))
+            .unwrap_or_else(|_| panic!("a law is broken in the history of seed {seed}"));
+        law::in_order(&world.log);
+        world.replays();
+        for state in world.fleet.rollouts.values() {
+            match state.status {
+                skein_core::state::rollout::Status::RolledBack => rolled_back += 1,
+                skein_core::state::rollout::Status::Completed => completed += 1,
+                skein_core::state::rollout::Status::Halted => halted += 1,
+                _ => {}
+            }
+        }
+    }
+    // Histories that get nowhere would show nothing.
+    assert!(
+        rolled_back > 20 && completed > 20 && halted > 20,
+        "{rolled_back} {completed} {halted}"
+    );
+}
+
+#[test]
+fn a_history_goes_on_from_any_prefix_as_it_did() {
+    for seed in 0..10 {
+        let world = history(seed, 200);
+        let half = world.log.len() / 2;
+        let mut fleet = skein_core::Fleet::default();
+        for event in &world.log[..half] {
+            skein_core::evolve::evolve(&mut fleet, event).expect("it went before");
+        }
+        let mut copy = fleet.clone();
+        for event in &world.log[half..] {
+            skein_core::evolve::evolve(&mut fleet, event).expect("it went before");
+            skein_core::evolve::evolve(&mut copy, event).expect("it went before");
+        }
+        assert_eq!(format!("{fleet:?}"), format!("{copy:?}"));
+        assert_eq!(format!("{fleet:?}"), format!("{:?}", world.fleet));
+    }
+}
+
+#[test]
+fn a_completed_rollout_verified_every_step_and_a_rolled_back_one_undid_what_it_named() {
+    for seed in 200..260 {
+        let world = history(seed, 200);
+        for state in world.fleet.rollouts.values() {
+            use skein_core::state::rollout::Status;
+            for (_, lane) in state.lanes.iter() {
+                match state.status {
+                    Status::Completed => {
+                        assert_eq!(lane.phase, Phase::Done, "seed {seed} {}", state.id);
+                        assert_eq!(lane.verified, state.steps(lane), "seed {seed} {}", state.id);
+                    }
+                    Status::RolledBack => {
+                        assert!(!lane.left_over(), "seed {seed} {}: {lane:?}", state.id);
+                        assert!(
+                            !lane.unwind || lane.applied == lane.keep,
+                            "seed {seed} {}: {lane:?}",
+                            state.id
+                        );
+                    }
+                    _ => {}
+                }
+            }
+            let open = state.opened.min(u32::try_from(state.plan.waves.len()).unwrap_or(u32::MAX));
+            assert_eq!(state.opened, open, "no wave beyond the last: {:?}", WaveIx(open));
+        }
+    }
+}
+
+#[test]
+fn a_decision_changes_nothing_and_a_repeat_is_told_the_first_answer() {
+    let mut world = set_up(&mut Dice::new(7));
+    words::run(&mut world, "plan b1");
+    let request = skein_core::Request {
+        id: Some(skein_core::ids::RequestId([9; 16])),
+        digest: 1,
+        actor: "ann".to_owned(),
+        charter: world.charter,
+        now: world.now,
+        command: Command::StartRollout { plan: world.plan, waivers: Vec::new() },
+    };
+    let before = format!("{:?}", world.fleet);
+    let first = decide(&world.fleet, &request).expect("it can be started");
+    assert_eq!(first, decide(&world.fleet, &request).expect("it can be started"));
+    assert_eq!(before, format!("{:?}", world.fleet));
+    let Decision::Events(events) = first else { panic!("nothing was asked before") };
+    for event in &events {
+        skein_core::evolve::evolve(&mut world.fleet, event).expect("decided on this state");
+    }
+    let again = decide(&world.fleet, &request);
+    assert!(matches!(again, Ok(Decision::Repeated(answer)) if answer.first == events[0].seq));
+    let other = skein_core::Request { digest: 2, ..request.clone() };
+    assert!(decide(&world.fleet, &other).is_err());
+    let charter = skein_core::Request { charter: Digest::default(), id: None, ..request };
+    assert!(decide(&world.fleet, &charter).is_err());
+}

@@ -1,0 +1,194 @@
+//! What must hold of every state, whatever led to it.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use skein_core::event::{Body, Event};
+use skein_core::ids::{AgentId, Fence, RolloutId, TargetId, TargetIx};
+use skein_core::state::Fleet;
+use skein_core::state::rollout::{Phase, Place, State};
+
+/// All of them, on one state.
+pub(crate) fn holds(fleet: &Fleet) {
+    for state in fleet.rollouts.values() {
+        counters(state);
+        waves(state);
+    }
+    queues(fleet);
+    leases(fleet);
+    holders(fleet);
+}
+
+/// Counters are what counting the lanes gives.
+fn counters(state: &State) {
+    let mut total = [0_u32; Phase::COUNT];
+    let mut waves = vec![[0_u32; Phase::COUNT]; state.counts.len()];
+    let mut in_force = 0;
+    for (_, lane) in state.lanes.iter() {
+        total[lane.phase.index()] += 1;
+        waves[usize::try_from(lane.wave.0).expect("small")][lane.phase.index()] += 1;
+        in_force += u64::from(lane.applied);
+        assert!(lane.verified <= lane.applied || state.trial(), "{}: {lane:?}", state.id);
+        assert!(lane.applied <= state.steps(lane), "{}: {lane:?}", state.id);
+    }
+    assert_eq!(state.total.all(), &total, "{}", state.id);
+    for (counts, counted) in state.counts.iter().zip(&waves) {
+        assert_eq!(counts.all(), counted, "{}", state.id);
+    }
+    let progress = state.progress;
+    assert_eq!(progress.applied - progress.undone, in_force, "{}", state.id);
+    let planned: u64 = state.lanes.iter().map(|(_, lane)| u64::from(state.steps(lane))).sum();
+    assert_eq!(progress.planned, planned, "{}", state.id);
+}
+
+/// Lanes wait exactly as long as their wave is not open, but where the rollout never got to it.
+fn waves(state: &State) {
+    for (_, lane) in state.lanes.iter() {
+        let open = lane.wave.0 < state.opened;
+        assert_eq!(lane.phase == Phase::Waiting, !open, "{}: {lane:?}", state.id);
+    }
+}
+
+/// An agent's queues hold exactly the lanes that may be leased to it.
+fn queues(fleet: &Fleet) {
+    let mut expected: BTreeMap<(AgentId, RolloutId), BTreeSet<Place>> = BTreeMap::new();
+    for state in fleet.rollouts.values().filter(|state| !state.status.ended()) {
+        for (ix, lane) in state.lanes.iter() {
+            let may_go = match lane.phase {
+                Phase::Ready => !state.turned,
+                Phase::UndoReady => state.turned,
+                _ => false,
+            };
+            let target = fleet.targets.get(lane.target).expect("a lane has a target");
+            for agent in target.agents.iter().filter(|_| may_go) {
+                let place =
+                    Place { wave: Reverse(lane.wave), not_before: lane.not_before, lane: ix };
+                expected.entry((agent.clone(), state.id)).or_default().insert(place);
+            }
+        }
+    }
+    let kept: BTreeMap<(AgentId, RolloutId), BTreeSet<Place>> = fleet
+        .agents
+        .iter()
+        .flat_map(|(agent, state)| {
+            state.queues.iter().map(|(id, queue)| ((agent.clone(), *id), queue.clone()))
+        })
+        .collect();
+    assert_eq!(kept, expected);
+}
+
+/// A lease is one thing told in three places: the target's, the agent's and the lane's.
+fn leases(fleet: &Fleet) {
+    let mut by_target: BTreeMap<Fence, TargetIx> = BTreeMap::new();
+    for (ix, target) in fleet.targets.iter() {
+        let lane = fleet.lane(ix).map(|(_, lane)| lane);
+        let leased = lane.is_some_and(|lane| {
+            matches!(lane.phase, Phase::Leased | Phase::UndoLeased) && lane.fence.is_some()
+        });
+        assert_eq!(target.lease.is_some(), leased, "{}", target.id);
+        if let Some(lease) = &target.lease {
+            assert_eq!(lane.and_then(|lane| lane.fence), Some(lease.fence));
+            let agent = fleet.agents.get(&lease.agent).expect("a lease has an agent");
+            assert_eq!(agent.legs.get(&lease.fence), Some(&ix));
+            by_target.insert(lease.fence, ix);
+        }
+    }
+    let by_agent: BTreeMap<Fence, TargetIx> =
+        fleet.agents.values().flat_map(|agent| agent.legs.clone()).collect();
+    assert_eq!(by_agent, by_target);
+}
+
+/// A rollout that has not ended has all of its targets, and nobody else has them.
+fn holders(fleet: &Fleet) {
+    for state in fleet.rollouts.values() {
+        let held = !state.status.ended() && fleet.active.contains(&state.id);
+        assert_eq!(
+            held,
+            !state.status.ended() && !fleet.planned.values().any(|id| *id == state.id),
+            "{} is {:?}",
+            state.id,
+            state.status
+        );
+        for (ix, lane) in state.lanes.iter() {
+            let holder = fleet.targets.get(lane.target).and_then(|target| target.lane);
+            assert_eq!(holder == Some((state.id, ix)), held, "{} lane {ix}", state.id);
+        }
+    }
+}
+
+/// planned → backed up → applied → verified, and back in reverse, on every target of every rollout,
+/// each under the fence that was given out last.
+pub(crate) fn in_order(log: &[Event]) {
+    #[derive(Default)]
+    struct Way {
+        backed_up: bool,
+        applied: u32,
+        verified: u32,
+        leased: Option<Fence>,
+    }
+    let mut planned: BTreeSet<RolloutId> = BTreeSet::new();
+    let mut ways: BTreeMap<(RolloutId, TargetId), Way> = BTreeMap::new();
+    let mut fences: BTreeMap<TargetId, Fence> = BTreeMap::new();
+    for event in log {
+        let mut way = |rollout: &RolloutId, target: &TargetId| {
+            assert!(planned.contains(rollout), "event {} was never planned", event.seq);
+            std::mem::take(ways.entry((*rollout, target.clone())).or_default())
+        };
+        let (key, way) = match &event.body {
+            Body::RolloutPlanned { rollout, .. } => {
+                assert!(planned.insert(*rollout));
+                continue;
+            }
+            Body::LegAssigned { rollout, target, .. } => {
+                let fence = Fence(event.seq.0);
+                assert!(fences.insert(target.clone(), fence).is_none_or(|old| old < fence));
+                let mut way = way(rollout, target);
+                way.leased = Some(fence);
+                ((*rollout, target.clone()), way)
+            }
+            Body::StepBackedUp { rollout, target, fence, .. } => {
+                let mut way = way(rollout, target);
+                assert_eq!(way.leased, Some(*fence), "event {}", event.seq);
+                way.backed_up = true;
+                ((*rollout, target.clone()), way)
+            }
+            Body::StepApplied { rollout, target, step, fence, .. } => {
+                let mut way = way(rollout, target);
+                assert_eq!(way.leased, Some(*fence), "event {}", event.seq);
+                assert!(way.backed_up, "event {} comes before its backup", event.seq);
+                assert_eq!((way.applied, way.verified), (step.0, step.0), "event {}", event.seq);
+                way.applied += 1;
+                ((*rollout, target.clone()), way)
+            }
+            Body::StepVerified { rollout, target, step, fence, .. } => {
+                let mut way = way(rollout, target);
+                assert_eq!(way.leased, Some(*fence), "event {}", event.seq);
+                assert_eq!(
+                    (way.applied, way.verified),
+                    (step.0 + 1, step.0),
+                    "event {}",
+                    event.seq
+                );
+                way.verified += 1;
+                ((*rollout, target.clone()), way)
+            }
+            Body::StepRolledBack { rollout, target, step, fence, .. } => {
+                let mut way = way(rollout, target);
+                assert_eq!(way.leased, Some(*fence), "event {}", event.seq);
+                assert_eq!(way.applied, step.0 + 1, "event {}", event.seq);
+                way.applied = step.0;
+                way.verified = way.verified.min(step.0);
+                ((*rollout, target.clone()), way)
+            }
+            Body::LeaseExpired { rollout, target, fence, .. }
+            | Body::StepFailed { rollout, target, fence, .. }
+            | Body::StepStuck { rollout, target, fence, .. } => {
+                let mut way = way(rollout, target);
+                assert_eq!(way.leased.take(), Some(*fence), "event {}", event.seq);
+                ((*rollout, target.clone()), way)
+            }
+            _ => continue,
+        };
+        ways.insert(key, way);
+    }
+}

@@ -51,28 +51,26 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Metadata of a refusal: the exit code and what to do next.
+/// Metadata of a refusal: the exit code, and what to do next (as bytes: it may be any text).
 const EXIT: &str = "skein-exit";
-const NEXT: &str = "skein-next";
+const NEXT: &str = "skein-next-bin";
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let said = |key: &str| {
-            status.metadata().get(key).and_then(|value| {
-                // Values are percent-encoded where they are not plain ASCII.
-                value.to_str().ok().map(percent_decoded)
-            })
-        };
-        let exit = said(EXIT)
-            .and_then(|number| number.parse().ok())
+        let metadata = status.metadata();
+        let exit = metadata
+            .get(EXIT)
+            .and_then(|number| number.to_str().ok()?.parse().ok())
             .and_then(ExitCode::from_number)
             .unwrap_or_else(|| by_code(status.code()));
+        let next = metadata.get_bin(NEXT).and_then(|next| next.to_bytes().ok());
+        let next = next.map(|next| String::from_utf8_lossy(&next).into_owned());
         let what = if status.message().is_empty() {
             format!("the coordinator answered {:?} without a message", status.code())
         } else {
             status.message().to_owned()
         };
-        Self { exit, what, next: said(NEXT).unwrap_or_default() }
+        Self { exit, what, next: next.unwrap_or_default() }
     }
 }
 
@@ -95,43 +93,24 @@ fn by_code(code: Code) -> ExitCode {
     }
 }
 
-/// Undoes `%XX`; anything else stays as it is.
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut rest = bytes;
-    while let Some((&byte, after)) = rest.split_first() {
-        let hex = after.get(..2).and_then(|two| std::str::from_utf8(two).ok());
-        match hex.and_then(|two| u8::from_str_radix(two, 16).ok()) {
-            Some(decoded) if byte == b'%' => {
-                out.push(decoded);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            _ => {
-                out.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
+    use tonic::metadata::MetadataValue;
     use tonic::{Code, Status};
 
-    use super::{Failure, percent_decoded};
+    use super::Failure;
     use crate::exit::ExitCode;
 
     #[test]
     fn a_refusal_carries_its_code_and_next_step() {
         let mut status = Status::failed_precondition("step 0042 cannot be undone");
         status.metadata_mut().insert("skein-exit", "40".parse().unwrap());
-        status.metadata_mut().insert("skein-next", "run `skein plan`".parse().unwrap());
+        let next = MetadataValue::from_bytes("run `skein plan` → ✔".as_bytes());
+        status.metadata_mut().insert_bin("skein-next-bin", next);
         let failure = Failure::from(status);
         assert_eq!(failure.exit, ExitCode::Stale);
         assert_eq!(failure.what, "step 0042 cannot be undone");
-        assert_eq!(failure.next, "run `skein plan`");
+        assert_eq!(failure.next, "run `skein plan` → ✔");
     }
 
     #[test]
@@ -154,10 +133,5 @@ mod tests {
         let mut status = Status::aborted("moved");
         status.metadata_mut().insert("skein-exit", "77".parse().unwrap());
         assert_eq!(Failure::from(status).exit, ExitCode::Stale);
-    }
-
-    #[test]
-    fn percent_signs_survive() {
-        assert_eq!(percent_decoded("50%25 %E2%9C%94 100% 5%zz"), "50% ✔ 100% 5%zz");
     }
 }

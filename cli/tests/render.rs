@@ -75,13 +75,13 @@ fn a_plan() -> v1::PlanReply {
     };
     let mut index = step(1, "0043", "index_email", v1::Undo::Script);
     index.mode = v1::TransactionMode::Statements.into();
-    index.mode_why = "CREATE INDEX CONCURRENTLY cannot run in a transaction".to_owned();
+    index.mode_why.push_str("CREATE INDEX CONCURRENTLY cannot run in a transaction");
     index.locks = Vec::new();
     let mut drop = step(2, "0044", "drop_legacy", v1::Undo::None);
     drop.destructive = true;
     let mut mysql = step(0, "0042", "add_email", v1::Undo::Script);
     mysql.mode = v1::TransactionMode::Statements.into();
-    mysql.mode_why = "MariaDB and MySQL commit each DDL statement by themselves".to_owned();
+    mysql.mode_why.push_str("MariaDB and MySQL commit each DDL statement by themselves");
     mysql.locks = vec![v1::LockFact {
         name: "metadata lock".to_owned(),
         meaning: String::new(),
@@ -374,7 +374,7 @@ fn histories() {
 #[test]
 fn an_event_of_a_later_release_is_said_to_be_unknown() {
     let told = Event::new(&log::Event { seq: 3, ..Default::default() });
-    assert_eq!(told.event, "unknown");
+    assert_eq!(told.what, "unknown");
     assert!(!told.said.is_empty());
 }
 
@@ -432,9 +432,9 @@ fn targets() {
 
 #[test]
 fn audits() {
-    let node = |node: u64, fault: &str| Node {
-        node,
-        place: format!("http://n{node}:7000"),
+    let node = |number: u64, fault: &str| Node {
+        number,
+        place: format!("http://n{number}:7000"),
         events: 214,
         root: "aa".repeat(32),
         common_root: "bb".repeat(32),

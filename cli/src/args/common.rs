@@ -59,8 +59,9 @@ impl FromStr for LabelArg {
 }
 
 /// How far: `latest`, `version=V`, `step=N`, `timestamp=T`, `none`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum GoalArg {
+    #[default]
     Latest,
     Version(String),
     Steps(u32),
@@ -86,7 +87,7 @@ impl GoalArg {
         match text.parse() {
             Ok(0) => Err("at least one step".to_owned()),
             Ok(steps) => Ok(Self::Steps(steps)),
-            Err(_) => Err(format!("`{text}` is not a number of steps")),
+            Err(_not_a_number) => Err(format!("`{text}` is not a number of steps")),
         }
     }
 
@@ -131,7 +132,7 @@ impl FromStr for GoalArg {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Strategy")]
 pub struct StrategyArgs {
-    /// A wave, in order: a share (`canary=10%`) or targets (`canary=eu-1,us-*`); the last takes the rest
+    /// A wave, in order: a share (`canary=10%`) or targets (`canary=eu-1,us-*`); what no wave takes is a last one
     #[arg(long = "wave", value_name = "NAME=SHARE|GLOBS")]
     pub waves: Vec<WaveArg>,
     /// Targets worked on at one time
@@ -183,7 +184,10 @@ fn budget(text: &str) -> Result<v1::Budget, String> {
             Ok(percent @ 0..=100) => Ok(v1::Budget { failed: 0, percent }),
             _ => Err(wrong()),
         },
-        None => text.parse().map(|failed| v1::Budget { failed, percent: 0 }).map_err(|_| wrong()),
+        None => text
+            .parse()
+            .map(|failed| v1::Budget { failed, percent: 0 })
+            .map_err(|_not_a_number| wrong()),
     }
 }
 
@@ -298,12 +302,6 @@ pub struct PlanArgs {
     /// Plan on what is known of the targets, without having the agents look again
     #[arg(long)]
     pub no_observe: bool,
-}
-
-impl Default for GoalArg {
-    fn default() -> Self {
-        Self::Latest
-    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

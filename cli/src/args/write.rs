@@ -221,7 +221,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Some(at) => text.split_at_checked(at).ok_or_else(wrong)?,
         None => (text, "s"),
     };
-    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let number: u64 = number.parse().map_err(|_not_a_number| wrong())?;
     let seconds = match unit {
         "s" => Some(number),
         "m" => number.checked_mul(60),
@@ -299,8 +299,8 @@ mod tests {
     #[test]
     fn times() {
         assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(duration("2h"), Ok(Duration::from_secs(7_200)));
+        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
         for text in ["", "m", "5 m", "-1s", "99999999999999999999h", "5d"] {
             assert!(duration(text).is_err(), "{text}");
         }

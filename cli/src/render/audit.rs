@@ -20,7 +20,7 @@ pub struct Audit {
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Node {
     /// 0 for a directory.
-    pub node: u64,
+    pub number: u64,
     /// Address or directory.
     pub place: String,
     pub events: u64,
@@ -45,7 +45,10 @@ impl Audit {
                 (false, false) => (Sign::Bad, "differs", Tone::Bad),
             };
             table.row([
-                (if node.node == 0 { String::new() } else { node.node.to_string() }, Tone::Plain),
+                (
+                    if node.number == 0 { String::new() } else { node.number.to_string() },
+                    Tone::Plain,
+                ),
                 (node.place.clone(), Tone::Plain),
                 (format!("{} {word}", look.sign(sign)), tone),
                 (node.events.to_string(), Tone::Plain),

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 /// The least time between two lines, after so much time of watching.
 pub fn interval(watched: Duration) -> Duration {
-    const EAGER: Duration = Duration::from_secs(60);
-    const STEADY: Duration = Duration::from_secs(600);
+    const EAGER: Duration = Duration::from_mins(1);
+    const STEADY: Duration = Duration::from_mins(10);
     if watched < EAGER {
         Duration::from_secs(1)
     } else if watched < STEADY {

@@ -22,7 +22,7 @@ pub struct Members {
     pub applied_index: u64,
     pub charter: String,
     pub charter_bound: String,
-    pub members: Vec<Member>,
+    pub nodes: Vec<Member>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -52,13 +52,13 @@ impl Members {
             applied_index: reply.applied_index,
             charter: words::hex(&reply.charter),
             charter_bound: reply.charter_bound.clone(),
-            members: members.collect(),
+            nodes: members.collect(),
         }
     }
 
     fn table(&self, look: &Look) -> Table {
         let mut table = Table::new(&["NODE", "ADDRESS", "ROLE", "HAS THE LOG TO"]).right(&[0, 3]);
-        for member in &self.members {
+        for member in &self.nodes {
             let (sign, role, tone) = match (member.leader, member.voter) {
                 (true, _) => (Sign::Good, "leader", Tone::Good),
                 (false, true) => (Sign::Good, "voter", Tone::Plain),
@@ -115,10 +115,10 @@ impl View for Members {
 
     fn lines(&self) -> serde_json::Result<Vec<Value>> {
         let mut lines: Vec<Value> =
-            self.members.iter().map(|member| typed("member", member)).collect::<Result<_, _>>()?;
+            self.nodes.iter().map(|member| typed("member", member)).collect::<Result<_, _>>()?;
         let mut cluster = self.json()?;
         if let Value::Object(fields) = &mut cluster {
-            fields.remove("members");
+            fields.remove("nodes");
         }
         lines.push(cluster);
         Ok(lines)

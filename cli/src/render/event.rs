@@ -17,7 +17,7 @@ pub struct Event {
     pub charter: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub request: String,
-    pub event: &'static str,
+    pub what: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub rollout: String,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -47,18 +47,17 @@ impl Event {
             request: words::hex(&event.request_id),
             ..Self::default()
         };
-        match &event.body {
-            Some(body) => told.body(body, event.seq),
-            None => {
-                told.event = "unknown";
-                told.said = "something that this release of skein has no word for".to_owned();
-            }
+        if let Some(body) = &event.body {
+            told.body(body, event.seq);
+        } else {
+            told.what = "unknown";
+            told.said.push_str("something that this release of skein has no word for");
         }
         told
     }
 
     fn of(&mut self, event: &'static str, said: impl Into<String>) {
-        self.event = event;
+        self.what = event;
         self.said = said.into();
     }
 
@@ -71,7 +70,7 @@ impl Event {
     fn body(&mut self, body: &Body, seq: u64) {
         match body {
             Body::ClusterFormed(_) | Body::AgentJoined(_) | Body::AgentLeft(_) => {
-                self.members(body)
+                self.members(body);
             }
             Body::TargetRegistered(_)
             | Body::TargetObserved(_)

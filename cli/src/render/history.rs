@@ -16,7 +16,7 @@ pub struct History {
 
 impl Event {
     pub fn tone(&self) -> Tone {
-        match self.event {
+        match self.what {
             "step_failed" | "step_stuck" | "rollout_halted" | "target_unreachable"
             | "lease_expired" => Tone::Bad,
             "rollback_started"

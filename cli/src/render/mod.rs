@@ -35,6 +35,8 @@ pub mod line;
 
 pub mod cadence;
 
+pub mod live;
+
 use std::io::{self, Write};
 
 use serde::Serialize;

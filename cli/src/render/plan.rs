@@ -44,7 +44,7 @@ pub struct EngineCount {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Wave {
-    pub wave: usize,
+    pub number: usize,
     pub name: String,
     pub targets: Vec<WaveTarget>,
 }
@@ -58,7 +58,7 @@ pub struct WaveTarget {
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Class {
-    pub class: usize,
+    pub index: usize,
     pub engine: &'static str,
     pub targets: u32,
     /// Versions in force before, in the order applied.
@@ -205,7 +205,7 @@ fn times(look: &Look) -> &'static str {
 
 fn class((index, class): (usize, &v1::PlanClass)) -> Class {
     Class {
-        class: index,
+        index,
         engine: words::engine(class.engine()),
         targets: class.targets,
         before: class.before.iter().map(|entry| entry.version.clone()).collect(),
@@ -244,7 +244,7 @@ fn wave((index, wave): (usize, &v1::PlanWave)) -> Wave {
         .map(|target| WaveTarget { id: target.id.clone(), class: target.class })
         .collect();
     targets.sort_by(|a, b| a.id.cmp(&b.id));
-    Wave { wave: index + 1, name: wave.name.clone(), targets }
+    Wave { number: index + 1, name: wave.name.clone(), targets }
 }
 
 fn engines(plan: &v1::Plan) -> Vec<EngineCount> {
@@ -317,14 +317,11 @@ impl Step {
         let mut by_name: Vec<(&str, Vec<&str>)> = Vec::new();
         for lock in &self.locks {
             let at = by_name.iter().position(|(name, _)| *name == lock.name);
-            let tables = match at.and_then(|at| by_name.get_mut(at)) {
-                Some((_, tables)) => tables,
-                None => {
-                    by_name.push((&lock.name, Vec::new()));
-                    let Some((_, tables)) = by_name.last_mut() else { continue };
-                    tables
-                }
-            };
+            let at = at.unwrap_or_else(|| {
+                by_name.push((&lock.name, Vec::new()));
+                by_name.len() - 1
+            });
+            let Some((_, tables)) = by_name.get_mut(at) else { continue };
             if !lock.table.is_empty() && !tables.contains(&lock.table.as_str()) {
                 tables.push(&lock.table);
             }
@@ -408,7 +405,7 @@ impl View for Plan {
         writeln!(out, "{}\n", self.headline(&Look::default()))?;
         let mut table = Table::new(&["wave", "name", "targets"]);
         for wave in &self.waves {
-            table.plain([wave.wave.to_string(), wave.name.clone(), wave.names(false)]);
+            table.plain([wave.number.to_string(), wave.name.clone(), wave.names(false)]);
         }
         table.markdown(out)?;
         for class in &self.classes {
@@ -477,7 +474,7 @@ impl Plan {
                 if wave.name.is_empty() { String::new() } else { format!("({})", wave.name) };
             let targets = words::count(wave.targets.len() as u64, "target");
             table.plain([
-                format!("wave {} {name}", wave.wave).trim_end().to_owned(),
+                format!("wave {} {name}", wave.number).trim_end().to_owned(),
                 targets,
                 wave.names(look.wide),
             ]);

@@ -40,7 +40,7 @@ pub struct Rollout {
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Wave {
-    pub wave: u32,
+    pub number: u32,
     pub name: String,
     pub targets: u32,
     pub waiting: u32,
@@ -151,7 +151,7 @@ impl Rollout {
             let name =
                 if wave.name.is_empty() { String::new() } else { format!(" ({})", wave.name) };
             table.row([
-                (format!("{} wave {}{name}", look.sign(sign), wave.wave), tone),
+                (format!("{} wave {}{name}", look.sign(sign), wave.number), tone),
                 (look.bar(wave.settled(), wave.targets, BAR), tone),
                 (format!("{}/{}", wave.settled(), wave.targets), Tone::Plain),
                 (wave.counts(), Tone::Plain),
@@ -170,7 +170,7 @@ fn wave((number, status): (u32, &v1::WaveStatus)) -> Wave {
         states.iter().filter_map(of).sum()
     };
     Wave {
-        wave: number,
+        number,
         name: status.name.clone(),
         targets: status.targets,
         waiting: count(&[S::Waiting, S::Ready, S::UndoReady]),
@@ -182,11 +182,11 @@ fn wave((number, status): (u32, &v1::WaveStatus)) -> Wave {
 }
 
 impl Wave {
-    fn settled(&self) -> u32 {
+    pub fn settled(&self) -> u32 {
         self.done + self.failed + self.undone
     }
 
-    fn sign(&self) -> (Sign, Tone) {
+    pub fn sign(&self) -> (Sign, Tone) {
         match self {
             Self { failed: 1.., .. } => (Sign::Bad, Tone::Bad),
             Self { running: 1.., .. } => (Sign::Busy, Tone::Busy),
@@ -196,7 +196,7 @@ impl Wave {
         }
     }
 
-    fn counts(&self) -> String {
+    pub fn counts(&self) -> String {
         let parts = [
             (self.done, "done"),
             (self.running, "running"),
@@ -354,7 +354,7 @@ impl View for Rollout {
         ]);
         for wave in &self.waves {
             table.plain([
-                wave.wave.to_string(),
+                wave.number.to_string(),
                 wave.name.clone(),
                 wave.targets.to_string(),
                 wave.done.to_string(),

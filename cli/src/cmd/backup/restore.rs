@@ -1,0 +1,84 @@
+//! `skein backup restore`: puts a target back to where an archive was taken. Never a part of a
+//! rollback: every write since then is lost, and somebody has to say that this is accepted.
+
+use skein_agent::backup::{BackupError, Mode, restore};
+use skein_proto::v1;
+
+use super::super::{plan, targets, with_session};
+use super::named::Named;
+use super::unusable;
+use crate::args::Global;
+use crate::exit::ExitCode;
+use crate::failure::{Failure, chain};
+use crate::render::look::rfc3339;
+use crate::render::targets::Targets;
+use crate::screen::Screen;
+use crate::session::{Need, Session};
+
+pub(super) async fn run(
+    what: &str,
+    waive: Option<&str>,
+    yes: bool,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    with_session(global, Need::Agent, screen, async |session, screen| {
+        let named = Named::find(session, what).await?;
+        let id = named.backup.target.clone();
+        let taken = rfc3339(named.backup.at_ms);
+        let command = |tail: &str| format!("skein backup restore {} {tail}", named.backup.archive);
+        let Some(reason) = waive.filter(|reason| !reason.trim().is_empty()) else {
+            return Err(Failure::new(
+                ExitCode::Refused,
+                format!("restoring {} loses every write to {id} since {taken}", named.backup.archive),
+            )
+            .next(command("--waive \"WHAT IS LOST SINCE THEN AND WHO AGREED\"")));
+        };
+        refuse_in_use(session, &id).await?;
+        if !yes {
+            if !screen.can_ask() {
+                return Err(Failure::usage("nobody is there to confirm the restore; nothing was changed")
+                    .next(command(&format!("--waive \"{reason}\" --yes"))));
+            }
+            let question = format!(
+                "Every write to {id} since {taken} is lost. To go on, type the target's name ({id}):"
+            );
+            if screen.ask(&question).unwrap_or_default() != id {
+                return Err(Failure::new(ExitCode::Refused, "not confirmed; nothing was changed"));
+            }
+        }
+        screen.note(&format!("restoring {id} from {}: {reason}", named.backup.archive));
+        restore(&named.archive, &named.destination, &named.source, Mode::Replace)
+            .await
+            .map_err(|error| unrestored(&error, &id))?;
+        // The log is to know at once what stands there now.
+        let selector = v1::Selector { targets: vec![id.clone()], labels: Vec::new() };
+        let seen = plan::observe(session, &selector, plan::LOOK).await?;
+        screen.done(&format!("{id} stands where it stood at {taken}; its ledger was left as it is"));
+        screen.show(&Targets::new(&seen.targets, &seen.silent))?;
+        Ok(ExitCode::Done)
+    })
+    .await
+}
+
+async fn refuse_in_use(session: &Session, id: &str) -> Result<(), Failure> {
+    let selector = v1::Selector { targets: vec![id.to_owned()], labels: Vec::new() };
+    let known = targets::all(session, &selector).await?;
+    match known.first() {
+        Some(target) if !target.rollout.is_empty() => Err(Failure::new(
+            ExitCode::Refused,
+            format!("{id} is part of {}, which has not ended", target.rollout),
+        )
+        .next(format!("skein rollback {}, or wait for it to end", target.rollout))),
+        Some(_) => Ok(()),
+        None => Err(Failure::usage(format!("the log knows no target {id}")).next("skein targets")),
+    }
+}
+
+fn unrestored(error: &BackupError, id: &str) -> Failure {
+    if matches!(error, BackupError::HalfRestored { .. }) {
+        return Failure::new(ExitCode::Inconsistent, chain(error))
+            .next(format!("repair what it names and restore {id} again from the same archive"));
+    }
+    unusable(error)
+}

@@ -1,0 +1,4 @@
+CREATE TABLE greetings (
+    id INTEGER PRIMARY KEY,
+    words TEXT NOT NULL
+);

@@ -1,0 +1,38 @@
+//! `skein pause ROLLOUT`.
+
+use skein_proto::v1;
+
+use super::with_session;
+use crate::args::{Global, PauseArgs};
+use crate::connect;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::screen::Screen;
+use crate::session::Need;
+
+pub async fn run(
+    args: &PauseArgs,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    with_session(global, Need::Log, screen, async |session, screen| {
+        let request = v1::PauseRequest {
+            asker: Some(session.asker()),
+            rollout: args.rollout.clone(),
+            reason: args.reason.clone(),
+        };
+        let reply = session
+            .link
+            .ask(|channel| {
+                let request = request.clone();
+                async move { connect::rollouts(channel).pause(request).await }
+            })
+            .await?;
+        screen.done(&format!(
+            "{id} hands out no more work; steps under way are finished · skein resume {id} · skein rollback {id}",
+            id = reply.rollout
+        ));
+        super::status::show(session, &reply.rollout, screen).await
+    })
+    .await
+}

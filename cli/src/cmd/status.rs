@@ -1,0 +1,68 @@
+//! `skein status [ROLLOUT]`.
+
+use skein_proto::v1;
+
+use super::with_session;
+use crate::args::{Global, StatusArgs};
+use crate::connect;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::render::fleet::Fleet;
+use crate::render::rollout::Rollout;
+use crate::screen::Screen;
+use crate::session::{Need, Session};
+
+pub async fn run(
+    args: &StatusArgs,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    with_session(global, Need::Log, screen, async |session, screen| {
+        let request = v1::StatusRequest {
+            rollout: args.rollout.clone().unwrap_or_default(),
+            lanes: args.rollout.is_some(),
+            local: args.local,
+            after_seq: 0,
+        };
+        let reply = ask(session, request).await?;
+        match &args.rollout {
+            None => screen.show(&Fleet::new(&reply))?,
+            Some(id) => screen.show(&Rollout::new(only(&reply, id)?))?,
+        }
+        Ok(ExitCode::Done)
+    })
+    .await
+}
+
+pub async fn ask(
+    session: &Session,
+    request: v1::StatusRequest,
+) -> Result<v1::StatusReply, Failure> {
+    session
+        .link
+        .ask(|channel| {
+            let request = request.clone();
+            async move { connect::rollouts(channel).status(request).await }
+        })
+        .await
+}
+
+/// The rollout that was asked for.
+pub fn only<'a>(reply: &'a v1::StatusReply, id: &str) -> Result<&'a v1::RolloutStatus, Failure> {
+    reply.rollouts.first().ok_or_else(|| {
+        Failure::usage(format!("there is no rollout `{id}`"))
+            .next("`skein status` lists the rollouts")
+    })
+}
+
+/// How a rollout stands after something was asked of it.
+pub async fn show(
+    session: &Session,
+    rollout: &str,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    let request = v1::StatusRequest { rollout: rollout.to_owned(), ..Default::default() };
+    let reply = ask(session, request).await?;
+    screen.show(&Rollout::new(only(&reply, rollout)?))?;
+    Ok(ExitCode::Done)
+}

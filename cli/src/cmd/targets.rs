@@ -1,0 +1,109 @@
+//! `skein targets`.
+
+use std::time::Duration;
+
+use skein_proto::v1;
+
+use super::{plan, with_session};
+use crate::args::{Global, TargetsArgs, TargetsVerb};
+use crate::connect;
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::render::targets::Targets;
+use crate::screen::Screen;
+use crate::session::{Need, Session};
+
+const PAGE: u32 = 1_000;
+
+pub async fn run(
+    args: &TargetsArgs,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    match &args.verb {
+        None => list(args.selection.selector(), global, screen).await,
+        Some(TargetsVerb::List { selection }) => list(selection.selector(), global, screen).await,
+        Some(TargetsVerb::Observe { selection, timeout }) => {
+            observe(selection.selector(), *timeout, global, screen).await
+        }
+        Some(TargetsVerb::Retire { target, reason }) => {
+            retire(target, reason, global, screen).await
+        }
+    }
+}
+
+async fn list(
+    selector: v1::Selector,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    with_session(global, Need::Log, screen, async |session, screen| {
+        let targets = all(session, &selector).await?;
+        screen.show(&Targets::new(&targets, &[]))?;
+        Ok(ExitCode::Done)
+    })
+    .await
+}
+
+/// Every target, page after page.
+pub async fn all(session: &Session, selector: &v1::Selector) -> Result<Vec<v1::Target>, Failure> {
+    let mut request = v1::ListTargetsRequest {
+        selector: Some(selector.clone()),
+        page_size: PAGE,
+        page_token: String::new(),
+    };
+    let mut targets = Vec::new();
+    loop {
+        let reply = session
+            .link
+            .ask(|channel| {
+                let request = request.clone();
+                async move { connect::fleet(channel).list_targets(request).await }
+            })
+            .await?;
+        targets.extend(reply.targets);
+        if reply.next_page_token.is_empty() {
+            return Ok(targets);
+        }
+        request.page_token = reply.next_page_token;
+    }
+}
+
+async fn observe(
+    selector: v1::Selector,
+    timeout: Duration,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    with_session(global, Need::Agent, screen, async |session, screen| {
+        let seen = plan::observe(session, &selector, timeout).await?;
+        screen.show(&Targets::new(&seen.targets, &seen.silent))?;
+        Ok(if seen.silent.is_empty() { ExitCode::Done } else { ExitCode::Unreachable })
+    })
+    .await
+}
+
+async fn retire(
+    target: &str,
+    reason: &str,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    with_session(global, Need::Log, screen, async |session, screen| {
+        let request = v1::RetireTargetRequest {
+            asker: Some(session.asker()),
+            target: target.to_owned(),
+            reason: reason.to_owned(),
+        };
+        session
+            .link
+            .ask(|channel| {
+                let request = request.clone();
+                async move { connect::fleet(channel).retire_target(request).await }
+            })
+            .await?;
+        screen.done(&format!("{target} is retired: plans no longer count it"));
+        Ok(ExitCode::Done)
+    })
+    .await
+}

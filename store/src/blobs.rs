@@ -3,6 +3,7 @@
 //! ```text
 //!   blobs/<sha-256 in hex>        whole, checked, on the disk
 //!   blobs/<sha-256 in hex>.part   chunks so far
+//!   blobs/<sha-256 in hex>.damaged  was found to be something else; kept for inspection
 //! ```
 
 use std::fmt;
@@ -19,6 +20,7 @@ use crate::history::sync_dir;
 /// A blob may have this many bytes at most. A larger one is refused, never stored in part.
 pub const BLOB_MAX: u64 = 1024 * 1024 * 1024;
 const PART: &str = "part";
+const DAMAGED: &str = "damaged";
 
 /// The SHA-256 of a blob's content: its name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -101,11 +103,14 @@ pub enum BlobError {
     },
     /// The file's content is not what its name says.
     #[error(
-        "blob {path:?} is damaged: its content does not have the digest it is named after; remove the file, the node fetches it again from a peer"
+        "blob {path:?} is damaged: its content does not have the digest it is named after; it was \
+         set aside as {aside:?} and counts as missing, fetch it again from a peer"
     )]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// Where it is kept for inspection.
+        aside: PathBuf,
     },
 }
 
@@ -191,7 +196,8 @@ impl Blobs {
         Ok(found)
     }
 
-    /// The whole content, checked against its digest; `None` if it is not here.
+    /// The whole content, checked against its digest; `None` if it is not here. A damaged blob is an
+    /// error once, and missing from then on.
     pub fn get(&self, digest: &Digest) -> Result<Option<Bytes>, BlobError> {
         let path = self.path(digest);
         let content = match std::fs::read(&path) {
@@ -200,7 +206,10 @@ impl Blobs {
             Err(source) => return Err(BlobError::Io { what: "read", path, source }),
         };
         if Digest::of(&content) != *digest {
-            return Err(BlobError::Damaged { path });
+            // Out of the way, so that it counts as missing and can be fetched again.
+            let aside = path.with_extension(DAMAGED);
+            std::fs::rename(&path, &aside).map_err(io_error("set aside", &path))?;
+            return Err(BlobError::Damaged { path, aside });
         }
         Ok(Some(content.into()))
     }

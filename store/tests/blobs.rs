@@ -70,6 +70,11 @@ fn a_blob_that_is_not_its_digest_is_never_whole() {
     std::fs::write(&path, bytes).unwrap();
     let error = blobs.get(&pieces[0].digest).unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
+    assert_eq!(blobs.get(&pieces[0].digest).unwrap(), None, "it counts as missing");
+    for piece in &pieces {
+        blobs.put(piece).unwrap();
+    }
+    assert_eq!(blobs.get(&pieces[0].digest).unwrap(), Some(whole));
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod db_support;
 use std::path::PathBuf;
 
 use db_support::{Target, is_applied, mariadb, of_script, postgres, sqlite};
-use skein_agent::db::{Direction, Order, Outcome};
+use skein_agent::db::{Cause, Direction, Order, Outcome, StepError, Verdict};
 use skein_bundle::{Bundle, Format};
 
 /// The folder of one history, or nothing, said aloud.
@@ -94,4 +94,69 @@ async fn authelia_on_mariadb() {
     if let Some(bundle) = bundle(test, "authelia-mysql-gomigrate", Format::GolangMigrate) {
         compare(ours, theirs, &bundle).await;
     }
+}
+
+/// Undoes a whole history; gives the error at which that ended, if it did.
+async fn undo_all(target: &Target, bundle: &Bundle) -> Option<(String, StepError)> {
+    let mut session = target.session().await;
+    for order in ups(target, bundle) {
+        session.apply(&order).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+    for migration in bundle.migrations.iter().rev() {
+        let Some(down) = &migration.down else { continue };
+        let order = of_script(target.engine, &migration.version, Direction::Down, down.clone());
+        if let Err(error) = session.apply(&order).await {
+            return Some((migration.version.clone(), error));
+        }
+    }
+    session.close().await;
+    None
+}
+
+#[tokio::test]
+async fn a_down_of_taproot_that_no_sqlite_takes_leaves_nothing() {
+    let test = "a_down_of_taproot_that_no_sqlite_takes_leaves_nothing";
+    let target = sqlite();
+    let Some(bundle) = bundle(test, "taproot-sqlite-gomigrate", Format::GolangMigrate) else {
+        return;
+    };
+    // It says DROP COLUMN IF EXISTS. Eighteen others were undone before it.
+    let (version, error) = undo_all(&target, &bundle).await.unwrap();
+    assert_eq!((version.as_str(), &error.verdict, error.line), ("41", &Verdict::Never, Some(2)));
+    let session = &mut target.session().await;
+    let seen = session.observe().await.unwrap();
+    assert_eq!(seen.applied().last().map(|row| row.step.as_str()), Some("51"));
+    assert_eq!(seen.head().unwrap().step, "42");
+}
+
+#[tokio::test]
+async fn a_down_of_svix_that_fails_by_itself_leaves_nothing() {
+    let test = "a_down_of_svix_that_fails_by_itself_leaves_nothing";
+    let Some(target) = postgres(test).await else { return };
+    let Some(bundle) = bundle(test, "svix-pg-sqlx", Format::Sqlx) else { return };
+    let (version, error) = undo_all(&target, &bundle).await.unwrap();
+    assert_eq!(version, "20220428190104", "{error}");
+    assert_eq!(error.verdict, Verdict::Never, "{error}");
+    assert!(error.line.is_some() && !error.retryable);
+    target.remove().await;
+}
+
+#[tokio::test]
+async fn a_down_of_authelia_that_fails_half_way_says_where() {
+    let test = "a_down_of_authelia_that_fails_half_way_says_where";
+    let Some(target) = mariadb(test).await else { return };
+    let Some(bundle) = bundle(test, "authelia-mysql-gomigrate", Format::GolangMigrate) else {
+        return;
+    };
+    let (version, error) = undo_all(&target, &bundle).await.unwrap();
+    assert!(version.trim_start_matches('0') == "7", "{version}: {error}");
+    assert!(matches!(error.verdict, Verdict::Partly { statements_done: 1.., .. }), "{error}");
+    assert!(error.line.is_some(), "{error}");
+    // The half is known, and no other step runs over it.
+    let session = &mut target.session().await;
+    let open = session.observe().await.unwrap().intent.unwrap();
+    assert_eq!((open.step.as_str(), open.direction), (version.as_str(), Direction::Down));
+    let other = session.apply(&target.up("x", "CREATE TABLE x (a int);")).await.unwrap_err();
+    assert_eq!(other.cause, Cause::Stuck);
+    target.remove().await;
 }

@@ -52,6 +52,16 @@ impl Connection {
         }
     }
 
+    /// What of the schema can tell whether `statement` took effect: the names of all objects, the
+    /// definitions at least of those that it names.
+    pub(crate) async fn evidence(&mut self, statement: &str) -> Result<Schema, Broken> {
+        match self {
+            Self::Postgres(connection) => connection.schema().await,
+            Self::Mysql(connection) => connection.evidence(statement).await,
+            Self::Sqlite(connection) => connection.schema().await,
+        }
+    }
+
     /// SQL that returns one true value while this connection holds the session lock. Empty where
     /// the lock is no matter of the server.
     pub(crate) fn holds_lock(&self) -> String {

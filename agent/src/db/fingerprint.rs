@@ -12,7 +12,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::sql::hex;
+use super::sql::{hex, mentions};
 
 /// The rule by which fingerprints are made. Another rule gives other fingerprints.
 pub const RULE: &str = "skein.fingerprint.v1";
@@ -97,48 +97,90 @@ impl Schema {
         Fingerprint(hash.finalize().into())
     }
 
-    pub(crate) fn objects(&self) -> Objects {
-        let digest = |lines: &[String]| {
-            let mut hash = Sha256::new();
-            for line in lines {
-                hash.update(line);
-                hash.update(b"\n");
-            }
-            let whole: [u8; 32] = hash.finalize().into();
-            hex(whole.split_at(8).0)
-        };
+    /// The objects as evidence: a short digest of each, and the lines of those that `statement`
+    /// names.
+    pub(crate) fn objects(&self, statement: &str) -> Objects {
         // The text form puts one object on a line, its parts between tabs.
         let clean = |part: &str| part.replace(['\t', '\n', '\r'], " ");
         let entry = |(key, lines): (&Key, &Vec<String>)| {
             let (kind, name, on) = (clean(&key.kind), clean(&key.name), clean(&key.on));
-            (Key { kind, name, on }, digest(lines))
+            let kept = if key.is_named_in(statement) {
+                lines.iter().map(|line| clean(line)).collect()
+            } else {
+                Vec::new()
+            };
+            (Key { kind, name, on }, Object { digest: digest(lines), lines: kept })
         };
         Objects(self.objects.iter().map(entry).collect())
     }
 }
 
-/// The objects of a schema, each with a short digest: enough to say which of them changed.
+fn digest(lines: &[String]) -> String {
+    let mut hash = Sha256::new();
+    for line in lines {
+        hash.update(line);
+        hash.update(b"\n");
+    }
+    let whole: [u8; 32] = hash.finalize().into();
+    hex(whole.split_at(8).0)
+}
+
+impl Key {
+    /// Whether a statement names the object or what it hangs on. `schema.table` and `"table"` are
+    /// named by their last part.
+    pub(crate) fn is_named_in(&self, statement: &str) -> bool {
+        let named = |name: &str| {
+            let bare = name.split('(').next().unwrap_or_default();
+            let last = bare.rsplit('.').next().unwrap_or_default().trim_matches('"');
+            mentions(statement, last)
+        };
+        named(&self.name) || named(&self.on)
+    }
+}
+
+/// The objects of a schema before a statement: enough to say which of them changed, and of those
+/// that the statement names, how.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Objects(BTreeMap<Key, String>);
+pub(crate) struct Objects(BTreeMap<Key, Object>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Object {
+    digest: String,
+    lines: Vec<String>,
+}
 
 impl Objects {
+    /// One line an object; its lines below, each behind a tab.
     pub(crate) fn to_text(&self) -> String {
-        let line = |(key, digest): (&Key, &String)| {
-            format!("{digest}\t{}\t{}\t{}\n", key.kind, key.name, key.on)
-        };
-        self.0.iter().map(line).collect()
+        let mut text = String::new();
+        for (key, object) in &self.0 {
+            let Key { kind, name, on } = key;
+            for part in [object.digest.as_str(), "\t", kind, "\t", name, "\t", on, "\n"] {
+                text.push_str(part);
+            }
+            for line in &object.lines {
+                text.push('\t');
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        text.lines()
-            .map(|line| {
-                let mut parts = line.split('\t').map(str::to_owned);
-                let digest = parts.next()?;
-                let key = Key { kind: parts.next()?, name: parts.next()?, on: parts.next()? };
-                Some((key, digest))
-            })
-            .collect::<Option<_>>()
-            .map(Self)
+        let mut objects: BTreeMap<Key, Object> = BTreeMap::new();
+        let mut last = Key { kind: String::new(), name: String::new(), on: String::new() };
+        for line in text.lines() {
+            if let Some(line) = line.strip_prefix('\t') {
+                objects.get_mut(&last)?.lines.push(line.to_owned());
+                continue;
+            }
+            let mut parts = line.split('\t').map(str::to_owned);
+            let digest = parts.next()?;
+            last = Key { kind: parts.next()?, name: parts.next()?, on: parts.next()? };
+            objects.insert(last.clone(), Object { digest, lines: Vec::new() });
+        }
+        Some(Self(objects))
     }
 
     pub(crate) fn contains(&self, key: &Key) -> bool {
@@ -152,7 +194,20 @@ impl Objects {
     /// What was added, taken away or altered between the two.
     pub(crate) fn changed(&self, now: &Self) -> BTreeSet<Key> {
         let keys: BTreeSet<&Key> = self.0.keys().chain(now.0.keys()).collect();
-        keys.into_iter().filter(|key| self.0.get(key) != now.0.get(key)).cloned().collect()
+        let digest = |objects: &Self, key: &Key| objects.0.get(key).map(|o| o.digest.clone());
+        keys.into_iter().filter(|key| digest(self, key) != digest(now, key)).cloned().collect()
+    }
+
+    /// The lines of an object that is there before and after, which are in one of the two only.
+    pub(crate) fn altered_lines<'a>(&'a self, now: &'a Self, key: &Key) -> Vec<&'a str> {
+        let (Some(before), Some(after)) = (self.0.get(key), now.0.get(key)) else {
+            return Vec::new();
+        };
+        let only = |one: &'a Object, other: &Object| {
+            let other = other.lines.clone();
+            one.lines.iter().filter(move |line| !other.contains(line)).map(String::as_str)
+        };
+        only(before, after).chain(only(after, before)).collect()
     }
 }
 
@@ -172,11 +227,13 @@ mod tests {
         let mut after = before.clone();
         after.push(key("table", "t", "t"), ["b int".to_owned()]);
         after.push(key("index", "i", "u"), ["a".to_owned()]);
-        let old = Objects::parse(&before.objects().to_text()).unwrap();
-        let changed = old.changed(&after.objects());
+        let old = Objects::parse(&before.objects("ALTER TABLE t").to_text()).unwrap();
+        let changed = old.changed(&after.objects("ALTER TABLE t"));
         let names: Vec<_> = changed.iter().map(|key| key.name.as_str()).collect();
         assert_eq!(names, ["i", "t"]);
-        assert!(old.changed(&before.objects()).is_empty());
+        assert!(old.changed(&before.objects("ALTER TABLE t")).is_empty());
+        let altered = key("table", "t", "t");
+        assert_eq!(old.altered_lines(&after.objects("ALTER TABLE t"), &altered), ["b int"]);
         assert_ne!(before.fingerprint(), after.fingerprint());
     }
 }

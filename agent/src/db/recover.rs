@@ -44,11 +44,15 @@ impl Session {
         open: &Intent,
     ) -> Result<Recovery, StepError> {
         let at = usize::try_from(open.statement.saturating_sub(1)).unwrap_or(usize::MAX);
-        let class = units.get(at).map(|unit| unit.class);
+        let definition = units.get(at).filter(|unit| unit.class == Class::Ddl);
         let sent = open.phase == Phase::Sent;
         let failed = |failure| StepError::of(order, Cause::Database, Verdict::Unknown, failure);
-        let now = if sent && class == Some(Class::Ddl) && open.fingerprint_before.is_some() {
-            let now = self.connection.schema().await.map_err(|broken| failed(broken.failure))?;
+        let now = if let Some(unit) = definition
+            && sent
+            && open.fingerprint_before.is_some()
+        {
+            let now = self.connection.evidence(&unit.text).await;
+            let now = now.map_err(|broken| failed(broken.failure))?;
             // What a failed CONCURRENTLY left is dropped before anything else is run.
             let left = recovery::leftovers(&open.objects_before, &now);
             Some(now.without("index", &left))

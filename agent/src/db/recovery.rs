@@ -95,58 +95,80 @@ pub(crate) fn fate(order: &Order, evidence: &Evidence<'_>) -> Fate {
         )),
     };
     let Fate::Unknown(why) = by_schema else { return by_schema };
+    if unit.is_repeatable() {
+        return Fate::DidNot;
+    }
     by_probe(order, evidence, at, why)
 }
 
 fn by_schema(unit: &Unit, before: &Objects, now: &Schema, atomic: bool) -> Fate {
     let text = &unit.text;
-    let changed = before.changed(&now.objects());
+    let after = now.objects(text);
+    let changed = before.changed(&after);
+    let what = unit.summary();
+    // Contents change places while every definition stays as it was.
+    let several = begins(text, &["RENAME"]) && text.contains(',');
+    if several || mentions(text, "exchange") || mentions(text, "detach") {
+        return Fate::Unknown(format!("{what} may have been cut in half"));
+    }
     if changed.is_empty() {
         return Fate::DidNot;
     }
-    // An index that a failed CONCURRENTLY left is dropped before; one that a DROP began to take
-    // away stands marked invalid.
-    let invalid = |key: &&Key| key.kind == "index" && is_invalid(now, key);
-    if changed.iter().any(|key| invalid(&key)) {
+    // An index that a failed CONCURRENTLY left is not in `now`; one that a DROP began to take away
+    // stands marked invalid.
+    if changed.iter().any(|key| key.kind == "index" && is_invalid(now, key)) {
         if begins(text, &["DROP", "INDEX"]) {
             return Fate::DidNot;
         }
-        return Fate::Unknown(format!("{} left an invalid index", unit.summary()));
+        return Fate::Unknown(format!("{what} left an invalid index"));
     }
-    let strangers: Vec<&str> = changed
-        .iter()
-        .filter(|key| !mentions_object(text, &key.name) && !mentions_object(text, &key.on))
-        .map(|key| key.name.as_str())
-        .collect();
-    if !strangers.is_empty() {
+    let (named, strangers): (Vec<&Key>, Vec<&Key>) =
+        changed.iter().partition(|key| key.is_named_in(text));
+    if named.is_empty() {
+        let names: Vec<&str> = strangers.iter().map(|key| key.name.as_str()).collect();
         return Fate::Unknown(format!(
-            "the schema changed in {}, which {} does not name: somebody else may have changed it; \
-             compare and settle by hand",
-            strangers.join(", "),
-            unit.summary()
+            "the schema changed in {}, which {what} does not name: somebody else may have changed \
+             it; compare and settle by hand",
+            names.join(", ")
+        ));
+    }
+    let foreign = named
+        .iter()
+        .flat_map(|key| before.altered_lines(&after, key))
+        .find(|line| !owns(text, line));
+    if let Some(line) = foreign {
+        return Fate::Unknown(format!(
+            "the change in `{line}` does not come from {what}: somebody else may have changed it; \
+             compare and settle by hand"
         ));
     }
     if !atomic {
         return Fate::Unknown(format!(
-            "{} changed the schema on a server whose definition statements can be cut in half",
-            unit.summary()
+            "{what} changed the schema on a server whose definition statements can be cut in half"
         ));
     }
     if begins(text, &["DROP"]) && text.contains(',') {
-        let remains = |key: &Key| now.objects().contains(key);
-        let named = changed.iter().filter(|key| mentions_object(text, &key.name));
-        let all = named.clone().count() == before.named_in(text).count();
-        return if all && !named.clone().any(remains) {
-            Fate::Happened
-        } else {
-            Fate::Unknown(format!("{} is done for some of its objects only", unit.summary()))
-        };
-    }
-    let several = begins(text, &["RENAME"]) && text.contains(',');
-    if several || mentions(text, "detach") {
-        return Fate::Unknown(format!("{} may have been cut in half", unit.summary()));
+        let remains = before.keys().any(|key| key.is_named_in(text) && after.contains(key));
+        if remains {
+            return Fate::Unknown(format!("{what} is done for some of its objects only"));
+        }
     }
     Fate::Happened
+}
+
+/// Whether a statement accounts for a line of a definition: it names at least one of the names in
+/// it, or there is none.
+fn owns(statement: &str, line: &str) -> bool {
+    let quoted: Vec<&str> = line.split('`').skip(1).step_by(2).collect();
+    if !quoted.is_empty() {
+        return quoted.iter().any(|name| mentions(statement, name));
+    }
+    match line.strip_prefix("column ") {
+        Some(rest) => {
+            rest.split(' ').next().is_none_or(|name| mentions(statement, name.trim_matches('"')))
+        }
+        None => true,
+    }
 }
 
 /// The probe speaks of the whole script: it decides where no other statement is in question.
@@ -176,13 +198,6 @@ pub(crate) fn leftovers(before: &Objects, now: &Schema) -> Vec<String> {
         .collect()
 }
 
-/// `schema.table` and `"table"` are named by their last part.
-fn mentions_object(text: &str, name: &str) -> bool {
-    let bare = name.split('(').next().unwrap_or_default();
-    let last = bare.rsplit('.').next().unwrap_or_default().trim_matches('"');
-    mentions(text, last)
-}
-
 fn begins(text: &str, words: &[&str]) -> bool {
     let mut found = text.split_whitespace();
     words.iter().all(|word| found.next().is_some_and(|found| found.eq_ignore_ascii_case(word)))
@@ -196,11 +211,5 @@ impl Intent {
              first",
             self.step, self.direction, self.statement, self.statements
         )
-    }
-}
-
-impl Objects {
-    fn named_in<'a>(&'a self, text: &'a str) -> impl Iterator<Item = &'a Key> {
-        self.keys().filter(|key| key.name == key.on && mentions_object(text, &key.name))
     }
 }

@@ -136,7 +136,14 @@ impl Session {
             Mode::InTransaction if self.engine() != Engine::Mysql => {
                 self.apply_in_transaction(order).await
             }
-            _ => self.apply_by_statement(order).await,
+            _ => {
+                let done = self.apply_by_statement(order).await;
+                // Table locks and settings of a file that stopped in the middle.
+                if done.as_ref().is_err_and(|error| !error.session_lost) {
+                    self.reset_after(&order.script.text).await;
+                }
+                done
+            }
         };
         self.busy = false;
         done

@@ -62,13 +62,9 @@ impl Run<'_> {
     }
 
     fn failed(&self, unit: &Unit, verdict: Verdict, broken: Broken) -> StepError {
-        let line = match broken.failure.position {
-            Some(position) => script_line::lines_down(unit.line, &unit.text, position),
-            // Of a file sent whole: the statement after the last that answered.
-            None if self.units.len() == 1 && self.order.plan.judged.len() > 1 => {
-                self.order.plan.judged.get(broken.done.len()).map(|judged| judged.line)
-            }
-            None => Some(unit.line),
+        let line = match (broken.failure.position, unit.line_of(0)) {
+            (Some(position), Some(first)) => script_line::lines_down(first, &unit.text, position),
+            _ => unit.line_of(broken.done.len()),
         };
         StepError::of(self.order, Cause::Statement, verdict, broken.failure).at_line(line)
     }
@@ -184,7 +180,7 @@ impl Session {
                 let verdict =
                     Verdict::Partly { statements_done: count(at), of: count(units.len()) };
                 StepError::of(order, Cause::Statement, verdict, broken.failure)
-                    .at_line(Some(unit.line))
+                    .at_line(unit.line_of(0))
             })?;
         }
         self.drop_leftovers(order, open).await?;
@@ -203,7 +199,9 @@ impl Session {
                 Class::Session => self.run_session(run, at, unit).await,
                 Class::Ddl => self.run_definition(run, at, unit).await,
                 Class::Opaque => self.run_opaque(run, at, unit).await,
-                Class::Dml | Class::Query if self.escapes_transactions(run, unit).await? => {
+                Class::Dml | Class::Query | Class::TransactionControl
+                    if self.escapes_transactions(run, unit).await? =>
+                {
                     self.run_opaque(run, at, unit).await
                 }
                 Class::Dml | Class::Query | Class::TransactionControl => {
@@ -251,11 +249,11 @@ impl Session {
 
     async fn run_definition(&mut self, run: &mut Run<'_>, at: usize, unit: &Unit) -> Ran {
         run.untransacted = None;
-        let before = match self.connection.schema().await {
+        let before = match self.connection.evidence(&unit.text).await {
             Ok(schema) => schema,
             Err(broken) => return Err(no_effect(run, at, unit, broken)),
         };
-        let objects = before.objects();
+        let objects = before.objects(&unit.text);
         let mark = run.mark(at, Phase::Sent);
         let fingerprint = before.fingerprint();
         self.write_mark(run, at, Mark { before: Some((fingerprint, &objects)), ..mark }).await?;
@@ -266,7 +264,7 @@ impl Session {
             return Err((unknown(run, unit, broken), None));
         }
         // The server said no; see that it left nothing behind.
-        match self.settle_failed_definition(run, &before).await {
+        match self.settle_failed_definition(run, unit, &before).await {
             Ok(None) => Err(no_effect(run, at, unit, broken)),
             Ok(Some(changed)) => {
                 let mut error = run.failed(unit, Verdict::Unknown, broken);
@@ -283,10 +281,11 @@ impl Session {
     async fn settle_failed_definition(
         &mut self,
         run: &Run<'_>,
+        unit: &Unit,
         before: &Schema,
     ) -> Result<Option<String>, Broken> {
-        let old = before.objects();
-        let mut now = self.connection.schema().await?;
+        let old = before.objects(&unit.text);
+        let mut now = self.connection.evidence(&unit.text).await?;
         let left = recovery::leftovers(&old, &now);
         if self.engine() == Engine::Postgres && !left.is_empty() {
             for index in &left {
@@ -294,23 +293,31 @@ impl Session {
                 let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {index};");
                 self.connection.send(sql, Keep::Nothing).await?;
             }
-            now = self.connection.schema().await?;
+            now = self.connection.evidence(&unit.text).await?;
         }
-        let names: Vec<String> =
-            old.changed(&now.objects()).into_iter().map(|key| key.name).collect();
+        let changed = old.changed(&now.objects(&unit.text));
+        // Others may work elsewhere in the schema meanwhile.
+        let named = changed.into_iter().filter(|key| key.is_named_in(&unit.text));
+        let names: Vec<String> = named.map(|key| key.name).collect();
         Ok((!names.is_empty()).then(|| names.join(", ")))
     }
 
     async fn run_opaque(&mut self, run: &mut Run<'_>, at: usize, unit: &Unit) -> Ran {
         run.untransacted = None;
         self.write_mark(run, at, run.mark(at, Phase::Sent)).await?;
-        match self.connection.send(unit.text.clone(), Keep::Nothing).await {
+        let own = unit.class == Class::TransactionControl;
+        let sql = if own { format!("{}COMMIT;", unit.text) } else { unit.text.clone() };
+        match self.connection.send(sql, Keep::Nothing).await {
             Ok(answers) => {
                 run.rows += affected(&answers);
                 Ok(())
             }
-            // It did not even parse.
-            Err(broken) if broken.done.is_empty() && broken.failure.is(&["1064", "42601"]) => {
+            // It did not even parse, or changes nothing that lasts.
+            Err(broken)
+                if !broken.failure.lost
+                    && (broken.done.is_empty() && broken.failure.is(&["1064", "42601"])
+                        || unit.is_repeatable()) =>
+            {
                 Err(no_effect(run, at, unit, broken))
             }
             Err(broken) if broken.failure.lost => Err((unknown(run, unit, broken), None)),
@@ -349,7 +356,7 @@ impl Session {
         if let Err(error) = self.progress(run.order, run.mark(at + 1, Phase::Ready)).await {
             self.roll_back_quietly().await;
             let mut error = error.into_step(run.order, run.up_to(at));
-            error.line = Some(unit.line);
+            error.line = unit.line_of(0);
             return Err((error, None));
         }
         if let Err(broken) = self.connection.send("COMMIT;".to_owned(), Keep::Nothing).await {

@@ -10,24 +10,42 @@ use super::sql::mentions;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unit {
     pub(crate) text: String,
-    /// One-based line within the script's file.
-    pub(crate) line: u32,
+    /// One-based lines, within the script's file, of the statements in it.
+    pub(crate) lines: Vec<u32>,
     /// What the piece does. A transaction of the author's own is `TransactionControl`, in which
     /// case `text` lacks its COMMIT, which follows the progress row.
     pub(crate) class: Class,
 }
 
 impl Unit {
+    /// Whether to run it once more does no harm whatever became of it: upkeep that changes neither
+    /// data nor definitions.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        const UPKEEP: [&str; 6] =
+            ["vacuum", "analyze", "analyse", "optimize", "refresh", "checkpoint"];
+        let first = self.text.split_whitespace().next().unwrap_or_default();
+        UPKEEP.iter().any(|word| first.trim_end_matches(';').eq_ignore_ascii_case(word))
+    }
+
     /// The first words, for a message.
     pub(crate) fn summary(&self) -> String {
         let words: Vec<&str> = self.text.split_whitespace().take(6).collect();
-        format!("`{}` on line {}", words.join(" "), self.line)
+        let line = self.line_of(0).map(|line| format!(" on line {line}")).unwrap_or_default();
+        format!("`{}`{line}", words.join(" "))
+    }
+
+    /// The line of the statement after `done` others of the piece.
+    pub(crate) fn line_of(&self, done: usize) -> Option<u32> {
+        self.lines.get(done).copied()
     }
 }
 
 /// The pieces of an order's script.
 pub(crate) fn of(order: &Order) -> Vec<Unit> {
-    let whole = |class| Unit { text: order.script.text.clone(), line: order.script.line, class };
+    let whole = |class| {
+        let lines = order.plan.judged.iter().map(|judged| judged.line).collect();
+        Unit { text: order.script.text.clone(), lines, class }
+    };
     match &order.plan.mode {
         // Also what was planned for a transaction and meets an engine without.
         Mode::WholeUnit { .. } | Mode::InTransaction => vec![whole(Class::Opaque)],
@@ -41,11 +59,12 @@ fn group(statements: &[Statement]) -> Vec<Unit> {
     while let Some(first) = rest.next() {
         if first.class != Class::TransactionControl {
             let Statement { text, line, class } = first.clone();
-            units.push(Unit { text, line, class });
+            units.push(Unit { text, lines: vec![line], class });
             continue;
         }
         // From BEGIN to the COMMIT that ends it. What does not read so simply is opaque.
         let mut text = format!("{};\n", first.text);
+        let mut lines = vec![first.line];
         let mut class = Class::Opaque;
         for next in rest.by_ref() {
             let ends = next.class == Class::TransactionControl;
@@ -55,11 +74,12 @@ fn group(statements: &[Statement]) -> Vec<Unit> {
             }
             text.push_str(&next.text);
             text.push_str(";\n");
-            if ends && !mentions(&next.text, "savepoint") {
+            lines.push(next.line);
+            if ends && !keeps_open(&next.text) {
                 break;
             }
         }
-        units.push(Unit { text, line: first.line, class });
+        units.push(Unit { text, lines, class });
     }
     units
 }
@@ -70,6 +90,11 @@ fn opens(text: &str) -> bool {
 
 fn commits(text: &str) -> bool {
     (mentions(text, "commit") || mentions(text, "end")) && !mentions(text, "prepared")
+}
+
+/// Savepoints live inside of the transaction.
+fn keeps_open(text: &str) -> bool {
+    ["savepoint", "release", "to"].iter().any(|word| mentions(text, word))
 }
 
 /// Why the session that the statements before `at` (zero-based) built cannot be built again;
@@ -152,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_session_is_built_again_only_where_that_is_sure() {
-        let unit = |text: &str, class| Unit { text: text.to_owned(), line: 3, class };
+        let unit = |text: &str, class| Unit { text: text.to_owned(), lines: vec![3], class };
         let fine = [
             unit("SET sql_mode = 'ANSI'", Class::Session),
             unit("CREATE TEMPORARY TABLE x (a int)", Class::Session),

@@ -161,7 +161,11 @@ impl MysqlConnection {
     }
 
     pub(in crate::db) async fn schema(&mut self) -> Result<Schema, Broken> {
-        super::schema::schema(self).await
+        super::schema::schema(self, None).await
+    }
+
+    pub(in crate::db) async fn evidence(&mut self, statement: &str) -> Result<Schema, Broken> {
+        super::schema::schema(self, Some(statement)).await
     }
 
     /// There is no word that takes back settings and temporary tables and leaves the lock, so this

@@ -17,7 +17,11 @@ struct Asked {
     column: usize,
 }
 
-pub(super) async fn schema(connection: &mut MysqlConnection) -> Result<Schema, Broken> {
+/// With a statement, definitions are asked for only of what it names.
+pub(super) async fn schema(
+    connection: &mut MysqlConnection,
+    statement: Option<&str>,
+) -> Result<Schema, Broken> {
     let database = literal(Engine::Mysql, &connection.database);
     let qualifier = format!("{}.", name(Engine::Mysql, &connection.database));
     let sql = format!(
@@ -33,6 +37,7 @@ pub(super) async fn schema(connection: &mut MysqlConnection) -> Result<Schema, B
     let found = connection.send(sql, Keep::All).await?;
     let mut batch = Batch::default();
     let mut asked = Vec::new();
+    let mut schema = Schema::default();
     for row in found.iter().flat_map(|answer| &answer.rows) {
         let part = |at| text(row, at).unwrap_or_default();
         let (kind, word, column) = match part(0) {
@@ -46,12 +51,15 @@ pub(super) async fn schema(connection: &mut MysqlConnection) -> Result<Schema, B
             "EVENT" => ("event", "EVENT", 3),
             _ => ("table", "TABLE", 1),
         };
+        let key = Key { kind: kind.to_owned(), name: part(1).to_owned(), on: part(2).to_owned() };
+        if statement.is_some_and(|statement| !key.is_named_in(statement)) {
+            schema.push(key, []);
+            continue;
+        }
         let object = format!("{qualifier}{}", name(Engine::Mysql, part(1)));
         let at = batch.add(&format!("SHOW CREATE {word} {object};"));
-        let (kind, name, on) = (kind.to_owned(), part(1).to_owned(), part(2).to_owned());
-        asked.push(Asked { key: Key { kind, name, on }, at, column });
+        asked.push(Asked { key, at, column });
     }
-    let mut schema = Schema::default();
     if batch.is_empty() {
         return Ok(schema);
     }

@@ -103,7 +103,11 @@ UNION ALL
     || pg_get_viewdef(rel.oid, true)
   FROM rel WHERE rel.relkind IN ('v', 'm')
 UNION ALL
-  SELECT 'sequence', rel.name, rel.name, 0,
+  SELECT 'sequence', rel.name,
+    COALESCE((SELECT owner.name FROM pg_catalog.pg_depend o JOIN rel owner ON owner.oid = o.refobjid
+         WHERE o.objid = rel.oid AND o.classid = 'pg_catalog.pg_class'::regclass
+         AND o.refclassid = 'pg_catalog.pg_class'::regclass AND o.deptype IN ('a', 'i') LIMIT 1),
+       rel.name), 0,
     format_type(s.seqtypid, NULL) || ' start ' || s.seqstart || ' by ' || s.seqincrement
     || ' from ' || s.seqmin || ' to ' || s.seqmax || ' cache ' || s.seqcache
     || CASE WHEN s.seqcycle THEN ' cycle' ELSE '' END

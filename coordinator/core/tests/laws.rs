@@ -68,11 +68,11 @@ fn plan(dice: &mut Dice, world: &mut World) {
     }
 }
 
-fn outcome(dice: &mut Dice, world: &World) -> Outcome {
+fn outcome(dice: &mut Dice) -> Outcome {
     let step = StepIx(dice.below(5));
     let schema = dice.chance(50).then(|| digest("some schema"));
     match dice.below(9) {
-        0 => Outcome::BackedUp(Box::new(world.archive(
+        0 => Outcome::BackedUp(Box::new(World::archive(
             &TargetId::from("t-1"),
             &[],
             if dice.chance(20) { Backup::Exempt } else { Backup::Database },
@@ -127,17 +127,14 @@ fn anything(dice: &mut Dice, world: &mut World) {
             }
         }
         9..=12 => {
-            let outcome = outcome(dice, world);
-            match dice.pick(&legs(world)).cloned() {
-                Some((agent, leg)) => {
-                    let late = Fence(leg.fence.0.saturating_sub(u64::from(dice.below(8))));
-                    let fence = if dice.chance(10) { late } else { leg.fence };
-                    world.report(&agent, &leg.target, fence, outcome);
-                }
-                None => {
-                    let (agent, target) = (agent(dice), target(dice));
-                    world.report(&agent, &target, Fence(u64::from(dice.below(60))), outcome);
-                }
+            let outcome = outcome(dice);
+            if let Some((agent, leg)) = dice.pick(&legs(world)).cloned() {
+                let late = Fence(leg.fence.0.saturating_sub(u64::from(dice.below(8))));
+                let fence = if dice.chance(10) { late } else { leg.fence };
+                world.report(&agent, &leg.target, fence, outcome);
+            } else {
+                let (agent, target) = (agent(dice), target(dice));
+                world.report(&agent, &target, Fence(u64::from(dice.below(60))), outcome);
             }
         }
         13 => {

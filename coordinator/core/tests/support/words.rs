@@ -457,7 +457,7 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
         "backed-up" => {
             let ledger = world.ledger(target);
             let scope = if words.has("nothing") { Backup::Exempt } else { Backup::Database };
-            Outcome::BackedUp(Box::new(world.archive(target, &ledger, scope)))
+            Outcome::BackedUp(Box::new(World::archive(target, &ledger, scope)))
         }
         "applied" => Outcome::Applied { step, ms: 1, rows: 0, already: words.has("already") },
         "verified" => Outcome::Verified { step, fingerprint: after },

@@ -184,7 +184,7 @@ impl World {
     pub(crate) fn carry_out(&mut self, agent: &AgentId, leg: &Leg) {
         let mut ledger = leg.expected.clone();
         if !leg.backed_up && leg.kind == LegKind::Forward {
-            let archive = self.archive(&leg.target, &ledger, leg.backup);
+            let archive = Self::archive(&leg.target, &ledger, leg.backup);
             self.report(agent, &leg.target, leg.fence, Outcome::BackedUp(Box::new(archive)));
         }
         if leg.cancelled {
@@ -247,7 +247,7 @@ impl World {
         Some(fault.clone())
     }
 
-    pub(crate) fn archive(&self, target: &TargetId, ledger: &[Entry], scope: Backup) -> Archive {
+    pub(crate) fn archive(target: &TargetId, ledger: &[Entry], scope: Backup) -> Archive {
         let exempt = scope == Backup::Exempt;
         Archive {
             name: if exempt { String::new() } else { format!("{target}.dump") },

@@ -1,14 +1,20 @@
 //! One run of the command against one fleet: the link to a coordinator, and in whose name.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use skein_proto::v1;
 
 use crate::args::Global;
+use crate::cmd::targets;
 use crate::connect::Link;
 use crate::embedded::Embedded;
+use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::project::Project;
+
+/// Between two looks at whether the log knows a target.
+const POLL: Duration = Duration::from_millis(20);
 
 /// What has to be there besides the log, where this process is everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +46,45 @@ impl Session {
         } else {
             (Link::remote(project.coordinators(), patience)?, None)
         };
-        Ok(Self { link, project, actor, charter, embedded })
+        let session = Self { link, project, actor, charter, embedded };
+        if session.embedded.is_some()
+            && need == Need::Agent
+            && let Err(failure) = session.await_own_targets(patience).await
+        {
+            session.close().await;
+            return Err(failure);
+        }
+        Ok(session)
+    }
+
+    /// Waits until the log knows every target of the agent in this process: its coming is recorded
+    /// a moment after it is welcomed.
+    async fn await_own_targets(&self, patience: Duration) -> Result<(), Failure> {
+        let mut missing: BTreeSet<String> =
+            self.project.file()?.targets.iter().map(|target| target.id.to_string()).collect();
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            for target in targets::all(self, &v1::Selector::default()).await? {
+                if let Some(description) = target.description.filter(|_| target.connected) {
+                    missing.remove(&description.id);
+                }
+            }
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                let missing: Vec<String> = missing.into_iter().collect();
+                return Err(Failure::new(
+                    ExitCode::Internal,
+                    format!(
+                        "the log does not show these targets as served: {}",
+                        missing.join(", ")
+                    ),
+                )
+                .next("run the command again with SKEIN_LOG=info to see why"));
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     /// A new request: who asks, and under which charter. Repeats of it keep its id.

@@ -25,6 +25,8 @@ pub fn run(args: &InitArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     };
     fs::create_dir_all(&migrations).map_err(|error| unwritten(&migrations, &error))?;
     let mut files = vec![("skein.toml", CONFIG), ("charter.toml", charter::DEFAULT)];
+    // An empty file is an empty SQLite database: there is something to migrate at once.
+    files.push(("local.db", ""));
     // A directory that was there before holds migrations of its own.
     if !has_migrations {
         files.push(("migrations/0001_create_greetings.up.sql", UP));

@@ -18,7 +18,7 @@ mod plan;
 mod resume;
 mod rollback;
 mod status;
-mod targets;
+pub mod targets;
 mod verify;
 mod version;
 mod watch;

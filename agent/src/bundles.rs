@@ -23,7 +23,7 @@ const IN_MEMORY_MAX: usize = 8;
 /// No bundle is larger than this, in bytes.
 const BYTES_MAX: usize = 64 << 20;
 /// Tries before a leg gives up over its bundle.
-const TRIES_MAX: usize = 6;
+const TRIES_MAX: usize = 4;
 
 /// Why a bundle cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]

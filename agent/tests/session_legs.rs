@@ -1,5 +1,4 @@
 //! Whole legs against a coordinator in the test's hands: real gRPC, real SQLite files.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod session_support;
 

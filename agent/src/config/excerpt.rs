@@ -127,6 +127,6 @@ mod tests {
     fn the_end_of_the_file_is_a_place_too() {
         let found = excerpt("a = ", &(4..4));
         assert_eq!((found.line, found.column), (1, 5));
-        assert!(found.shown.ends_with("^"));
+        assert!(found.shown.ends_with('^'));
     }
 }

@@ -92,13 +92,12 @@ impl<'a> Hold<'a> {
 
     /// The session, opened again where the last one broke.
     pub(super) async fn session(&mut self) -> Result<&mut Session, HoldError> {
-        let session = match self.session.take() {
-            Some(session) => session,
-            None => {
-                let (location, url) = self.target.locate().await?;
-                self.url = url;
-                Box::pin(Session::open(&location, self.timeouts)).await?
-            }
+        let session = if let Some(session) = self.session.take() {
+            session
+        } else {
+            let (location, url) = self.target.locate().await?;
+            self.url = url;
+            Box::pin(Session::open(&location, self.timeouts)).await?
         };
         Ok(self.session.insert(session))
     }

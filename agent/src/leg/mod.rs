@@ -29,9 +29,9 @@ use skein_proto::agent::v1::{Leg, LegKind};
 use crate::backup::Destination;
 use crate::bundles::Bundles;
 use crate::config::{Target, TargetId};
-use crate::db::{Order, Timeouts, Token};
+use crate::db::{DbError, Order, Timeouts, Token};
 use crate::session::{Lease, Over};
-use hold::Hold;
+use hold::{Hold, HoldError};
 pub(crate) use reports::Reports;
 use stop::Stop;
 
@@ -118,7 +118,7 @@ async fn carry_out(
     };
     lease.may_start().await?;
     let mut hold = tokio::select! {
-        hold = Hold::open(target, &site.timeouts) => hold.map_err(|error| error.stop(first))?,
+        hold = open_patiently(target, &site.timeouts) => hold.map_err(|error| error.stop(first))?,
         over = lease.ended() => return Err(over.into()),
     };
     let orders = orders::of(&bundle, leg, hold.engine())?;
@@ -132,6 +132,22 @@ async fn carry_out(
     };
     hold.close().await;
     done
+}
+
+/// A takeover waits for as long as another session holds the target: its statement may be an index
+/// build of hours, and to end it would throw them away.
+async fn open_patiently<'a>(
+    target: &'a Target,
+    timeouts: &'a Timeouts,
+) -> Result<Hold<'a>, HoldError> {
+    loop {
+        match Hold::open(target, timeouts).await {
+            Err(HoldError::Db(error @ DbError::LockHeld { .. })) => {
+                tracing::info!(target = target.id.as_str(), %error, "waiting for the target");
+            }
+            opened => return opened,
+        }
+    }
 }
 
 impl From<Over> for Stop {

@@ -131,7 +131,11 @@ impl Hands {
         }
     }
 
-    pub(crate) fn settle(&mut self, Finished { fence, last }: Finished) {
+    /// Puts a leg away that is over. Returns its target where nothing was reported of it: what it did
+    /// there, the coordinator has to learn by a look.
+    pub(crate) fn settle(&mut self, Finished { fence, last }: Finished) -> Option<String> {
+        let unreported =
+            last.is_none().then(|| self.held.get(&fence).map(|it| it.leg.target.clone()));
         match last.filter(|last| self.mailbox.holds(*last)) {
             Some(last) => {
                 if let Some(held) = self.held.get_mut(&fence) {
@@ -143,6 +147,7 @@ impl Hands {
             }
         }
         self.start_ready();
+        unreported.flatten()
     }
 
     /// A report was answered: a leg whose last one it was is forgotten.
@@ -215,19 +220,16 @@ async fn carry_out(site: Arc<Site>, leg: Leg, lease: Lease, reports: Reports) ->
     let fallen = reports.clone();
     let run = AssertUnwindSafe(leg::run(site, leg, lease, reports)).catch_unwind();
     let last =
-        match run.await {
-            Ok(last) => last,
-            Err(_) => {
-                tracing::error!(fence, "a leg ended by a fault of the agent itself");
-                Some(fallen.send(Outcome::Failed(Failed {
-                step: first,
-                verdict: Verdict::Unknown.into(),
-                message: "the agent met a fault of its own and left the leg; its log says where. \
-                          The target's ledger tells which steps are in force"
-                    .to_owned(),
-                ..Failed::default()
-            })))
-            }
-        };
+        run.await.unwrap_or_else(|_panic| {
+            tracing::error!(fence, "a leg ended by a fault of the agent itself");
+            Some(fallen.send(Outcome::Failed(Failed {
+            step: first,
+            verdict: Verdict::Unknown.into(),
+            message: "the agent met a fault of its own and left the leg; its log says where. The \
+                      target's ledger tells which steps are in force"
+                .to_owned(),
+            ..Failed::default()
+        })))
+        });
     Finished { fence, last }
 }

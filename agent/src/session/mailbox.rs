@@ -155,8 +155,8 @@ mod tests {
         reports.iter().map(|report| report.id).collect()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_is_not_acknowledged_is_sent_again_in_order() {
+    #[test]
+    fn what_is_not_acknowledged_is_sent_again_in_order() {
         let mailbox = Mailbox::default();
         let now = Instant::now();
         for step in 0..70 {

@@ -25,6 +25,8 @@ use crate::config::{Target, TargetId};
 
 /// How long a shut-down waits for acknowledgements once the last leg is over.
 const FAREWELL: Duration = Duration::from_secs(5);
+/// How long a broken stream has to say why.
+const LAST_WORD: Duration = Duration::from_secs(1);
 /// For a coordinator that names no bounds.
 const LEASE_DEFAULT: Duration = Duration::from_secs(15);
 
@@ -83,7 +85,10 @@ impl Talk {
             }
             tokio::select! {
                 attached = &mut attaching => return Some(attached),
-                finished = self.hands.finished() => self.hands.settle(finished),
+                finished = self.hands.finished() => {
+                    let left = self.hands.settle(finished);
+                    self.looks.ask(left.and_then(|id| TargetId::parse(&id).ok()));
+                }
                 () = self.stopping.cancelled(), if farewell.is_none() => {
                     *farewell = Some(Farewell::default());
                     self.hands.close(SHUT_DOWN);
@@ -114,24 +119,28 @@ impl Talk {
                     Ok(None) => return End::Stream(None),
                     Err(status) => return End::Stream(Some(status)),
                 },
-                place = outgoing.reserve(), if has_word => match place {
-                    Ok(place) => {
-                        let now = Instant::now();
-                        if let Some(message) = self.next_word(&mut beat_due, now) {
-                            if matches!(message, Word::Heartbeat(_)) {
-                                self.renewed.send_replace(Some(now + lease));
-                            }
-                            place.send(FromAgent { message: Some(message) });
+                place = outgoing.reserve(), if has_word => {
+                    let Ok(place) = place else {
+                        // The transport has let go of the stream; its reason is on the other side.
+                        let last = tokio::time::timeout(LAST_WORD, incoming.message()).await;
+                        return End::Stream(last.ok().and_then(Result::err));
+                    };
+                    let now = Instant::now();
+                    if let Some(message) = self.next_word(&mut beat_due, now) {
+                        if matches!(message, Word::Heartbeat(_)) {
+                            self.renewed.send_replace(Some(now + lease));
                         }
+                        place.send(FromAgent { message: Some(message) });
                     }
-                    // The transport has let go of the stream; its reason is on the other side.
-                    Err(_) => return End::Stream(incoming.message().await.err()),
-                },
+                }
                 _ = beats.tick() => {
                     beat_due = true;
                     self.mailbox.rewind_older(Instant::now(), lease);
                 }
-                finished = self.hands.finished() => self.hands.settle(finished),
+                finished = self.hands.finished() => {
+                    let left = self.hands.settle(finished);
+                    self.looks.ask(left.and_then(|id| TargetId::parse(&id).ok()));
+                }
                 () = self.mailbox.changed() => {}
                 () = self.looks.changed() => {}
                 () = self.stopping.cancelled(), if farewell.is_none() => {

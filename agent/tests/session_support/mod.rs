@@ -76,7 +76,10 @@ impl Session for Server {
         }
         let (out, stream) = mpsc::channel(64);
         let arrived = Arrived { words: request.into_inner(), out };
-        self.arrived.send(arrived).await.map_err(|_| Status::unavailable("the test is over"))?;
+        self.arrived
+            .send(arrived)
+            .await
+            .map_err(|_gone| Status::unavailable("the test is over"))?;
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
@@ -234,13 +237,13 @@ impl Talk {
         }
     }
 
-    /// What was seen of so many targets.
+    /// What was seen of so many targets, past reports and heartbeats.
     pub(crate) async fn observations(&mut self, count: usize) -> Vec<Observed> {
         while self.observed.len() < count {
             match self.word().await.expect("the agent stays") {
                 Word::Observed(observed) => self.observed.push(observed),
-                Word::Heartbeat(_) => {}
-                other => panic!("an observation was due: {other:?}"),
+                Word::Heartbeat(_) | Word::Reports(_) => {}
+                other @ Word::Hello(_) => panic!("an observation was due: {other:?}"),
             }
         }
         std::mem::take(&mut self.observed)

@@ -1,0 +1,411 @@
+//! What legs do when streams break, leases are lost, agents die and targets are not what they were.
+
+mod session_support;
+
+use session_support::{Fake, Fleet, bundle, forward, in_time, outcome, three_tables, undo, words};
+use skein_agent::db::Fingerprint;
+use skein_agent::{Coordinators, start, wire};
+use skein_bundle::Bundle;
+use skein_proto::agent::v1::report::Outcome;
+use skein_proto::v1::BackupScope;
+use tonic::Status;
+
+fn is_last(step: u32) -> impl Fn(&Outcome) -> bool {
+    move |outcome| match outcome {
+        Outcome::Verified(verified) => verified.step == step,
+        Outcome::Failed(_) | Outcome::Stuck(_) | Outcome::Released(_) => true,
+        _ => false,
+    }
+}
+
+/// A table, then a statement that takes a second or so, then another table.
+fn slow_in_the_middle() -> Bundle {
+    bundle(&[
+        ("CREATE TABLE one (a)", ""),
+        (
+            "CREATE TABLE two (a); INSERT INTO two WITH RECURSIVE c(x) AS \
+             (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 12000000) SELECT count(*) FROM c",
+            "",
+        ),
+        ("CREATE TABLE three (a)", ""),
+    ])
+}
+
+async fn until_in_force(fleet: &Fleet, target: &str, versions: &[&str]) {
+    let reached = async {
+        while fleet.in_force(target).await != versions {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("steps to be in force", reached).await;
+}
+
+#[tokio::test]
+async fn reports_are_sent_again_after_the_stream_was_cut() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    let exempt = talk.reports().await;
+    talk.acknowledge(&[exempt[0].id]).await;
+    let lost = talk.reports().await;
+    talk.cut(Status::unavailable("the node goes away")).await;
+    // The leg goes on while nobody listens.
+    until_in_force(&fleet, "a", &["1", "2", "3"]).await;
+
+    let mut talk = fake.greet().await;
+    let again = talk.reports_until(is_last(2)).await;
+    assert_eq!(
+        words(&again),
+        ["applied 0", "verified 0", "applied 1", "verified 1", "applied 2", "verified 2+"]
+    );
+    assert_eq!(lost[0], again[0], "with its id and all");
+    assert_eq!(fleet.observe("a").await.ledger.len(), 3);
+}
+
+#[tokio::test]
+async fn the_leader_that_a_follower_names_is_dialled_first() {
+    let fleet = Fleet::new(&["a"]).await;
+    let follower = Fake::start().await;
+    let mut leader = Fake::start().await;
+    let mut away = Status::unavailable("not the leader");
+    away.metadata_mut().insert("skein-leader", leader.address.parse().unwrap());
+    follower.turn_away(away);
+    let agent = fleet.agent("agent-1", &["a"], &follower).await;
+    let talk = leader.greet().await;
+    assert_eq!(talk.hello.agent, "agent-1");
+    in_time("the session", agent.attached()).await;
+
+    // A leader that steps down says who follows it.
+    let mut down = Status::unavailable("stepping down");
+    let mut follower = follower;
+    down.metadata_mut().insert("skein-leader", follower.address.parse().unwrap());
+    talk.cut(down).await;
+    assert_eq!(follower.greet().await.hello.agent, "agent-1");
+}
+
+#[tokio::test]
+async fn an_address_that_does_not_answer_is_passed_by() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    // Bound and let go: nobody listens there.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let addresses = vec![format!("http://{silent}"), fake.address.clone()];
+    let config = fleet.config("agent-1", &["a"]);
+    let _agent = start(config, Coordinators::Addresses(addresses)).await.unwrap();
+    assert_eq!(fake.greet().await.hello.agent, "agent-1");
+}
+
+#[tokio::test]
+async fn a_coordinator_in_the_same_process_needs_no_address() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let channel = tonic::transport::Endpoint::from_shared(fake.address.clone()).unwrap();
+    let coordinators = Coordinators::Channel(channel.connect_lazy());
+    let _agent = start(fleet.config("agent-1", &["a"]), coordinators).await.unwrap();
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..1)).await;
+    assert_eq!(words(&talk.reports_until(is_last(0)).await).last().unwrap(), "verified 0+");
+}
+
+#[tokio::test]
+async fn a_lost_lease_stops_the_leg_before_the_next_step() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = slow_in_the_middle();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.observations(1).await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    let exempt = talk.reports().await;
+    talk.acknowledge(&[exempt[0].id]).await;
+    let first = talk.reports().await;
+    assert_eq!(words(&first)[0], "applied 0");
+    talk.refuse(first[0].id, true).await;
+
+    // The step under way ends; the target is looked at, since its report will not be taken.
+    let seen = async {
+        loop {
+            let seen = talk.observations(1).await;
+            let ledger = seen[0].observation.as_ref().unwrap().ledger.len();
+            if ledger > 0 {
+                return ledger;
+            }
+        }
+    };
+    let count = in_time("a look at the target", seen).await;
+    assert_eq!(count, 2, "the step under way was finished, and no other was begun");
+    assert_eq!(fleet.in_force("a").await, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn a_lease_lost_before_the_first_step_leaves_the_target_alone() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    fake.lease_ms = 300;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    let exempt = talk.reports().await;
+    talk.refuse(exempt[0].id, true).await;
+    let forgotten = async { while !talk.heartbeat().await.is_empty() {} };
+    in_time("the end of the leg", forgotten).await;
+    assert!(fleet.in_force("a").await.is_empty());
+}
+
+#[tokio::test]
+async fn no_step_starts_while_the_lease_cannot_be_renewed() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    fake.lease_ms = 200;
+    let migrations = slow_in_the_middle();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    let exempt = talk.reports().await;
+    talk.acknowledge(&[exempt[0].id]).await;
+    talk.reports().await;
+    talk.cut(Status::unavailable("the node goes away")).await;
+    // The slow step outlasts the lease.
+    until_in_force(&fleet, "a", &["1", "2"]).await;
+    for _ in 0..20 {
+        assert_eq!(fleet.in_force("a").await, ["1", "2"]);
+    }
+    // Heard again, it goes on.
+    let mut talk = fake.greet().await;
+    let reports = talk.reports_until(is_last(2)).await;
+    assert_eq!(words(&reports).last().unwrap(), "verified 2+");
+}
+
+#[tokio::test]
+async fn an_agent_killed_before_its_report_has_done_the_step_once() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..2)).await;
+    let exempt = talk.reports().await;
+    talk.acknowledge(&[exempt[0].id]).await;
+    until_in_force(&fleet, "a", &["1", "2"]).await;
+    drop(agent);
+    drop(talk);
+
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    let mut leg = forward((11, "a"), &digest, &migrations, 0..3);
+    leg.backup_recorded = true;
+    talk.hand_out(&leg).await;
+    let reports = talk.reports_until(is_last(2)).await;
+    assert_eq!(
+        words(&reports),
+        ["already 0", "verified 0", "already 1", "verified 1", "applied 2", "verified 2+"]
+    );
+    let seen = fleet.observe("a").await;
+    let tokens: Vec<_> = seen.ledger.iter().map(|row| row.token.0).collect();
+    assert_eq!(tokens, [10, 10, 11]);
+    assert_eq!(fake.fetched(), 1, "the bundle outlived the agent");
+}
+
+#[tokio::test]
+async fn two_agents_on_one_target_do_each_step_once() {
+    let fleet = Fleet::new(&["a"]).await;
+    let (mut one, mut two) = (Fake::start().await, Fake::start().await);
+    let migrations = three_tables();
+    let digest = one.put(&migrations);
+    two.put(&migrations);
+    let _first = fleet.agent("agent-1", &["a"], &one).await;
+    let _second = fleet.agent("agent-2", &["a"], &two).await;
+    let (mut to_first, mut to_second) = (one.greet().await, two.greet().await);
+    to_first.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    to_second.hand_out(&forward((11, "a"), &digest, &migrations, 0..3)).await;
+    let (old, new) =
+        tokio::join!(to_first.reports_until(is_last(2)), to_second.reports_until(is_last(2)));
+    assert_eq!(words(&new).last().unwrap(), "verified 2+");
+    // Whichever came first, the older one either did it all before or was shut out by the fence.
+    let old_end = words(&old).last().unwrap().clone();
+    assert!(old_end == "verified 2+" || old_end.starts_with("stuck"), "{old_end}");
+    let seen = fleet.observe("a").await;
+    assert_eq!(seen.ledger.len(), 3, "{:?}", seen.ledger);
+    assert_eq!(seen.fence.unwrap().0, 11);
+
+    // A lease from before is refused by the target itself.
+    to_first.hand_out(&forward((9, "a"), &digest, &migrations, 0..3)).await;
+    let late = to_first.reports_until(is_last(2)).await;
+    let Outcome::Stuck(stuck) = outcome(&late[0]) else { panic!("{late:?}") };
+    assert!(stuck.why.contains("fence stands at 11"), "{}", stuck.why);
+}
+
+#[tokio::test]
+async fn of_two_legs_on_one_target_only_the_later_goes_on() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    fake.lease_ms = 300;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    let old = forward((10, "a"), &digest, &migrations, 0..3);
+    talk.hand_out(&old).await;
+    assert_eq!(words(&talk.reports().await), ["exempt"]);
+    talk.hand_out(&forward((12, "a"), &digest, &migrations, 0..3)).await;
+    talk.hand_out(&old).await;
+    talk.hand_out(&forward((11, "a"), &digest, &migrations, 0..3)).await;
+    let reports = talk.reports_until(is_last(2)).await;
+    let by_new: Vec<_> = reports.into_iter().filter(|report| report.fence != 10).collect();
+    assert!(by_new.iter().all(|report| report.fence == 12));
+    assert_eq!(words(&by_new).last().unwrap(), "verified 2+");
+    let tokens: Vec<_> = fleet.observe("a").await.ledger.iter().map(|row| row.token.0).collect();
+    assert_eq!(tokens, [12, 12, 12]);
+}
+
+#[tokio::test]
+async fn a_cancelled_leg_is_given_back() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    assert_eq!(words(&talk.reports().await), ["exempt"]);
+    talk.cancel(10).await;
+    assert_eq!(words(&talk.reports().await), ["released"]);
+    assert!(fleet.in_force("a").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_shutdown_gives_the_legs_back_and_waits_for_the_answer() {
+    let targets = ["a", "b", "c"];
+    let fleet = Fleet::new(&targets).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let agent = fleet.agent("agent-1", &targets, &fake).await;
+    let mut talk = fake.greet().await;
+    for (fence, target) in (10..).zip(targets) {
+        talk.hand_out(&forward((fence, target), &digest, &migrations, 0..3)).await;
+    }
+    // Two slots: the third leg waits.
+    let mut begun = talk.reports().await;
+    while begun.len() < 2 {
+        begun.extend(talk.reports().await);
+    }
+    assert_eq!(words(&begun), ["exempt", "exempt"]);
+    let ended = tokio::spawn(agent.shutdown());
+    let mut given_back = Vec::new();
+    while given_back.len() < 3 {
+        given_back.extend(talk.reports().await);
+    }
+    assert_eq!(words(&given_back), ["released", "released", "released"]);
+    assert!(!ended.is_finished(), "the answers are waited for");
+    let all = begun.iter().chain(&given_back).map(|report| report.id).collect::<Vec<_>>();
+    talk.acknowledge(&all).await;
+    in_time("the shutdown", ended).await.unwrap();
+    for target in targets {
+        assert!(fleet.in_force(target).await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_restored_target_is_stuck_before_anything_is_written() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    let before = fleet.observe("a").await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 2..3)).await;
+    let reports = talk.reports_until(is_last(2)).await;
+    let Outcome::Stuck(stuck) = outcome(&reports[0]) else { panic!("{reports:?}") };
+    assert!(stuck.why.contains("restored from a backup, and lacks 1, 2"), "{}", stuck.why);
+
+    let mut leg = forward((11, "a"), &digest, &migrations, 0..3);
+    leg.expected_identity = "another server".to_owned();
+    talk.hand_out(&leg).await;
+    let reports = talk.reports_until(is_last(2)).await;
+    let Outcome::Stuck(stuck) = outcome(&reports[0]) else { panic!("{reports:?}") };
+    assert!(stuck.why.contains("cloned, moved or restored"), "{}", stuck.why);
+    assert_eq!(fleet.observe("a").await, before, "not even our own tables");
+}
+
+#[tokio::test]
+async fn an_undo_leaves_alone_what_the_log_does_not_know() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    talk.reports_until(is_last(2)).await;
+    // The log missed the last step.
+    talk.hand_out(&undo(forward((11, "a"), &digest, &migrations, 0..2), &migrations)).await;
+    let reports = talk.reports_until(is_last(2)).await;
+    let Outcome::Stuck(stuck) = outcome(&reports[0]) else { panic!("{reports:?}") };
+    assert!(stuck.why.contains("has 3, which the log does not know"), "{}", stuck.why);
+    assert_eq!(fleet.in_force("a").await, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn a_bundle_is_only_what_its_digest_says() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let cache = fleet.config("agent-1", &[]).cache;
+    std::fs::create_dir_all(&cache).unwrap();
+    let name = Fingerprint(wire::digest(&wire::encode(&migrations))).to_string();
+    std::fs::write(cache.join(format!("{name}.bundle")), b"damaged").unwrap();
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..1)).await;
+    assert_eq!(words(&talk.reports_until(is_last(0)).await).last().unwrap(), "verified 0+");
+    assert_eq!(fake.fetched(), 1);
+    let kept = std::fs::read(cache.join(format!("{name}.bundle"))).unwrap();
+    assert_eq!(wire::digest(&kept).as_slice(), digest);
+
+    // One that the coordinator does not have is asked for a few times, and then the leg fails.
+    talk.hand_out(&forward((11, "a"), &[7; 32], &migrations, 1..2)).await;
+    let reports = talk.reports_until(is_last(1)).await;
+    let Outcome::Failed(failed) = outcome(&reports[0]) else { panic!("{reports:?}") };
+    assert!(failed.retryable && failed.message.contains("no such bundle"), "{failed:?}");
+
+    // A step that the bundle does not have as the plan means it is refused.
+    let mut leg = forward((12, "a"), &digest, &migrations, 1..2);
+    leg.steps[0].digest = vec![0; 32].into();
+    talk.hand_out(&leg).await;
+    let reports = talk.reports_until(is_last(1)).await;
+    let Outcome::Failed(failed) = outcome(&reports[0]) else { panic!("{reports:?}") };
+    assert!(!failed.retryable && failed.message.contains("plan again"), "{failed:?}");
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_taken_stops_the_leg() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    // A file where the target's directory of archives must be.
+    std::fs::write(fleet.backups().join("a"), b"in the way").unwrap();
+    let mut leg = forward((10, "a"), &digest, &migrations, 0..1);
+    leg.backup = BackupScope::BackupDatabase.into();
+    talk.hand_out(&leg).await;
+    let reports = talk.reports_until(is_last(0)).await;
+    let Outcome::Failed(failed) = outcome(&reports[0]) else { panic!("{reports:?}") };
+    assert!(failed.message.contains("backup before the first step failed"), "{failed:?}");
+    assert!(fleet.in_force("a").await.is_empty());
+}

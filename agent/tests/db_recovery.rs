@@ -170,7 +170,7 @@ async fn a_call_that_was_cut_needs_a_probe() {
     let other = session.apply(&target.up("2", "CREATE TABLE u (a int);")).await.unwrap_err();
     assert_eq!(other.cause, Cause::Stuck, "{other}");
     let undo = session.apply(&target.down("1", "DELETE FROM t;")).await.unwrap_err();
-    assert_eq!(undo.verdict, Verdict::Never, "{undo}");
+    assert_eq!((undo.cause, &undo.verdict), (Cause::Stuck, &Verdict::Never), "{undo}");
     let probe = |sql| Some(script("1.probe.sql", sql, Transaction::Wrapped));
     order.probe = probe("SELECT missing FROM t");
     assert!(matches!(session.recover(&order).await.unwrap(), Recovery::Stuck { .. }));

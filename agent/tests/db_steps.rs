@@ -4,8 +4,8 @@ mod db_support;
 
 use db_support::{every, impatient, is_applied, sqlite, transactional, verify};
 use skein_agent::db::{
-    Cause, DbError, Direction, Engine, Outcome, Recovery, Session, Settlement, Timeouts, Token,
-    Trial, Verdict, observe,
+    Cause, DbError, Direction, Engine, Location, Outcome, Recovery, Session, Settlement, Timeouts,
+    Token, Trial, Verdict, observe,
 };
 
 const TABLE: &str = "CREATE TABLE accounts (id int PRIMARY KEY, name varchar(40));";
@@ -305,6 +305,56 @@ async fn a_script_that_ends_its_transaction_is_found_out() {
         let error = session.apply(&order).await.unwrap_err();
         assert_eq!(error.verdict, Verdict::Unknown, "{error}");
         assert_eq!(session.observe().await.unwrap().ledger, [], "{}", target.engine);
+        session.close().await;
+        target.remove().await;
+    }
+}
+
+#[tokio::test]
+async fn one_file_under_two_names_is_one_target() {
+    let target = sqlite();
+    let path = target.url.strip_prefix("sqlite:").unwrap().split('?').next().unwrap().to_owned();
+    target.session().await.close().await;
+    let link = format!("{path}.link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let other = Location::parse(&format!("sqlite:{link}"), None).unwrap();
+    let held = target.session().await;
+    let brief = Timeouts { session_lock_wait_ms: 40, ..impatient() };
+    let error = Session::open(&other, &brief).await.unwrap_err();
+    assert!(matches!(error, DbError::LockHeld { .. }), "{error}");
+    drop(held);
+    Session::open(&other, &impatient()).await.unwrap().close().await;
+    assert_eq!(
+        observe(&other).await.unwrap().identity,
+        observe(&target.location).await.unwrap().identity
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_reached_is_said_without_its_password() {
+    let missing = Location::parse("sqlite:/nonexistent/folder/target.db", None).unwrap();
+    let error = Session::open(&missing, &impatient()).await.unwrap_err();
+    assert!(matches!(error, DbError::Connect { retryable: false, .. }), "{error}");
+    let url = "postgres://app:hunter2@localhost/orders?host=/nonexistent/folder";
+    let nowhere = Location::parse(url, None).unwrap();
+    let error = observe(&nowhere).await.unwrap_err();
+    assert!(matches!(error, DbError::Connect { retryable: false, .. }), "{error:?}");
+    assert!(!format!("{error} {error:?} {nowhere:?}").contains("hunter2"));
+}
+
+#[tokio::test]
+async fn a_person_may_accept_a_file_that_was_edited_after_it_ran() {
+    for target in every("a_person_may_accept_a_file_that_was_edited_after_it_ran").await {
+        let mut session = target.session().await;
+        session.apply(&target.up("1", TABLE)).await.unwrap();
+        let edited =
+            target.up("1", "CREATE TABLE accounts (id int PRIMARY KEY, name varchar(50));");
+        assert_eq!(session.apply(&edited).await.unwrap_err().cause, Cause::Drift);
+        session.settle(&edited, Settlement::Ran).await.unwrap();
+        session.settle(&edited, Settlement::Ran).await.unwrap();
+        assert!(matches!(session.apply(&edited).await.unwrap(), Outcome::Already(_)));
+        let seen = session.observe().await.unwrap();
+        assert_eq!((seen.ledger.len(), seen.applied().len()), (2, 1));
         session.close().await;
         target.remove().await;
     }

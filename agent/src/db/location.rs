@@ -164,7 +164,10 @@ fn postgres(url: &str) -> Result<Options, LocationError> {
     if options.get_socket().is_some() && !url.contains("sslmode") && !url.contains("ssl-mode") {
         options = options.ssl_mode(PgSslMode::Disable);
     }
-    Ok(Options::Postgres(Box::new(options.application_name("skein"))))
+    if options.get_application_name().is_none() {
+        options = options.application_name("skein");
+    }
+    Ok(Options::Postgres(Box::new(options)))
 }
 
 fn mysql(url: &str) -> Result<Options, LocationError> {

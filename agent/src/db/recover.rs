@@ -9,6 +9,7 @@ use super::location::Engine;
 use super::order::Order;
 use super::recovery::{self, Evidence};
 use super::session::Session;
+use super::standing;
 use super::step_error::{Cause, StepError};
 use super::units::{self, Unit};
 use super::verdict::{Recovery, Verdict};
@@ -28,12 +29,11 @@ impl Session {
 
     async fn look(&mut self, order: &Order) -> Result<Recovery, StepError> {
         let before = self.look_before(order, false).await?;
-        match before {
-            super::stepwise::Before { already: Some(_), .. } => Ok(Recovery::Fully),
-            super::stepwise::Before { intent: Some(open), .. } => {
-                self.judge(order, &units::of(order), &open).await
-            }
-            super::stepwise::Before { .. } => Ok(Recovery::Never),
+        let row = standing::already(order, before.latest, before.intent.as_ref())?;
+        match (row, before.intent) {
+            (Some(_), _) => Ok(Recovery::Fully),
+            (None, Some(open)) => self.judge(order, &units::of(order), &open).await,
+            (None, None) => Ok(Recovery::Never),
         }
     }
 
@@ -103,6 +103,10 @@ impl Session {
 }
 
 impl Intent {
+    pub(super) fn is_of(&self, order: &Order) -> bool {
+        self.step == order.step && self.direction == order.direction
+    }
+
     /// A transactional step meets the intent of another: it must wait.
     pub(super) fn in_the_way_of(&self, order: &Order) -> StepError {
         StepError::new(order, Cause::Stuck, Verdict::Never, self.described())

@@ -62,7 +62,7 @@ fn from(at: u64, of: u64, units: &[Unit]) -> Recovery {
 
 /// Why an open intent is not this order's.
 fn mismatch(order: &Order, intent: &Intent, units: usize) -> Option<String> {
-    if intent.step != order.step || intent.direction != order.direction {
+    if !intent.is_of(order) {
         return Some(intent.described());
     }
     let same = intent.digest == order.digest && usize::try_from(intent.statements) == Ok(units);
@@ -211,5 +211,137 @@ impl Intent {
              first",
             self.step, self.direction, self.statement, self.statements
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use skein_bundle::sql::plan_script;
+    use skein_bundle::{Format, Script, Transaction};
+
+    use super::*;
+    use crate::db::fence::Token;
+    use crate::db::location::Engine;
+
+    fn order(sql: &str) -> Order {
+        let script = Script {
+            format: Format::Sqlx,
+            file: "1.sql".to_owned(),
+            line: 1,
+            text: sql.to_owned(),
+            transaction: Transaction::Wrapped,
+            raw_digest: [1; 32],
+            normalised_digest: [1; 32],
+            marked: Vec::new(),
+        };
+        let plan = plan_script(Engine::Mysql.dialect(), &script).unwrap();
+        Order {
+            step: "1".to_owned(),
+            direction: Direction::Up,
+            digest: [1; 32],
+            script,
+            plan,
+            verify: None,
+            probe: None,
+            token: Token(1),
+        }
+    }
+
+    fn schema(objects: &[(&str, &[&str])]) -> Schema {
+        let mut schema = Schema::default();
+        for (name, lines) in objects {
+            let key =
+                Key { kind: "table".to_owned(), name: (*name).to_owned(), on: (*name).to_owned() };
+            schema.push(key, lines.iter().map(|line| (*line).to_owned()));
+        }
+        schema
+    }
+
+    /// What is decided of the first statement of `sql`, sent when the schema was `before`.
+    fn decided(sql: &str, before: &Schema, now: &Schema, atomic_ddl: bool) -> Recovery {
+        let order = order(sql);
+        let units = super::super::units::of(&order);
+        let intent = Intent {
+            step: "1".to_owned(),
+            direction: Direction::Up,
+            statement: 1,
+            statements: u64::try_from(units.len()).unwrap(),
+            phase: Phase::Sent,
+            token: Token(1),
+            digest: [1; 32],
+            fingerprint_before: Some(before.fingerprint()),
+            objects_before: before.objects(sql),
+            at_ms: 0,
+        };
+        let evidence =
+            Evidence { intent: &intent, units: &units, now: Some(now), atomic_ddl, probe: None };
+        decide(&order, &evidence)
+    }
+
+    #[test]
+    fn one_statement_is_judged_by_what_it_names() {
+        let before = schema(&[("t", &["`a` int"]), ("u", &["`a` int"])]);
+        let wide = schema(&[("t", &["`a` int", "`b` int"]), ("u", &["`a` int"])]);
+        let add = "ALTER TABLE t ADD b int";
+        assert_eq!(decided(add, &before, &before, true), Recovery::Never);
+        assert_eq!(decided(add, &before, &wide, true), Recovery::Fully);
+        let more = format!("{add}; SELECT 1");
+        assert_eq!(decided(&more, &before, &wide, true), Recovery::Resume { at: 2, of: 2 });
+        assert_eq!(
+            decided("DROP TABLE u", &before, &schema(&[("t", &["`a` int"])]), true),
+            Recovery::Fully
+        );
+    }
+
+    #[test]
+    fn doubt_is_stuck() {
+        let before = schema(&[("t", &["`a` int"]), ("u", &["`a` int"])]);
+        let wide = schema(&[("t", &["`a` int", "`b` int"]), ("u", &["`a` int"])]);
+        let one = schema(&[("u", &["`a` int"])]);
+        for (sql, now, atomic) in [
+            // A server that can cut a definition in half.
+            ("ALTER TABLE t ADD b int", &wide, false),
+            // A change to the same table that the statement does not make.
+            ("ALTER TABLE t ADD c int", &wide, true),
+            // A change elsewhere, and none here.
+            ("ALTER TABLE u ADD c int", &wide, true),
+            // Half of a list.
+            ("DROP TABLE t, u", &one, true),
+            // Contents that change places leave no trace in the schema.
+            ("RENAME TABLE t TO x, u TO t, x TO u", &before, true),
+            ("ALTER TABLE t EXCHANGE PARTITION p WITH TABLE u", &before, true),
+        ] {
+            let found = decided(sql, &before, now, atomic);
+            assert!(matches!(found, Recovery::Stuck { .. }), "{sql}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn another_file_is_not_judged_by_this_intent() {
+        let before = schema(&[]);
+        let mut other = order("CREATE TABLE t (a int)");
+        let units = super::super::units::of(&other);
+        let mut intent = Intent {
+            step: "1".to_owned(),
+            direction: Direction::Up,
+            statement: 1,
+            statements: 1,
+            phase: Phase::Ready,
+            token: Token(1),
+            digest: [1; 32],
+            fingerprint_before: None,
+            objects_before: before.objects(""),
+            at_ms: 0,
+        };
+        let ask = |order: &Order, intent: &Intent| {
+            let units = &units;
+            decide(order, &Evidence { intent, units, now: None, atomic_ddl: true, probe: None })
+        };
+        assert_eq!(ask(&other, &intent), Recovery::Never);
+        other.digest = [2; 32];
+        assert!(matches!(ask(&other, &intent), Recovery::Stuck { .. }));
+        intent.digest = [2; 32];
+        intent.statements = 2;
+        assert!(matches!(ask(&other, &intent), Recovery::Stuck { .. }));
     }
 }

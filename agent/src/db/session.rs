@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use skein_bundle::sql::Mode;
+use skein_bundle::sql::{Class, Judged, Mode};
 use uuid::Uuid;
 
 use super::answer::{Keep, text};
@@ -95,18 +95,27 @@ impl Session {
         }
         self.enter()?;
         let mut batch = Batch::default();
+        // Elsewhere one message is one transaction.
+        let alone = self.engine() == Engine::Sqlite;
+        if alone {
+            batch.add("BEGIN IMMEDIATE;");
+        }
         if !self.made.base {
             batch.add_many(&self.tables.create(&self.lineage), Tables::CREATE_LEN);
         }
         batch.add(&self.tables.raise(token));
         let at =
             batch.add(&format!("SELECT token, format FROM {} WHERE id = 1;", self.tables.fence()));
-        let answers = self
-            .connection
-            .send(batch.into_sql(), Keep::All)
-            .await
-            .map_err(|broken| DbError::database(ACTION, &self.location, broken.failure))?;
+        if alone {
+            batch.add("COMMIT;");
+        }
+        let sent = self.connection.send(batch.into_sql(), Keep::All).await;
+        if alone && sent.is_err() {
+            self.roll_back_quietly().await;
+        }
         self.busy = false;
+        let answers =
+            sent.map_err(|broken| DbError::database(ACTION, &self.location, broken.failure))?;
         self.made.base = true;
         let row = super::batch::answer(&answers, at);
         self.check_format(&row)?;
@@ -140,7 +149,7 @@ impl Session {
                 let done = self.apply_by_statement(order).await;
                 // Table locks and settings of a file that stopped in the middle.
                 if done.as_ref().is_err_and(|error| !error.session_lost) {
-                    self.reset_after(&order.script.text).await;
+                    self.reset_after(order).await;
                 }
                 done
             }
@@ -152,7 +161,7 @@ impl Session {
     pub(super) fn enter_step(&mut self, order: &Order) -> Result<(), StepError> {
         if i64::try_from(order.token.0).is_err() {
             let message = DbError::TokenTooLarge { token: order.token }.to_string();
-            return Err(StepError::new(order, Cause::Fence, Verdict::Never, message));
+            return Err(StepError::new(order, Cause::Database, Verdict::Never, message));
         }
         self.enter().map_err(|error| {
             let mut error =
@@ -232,10 +241,12 @@ impl Session {
     }
 
     /// After a script that may have changed its session.
-    pub(super) async fn reset_after(&mut self, script: &str) {
-        const WORDS: [&str; 8] =
-            ["set", "set_config", "pragma", "temp", "temporary", "attach", "use", "lock"];
-        if WORDS.iter().any(|word| mentions(script, word)) {
+    pub(super) async fn reset_after(&mut self, order: &Order) {
+        let opaque = matches!(order.plan.mode, Mode::WholeUnit { .. });
+        let judged = |judged: &Judged| matches!(judged.facts.class, Class::Session | Class::Opaque);
+        // A call in a query.
+        let quiet = mentions(&order.script.text, "set_config");
+        if opaque || quiet || order.plan.judged.iter().any(judged) {
             self.reset_settings().await;
         }
     }

@@ -2,6 +2,7 @@
 
 use super::answer::Keep;
 use super::batch::Batch;
+use super::ledger::LedgerRow;
 use super::order::Order;
 use super::session::Session;
 use super::step_error::{Cause, StepError};
@@ -18,7 +19,7 @@ pub enum Settlement {
 
 impl Session {
     /// Closes a step by decision instead of by running it. For waivers, repairs by hand, and the
-    /// adoption of databases that another tool migrated.
+    /// adoption of databases that another tool migrated, or of a file that was edited after it ran.
     pub async fn settle(&mut self, order: &Order, settlement: Settlement) -> Result<(), StepError> {
         self.enter_step(order)?;
         let settled = self.close_step(order, settlement).await;
@@ -28,13 +29,12 @@ impl Session {
 
     async fn close_step(&mut self, order: &Order, settlement: Settlement) -> Result<(), StepError> {
         let before = self.look_before(order, true).await?;
-        if let Some(open) = &before.intent
-            && (open.step != order.step || open.direction != order.direction)
-        {
+        if let Some(open) = before.intent.filter(|open| !open.is_of(order)) {
             return Err(open.in_the_way_of(order));
         }
+        let same = |row: LedgerRow| row.direction == order.direction && row.digest == order.digest;
         match settlement {
-            Settlement::Ran if before.already.is_some() => Ok(()),
+            Settlement::Ran if before.latest.is_some_and(same) => Ok(()),
             Settlement::Ran => self.write_ledger_row(order).await,
             Settlement::DidNotRun => {
                 let mut batch = Batch::default();

@@ -1,16 +1,27 @@
 //! What the ledger says of a step before it is run.
 
+use super::intent::Intent;
 use super::ledger::LedgerRow;
 use super::order::{Direction, Order};
 use super::sql::hex;
 use super::step_error::{Cause, StepError};
 use super::verdict::Verdict;
 
-/// The row that makes running `order` needless; `None` when it is to be run.
+/// The row that makes running `order` needless; `None` when it is to be run. Another step's open
+/// intent comes before any other objection: until it is closed, the ledger is not the whole truth.
 pub(crate) fn already(
     order: &Order,
     latest: Option<LedgerRow>,
+    open: Option<&Intent>,
 ) -> Result<Option<LedgerRow>, StepError> {
+    match (in_ledger(order, latest), open) {
+        (Ok(Some(row)), _) => Ok(Some(row)),
+        (_, Some(open)) if !open.is_of(order) => Err(open.in_the_way_of(order)),
+        (objection, _) => objection,
+    }
+}
+
+fn in_ledger(order: &Order, latest: Option<LedgerRow>) -> Result<Option<LedgerRow>, StepError> {
     match (order.direction, latest) {
         (Direction::Up, Some(row)) if row.direction == Direction::Up => {
             if row.digest == order.digest { Ok(Some(row)) } else { Err(drift(order, &row)) }

@@ -63,7 +63,7 @@ impl Session {
         let changed = self.commit(order, opened.mark).await?;
         let rows = changed.unwrap_or_else(|| script_line::rows_changed(&order.plan, &answers));
         self.made.base = true;
-        self.reset_after(&order.script.text).await;
+        self.reset_after(order).await;
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Outcome::Applied { rows, ms, fingerprint_after: None, resumed_at: None })
     }
@@ -94,10 +94,12 @@ impl Session {
         }
         let damaged = |what: String| StepError::new(order, Cause::Stuck, Verdict::Unknown, what);
         let latest = ledger::read(&answer(&answers, at_latest)).map_err(damaged)?;
-        let already = standing::already(order, latest.into_iter().next())?;
-        if let Some(at) = at_intent
-            && let Some(open) = intent::read(&answer(&answers, at)).map_err(damaged)?
-        {
+        let open = match at_intent {
+            Some(at) => intent::read(&answer(&answers, at)).map_err(damaged)?,
+            None => None,
+        };
+        let already = standing::already(order, latest.into_iter().next(), open.as_ref())?;
+        if let (None, Some(open)) = (&already, open) {
             return Err(open.in_the_way_of(order));
         }
         Ok(Opened { already, mark: answer(&answers, at_mark).number().unwrap_or_default() })

@@ -14,6 +14,7 @@ pub mod args;
 mod clock;
 mod cmd;
 pub mod connect;
+mod demo;
 mod embedded;
 pub mod exit;
 pub mod failure;

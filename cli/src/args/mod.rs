@@ -16,7 +16,7 @@ pub use read::{
     BackupArgs, BackupVerb, ExplainArgs, ExplainTopic, HistoryArgs, HistoryVerb, StatusArgs,
     VerifyArgs, WatchArgs,
 };
-pub use roles::{AgentArgs, CompletionsArgs, CoordinatorArgs, InitArgs, ManArgs};
+pub use roles::{AgentArgs, CompletionsArgs, CoordinatorArgs, DemoArgs, InitArgs, ManArgs};
 pub use write::{
     ApplyArgs, ConfirmArgs, FollowArgs, MigrateArgs, MigrateDirection, MigrateType, PauseArgs,
     PlanVerbArgs, ResumeArgs, RollbackArgs,
@@ -149,6 +149,8 @@ pub enum Verb {
     Coordinator(CoordinatorArgs),
     /// Run an agent beside its targets
     Agent(AgentArgs),
+    /// See it work: twelve shards, a crash, a failure, a consistent undo and a resume
+    Demo(DemoArgs),
     /// What an exit code means and what to do
     Explain(ExplainArgs),
     /// Completion script for a shell

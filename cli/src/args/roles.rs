@@ -27,6 +27,16 @@ pub struct AgentArgs {
 }
 
 #[derive(Debug, Clone, Args)]
+pub struct DemoArgs {
+    /// Small shards and no pauses
+    #[arg(long)]
+    pub fast: bool,
+    /// Play in this empty directory, and leave everything there
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub struct CompletionsArgs {
     #[arg(value_enum)]
     pub shell: Shell,

@@ -8,6 +8,7 @@ mod backup;
 mod cluster;
 mod completions;
 mod coordinator;
+mod demo;
 mod explain;
 mod history;
 mod init;
@@ -18,7 +19,7 @@ mod plan;
 mod resume;
 mod rollback;
 mod status;
-pub mod targets;
+pub(crate) mod targets;
 mod verify;
 mod version;
 mod watch;
@@ -31,7 +32,7 @@ use crate::failure::Failure;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
 
-pub fn run(cli: &Cli, screen: &mut Screen) -> Result<ExitCode, Failure> {
+pub(crate) fn run(cli: &Cli, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     match &cli.verb {
         Verb::Init(args) => init::run(args, screen),
@@ -55,6 +56,7 @@ pub fn run(cli: &Cli, screen: &mut Screen) -> Result<ExitCode, Failure> {
         Verb::Cluster(args) => wait(cluster::run(args, global, screen)),
         Verb::Coordinator(args) => wait(coordinator::run(args, global, screen)),
         Verb::Agent(args) => wait(agent::run(args, global, screen)),
+        Verb::Demo(args) => wait(demo::run(args, global, screen)),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::session::Need;
 
 /// The coordinator, and the agent where there is work for it.
 #[derive(Debug)]
-pub struct Embedded {
+pub(crate) struct Embedded {
     coordinator: skein_coordinator::Running,
     agent: Option<skein_agent::Running>,
 }
@@ -23,7 +23,7 @@ pub struct Embedded {
 const WELCOME: Duration = Duration::from_secs(30);
 
 impl Embedded {
-    pub async fn start(project: &Project, need: Need) -> Result<Self, Failure> {
+    pub(crate) async fn start(project: &Project, need: Need) -> Result<Self, Failure> {
         let data = project.data()?;
         let place = data.display();
         std::fs::create_dir_all(&data).map_err(|error| {
@@ -65,12 +65,16 @@ impl Embedded {
         })
     }
 
-    pub fn channel(&self) -> Channel {
+    pub(crate) fn has_agent(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    pub(crate) fn channel(&self) -> Channel {
         self.coordinator.channel()
     }
 
     /// First the agent, whose last reports the coordinator still has to record.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         if let Some(agent) = self.agent {
             agent.shutdown().await;
         }

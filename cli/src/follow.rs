@@ -30,17 +30,17 @@ const LANES_MAX: u32 = 256;
 
 /// What is watched, and how.
 #[derive(Debug, Clone, Copy)]
-pub struct Following<'a> {
-    pub rollout: &'a str,
-    pub timeout: Option<Duration>,
+pub(crate) struct Following<'a> {
+    pub(crate) rollout: &'a str,
+    pub(crate) timeout: Option<Duration>,
     /// The lines themselves are the result, rather than progress on the way to it.
-    pub is_result: bool,
+    pub(crate) is_result: bool,
     /// Being rolled back is what was asked for.
-    pub undo: bool,
+    pub(crate) undo: bool,
 }
 
 /// Watches, then shows how it ended.
-pub async fn follow(
+pub(crate) async fn follow(
     session: &Session,
     following: Following<'_>,
     screen: &mut Screen,
@@ -74,7 +74,7 @@ pub async fn follow(
 }
 
 /// How a rollout that ended is told to scripts.
-pub fn exit(rollout: &Rollout, undo: bool) -> ExitCode {
+pub(crate) fn exit(rollout: &Rollout, undo: bool) -> ExitCode {
     let trial = rollout.direction == render::words::direction(v1::Direction::Validate);
     match rollout.now {
         v1::RolloutState::Completed => ExitCode::Done,
@@ -338,18 +338,18 @@ impl Progress {
         }
     }
 
-    /// Leaves the terminal as it was; the end itself is the result.
+    /// Shows what was held back, and leaves the terminal as it was; the end itself is the result.
     fn finish(&mut self, screen: &mut Screen) -> Result<(), Failure> {
-        if let Form::Live { terminal, .. } = &mut self.form {
-            if let Some(terminal) = terminal {
+        match &mut self.form {
+            Form::Live { terminal: Some(terminal), .. } => {
                 let cleared = terminal.clear();
-                cleared
-                    .and_then(|()| terminal.show_cursor())
-                    .map_err(|error| unwritable(&error))?;
+                cleared.and_then(|()| terminal.show_cursor()).map_err(|error| unwritable(&error))
             }
-            return Ok(());
+            Form::Lines { .. } if self.due.is_some() => self.show(screen),
+            Form::Live { terminal: None, .. } | Form::Lines { .. } | Form::Json | Form::Silent => {
+                Ok(())
+            }
         }
-        self.show(screen)
     }
 }
 

@@ -18,9 +18,9 @@ const NAME: &str = "skein.toml";
 
 /// Everything that is known before anybody is asked.
 #[derive(Debug)]
-pub struct Project {
+pub(crate) struct Project {
     /// `None`: there is no skein.toml here or above.
-    pub file: Option<File>,
+    pub(crate) file: Option<File>,
     coordinators: Vec<String>,
     actor: Option<String>,
     charter_hash: Option<[u8; 32]>,
@@ -29,18 +29,18 @@ pub struct Project {
 
 /// A directory of migrations, read and encoded.
 #[derive(Debug)]
-pub struct Bundle {
-    pub digest: [u8; 32],
-    pub bytes: Vec<u8>,
+pub(crate) struct Bundle {
+    pub(crate) digest: [u8; 32],
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Project {
-    pub fn find(global: &Global) -> Result<Self, Failure> {
+    pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
         let path = match &global.config {
             Some(path) => Some(path.clone()),
             None => upwards()?,
         };
-        let file = path.as_deref().map(File::read).transpose().map_err(unread)?;
+        let file = path.as_deref().map(File::read).transpose().map_err(|error| unread(&error))?;
         let charter_hash = global.charter_hash.as_deref().map(hash_of).transpose()?;
         Ok(Self {
             file,
@@ -52,7 +52,7 @@ impl Project {
     }
 
     /// The file, where the verb cannot do without.
-    pub fn file(&self) -> Result<&File, Failure> {
+    pub(crate) fn file(&self) -> Result<&File, Failure> {
         self.file.as_ref().ok_or_else(|| {
             Failure::usage(format!("there is no {NAME} here or in any directory above"))
                 .next("`skein init` writes one; --config FILE names one elsewhere")
@@ -60,7 +60,7 @@ impl Project {
     }
 
     /// Where the coordinators are. Empty: in this process.
-    pub fn coordinators(&self) -> &[String] {
+    pub(crate) fn coordinators(&self) -> &[String] {
         if !self.coordinators.is_empty() {
             return &self.coordinators;
         }
@@ -71,20 +71,20 @@ impl Project {
     }
 
     /// Where embedded mode keeps its log.
-    pub fn data(&self) -> Result<PathBuf, Failure> {
+    pub(crate) fn data(&self) -> Result<PathBuf, Failure> {
         match &self.data {
             Some(data) => Ok(data.clone()),
             None => Ok(self.file()?.data()),
         }
     }
 
-    pub fn actor(&self) -> String {
+    pub(crate) fn actor(&self) -> String {
         let configured = || self.file.as_ref().and_then(|file| file.project.actor.clone());
         self.actor.clone().or_else(configured).unwrap_or_else(account)
     }
 
     /// The charter's text: the configured file's, else the built-in one.
-    pub fn charter(&self) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn charter(&self) -> Result<Vec<u8>, Failure> {
         let configured = self.file.as_ref().and_then(|file| file.project.charter.as_deref());
         let Some(path) = configured else { return Ok(charter::DEFAULT.as_bytes().to_vec()) };
         std::fs::read(path).map_err(|error| {
@@ -95,25 +95,28 @@ impl Project {
     }
 
     /// The charter that requests are made under.
-    pub fn charter_hash(&self) -> Result<[u8; 32], Failure> {
+    pub(crate) fn charter_hash(&self) -> Result<[u8; 32], Failure> {
         match self.charter_hash {
             Some(hash) => Ok(hash),
             None => Ok(Sha256::digest(self.charter()?).into()),
         }
     }
 
-    pub fn strategy(&self) -> v1::Strategy {
+    pub(crate) fn strategy(&self) -> v1::Strategy {
         self.file.as_ref().map(|file| file.strategy.to_wire()).unwrap_or_default()
     }
 
     /// Reads the migrations. What was read past is said on stderr.
-    pub fn bundle(&self, given: Option<&Path>, screen: &mut Screen) -> Result<Bundle, Failure> {
-        let (dir, format) = match given {
-            Some(dir) => (dir, self.file.as_ref().and_then(|file| file.project.format)),
-            None => {
-                let project = &self.file()?.project;
-                (project.migrations.as_path(), project.format)
-            }
+    pub(crate) fn bundle(
+        &self,
+        given: Option<&Path>,
+        screen: &mut Screen,
+    ) -> Result<Bundle, Failure> {
+        let (dir, format) = if let Some(dir) = given {
+            (dir, self.file.as_ref().and_then(|file| file.project.format))
+        } else {
+            let project = &self.file()?.project;
+            (project.migrations.as_path(), project.format)
         };
         let bundle = skein_bundle::read(dir, format).map_err(|error| {
             Failure::new(ExitCode::Refused, chain(&error)).next(format!(
@@ -140,14 +143,14 @@ fn upwards() -> Result<Option<PathBuf>, Failure> {
     Ok(here.ancestors().map(|dir| dir.join(NAME)).find(|path| path.is_file()))
 }
 
-fn unread(error: ConfigError) -> Failure {
-    let next = match &error {
+fn unread(error: &ConfigError) -> Failure {
+    let next = match error {
         ConfigError::Read { .. } => "`skein init` writes one; --config FILE names one elsewhere",
         ConfigError::Invalid { .. } | ConfigError::Incomplete { .. } => {
             "repair it there; nothing was sent"
         }
     };
-    Failure::usage(chain(&error)).next(next)
+    Failure::usage(chain(error)).next(next)
 }
 
 fn hash_of(text: &str) -> Result<[u8; 32], Failure> {
@@ -160,7 +163,11 @@ fn hash_of(text: &str) -> Result<[u8; 32], Failure> {
 /// `user@host`, as far as the machine tells.
 fn account() -> String {
     let said = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let user = said("USER").or_else(|| said("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
+    let user = said("USER").or_else(|| said("LOGNAME")).unwrap_or_else(|| {
+        let uid = rustix::process::getuid().as_raw();
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        name_of(&passwd, uid).map_or_else(|| format!("uid-{uid}"), str::to_owned)
+    });
     let host = ["/proc/sys/kernel/hostname", "/etc/hostname"]
         .into_iter()
         .find_map(|path| std::fs::read_to_string(path).ok())
@@ -169,9 +176,26 @@ fn account() -> String {
     format!("{user}@{}", host.unwrap_or_else(|| "localhost".to_owned()))
 }
 
+/// An account's name in `/etc/passwd`: `name:password:uid:…`.
+fn name_of(passwd: &str, uid: u32) -> Option<&str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then_some(name)
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::hash_of;
+    use super::{hash_of, name_of};
+
+    #[test]
+    fn accounts() {
+        let passwd = "root:x:0:0::/root:/bin/sh\n\nbroken\nkim:x:1000:1000::/:/bin/sh\n";
+        assert_eq!(name_of(passwd, 0), Some("root"));
+        assert_eq!(name_of(passwd, 1_000), Some("kim"));
+        assert_eq!(name_of(passwd, 7), None);
+    }
 
     #[test]
     fn charter_hashes() {

@@ -7,14 +7,14 @@ use crate::failure::Failure;
 
 /// Signals that end a role in order.
 #[derive(Debug)]
-pub struct Ends {
+pub(crate) struct Ends {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 impl Ends {
     /// From here on the signals are heard rather than deadly.
-    pub fn listen() -> Result<Self, Failure> {
+    pub(crate) fn listen() -> Result<Self, Failure> {
         let on = |kind| {
             signal(kind).map_err(|error| {
                 Failure::new(ExitCode::Internal, format!("signals cannot be heard: {error}"))
@@ -27,7 +27,7 @@ impl Ends {
     }
 
     /// Resolves at SIGTERM or SIGINT.
-    pub async fn asked(&mut self) {
+    pub(crate) async fn asked(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -35,11 +35,11 @@ impl Ends {
     }
 }
 
-pub fn ready() {
+pub(crate) fn ready() {
     tell(&[sd_notify::NotifyState::Ready]);
 }
 
-pub fn stopping() {
+pub(crate) fn stopping() {
     tell(&[sd_notify::NotifyState::Stopping]);
 }
 

@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// What has to be there besides the log, where this process is everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
+pub(crate) enum Need {
     /// Reads what the log says: nothing is set in motion.
     Log,
     /// Looks at targets or works on them.
@@ -27,16 +27,16 @@ pub enum Need {
 
 /// The link to whoever coordinates.
 #[derive(Debug)]
-pub struct Session {
-    pub link: Link,
-    pub project: Project,
+pub(crate) struct Session {
+    pub(crate) link: Link,
+    pub(crate) project: Project,
     actor: String,
     charter: [u8; 32],
     embedded: Option<Embedded>,
 }
 
 impl Session {
-    pub async fn open(global: &Global, need: Need) -> Result<Self, Failure> {
+    pub(crate) async fn open(global: &Global, need: Need) -> Result<Self, Failure> {
         let project = Project::find(global)?;
         let patience = Duration::from_secs(global.connect_timeout.max(1));
         let (actor, charter) = (project.actor(), project.charter_hash()?);
@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// A new request: who asks, and under which charter. Repeats of it keep its id.
-    pub fn asker(&self) -> v1::Asker {
+    pub(crate) fn asker(&self) -> v1::Asker {
         v1::Asker {
             request_id: uuid::Uuid::now_v7().into_bytes().to_vec().into(),
             actor: self.actor.clone(),
@@ -97,12 +97,17 @@ impl Session {
     }
 
     /// Whether work goes on when this process ends.
-    pub fn outlives_us(&self) -> bool {
+    pub(crate) fn outlives_us(&self) -> bool {
         self.embedded.is_none()
     }
 
+    /// Whether this process is everything, and only its log was opened.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.embedded.as_ref().is_some_and(|embedded| !embedded.has_agent())
+    }
+
     /// Ends in order: first whoever works, then whoever records.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         if let Some(embedded) = self.embedded {
             embedded.stop().await;
         }

@@ -417,7 +417,7 @@ fn targets() {
         }),
         agents: vec!["agent-eu".to_owned()],
         observation: Some(v1::Observation {
-            engine_version: "3.51".to_owned(),
+            engine_version: "SQLite 3.51".to_owned(),
             fingerprint: vec![0x7c; 32].into(),
             ledger: vec![v1::LedgerEntry { version: "0041".to_owned(), ..Default::default() }],
             fence: 5,

@@ -9,7 +9,7 @@ use crate::project::Project;
 use crate::role::{self, Ends};
 use crate::screen::Screen;
 
-pub async fn run(
+pub(crate) async fn run(
     args: &AgentArgs,
     global: &Global,
     screen: &mut Screen,

@@ -11,7 +11,7 @@ use crate::render::agents::Agents;
 use crate::screen::Screen;
 use crate::session::Need;
 
-pub async fn run(global: &Global, screen: &mut Screen) -> Result<ExitCode, Failure> {
+pub(crate) async fn run(global: &Global, screen: &mut Screen) -> Result<ExitCode, Failure> {
     with_session(global, Need::Log, screen, async |session, screen| {
         let reply = session
             .link

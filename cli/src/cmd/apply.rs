@@ -13,7 +13,7 @@ use crate::render::words;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
 
-pub async fn run(
+pub(crate) async fn run(
     args: &ApplyArgs,
     global: &Global,
     screen: &mut Screen,
@@ -22,12 +22,11 @@ pub async fn run(
         if args.follow.detach {
             may_detach(session, "")?;
         }
-        let planned = match &args.id {
-            Some(id) => known(session, id).await?,
-            None => {
-                let spec = plan::spec(session, &args.plan, screen).await?;
-                Plan::new(&plan::make(session, spec, false).await?)
-            }
+        let planned = if let Some(id) = &args.id {
+            known(session, id).await?
+        } else {
+            let spec = plan::spec(session, &args.plan, screen).await?;
+            Plan::new(&plan::make(session, spec, false).await?)
         };
         if planned.is_empty() {
             screen.show(&planned)?;
@@ -77,7 +76,7 @@ fn consent(plan: &Plan, confirm: &ConfirmArgs, screen: &mut Screen) -> Result<()
 }
 
 /// What is asked, and the one answer that counts.
-pub fn question(targets: u32, dangerous: bool) -> (String, String) {
+pub(crate) fn question(targets: u32, dangerous: bool) -> (String, String) {
     if dangerous {
         let question = format!(
             "This destroys data or cannot be undone. To go on, type the number of targets that it \
@@ -91,7 +90,7 @@ pub fn question(targets: u32, dangerous: bool) -> (String, String) {
 }
 
 /// Starts a plan and watches it.
-pub async fn start(
+pub(crate) async fn start(
     session: &Session,
     plan: &Plan,
     waive: Option<&str>,
@@ -124,7 +123,7 @@ pub async fn start(
     follow(session, following, screen).await
 }
 
-pub fn waivers(reason: Option<&str>) -> Vec<v1::Waiver> {
+pub(crate) fn waivers(reason: Option<&str>) -> Vec<v1::Waiver> {
     let waiver = |reason: &str| v1::Waiver { step: "*".to_owned(), reason: reason.to_owned() };
     reason.map(waiver).into_iter().collect()
 }
@@ -135,20 +134,16 @@ fn unwaived(mut failure: Failure, plan: &Plan, waive: Option<&str>) -> Failure {
         return failure;
     }
     for step in &plan.irreversible {
-        failure.what.push_str(&format!(
-            "\n{} {} on {} ({})",
-            step.version,
-            step.name,
-            words::count(step.targets, "target"),
-            step.file
-        ));
+        let targets = words::count(step.targets, "target");
+        let line = format!("\n{} {} on {targets} ({})", step.version, step.name, step.file);
+        failure.what.push_str(&line);
     }
     failure.next = format!("{} --waive \"WHY THIS IS ACCEPTED\"", plan.apply_command());
     failure
 }
 
 /// Without a coordinator elsewhere nobody goes on when this process ends.
-pub fn may_detach(session: &Session, rollout: &str) -> Result<(), Failure> {
+pub(crate) fn may_detach(session: &Session, rollout: &str) -> Result<(), Failure> {
     if session.outlives_us() {
         return Ok(());
     }

@@ -20,25 +20,21 @@ use crate::session::{Need, Session};
 /// A long history is read from its first byte.
 const READING: Duration = Duration::from_mins(30);
 
-pub async fn run(
+pub(crate) async fn run(
     data: Option<&Path>,
     global: &Global,
     screen: &mut Screen,
 ) -> Result<ExitCode, Failure> {
-    let audit = match data {
-        Some(data) => directory(data)?,
-        None => {
-            let mut audit = Audit::default();
-            let exit = with_session(global, Need::Log, screen, async |session, _screen| {
-                audit = nodes(session, global).await?;
-                Ok(ExitCode::Done)
-            })
-            .await?;
-            if exit != ExitCode::Done {
-                return Ok(exit);
-            }
-            audit
-        }
+    let audit = if let Some(data) = data {
+        directory(data)?
+    } else {
+        let mut audit = Audit::default();
+        with_session(global, Need::Log, screen, async |session, _screen| {
+            audit = nodes(session, global).await?;
+            Ok(ExitCode::Done)
+        })
+        .await?;
+        audit
     };
     screen.show(&audit)?;
     let missing = audit.nodes.iter().any(|node| node.unreachable);

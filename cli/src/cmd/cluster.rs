@@ -16,7 +16,7 @@ use crate::session::{Need, Session};
 /// A new node may have to be sent the whole history first.
 const CHANGE: Duration = Duration::from_mins(2);
 
-pub async fn run(
+pub(crate) async fn run(
     args: &ClusterArgs,
     global: &Global,
     screen: &mut Screen,
@@ -29,7 +29,7 @@ pub async fn run(
     .await
 }
 
-pub async fn members(session: &Session) -> Result<v1::MembersReply, Failure> {
+pub(crate) async fn members(session: &Session) -> Result<v1::MembersReply, Failure> {
     ask(session, &ClusterVerb::Members).await
 }
 

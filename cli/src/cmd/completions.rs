@@ -7,7 +7,7 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::screen::Screen;
 
-pub fn run(args: &CompletionsArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &CompletionsArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "skein", &mut script);
     screen.out().write_all(&script).map_err(|error| {

@@ -12,7 +12,7 @@ use crate::screen::Screen;
 
 const NAME: &str = "coordinator.toml";
 
-pub async fn run(
+pub(crate) async fn run(
     args: &CoordinatorArgs,
     global: &Global,
     screen: &mut Screen,

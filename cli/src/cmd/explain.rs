@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::render::exits::Exits;
 use crate::screen::Screen;
 
-pub fn run(args: &ExplainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &ExplainArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let ExplainTopic::Exit { code } = &args.topic;
     let codes = match code {
         None => ExitCode::ALL.to_vec(),

@@ -16,7 +16,7 @@ use crate::render::{self, typed};
 use crate::screen::Screen;
 use crate::session::{Need, Session};
 
-pub async fn run(
+pub(crate) async fn run(
     args: &HistoryArgs,
     global: &Global,
     screen: &mut Screen,
@@ -43,7 +43,7 @@ pub async fn run(
 }
 
 /// The events asked for, decoded.
-pub async fn all(
+pub(crate) async fn all(
     session: &Session,
     request: v1::EventsRequest,
 ) -> Result<Vec<log::Event>, Failure> {

@@ -15,7 +15,7 @@ const CONFIG: &str = include_str!("init/skein.toml");
 const UP: &str = include_str!("init/0001_create_greetings.up.sql");
 const DOWN: &str = include_str!("init/0001_create_greetings.down.sql");
 
-pub fn run(args: &InitArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &InitArgs, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let dir = args.dir.as_deref().unwrap_or(Path::new("."));
     let migrations = dir.join("migrations");
     let has_migrations = migrations.is_dir();
@@ -69,11 +69,9 @@ mod tests {
     /// Each line that a reader may take the `#` from is one that skein reads, too.
     #[test]
     fn so_is_what_it_offers() {
-        let offered: String = CONFIG
-            .lines()
-            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let offered: Vec<&str> =
+            CONFIG.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line)).collect();
+        let offered = offered.join("\n");
         let file = File::parse(&offered, Path::new("skein.toml"), Path::new("/project")).unwrap();
         assert_eq!(file.targets.len(), 2);
         assert_eq!(file.strategy.waves.len(), 1);

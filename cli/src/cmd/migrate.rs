@@ -14,7 +14,7 @@ use crate::render::plan::Plan;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
 
-pub async fn run(
+pub(crate) async fn run(
     args: &MigrateArgs,
     global: &Global,
     screen: &mut Screen,

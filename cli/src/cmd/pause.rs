@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::screen::Screen;
 use crate::session::Need;
 
-pub async fn run(
+pub(crate) async fn run(
     args: &PauseArgs,
     global: &Global,
     screen: &mut Screen,

@@ -17,9 +17,9 @@ use crate::session::{Need, Session};
 /// Chunks stay below the limit of one message.
 const CHUNK: usize = 1024 * 1024;
 /// How long agents may look at their targets before planning goes on with what is known.
-pub const LOOK: Duration = Duration::from_secs(30);
+pub(crate) const LOOK: Duration = Duration::from_secs(30);
 
-pub async fn run(
+pub(crate) async fn run(
     args: &PlanVerbArgs,
     global: &Global,
     screen: &mut Screen,
@@ -38,7 +38,7 @@ pub async fn run(
 }
 
 /// Sends the migrations, has the targets looked at, and says what is asked.
-pub async fn spec(
+pub(crate) async fn spec(
     session: &Session,
     args: &PlanArgs,
     screen: &mut Screen,
@@ -65,7 +65,7 @@ pub async fn spec(
     })
 }
 
-pub async fn make(
+pub(crate) async fn make(
     session: &Session,
     spec: v1::PlanSpec,
     dry: bool,
@@ -80,7 +80,7 @@ pub async fn make(
         .await
 }
 
-pub async fn observe(
+pub(crate) async fn observe(
     session: &Session,
     selector: &v1::Selector,
     timeout: Duration,

@@ -11,7 +11,7 @@ use crate::follow::{Following, follow};
 use crate::screen::Screen;
 use crate::session::Need;
 
-pub async fn run(
+pub(crate) async fn run(
     args: &ResumeArgs,
     global: &Global,
     screen: &mut Screen,

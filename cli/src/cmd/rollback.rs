@@ -13,7 +13,7 @@ use crate::render::undo::Undo;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
 
-pub async fn run(
+pub(crate) async fn run(
     args: &RollbackArgs,
     global: &Global,
     screen: &mut Screen,

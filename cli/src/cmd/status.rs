@@ -12,7 +12,7 @@ use crate::render::rollout::Rollout;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
 
-pub async fn run(
+pub(crate) async fn run(
     args: &StatusArgs,
     global: &Global,
     screen: &mut Screen,
@@ -26,7 +26,9 @@ pub async fn run(
         };
         let reply = ask(session, request).await?;
         match &args.rollout {
-            None => screen.show(&Fleet::new(&reply))?,
+            None => {
+                screen.show(&Fleet { at_rest: session.is_at_rest(), ..Fleet::new(&reply) })?;
+            }
             Some(id) => screen.show(&Rollout::new(only(&reply, id)?))?,
         }
         Ok(ExitCode::Done)
@@ -34,7 +36,7 @@ pub async fn run(
     .await
 }
 
-pub async fn ask(
+pub(crate) async fn ask(
     session: &Session,
     request: v1::StatusRequest,
 ) -> Result<v1::StatusReply, Failure> {
@@ -48,7 +50,10 @@ pub async fn ask(
 }
 
 /// The rollout that was asked for.
-pub fn only<'a>(reply: &'a v1::StatusReply, id: &str) -> Result<&'a v1::RolloutStatus, Failure> {
+pub(crate) fn only<'a>(
+    reply: &'a v1::StatusReply,
+    id: &str,
+) -> Result<&'a v1::RolloutStatus, Failure> {
     reply.rollouts.first().ok_or_else(|| {
         Failure::usage(format!("there is no rollout `{id}`"))
             .next("`skein status` lists the rollouts")
@@ -56,7 +61,7 @@ pub fn only<'a>(reply: &'a v1::StatusReply, id: &str) -> Result<&'a v1::RolloutS
 }
 
 /// How a rollout stands after something was asked of it.
-pub async fn show(
+pub(crate) async fn show(
     session: &Session,
     rollout: &str,
     screen: &mut Screen,

@@ -15,7 +15,7 @@ use crate::session::{Need, Session};
 
 const PAGE: u32 = 1_000;
 
-pub async fn run(
+pub(crate) async fn run(
     args: &TargetsArgs,
     global: &Global,
     screen: &mut Screen,
@@ -39,14 +39,18 @@ async fn list(
 ) -> Result<ExitCode, Failure> {
     with_session(global, Need::Log, screen, async |session, screen| {
         let targets = all(session, &selector).await?;
-        screen.show(&Targets::new(&targets, &[]))?;
+        let at_rest = session.is_at_rest();
+        screen.show(&Targets { at_rest, ..Targets::new(&targets, &[]) })?;
         Ok(ExitCode::Done)
     })
     .await
 }
 
 /// Every target, page after page.
-pub async fn all(session: &Session, selector: &v1::Selector) -> Result<Vec<v1::Target>, Failure> {
+pub(crate) async fn all(
+    session: &Session,
+    selector: &v1::Selector,
+) -> Result<Vec<v1::Target>, Failure> {
     let mut request = v1::ListTargetsRequest {
         selector: Some(selector.clone()),
         page_size: PAGE,

@@ -8,7 +8,7 @@ use crate::render::verify::Verified;
 use crate::screen::Screen;
 use crate::session::Need;
 
-pub async fn run(
+pub(crate) async fn run(
     args: &VerifyArgs,
     global: &Global,
     screen: &mut Screen,

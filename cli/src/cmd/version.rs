@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::render::{Look, SCHEMA, View};
 use crate::screen::Screen;
 
-pub fn run(screen: &mut Screen) -> Result<ExitCode, Failure> {
+pub(crate) fn run(screen: &mut Screen) -> Result<ExitCode, Failure> {
     screen.show(&Version)?;
     Ok(ExitCode::Done)
 }

@@ -11,7 +11,7 @@ use crate::render::rollout::Rollout;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
 
-pub async fn run(
+pub(crate) async fn run(
     args: &WatchArgs,
     global: &Global,
     screen: &mut Screen,

@@ -28,6 +28,8 @@ pub struct Fleet {
     pub leader: u64,
     pub seq: u64,
     pub rollouts: Vec<Rollout>,
+    /// No agent is here because this command needs none.
+    pub at_rest: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -70,6 +72,7 @@ impl Fleet {
             leader: reply.leader,
             seq: reply.seq,
             rollouts: reply.rollouts.iter().map(Rollout::new).collect(),
+            at_rest: false,
         }
     }
 
@@ -89,20 +92,17 @@ impl Fleet {
     fn facts(&self, look: &Look) -> Table {
         let mut table = Table::new(&["", ""]);
         let all = |some: u32, of: u32| if some == of { Tone::Good } else { Tone::Warning };
-        table.row([
-            ("targets".to_owned(), Tone::Faint),
-            (
-                format!("{} of {} connected", self.targets_connected, self.targets),
-                all(self.targets_connected, self.targets),
-            ),
-        ]);
-        table.row([
-            ("agents".to_owned(), Tone::Faint),
-            (
-                format!("{} of {} connected", self.agents_connected, self.agents),
-                all(self.agents_connected, self.agents),
-            ),
-        ]);
+        for (name, here, of) in [
+            ("targets", self.targets_connected, self.targets),
+            ("agents", self.agents_connected, self.agents),
+        ] {
+            let (text, tone) = if self.at_rest {
+                (format!("{of}, at rest: this command starts no agent"), Tone::Plain)
+            } else {
+                (format!("{here} of {of} connected"), all(here, of))
+            };
+            table.row([(name.to_owned(), Tone::Faint), (text, tone)]);
+        }
         let versions: Vec<String> = self
             .versions
             .iter()

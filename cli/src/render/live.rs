@@ -116,7 +116,7 @@ fn styled(parts: Parts) -> Line<'static> {
         Tone::Faint => Style::new().add_modifier(Modifier::DIM),
         Tone::Strong => Style::new().add_modifier(Modifier::BOLD),
     };
-    Line::from_iter(parts.into_iter().map(|(text, tone)| Span::styled(text, style(tone))))
+    parts.into_iter().map(|(text, tone)| Span::styled(text, style(tone))).collect()
 }
 
 #[cfg(test)]
@@ -181,11 +181,12 @@ mod tests {
         drawn: &ratatui::buffer::Buffer,
     ) -> Vec<ratatui::text::Line<'static>> {
         let line = |(y, text): (u16, &&'static str)| {
-            ratatui::text::Line::from_iter((0_u16..).zip(text.chars()).map(|(x, c)| {
+            let cell = |(x, c): (u16, char)| {
                 let style =
                     drawn.cell((x, y)).map(ratatui::buffer::Cell::style).unwrap_or_default();
                 ratatui::text::Span::styled(c.to_string(), style)
-            }))
+            };
+            (0_u16..).zip(text.chars()).map(cell).collect()
         };
         (0_u16..).zip(lines).map(line).collect()
     }

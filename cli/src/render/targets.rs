@@ -12,9 +12,12 @@ use super::{View, typed, words};
 
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Targets {
-    pub targets: Vec<Target>,
+    #[serde(rename = "targets")]
+    pub all: Vec<Target>,
     /// Those that did not answer in time, where they were asked.
     pub silent: Vec<String>,
+    /// No agent is here because this command needs none.
+    pub at_rest: bool,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -66,13 +69,13 @@ impl Target {
         }
     }
 
-    fn state(&self) -> (Sign, &'static str, Tone) {
+    fn state(&self, at_rest: bool) -> (Sign, &'static str, Tone) {
         if self.retired {
             (Sign::Waiting, "retired", Tone::Faint)
         } else if !self.problem.is_empty() {
             (Sign::Bad, "problem", Tone::Bad)
         } else if !self.connected {
-            (Sign::Warning, "no agent", Tone::Warning)
+            (Sign::Warning, if at_rest { "at rest" } else { "no agent" }, Tone::Warning)
         } else if !self.observed {
             (Sign::Waiting, "not looked at", Tone::Warning)
         } else {
@@ -83,7 +86,11 @@ impl Target {
 
 impl Targets {
     pub fn new(targets: &[v1::Target], silent: &[String]) -> Self {
-        Self { targets: targets.iter().map(Target::new).collect(), silent: silent.to_vec() }
+        Self {
+            all: targets.iter().map(Target::new).collect(),
+            silent: silent.to_vec(),
+            at_rest: false,
+        }
     }
 
     fn table(&self, look: &Look) -> Table {
@@ -93,11 +100,11 @@ impl Targets {
             head.extend(["AGENTS", "FENCE", "LOOKED AT"]);
         }
         let mut table = Table::new(&head);
-        for target in &self.targets {
-            let (sign, state, tone) = target.state();
+        for target in &self.all {
+            let (sign, state, tone) = target.state(self.at_rest);
             let engine = match target.engine_version.as_str() {
                 "" => target.engine.to_owned(),
-                version => format!("{} {version}", target.engine),
+                version => version.to_owned(),
             };
             let labels: Vec<String> =
                 target.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -138,7 +145,7 @@ impl Targets {
 
 impl View for Targets {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        if self.targets.is_empty() {
+        if self.all.is_empty() {
             writeln!(
                 out,
                 "No target. An agent brings its targets along: list them in skein.toml."
@@ -161,7 +168,7 @@ impl View for Targets {
     }
 
     fn lines(&self) -> serde_json::Result<Vec<Value>> {
-        let targets = self.targets.iter().map(|target| typed("target", target));
+        let targets = self.all.iter().map(|target| typed("target", target));
         let silent =
             self.silent.iter().map(|id| Ok(serde_json::json!({ "type": "silent", "id": id })));
         targets.chain(silent).collect()

@@ -11,7 +11,7 @@ use crate::exit::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::screen::Screen;
 
-pub async fn run(
+pub(crate) async fn run(
     args: &BackupArgs,
     global: &Global,
     screen: &mut Screen,

@@ -23,20 +23,16 @@ pub(crate) async fn run(
         Failure::caused(ExitCode::Internal, "the demo has no directory to play in", &error)
             .next("choose an empty one with --keep DIR")
     };
-    let (dir, _temporary) = match &args.keep {
-        Some(dir) => {
-            std::fs::create_dir_all(dir).map_err(unmade)?;
-            if std::fs::read_dir(dir).map_err(unmade)?.next().is_some() {
-                return Err(Failure::usage(format!("{} is not empty", dir.display()))
-                    .next("choose an empty directory; the demo fills it"));
-            }
-            (dir.canonicalize().map_err(unmade)?, None)
+    let (dir, _temporary) = if let Some(dir) = &args.keep {
+        std::fs::create_dir_all(dir).map_err(unmade)?;
+        if std::fs::read_dir(dir).map_err(unmade)?.next().is_some() {
+            return Err(Failure::usage(format!("{} is not empty", dir.display()))
+                .next("choose an empty directory; the demo fills it"));
         }
-        None => {
-            let temporary =
-                tempfile::Builder::new().prefix("skein-demo-").tempdir().map_err(unmade)?;
-            (temporary.path().to_owned(), Some(temporary))
-        }
+        (dir.canonicalize().map_err(unmade)?, None)
+    } else {
+        let temporary = tempfile::Builder::new().prefix("skein-demo-").tempdir().map_err(unmade)?;
+        (temporary.path().to_owned(), Some(temporary))
     };
     let stage = Stage {
         dir,

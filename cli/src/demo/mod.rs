@@ -13,17 +13,17 @@ mod project;
 mod scenes;
 mod shards;
 
-pub use scenes::play;
+pub(crate) use scenes::play;
 
 use std::path::PathBuf;
 
 /// How large and how patient.
 #[derive(Debug, Clone)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Where everything is put.
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
     /// Rows in each shard's table of users.
-    pub rows: u32,
+    pub(crate) rows: u32,
     /// The pause after each scene, so that a reader can follow.
-    pub breath: std::time::Duration,
+    pub(crate) breath: std::time::Duration,
 }

@@ -13,18 +13,18 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 
 /// How long a process may take to do what it was started for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Three coordinators, and an agent in each region.
 #[derive(Debug)]
-pub struct Processes {
+pub(crate) struct Processes {
     coordinators: Vec<(u64, Option<Child>)>,
     agents: Vec<Child>,
-    pub addresses: Vec<String>,
+    pub(crate) addresses: Vec<String>,
 }
 
 /// The regions, in the order of the shards.
-pub fn regions() -> Vec<&'static str> {
+pub(crate) fn regions() -> Vec<&'static str> {
     let mut regions: Vec<&str> = SHARDS.iter().map(|shard| region(shard)).collect();
     regions.dedup();
     regions
@@ -35,7 +35,7 @@ fn failed(what: &str, error: &dyn std::error::Error) -> Failure {
 }
 
 /// This binary, in the demo's directory, without what the caller's environment says.
-pub fn skein(dir: &Path) -> Result<Command, Failure> {
+pub(crate) fn skein(dir: &Path) -> Result<Command, Failure> {
     let program = std::env::current_exe()
         .map_err(|error| failed("this program cannot be found again", &error))?;
     let mut command = Command::new(program);
@@ -48,7 +48,7 @@ pub fn skein(dir: &Path) -> Result<Command, Failure> {
 
 impl Processes {
     /// Starts all of them. They come up by themselves; whoever asks first waits.
-    pub fn start(stage: &Stage) -> Result<Self, Failure> {
+    pub(crate) fn start(stage: &Stage) -> Result<Self, Failure> {
         let addresses = free_addresses(3)
             .map_err(|error| failed("no free port on the loopback address", &error))?;
         let mut processes =
@@ -68,7 +68,7 @@ impl Processes {
     }
 
     /// Starts a coordinator, or starts it again on its data.
-    pub fn start_coordinator(&mut self, stage: &Stage, node: u64) -> Result<(), Failure> {
+    pub(crate) fn start_coordinator(&mut self, stage: &Stage, node: u64) -> Result<(), Failure> {
         let child = role(stage, "coordinator", &format!("coordinator-{node}"))?;
         for (number, place) in &mut self.coordinators {
             if *number == node {
@@ -80,7 +80,7 @@ impl Processes {
     }
 
     /// `kill -9`, and waits until it is gone.
-    pub async fn kill_coordinator(&mut self, node: u64) -> Result<(), Failure> {
+    pub(crate) async fn kill_coordinator(&mut self, node: u64) -> Result<(), Failure> {
         for (number, place) in &mut self.coordinators {
             if *number == node
                 && let Some(child) = place
@@ -93,7 +93,7 @@ impl Processes {
     }
 
     /// Ends all of them.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         let coordinators = self.coordinators.into_iter().filter_map(|(_, child)| child);
         for mut child in self.agents.into_iter().chain(coordinators) {
             // Whatever is still to be said is in the logs beside them.

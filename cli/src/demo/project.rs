@@ -52,13 +52,13 @@ fn write_one(dir: &Path, migration: &Migration) -> io::Result<()> {
 }
 
 /// The first three migrations.
-pub fn write_migrations(dir: &Path) -> io::Result<()> {
+pub(crate) fn write_migrations(dir: &Path) -> io::Result<()> {
     std::fs::create_dir_all(dir.join("migrations"))?;
     [ADD, FILL, UNIQUE].iter().try_for_each(|migration| write_one(dir, migration))
 }
 
 /// The fix: twins lose their address before the index is made.
-pub fn write_fix(dir: &Path) -> io::Result<()> {
+pub(crate) fn write_fix(dir: &Path) -> io::Result<()> {
     for end in ["up", "down"] {
         let old = format!("{}.{end}.sql", UNIQUE.name);
         std::fs::remove_file(dir.join("migrations").join(old))?;
@@ -67,7 +67,7 @@ pub fn write_fix(dir: &Path) -> io::Result<()> {
 }
 
 /// What the commands read: where the coordinators are, and the waves.
-pub fn write_config(stage: &Stage, coordinators: &[String]) -> io::Result<()> {
+pub(crate) fn write_config(stage: &Stage, coordinators: &[String]) -> io::Result<()> {
     let addresses: Vec<String> =
         coordinators.iter().map(|address| format!("\"http://{address}\"")).collect();
     let text = format!(
@@ -101,7 +101,7 @@ targets = [\"eu-3\", \"us-2\", \"us-3\", \"ap-1\"]
 }
 
 /// A region's agent.
-pub fn write_agent(stage: &Stage, region: &str, coordinators: &[String]) -> io::Result<()> {
+pub(crate) fn write_agent(stage: &Stage, region: &str, coordinators: &[String]) -> io::Result<()> {
     let addresses: Vec<String> =
         coordinators.iter().map(|address| format!("\"http://{address}\"")).collect();
     let mut text = format!(
@@ -133,7 +133,7 @@ labels = {{ region = \"{region}\" }}
 }
 
 /// A coordinator node.
-pub fn write_coordinator(stage: &Stage, node: usize, members: &[String]) -> io::Result<()> {
+pub(crate) fn write_coordinator(stage: &Stage, node: usize, members: &[String]) -> io::Result<()> {
     let mut text = format!(
         "node = {}
 cluster = \"demo\"

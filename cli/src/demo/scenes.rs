@@ -15,11 +15,12 @@ use super::{Stage, project};
 use crate::connect::{self, Link};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
-use crate::render::look::Tone;
+use crate::render::look::{Sign, Tone};
+use crate::render::words;
 use crate::screen::Screen;
 
 /// Plays the whole demo.
-pub async fn play(stage: &Stage, screen: &mut Screen) -> Result<(), Failure> {
+pub(crate) async fn play(stage: &Stage, screen: &mut Screen) -> Result<(), Failure> {
     let begun = Instant::now();
     let before = prepare(stage).await?;
     let mut processes = Processes::start(stage)?;
@@ -167,7 +168,7 @@ async fn newest_plan(link: &Link) -> Result<String, Failure> {
     let Some(newest) = status.rollouts.last() else {
         return Err(untrue("the plan was not recorded"));
     };
-    Ok(newest.plan.iter().take(4).map(|byte| format!("{byte:02x}")).collect())
+    Ok(words::id(&words::hex(&newest.plan), false).to_owned())
 }
 
 async fn wait_for_wave(link: &Link, wave: u32) -> Result<(), Failure> {
@@ -371,7 +372,7 @@ fn title(screen: &mut Screen, text: &str) -> Result<(), Failure> {
 
 fn told(screen: &mut Screen, text: &str) -> Result<(), Failure> {
     let look = screen.look();
-    let sign = look.paint(Tone::Good, look.sign(crate::render::look::Sign::Good));
+    let sign = look.paint(Tone::Good, look.sign(Sign::Good));
     say(screen, &format!("{sign} {text}"))
 }
 

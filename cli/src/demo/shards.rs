@@ -5,25 +5,27 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt as _;
 use sha2::{Digest as _, Sha256};
 use sqlx::ValueRef as _;
+
+use crate::render::words;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{
     AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Row as _, TypeInfo as _,
 };
 
 /// Region and number of each, as `eu-1`.
-pub const SHARDS: [&str; 12] = [
+pub(crate) const SHARDS: [&str; 12] = [
     "eu-1", "eu-2", "eu-3", "us-1", "us-2", "us-3", "us-4", "ap-1", "ap-2", "ap-3", "ap-4", "ap-5",
 ];
 /// The shard whose data breaks the third migration.
-pub const BROKEN: &str = "eu-3";
+pub(crate) const BROKEN: &str = "eu-3";
 
 /// Where a shard is.
-pub fn path(dir: &Path, shard: &str) -> PathBuf {
+pub(crate) fn path(dir: &Path, shard: &str) -> PathBuf {
     dir.join("shards").join(format!("{shard}.db"))
 }
 
 /// The region in a shard's name.
-pub fn region(shard: &str) -> &str {
+pub(crate) fn region(shard: &str) -> &str {
     shard.split('-').next().unwrap_or(shard)
 }
 
@@ -33,7 +35,7 @@ async fn open(dir: &Path, shard: &str) -> Result<SqliteConnection, sqlx::Error> 
 
 /// Makes the shards: users, and the profiles from which their addresses will come. On one shard two
 /// users have the same address.
-pub async fn create(dir: &Path, rows: u32) -> Result<(), sqlx::Error> {
+pub(crate) async fn create(dir: &Path, rows: u32) -> Result<(), sqlx::Error> {
     for shard in SHARDS {
         let mut connection = open(dir, shard).await?;
         let fill = format!(
@@ -61,7 +63,7 @@ pub async fn create(dir: &Path, rows: u32) -> Result<(), sqlx::Error> {
 }
 
 /// SHA-256 over the schema and every row of a shard, but for Skein's own tables.
-pub async fn checksum(dir: &Path, shard: &str) -> Result<String, sqlx::Error> {
+pub(crate) async fn checksum(dir: &Path, shard: &str) -> Result<String, sqlx::Error> {
     let mut connection = open(dir, shard).await?;
     let mut hash = Sha256::new();
     let schema = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '\\_skein\\_%' ESCAPE '\\' \
@@ -95,11 +97,11 @@ pub async fn checksum(dir: &Path, shard: &str) -> Result<String, sqlx::Error> {
         }
     }
     connection.close().await?;
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(words::hex(&hash.finalize()))
 }
 
 /// The checksums of all shards, in order.
-pub async fn checksums(dir: &Path) -> Result<Vec<String>, sqlx::Error> {
+pub(crate) async fn checksums(dir: &Path) -> Result<Vec<String>, sqlx::Error> {
     let mut sums = Vec::with_capacity(SHARDS.len());
     for shard in SHARDS {
         sums.push(checksum(dir, shard).await?);
@@ -108,7 +110,7 @@ pub async fn checksums(dir: &Path) -> Result<Vec<String>, sqlx::Error> {
 }
 
 /// How often each step has had its effect on a shard: the steps themselves keep that count.
-pub async fn effects(dir: &Path, shard: &str) -> Result<Vec<(String, i64)>, sqlx::Error> {
+pub(crate) async fn effects(dir: &Path, shard: &str) -> Result<Vec<(String, i64)>, sqlx::Error> {
     let mut connection = open(dir, shard).await?;
     let counts = sqlx::query_as("SELECT step, count(*) FROM effects GROUP BY step ORDER BY step")
         .fetch_all(&mut connection)

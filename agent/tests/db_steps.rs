@@ -359,3 +359,25 @@ async fn a_person_may_accept_a_file_that_was_edited_after_it_ran() {
         target.remove().await;
     }
 }
+
+#[tokio::test]
+async fn a_script_may_become_another_role() {
+    let Some(target) = db_support::postgres("a_script_may_become_another_role").await else {
+        return;
+    };
+    let role = format!("skein_role_{}", std::process::id());
+    target
+        .raw(&format!("CREATE ROLE {role}; GRANT CREATE, USAGE ON SCHEMA public TO {role}"))
+        .await;
+    let mut session = target.session().await;
+    let text = format!("SET ROLE {role};\nCREATE TABLE t (a int);");
+    assert!(is_applied(&session.apply(&target.up("1", &text)).await.unwrap()));
+    let owner = "SELECT tableowner::text FROM pg_tables WHERE tablename = 't'";
+    assert_eq!(target.scalar(owner).await, role);
+    // And is nobody else afterwards.
+    let checks = verify("SELECT current_user = session_user;");
+    assert!(session.checks(&checks).await.unwrap().passed());
+    session.close().await;
+    target.raw(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    target.remove().await;
+}

@@ -33,6 +33,8 @@ pub struct Session {
     pub(super) tables: Tables,
     pub(super) timeouts: Timeouts,
     pub(super) made: Made,
+    /// The token to which this session is known to have raised the fence.
+    pub(super) raised: Option<Token>,
     /// For the fence row, if this session is the one that makes it.
     pub(super) lineage: String,
     /// Set while a call runs: a call that was dropped leaves it set.
@@ -75,6 +77,7 @@ impl Session {
             location: location.redacted(),
             timeouts: *timeouts,
             made: Made::default(),
+            raised: None,
             lineage: Uuid::now_v7().to_string(),
             busy: false,
         };

@@ -14,6 +14,7 @@ use super::failure::{Broken, Failure};
 use super::location::Engine;
 use super::order::{Order, Outcome};
 use super::session::Session;
+use super::sql::mentions;
 use super::step_error::{Cause, StepError};
 use super::verdict::Verdict;
 use super::verify::Checks;
@@ -63,6 +64,7 @@ impl Session {
         let changed = self.commit(order, opened.mark).await?;
         let rows = changed.unwrap_or_else(|| script_line::rows_changed(&order.plan, &answers));
         self.made.base = true;
+        self.raised = Some(order.token);
         self.reset_after(order).await;
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Ok(Outcome::Applied { rows, ms, fingerprint_after: None, resumed_at: None })
@@ -75,7 +77,10 @@ impl Session {
             batch.add_many(&self.tables.create(&self.lineage), ledger::Tables::CREATE_LEN);
         }
         let at_fence = batch.add(&self.tables.lock_fence());
-        batch.add(&self.tables.raise(order.token));
+        // A fence is never lowered, so once in a session is enough.
+        if self.raised != Some(order.token) {
+            batch.add(&self.tables.raise(order.token));
+        }
         let holds_lock = self.connection.holds_lock();
         let at_lock = (!holds_lock.is_empty()).then(|| batch.add(&holds_lock));
         let at_latest = batch.add(&self.tables.latest(&order.step));
@@ -138,6 +143,12 @@ impl Session {
             }
         }
         let mut batch = Batch::default();
+        // The ledger belongs to whoever connected, not to whom the script became.
+        let became = ["role", "authorization"].iter().any(|w| mentions(&order.script.text, w));
+        if became && self.engine() == Engine::Postgres {
+            batch.add("RESET SESSION AUTHORIZATION;");
+            batch.add("RESET ROLE;");
+        }
         let at_mark = match self.engine() {
             Engine::Sqlite => batch.add("SELECT total_changes();"),
             Engine::Postgres | Engine::Mysql => batch.add(&format!(
@@ -153,7 +164,7 @@ impl Session {
             }
             Ok(_) => Ok(None),
             Err(broken) => {
-                if self.engine() == Engine::Postgres && broken.done.is_empty() {
+                if self.engine() == Engine::Postgres && broken.done.len() <= at_mark.0 {
                     let error = if broken.failure.is(&["22012"]) {
                         ended_early(order)
                     } else {

@@ -7,7 +7,7 @@ use crate::db::batch::{At, Batch, answer};
 use crate::db::failure::Broken;
 use crate::db::fingerprint::{Key, Schema};
 use crate::db::location::Engine;
-use crate::db::sql::{literal, name};
+use crate::db::sql::{literal, mentions, name};
 
 /// An object and the question for its definition.
 struct Asked {
@@ -24,16 +24,31 @@ pub(super) async fn schema(
 ) -> Result<Schema, Broken> {
     let database = literal(Engine::Mysql, &connection.database);
     let qualifier = format!("{}.", name(Engine::Mysql, &connection.database));
-    let sql = format!(
+    // A statement about tables says nothing of routines, and the lists cost more than it does.
+    let asks = |word: &str| statement.is_none_or(|statement| mentions(statement, word));
+    let mut lists = vec![format!(
         "SELECT table_type, table_name, table_name FROM information_schema.tables \
-         WHERE table_schema = {database} AND table_name NOT LIKE '\\_skein\\_%'; \
-         SELECT routine_type, routine_name, routine_name FROM information_schema.routines \
-         WHERE routine_schema = {database}; \
-         SELECT 'TRIGGER', trigger_name, event_object_table FROM information_schema.triggers \
-         WHERE trigger_schema = {database}; \
-         SELECT 'EVENT', event_name, event_name FROM information_schema.events \
-         WHERE event_schema = {database};"
-    );
+         WHERE table_schema = {database} AND LEFT(table_name, 7) <> '_skein_';"
+    )];
+    if ["procedure", "function", "package"].into_iter().any(asks) {
+        lists.push(format!(
+            "SELECT routine_type, routine_name, routine_name FROM information_schema.routines \
+             WHERE routine_schema = {database};"
+        ));
+    }
+    if asks("trigger") {
+        lists.push(format!(
+            "SELECT 'TRIGGER', trigger_name, event_object_table FROM information_schema.triggers \
+             WHERE trigger_schema = {database};"
+        ));
+    }
+    if asks("event") {
+        lists.push(format!(
+            "SELECT 'EVENT', event_name, event_name FROM information_schema.events \
+             WHERE event_schema = {database};"
+        ));
+    }
+    let sql = lists.concat();
     let found = connection.send(sql, Keep::All).await?;
     let mut batch = Batch::default();
     let mut asked = Vec::new();

@@ -24,7 +24,7 @@ pub(super) fn query(one_schema: Option<&str>) -> String {
         ),
         None => (
             "pg_catalog".to_owned(),
-            "n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'".to_owned(),
+            "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'".to_owned(),
             "quote_ident(n.nspname) || '.'",
             "true",
         ),
@@ -55,7 +55,7 @@ WITH ns AS MATERIALIZED (
 ), rel AS MATERIALIZED (
   SELECT c.*, ns.shown || quote_ident(c.relname) AS name, ns.qualifier, ns.shown
   FROM pg_catalog.pg_class c JOIN ns ON ns.oid = c.relnamespace
-  WHERE c.relname NOT LIKE '\_skein\_%' AND c.relpersistence <> 't'
+  WHERE left(c.relname, 7) <> '_skein_' AND c.relpersistence <> 't'
   AND NOT EXISTS (SELECT 1 FROM owned
     WHERE owned.classid = 'pg_catalog.pg_class'::regclass AND owned.objid = c.oid)
 ), line(kind, name, hangs_on, place, body) AS (

@@ -50,6 +50,8 @@ impl HoldError {
 pub(super) enum Undone {
     Over(Over),
     Failed(Box<StepError>),
+    /// It was not begun.
+    NoSession(HoldError),
 }
 
 impl Undone {
@@ -57,6 +59,7 @@ impl Undone {
         match self {
             Self::Over(over) => over.into(),
             Self::Failed(error) => Stop::step(step, &error),
+            Self::NoSession(error) => error.stop(step),
         }
     }
 }
@@ -115,32 +118,40 @@ impl<'a> Hold<'a> {
             .with_max_times(REOPEN_MAX)
             .with_jitter()
             .build();
-        let mut last: Option<Box<StepError>> = None;
+        let mut broken: Option<Box<StepError>> = None;
         loop {
-            match self.session().await {
+            let no_session = match self.session().await {
                 Ok(session) => match Box::pin(session.apply(order)).await {
                     Ok(outcome) => return Ok(outcome),
                     Err(error) if error.session_lost => {
                         self.session = None;
                         tracing::warn!(%order, %error, "the session broke within a step");
-                        last = Some(Box::new(error));
+                        broken = Some(Box::new(error));
+                        None
                     }
                     Err(error) => return Err(Undone::Failed(Box::new(error))),
                 },
                 Err(error) => {
                     tracing::warn!(%order, error = chain(&error), "no session for the step");
+                    Some(error)
+                }
+            };
+            let Some(pause) = pauses.next() else {
+                return Err(match (broken, no_session) {
+                    (Some(error), _) => Undone::Failed(error),
+                    (None, Some(error)) => Undone::NoSession(error),
+                    (None, None) => Undone::Over(Over::Cancelled("the step was left".to_owned())),
+                });
+            };
+            tokio::time::sleep(pause).await;
+            match lease.may_go_on().await {
+                Ok(()) => {}
+                Err(lost @ Over::Lost(_)) => return Err(Undone::Over(lost)),
+                // What stands of the step is not known, and the report must say so.
+                Err(cancelled) => {
+                    return Err(broken.map_or(Undone::Over(cancelled), Undone::Failed));
                 }
             }
-            match (pauses.next(), last.take()) {
-                (Some(pause), error) => {
-                    last = error;
-                    tokio::time::sleep(pause).await;
-                }
-                (None, Some(error)) => return Err(Undone::Failed(error)),
-                // `session` can fail only after a step has broken the first one.
-                (None, None) => {}
-            }
-            lease.may_start().await.map_err(Undone::Over)?;
         }
     }
 

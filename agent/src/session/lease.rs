@@ -59,18 +59,37 @@ impl Lease {
             if let Some(over) = self.over() {
                 return Err(over);
             }
-            let good = *self.renewed.borrow_and_update();
-            if good.is_some_and(|until| Instant::now() < until) {
+            if self.is_renewed() {
                 return Ok(());
             }
-            let mut renewed = self.renewed.clone();
-            tokio::select! {
-                over = self.ended() => return Err(over),
-                gone = renewed.changed() => if gone.is_err() {
-                    return Err(Over::Lost("the session of this agent has ended".to_owned()));
-                }
+            self.news().await?;
+        }
+    }
+
+    /// The same for a step that was begun and broken off: to cancel the leg does not cancel the step
+    /// under way, unless there is nobody left to renew the lease for it.
+    pub(crate) async fn may_go_on(&mut self) -> Result<(), Over> {
+        loop {
+            match (self.over(), self.is_renewed()) {
+                (Some(Over::Lost(why)), _) => return Err(Over::Lost(why)),
+                (_, true) => return Ok(()),
+                (Some(cancelled), false) => return Err(cancelled),
+                (None, false) => self.news().await?,
             }
         }
+    }
+
+    fn is_renewed(&mut self) -> bool {
+        self.renewed.borrow_and_update().is_some_and(|until| Instant::now() < until)
+    }
+
+    /// Waits for a word from the coordinator or a renewal.
+    async fn news(&mut self) -> Result<(), Over> {
+        let told = tokio::select! {
+            told = self.control.changed() => told,
+            told = self.renewed.changed() => told,
+        };
+        told.map_err(|_ended| Over::Lost("the session of this agent has ended".to_owned()))
     }
 }
 
@@ -97,7 +116,13 @@ mod tests {
         renew.send_replace(later());
         assert_eq!(waiting.await.unwrap(), Ok(()));
 
+        control.send_replace(Control::Cancelled("enough".to_owned()));
+        assert_eq!(lease.may_go_on().await, Ok(()), "the step under way is finished");
+        assert_eq!(lease.may_start().await, Err(Over::Cancelled("enough".to_owned())));
         renew.send_replace(Some(Instant::now()));
+        assert_eq!(lease.may_go_on().await, Err(Over::Cancelled("enough".to_owned())));
+
+        control.send_replace(Control::Go);
         let waiting = tokio::spawn(async move { lease.may_start().await });
         tokio::task::yield_now().await;
         control.send_replace(Control::Lost("another".to_owned()));

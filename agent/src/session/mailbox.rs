@@ -31,6 +31,8 @@ pub(crate) struct Mailbox {
 #[derive(Debug, Default)]
 struct Kept {
     last_id: u64,
+    /// Everything from this id on is to be sent.
+    unsent_from: u64,
     reports: BTreeMap<u64, Letter>,
 }
 
@@ -95,38 +97,37 @@ impl Mailbox {
     }
 
     pub(crate) fn has_unsent(&self) -> bool {
-        self.lock().reports.values().any(|letter| letter.sent_at.is_none())
+        let kept = self.lock();
+        kept.reports.range(kept.unsent_from..).next().is_some()
     }
 
     /// The next reports to send, in order.
     pub(crate) fn take(&self, now: Instant) -> Vec<Report> {
         let mut kept = self.lock();
-        let unsent = kept.reports.values_mut().filter(|letter| letter.sent_at.is_none());
-        unsent
-            .take(BATCH_MAX)
-            .map(|letter| {
-                letter.sent_at = Some(now);
-                letter.report.clone()
-            })
-            .collect()
+        let from = kept.unsent_from;
+        let mut reports = Vec::new();
+        for (_, letter) in kept.reports.range_mut(from..).take(BATCH_MAX) {
+            letter.sent_at = Some(now);
+            reports.push(letter.report.clone());
+        }
+        if let Some(last) = reports.last() {
+            kept.unsent_from = last.id + 1;
+        }
+        reports
     }
 
     /// What was sent on a stream that ended has to be sent again.
     pub(crate) fn rewind(&self) {
-        for letter in self.lock().reports.values_mut() {
-            letter.sent_at = None;
-        }
+        self.lock().unsent_from = 0;
     }
 
-    /// So has what got no answer for so long: whoever was to answer may have lost the leadership.
+    /// So has what got no answer for so long: whoever was to answer may have lost the leadership. And
+    /// all after it too, since the reports of a leg must arrive in order.
     pub(crate) fn rewind_older(&self, now: Instant, age: Duration) {
         let mut kept = self.lock();
-        let oldest = kept.reports.values().find_map(|letter| letter.sent_at);
+        let oldest = kept.reports.values().next().and_then(|letter| letter.sent_at);
         if oldest.is_some_and(|sent_at| now.duration_since(sent_at) >= age) {
-            // All of them: the reports of a leg must arrive in order.
-            for letter in kept.reports.values_mut() {
-                letter.sent_at = None;
-            }
+            kept.unsent_from = 0;
         }
     }
 

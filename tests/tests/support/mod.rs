@@ -1,0 +1,31 @@
+//! A whole Skein on loopback, made of the real program: coordinators, agents, targets, and a user.
+//!
+//! ```text
+//! project    where the program under test is, and a directory that goes when the test has passed
+//! wait       until a condition holds, with a bound
+//! process    one `skein` that runs: killed, stopped, continued; its log
+//! cluster    three coordinators that elect a leader
+//! agent      `skein agent` beside its targets
+//! cli        `skein VERB …` as a user types it: exit code, JSON, stderr
+//! client     the same questions over gRPC
+//! database   targets: a database for each, gone with the test
+//! ```
+#![expect(dead_code, unused_imports, reason = "each file of tests uses its own part")]
+
+mod agent;
+mod cli;
+mod client;
+mod cluster;
+mod database;
+mod process;
+mod project;
+mod wait;
+
+pub(crate) use agent::{Agent, AgentSpec};
+pub(crate) use cli::{Cli, Ran};
+pub(crate) use client::Client;
+pub(crate) use cluster::{Cluster, Timing};
+pub(crate) use database::{Database, Server};
+pub(crate) use process::Process;
+pub(crate) use project::{Project, binary};
+pub(crate) use wait::{until, until_some};

@@ -8,6 +8,8 @@ mod manifest;
 mod plan;
 mod record;
 mod subject;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use event::{
     archive, decode as decode_event, encode as encode_event, leg_kind_out, verdict,

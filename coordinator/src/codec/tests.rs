@@ -1,0 +1,374 @@
+//! What is written is read again, and what older releases wrote is read for ever.
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use skein_core::bundle::{Facts, Manifest, Migration, Script};
+use skein_core::command::Waiver;
+use skein_core::event::{Archive, Body, Event, LegKind, Unwind, Verdict};
+use skein_core::ids::{
+    AgentId, ClassIx, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, Seq, StepIx,
+    TargetId, Version, WaveIx,
+};
+use skein_core::plan::{Class, Plan, Step, Undo, Wave};
+use skein_core::spec::{
+    self, Backup, Budget, Direction, Engine, Goal, Lock, OnBreach, Selector, Spec, Strategy,
+    TransactionMode,
+};
+use skein_core::state::ledger::Entry;
+use skein_core::state::target::{Description, Observation};
+
+use super::{decode_event, encode_event};
+
+fn digest(byte: u8) -> Digest {
+    Digest([byte; 32])
+}
+
+fn entry(version: &str) -> Entry {
+    Entry { version: Version(version.to_owned()), digest: digest(7) }
+}
+
+fn lock() -> Lock {
+    Lock { name: "SHARE".to_owned(), meaning: "writes wait".to_owned(), table: "users".to_owned() }
+}
+
+fn script() -> Script {
+    Script {
+        file: "0001_users.up.sql".to_owned(),
+        raw: digest(1),
+        normalised: digest(2),
+        facts: vec![Facts {
+            engine: Engine::Mysql,
+            mode: TransactionMode::Statements,
+            why: "DDL commits".to_owned(),
+            locks: vec![lock()],
+            destructive: true,
+            refusal: "no".to_owned(),
+            statements: 3,
+        }],
+    }
+}
+
+fn plan() -> Plan {
+    Plan {
+        spec: Spec {
+            bundle: digest(3),
+            selector: Selector {
+                targets: vec!["eu-*".to_owned()],
+                labels: vec![("ring".to_owned(), vec!["canary".to_owned()])],
+            },
+            direction: Direction::Down,
+            goal: Goal::Steps(2),
+            strategy: Strategy {
+                waves: vec![spec::Wave {
+                    name: "canary".to_owned(),
+                    selector: Selector::default(),
+                    percent: 10,
+                }],
+                parallelism: 4,
+                budget: Budget { failed: 1, percent: 5 },
+                on_breach: OnBreach::RollbackWave,
+                retries: 2,
+                backup: Backup::Tables,
+            },
+            out_of_order: true,
+            accept_drift: true,
+        },
+        classes: vec![Class {
+            engine: Engine::Postgres,
+            before: vec![entry("1")],
+            steps: vec![Step {
+                migration: 0,
+                entry: entry("1"),
+                name: "users".to_owned(),
+                direction: Direction::Down,
+                mode: TransactionMode::OneTransaction,
+                mode_why: String::new(),
+                locks: vec![lock()],
+                destructive: true,
+                undo: Undo::Script,
+                verify: false,
+                file: "0001_users.down.sql".to_owned(),
+            }],
+            targets: 1,
+        }],
+        waves: vec![Wave {
+            name: "all".to_owned(),
+            targets: vec![(TargetId::from("eu-1"), ClassIx(0))],
+        }],
+        up_to_date: 3,
+        notes: vec!["a note".to_owned()],
+    }
+}
+
+/// One event of each kind, in the order of the variants.
+fn one_of_each() -> Vec<Body> {
+    let rollout = RolloutId(42);
+    let target = TargetId::from("eu-1");
+    let agent = AgentId::from("agent-eu");
+    let fence = Fence(9);
+    let version = "1".to_owned();
+    let step = StepIx(3);
+    vec![
+        Body::ClusterFormed {
+            cluster: ClusterId([4; 16]),
+            charter: digest(5),
+            bound: "cdd01ef066bc6cf2".to_owned(),
+        },
+        Body::AgentJoined { agent: agent.clone(), version: "0.1.0".to_owned() },
+        Body::AgentLeft { agent: agent.clone() },
+        Body::TargetRegistered {
+            agent: agent.clone(),
+            target: target.clone(),
+            description: Description {
+                engine: Engine::Sqlite,
+                labels: [("region".to_owned(), "eu".to_owned())].into(),
+                group: "array-1".to_owned(),
+            },
+        },
+        Body::TargetObserved {
+            agent: agent.clone(),
+            target: target.clone(),
+            seen: Observation {
+                engine_version: "15.18".to_owned(),
+                identity: "7001/1/shard".to_owned(),
+                fingerprint: digest(6),
+                ledger: vec![entry("1")],
+                fence,
+                open_intent: "2".to_owned(),
+            },
+            finding: "restored".to_owned(),
+        },
+        Body::TargetUnreachable {
+            agent: agent.clone(),
+            target: target.clone(),
+            why: "refused".to_owned(),
+        },
+        Body::TargetRetired { target: target.clone(), reason: "sold".to_owned() },
+        Body::BundleStored {
+            manifest: Box::new(Manifest {
+                digest: digest(3),
+                format: "sqlx".to_owned(),
+                migrations: vec![Migration {
+                    version: Version(version.clone()),
+                    name: "users".to_owned(),
+                    up: script(),
+                    down: Some(script()),
+                    verify: true,
+                    probe: true,
+                }],
+            }),
+        },
+        Body::RolloutPlanned { rollout, id: digest(8), plan: Box::new(plan()) },
+        Body::RolloutStarted { rollout },
+        Body::WaveStarted { rollout, wave: WaveIx(1) },
+        Body::RolloutPaused { rollout, reason: "lunch".to_owned() },
+        Body::RolloutResumed { rollout },
+        Body::RollbackStarted {
+            rollout,
+            cause: "asked for".to_owned(),
+            targets: vec![Unwind { target: target.clone(), keep: 1, blocked_by: version.clone() }],
+        },
+        Body::RolloutHalted { rollout, reason: "budget".to_owned() },
+        Body::RolloutCompleted { rollout },
+        Body::RolloutRolledBack { rollout },
+        Body::LegAssigned { rollout, target: target.clone(), agent, kind: LegKind::Undo },
+        Body::LeaseExpired {
+            rollout,
+            target: target.clone(),
+            fence,
+            why: "silent".to_owned(),
+            released: true,
+        },
+        Body::StepBackedUp {
+            rollout,
+            target: target.clone(),
+            fence,
+            archive: Box::new(Archive {
+                name: "eu-1/mig-0042-9.dump.zst".to_owned(),
+                sha256: digest(9),
+                bytes: 1_000,
+                tool: "pg_dump 15.18".to_owned(),
+                scope: Backup::Schema,
+                ms: 12,
+                fingerprint: digest(6),
+                exemption: String::new(),
+            }),
+            steps: vec![version.clone()],
+        },
+        Body::StepApplied {
+            rollout,
+            target: target.clone(),
+            fence,
+            version: version.clone(),
+            step,
+            ms: 5,
+            rows: 20_000,
+            already: true,
+        },
+        Body::StepVerified {
+            rollout,
+            target: target.clone(),
+            fence,
+            version: version.clone(),
+            step,
+            fingerprint: Some(digest(6)),
+        },
+        Body::StepFailed {
+            rollout,
+            target: target.clone(),
+            fence,
+            version: version.clone(),
+            step,
+            verdict: Verdict::Partly,
+            retryable: true,
+            message: "duplicate".to_owned(),
+            file: "0001_users.up.sql".to_owned(),
+            line: 17,
+        },
+        Body::StepRetried {
+            rollout,
+            target: target.clone(),
+            attempt: 1,
+            not_before: Millis(1_700_000_000_500),
+        },
+        Body::StepRolledBack {
+            rollout,
+            target: target.clone(),
+            fence,
+            version: version.clone(),
+            step,
+            ms: 4,
+            already: false,
+            fingerprint: None,
+        },
+        Body::StepWaived {
+            rollout,
+            waiver: Waiver { step: "*".to_owned(), reason: "agreed".to_owned() },
+        },
+        Body::StepStuck {
+            rollout,
+            target: target.clone(),
+            fence,
+            version: version.clone(),
+            step,
+            why: "no evidence".to_owned(),
+        },
+        Body::StepTried {
+            rollout,
+            target,
+            fence,
+            version,
+            step,
+            passed: false,
+            impossible: true,
+            note: "DDL commits".to_owned(),
+        },
+    ]
+}
+
+fn events() -> Vec<Event> {
+    (0..)
+        .zip(one_of_each())
+        .map(|(seq, body)| Event {
+            seq: Seq(seq),
+            at: Millis(1_700_000_000_000 + seq),
+            actor: "ann@db1".to_owned(),
+            charter: digest(5),
+            request: (seq % 2 == 0).then_some((RequestId([3; 16]), 77)),
+            body,
+        })
+        .collect()
+}
+
+/// A new kind of event breaks the build here: add it to [`one_of_each`], and write a new file of bytes.
+fn place(body: &Body) -> usize {
+    match body {
+        Body::ClusterFormed { .. } => 0,
+        Body::AgentJoined { .. } => 1,
+        Body::AgentLeft { .. } => 2,
+        Body::TargetRegistered { .. } => 3,
+        Body::TargetObserved { .. } => 4,
+        Body::TargetUnreachable { .. } => 5,
+        Body::TargetRetired { .. } => 6,
+        Body::BundleStored { .. } => 7,
+        Body::RolloutPlanned { .. } => 8,
+        Body::RolloutStarted { .. } => 9,
+        Body::WaveStarted { .. } => 10,
+        Body::RolloutPaused { .. } => 11,
+        Body::RolloutResumed { .. } => 12,
+        Body::RollbackStarted { .. } => 13,
+        Body::RolloutHalted { .. } => 14,
+        Body::RolloutCompleted { .. } => 15,
+        Body::RolloutRolledBack { .. } => 16,
+        Body::LegAssigned { .. } => 17,
+        Body::LeaseExpired { .. } => 18,
+        Body::StepBackedUp { .. } => 19,
+        Body::StepApplied { .. } => 20,
+        Body::StepVerified { .. } => 21,
+        Body::StepFailed { .. } => 22,
+        Body::StepRetried { .. } => 23,
+        Body::StepRolledBack { .. } => 24,
+        Body::StepWaived { .. } => 25,
+        Body::StepStuck { .. } => 26,
+        Body::StepTried { .. } => 27,
+    }
+}
+
+#[test]
+fn every_kind_of_event_comes_back_as_it_was() {
+    let events = events();
+    for (at, event) in events.iter().enumerate() {
+        assert_eq!(place(&event.body), at);
+        assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
+    }
+    assert_eq!(events.len(), 28);
+}
+
+/// The bytes that a release writes, one event after another, each behind its length.
+fn fixture(release: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/events-{release}.bin"))
+}
+
+fn framed(events: &[Event]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for event in events {
+        let event = encode_event(event);
+        bytes.extend_from_slice(&u32::try_from(event.len()).unwrap().to_le_bytes());
+        bytes.extend_from_slice(&event);
+    }
+    bytes
+}
+
+/// `UPDATE_GOLDEN=1` writes the file of the release under way. A file of a past release is never
+/// written again.
+#[test]
+fn what_0_1_wrote_is_read_and_written_alike() {
+    let (path, events) = (fixture("0.1"), events());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, framed(&events)).unwrap();
+    }
+    let bytes = std::fs::read(&path).unwrap();
+    let mut rest = Bytes::from(bytes.clone());
+    for event in &events {
+        let length = rest.split_to(4);
+        let length = u32::from_le_bytes(length.as_ref().try_into().unwrap());
+        let stored = rest.split_to(usize::try_from(length).unwrap());
+        assert_eq!(decode_event(&stored).as_ref(), Ok(event));
+    }
+    assert!(rest.is_empty());
+    assert_eq!(framed(&events), bytes, "the bytes of an event have changed");
+}
+
+#[test]
+fn bytes_that_are_no_event_are_an_error() {
+    for bytes in [&b""[..], b"\xff", b"\x08", b"nonsense nonsense nonsense"] {
+        assert!(decode_event(&Bytes::copy_from_slice(bytes)).is_err());
+    }
+    let whole = encode_event(&events()[8]);
+    for cut in 0..whole.len() {
+        // Cut anywhere it is an error or a shorter event, never a panic.
+        drop(decode_event(&whole.slice(..cut)));
+    }
+}

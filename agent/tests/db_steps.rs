@@ -109,7 +109,15 @@ async fn two_sessions_exclude_each_other() {
         let first = target.session().await;
         let brief = Timeouts { session_lock_wait_ms: 60, ..impatient() };
         let error = Session::open(&target.location, &brief).await.unwrap_err();
-        assert!(matches!(error, DbError::LockHeld { .. }), "{error}");
+        let holder = match target.engine {
+            Engine::Postgres => "backend ",
+            Engine::Mysql => "connection ",
+            Engine::Sqlite => "another process",
+        };
+        assert!(
+            matches!(&error, DbError::LockHeld { holder: by, .. } if by.starts_with(holder)),
+            "{error}"
+        );
         assert!(error.is_retryable());
         // Whoever only looks is not kept out.
         assert!(observe(&target.location).await.is_ok() || target.engine == Engine::Sqlite);

@@ -20,10 +20,16 @@ pub enum DbError {
     )]
     NeedsTls { location: String },
     #[error(
-        "take the session lock of {location}: another session held it for {waited_ms} ms \
-         (an agent whose statement still runs holds it until that ends); try again later"
+        "take the session lock of {location}: waited {waited_ms} ms, and it is still held by \
+         {holder} (an agent whose statement still runs holds it until that ends); try again later"
     )]
-    LockHeld { location: String, waited_ms: u64 },
+    LockHeld {
+        location: String,
+        waited_ms: u64,
+        /// The server's number of the session that holds it and what it does, where the server
+        /// tells.
+        holder: String,
+    },
     #[error(
         "open {location}: a connection pooler changes the server session between statements, so \
          neither locks nor settings hold; give a URL of the server itself, or of a pool in \

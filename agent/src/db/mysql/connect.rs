@@ -50,8 +50,7 @@ impl MysqlConnection {
         let at = location.redacted();
         let failed =
             |broken: Broken| DbError::database("take the session lock", &at, broken.failure);
-        let server = connection.server().await.map_err(failed)?;
-        if let Some(why) = server.read_only {
+        if let Some(why) = connection.read_only().await.map_err(failed)? {
             return Err(DbError::ReadOnly { location: at, why });
         }
         let patience = Patience::for_session_lock(timeouts);
@@ -66,7 +65,8 @@ impl MysqlConnection {
             }
             if !patience.pause().await {
                 let waited_ms = patience.waited_ms();
-                return Err(DbError::LockHeld { location: at, waited_ms });
+                let holder = connection.holder().await;
+                return Err(DbError::LockHeld { location: at, waited_ms, holder });
             }
         }
     }
@@ -126,6 +126,19 @@ impl MysqlConnection {
         let row = answers.first().and_then(|answer| answer.rows.first()).cloned();
         let row = row.unwrap_or_default();
         Ok((text(&row, 0) == Some("1"), text(&row, 1).unwrap_or_default().to_owned()))
+    }
+
+    /// Who holds the session lock, for a message.
+    async fn holder(&mut self) -> String {
+        let lock = literal(Engine::Mysql, &self.lock);
+        let sql = format!(
+            "SELECT CONCAT('connection ', p.id, ' of ', p.user, '@', p.host, ', ', p.command, \
+             ' for ', p.time, ' s') FROM information_schema.processlist p \
+             WHERE p.id = IS_USED_LOCK({lock});"
+        );
+        let answers = self.send(sql, Keep::All).await.unwrap_or_default();
+        let told = answers.first().and_then(Answer::scalar);
+        told.unwrap_or("a connection that this account may not see").to_owned()
     }
 
     pub(in crate::db) fn tables(&self) -> Tables {

@@ -1,7 +1,7 @@
 //! What a MariaDB or MySQL server tells of itself.
 
 use super::connect::MysqlConnection;
-use crate::db::answer::{Keep, text};
+use crate::db::answer::{Answer, Keep, text};
 use crate::db::batch::{At, answer};
 use crate::db::failure::Broken;
 use crate::db::identity::Identity;
@@ -12,7 +12,25 @@ const VARIABLES: &str = "SHOW VARIABLES WHERE Variable_name IN ('server_uid', 's
      'server_id', 'hostname', 'port', 'datadir', 'version', 'version_comment', 'read_only', \
      'super_read_only', 'innodb_read_only');";
 
+/// An account above plain `read_only` may still write; for others the first write tells.
+fn read_only(variables: &Answer) -> Option<String> {
+    let on = |row: &&Vec<Option<String>>| {
+        let name = text(row, 0).unwrap_or_default();
+        (name.eq_ignore_ascii_case("super_read_only")
+            || name.eq_ignore_ascii_case("innodb_read_only"))
+            && text(row, 1) == Some("ON")
+    };
+    let found = variables.rows.iter().find(on)?;
+    Some(format!("the server is set to {}", text(found, 0).unwrap_or_default()))
+}
+
 impl MysqlConnection {
+    /// Why nothing can be written, if nothing can.
+    pub(super) async fn read_only(&mut self) -> Result<Option<String>, Broken> {
+        let answers = self.send(VARIABLES.to_owned(), Keep::All).await?;
+        Ok(read_only(&answer(&answers, At(0))))
+    }
+
     pub(in crate::db) async fn server(&mut self) -> Result<Server, Broken> {
         let sql = format!(
             "{VARIABLES} SELECT CAST(SUM(data_length + index_length) AS UNSIGNED) \
@@ -37,15 +55,10 @@ impl MysqlConnection {
             variable("port"),
             variable("datadir")
         );
-        // An account above read_only may still write; then the first write tells.
-        let read_only = ["super_read_only", "innodb_read_only"]
-            .into_iter()
-            .find(|name| variable(name) == "ON")
-            .map(|name| format!("the server is set to {name}"));
         Ok(Server {
             version: format!("{} {}", variable("version_comment"), variable("version")),
             identity: Identity { server, database: self.database.clone() },
-            read_only,
+            read_only: read_only(&variables),
             size_bytes: answer(&answers, At(1)).number(),
         })
     }

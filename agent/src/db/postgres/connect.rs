@@ -138,9 +138,26 @@ impl PostgresConnection {
             }
             if !patience.pause().await {
                 let (location, waited_ms) = (location.to_owned(), patience.waited_ms());
-                return Err(DbError::LockHeld { location, waited_ms });
+                let holder = self.holder().await;
+                return Err(DbError::LockHeld { location, waited_ms, holder });
             }
         }
+    }
+
+    /// Who holds the session lock, for a message.
+    async fn holder(&mut self) -> String {
+        let [high, low] = split(self.lock_key);
+        let sql = format!(
+            "SELECT 'backend ' || l.pid || COALESCE(' of ' || NULLIF(a.application_name, ''), '') \
+             || COALESCE(', ' || a.state || ' since ' || a.state_change, '') \
+             FROM pg_catalog.pg_locks l LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
+             WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted \
+             AND l.classid::bigint = {high} AND l.objid::bigint = {low} \
+             AND l.database = (SELECT oid FROM pg_catalog.pg_database \
+             WHERE datname = pg_catalog.current_database());"
+        );
+        let answers = self.send(sql, Keep::All).await.unwrap_or_default();
+        answer(&answers, At(0)).scalar().unwrap_or("a session that has just gone").to_owned()
     }
 
     pub(in crate::db) fn tables(&self) -> Tables {
@@ -162,7 +179,9 @@ impl PostgresConnection {
         format!(
             "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' \
              AND pid = pg_catalog.pg_backend_pid() AND objsubid = 1 AND granted \
-             AND classid::bigint = {high} AND objid::bigint = {low});"
+             AND classid::bigint = {high} AND objid::bigint = {low} \
+             AND database = (SELECT oid FROM pg_catalog.pg_database \
+             WHERE datname = pg_catalog.current_database()));"
         )
     }
 

@@ -55,7 +55,9 @@ impl SqliteConnection {
                 None if patience.pause().await => {}
                 None => {
                     let (location, waited_ms) = (location.redacted(), patience.waited_ms());
-                    return Err(DbError::LockHeld { location, waited_ms });
+                    let holder = "another process on this host, or another session in this one";
+                    let holder = holder.to_owned();
+                    return Err(DbError::LockHeld { location, waited_ms, holder });
                 }
             }
         };

@@ -382,6 +382,12 @@ async fn a_script_may_become_another_role() {
     assert!(is_applied(&session.apply(&target.up("1", &text)).await.unwrap()));
     let owner = "SELECT tableowner::text FROM pg_tables WHERE tablename = 't'";
     assert_eq!(target.scalar(owner).await, role);
+    let text = format!(
+        "SET ROLE {role};\nCREATE TABLE u (a int);\nINSERT INTO u VALUES (1);\n\
+         CREATE INDEX CONCURRENTLY i ON u (a);"
+    );
+    assert!(is_applied(&session.apply(&target.outside("2", &text)).await.unwrap()));
+    assert_eq!(target.scalar(&owner.replace("'t'", "'u'")).await, role);
     // And is nobody else afterwards.
     let checks = verify("SELECT current_user = session_user;");
     assert!(session.checks(&checks).await.unwrap().passed());

@@ -5,8 +5,10 @@ use crate::db::batch::{Batch, answer};
 use crate::db::failure::Failure;
 use crate::db::fence::{self, StaleFence, Token};
 use crate::db::intent::{Mark, Phase};
+use crate::db::location::Engine;
 use crate::db::order::Order;
 use crate::db::session::Session;
+use crate::db::sql::mentions;
 use crate::db::step_error::{Cause, StepError};
 use crate::db::verdict::Verdict;
 
@@ -29,10 +31,21 @@ impl Unwritten {
 }
 
 impl Session {
+    /// The tables belong to whoever connected, not to whom the script became; for the rest of the
+    /// transaction only.
+    fn as_whoever_connected(&self, batch: &mut Batch, order: &Order) {
+        let became = ["role", "authorization"].iter().any(|w| mentions(&order.script.text, w));
+        if became && self.engine() == Engine::Postgres {
+            batch.add("SET LOCAL SESSION AUTHORIZATION DEFAULT;");
+            batch.add("SET LOCAL ROLE NONE;");
+        }
+    }
+
     /// Writes down that everything before `at` stands and nothing of it.
     pub(super) async fn stop_before(&mut self, run: &Run<'_>, at: usize) {
         let mut batch = Batch::default();
         self.begin(&mut batch, run.order);
+        self.as_whoever_connected(&mut batch, run.order);
         if run.up_to(at) == Verdict::Never {
             batch.add(&self.tables.clear_intent());
         } else {
@@ -54,6 +67,7 @@ impl Session {
         mark: Mark<'_>,
     ) -> Result<(), Unwritten> {
         let mut batch = Batch::default();
+        self.as_whoever_connected(&mut batch, order);
         let at_fence = batch.add(&self.tables.lock_fence());
         batch.add(&self.tables.raise(order.token));
         batch.add_many(&self.tables.write_intent(order, mark), 2);
@@ -109,6 +123,7 @@ impl Session {
         };
         let mut batch = Batch::default();
         self.begin(&mut batch, order);
+        self.as_whoever_connected(&mut batch, order);
         let at_fence = batch.add(&self.tables.lock_fence());
         batch.add(&self.tables.raise(order.token));
         let at_insert = batch.add(&self.tables.insert(order));

@@ -9,6 +9,7 @@
 //! cli        `skein VERB …` as a user types it: exit code, JSON, stderr
 //! client     the same questions over gRPC
 //! database   targets: a database for each, gone with the test
+//! corpus     real migration histories, and what a server makes of them without Skein
 //! ```
 #![expect(dead_code, unused_imports, reason = "each file of tests uses its own part")]
 
@@ -16,6 +17,7 @@ mod agent;
 mod cli;
 mod client;
 mod cluster;
+mod corpus;
 mod database;
 mod process;
 mod project;
@@ -25,6 +27,7 @@ pub(crate) use agent::{Agent, AgentSpec};
 pub(crate) use cli::{Cli, Ran};
 pub(crate) use client::Client;
 pub(crate) use cluster::{Cluster, Timing};
+pub(crate) use corpus::{Corpus, Reference, Step, dump};
 pub(crate) use database::{Database, Server};
 pub(crate) use process::Process;
 pub(crate) use project::{Project, binary};

@@ -1,1 +1,9 @@
-//! Skein.
+//! Skein under faults that come from a seed.
+//!
+//! [`model`] plays whole fleets over the pure core: a leader that loses its office, agents that crash,
+//! stall and wake up, a network that loses, doubles and delays, databases with and without
+//! transactional DDL. [`invariants`] watch every event and every effect, one promise a file. A run is a
+//! function of its seed, so that a violation is replayed by naming it.
+
+pub mod invariants;
+pub mod model;

@@ -1,0 +1,33 @@
+//! After faults end, every rollout that was started comes to one of the three ends, with a reason
+//! where an operator is needed.
+
+use skein_core::schedule::{Presence, waits_for};
+use skein_core::state::rollout::Status;
+
+use super::{Held, Invariant, View};
+
+#[derive(Debug)]
+pub(super) struct Ends;
+
+impl Invariant for Ends {
+    fn sentence(&self) -> &'static str {
+        "after faults end every rollout completes, is rolled back, or halts with a reason"
+    }
+
+    fn end(&mut self, view: View<'_>) -> Held {
+        for state in view.fleet.rollouts.values() {
+            let well = match state.status {
+                Status::Planned | Status::Completed | Status::RolledBack => true,
+                Status::Halted => !state.reason.is_empty(),
+                Status::Running | Status::Paused | Status::Unwinding => false,
+            };
+            if !well {
+                let presence = Presence::default();
+                let why = waits_for(view.fleet, state, &presence, view.fleet.time);
+                let counts = state.total.all();
+                return Err(format!("{} is {:?}: {why} {counts:?}", state.id, state.status));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,482 @@
+//! An executor: one leg, one small step at a time, so that a crash can fall between any two.
+
+use std::collections::VecDeque;
+
+use skein_core::command::Outcome as Told;
+use skein_core::event::{Archive, LegKind, Verdict};
+use skein_core::ids::{Digest, Fence, StepIx};
+use skein_core::outbox::{Leg, Step};
+use skein_core::spec::{Backup, Direction};
+use skein_core::state::ledger::Entry;
+
+use super::database::{Database, Effect, Holder, Intent};
+use super::mutation::Mutation;
+use super::{Answer, Happening, Message, Sim};
+
+const RESEND_MS: u64 = 300;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Open,
+    Read,
+    BackUp,
+    Step,
+    Statements,
+    Told,
+    Verify,
+    Close,
+}
+
+#[derive(Debug)]
+pub(super) struct Executor {
+    leg: Leg,
+    database: usize,
+    stage: Stage,
+    /// The step under way.
+    at: usize,
+    /// So many steps were found in force.
+    found: usize,
+    pub(super) cancelled: bool,
+    backed_up: bool,
+    /// Sent in order, each until it is acknowledged.
+    reports: VecDeque<(u32, Told)>,
+    serial: u32,
+    sent_at: Option<u64>,
+    /// The step that was told before its effect, where that bug is planted.
+    boasted: Option<StepIx>,
+}
+
+/// What a step of an executor comes to.
+enum Next {
+    /// Go on after a moment.
+    On,
+    /// Somebody else has the target: stop, and say nothing.
+    Stop,
+    /// Look again later.
+    Later,
+}
+
+impl Executor {
+    fn new(leg: Leg, database: usize) -> Self {
+        Self {
+            cancelled: leg.cancelled,
+            backed_up: leg.backed_up || leg.kind != LegKind::Forward,
+            leg,
+            database,
+            stage: Stage::Open,
+            at: 0,
+            found: 0,
+            reports: VecDeque::new(),
+            serial: 0,
+            sent_at: None,
+            boasted: None,
+        }
+    }
+
+    fn tell(&mut self, told: Told) {
+        self.serial += 1;
+        self.reports.push_back((self.serial, told));
+    }
+
+    fn last(&self) -> bool {
+        self.at + 1 == self.leg.steps.len()
+    }
+
+    fn close(&mut self, told: Told) -> Next {
+        self.tell(told);
+        self.stage = Stage::Close;
+        Next::On
+    }
+
+    /// How many of the leg's steps the ledger shows; `None`: it is not what the log expects.
+    fn reconcile(&self, ledger: &[Entry]) -> Option<usize> {
+        let mut expected = self.leg.expected.clone();
+        let mut found = (expected == ledger).then_some(0);
+        for (count, step) in (1..).zip(&self.leg.steps) {
+            let there = expected.contains(&step.entry);
+            match step.script {
+                Direction::Up if !there => expected.push(step.entry.clone()),
+                Direction::Down => expected.retain(|entry| *entry != step.entry),
+                Direction::Up | Direction::Validate => {}
+            }
+            if expected == ledger {
+                found = Some(count);
+            }
+        }
+        found
+    }
+}
+
+impl Sim {
+    /// Legs have arrived at an agent.
+    pub(super) fn handed(&mut self, agent: usize, life: u32, legs: Vec<Leg>) {
+        if !self.agents[agent].up || self.agents[agent].life != life {
+            return;
+        }
+        for leg in legs {
+            let fence = leg.fence;
+            if let Some(executor) = self.agents[agent].executors.get_mut(&fence) {
+                executor.cancelled |= leg.cancelled;
+                continue;
+            }
+            let database = self.databases.iter().position(|one| one.id == leg.target);
+            let Some(database) = database else { continue };
+            if self.agents[agent].finished.contains(&fence) {
+                continue;
+            }
+            self.agents[agent].executors.insert(fence, Executor::new(leg, database));
+            self.at(1, Happening::Work { agent, life, fence });
+        }
+    }
+
+    /// A report was acknowledged.
+    pub(super) fn acked(
+        &mut self,
+        (agent, life): (usize, u32),
+        fence: Fence,
+        serial: u32,
+        answer: Answer,
+    ) {
+        if self.agents[agent].life != life {
+            return;
+        }
+        let Some(executor) = self.agents[agent].executors.get_mut(&fence) else { return };
+        if executor.reports.front().is_none_or(|(front, _)| *front != serial) {
+            return;
+        }
+        if answer == Answer::LeaseLost {
+            return self.stop(agent, fence);
+        }
+        if answer == Answer::Refused {
+            let what = format!("reports in order are accepted\n    broken: {:?}", executor.reports);
+            return self.hold(Err(what));
+        }
+        if let Some((_, Told::BackedUp(_))) = executor.reports.pop_front() {
+            executor.backed_up = true;
+        }
+        executor.sent_at = None;
+        self.push_report(agent, fence);
+    }
+
+    /// Sends the first report that is not acknowledged, now and then again.
+    fn push_report(&mut self, agent: usize, fence: Fence) {
+        let (now, life) = (self.now, self.agents[agent].life);
+        let forgets = self.mutated(Mutation::ForgetsReports);
+        let Some(executor) = self.agents[agent].executors.get_mut(&fence) else { return };
+        let due = executor.sent_at.is_none_or(|at| at + RESEND_MS <= now && !forgets);
+        let Some((serial, told)) = executor.reports.front().cloned().filter(|_| due) else {
+            return;
+        };
+        executor.sent_at = Some(now);
+        let target = executor.leg.target.clone();
+        self.send(Message::Report { agent, life, target, fence, serial, told });
+    }
+
+    fn stop(&mut self, agent: usize, fence: Fence) {
+        self.agents[agent].finished.insert(fence);
+        let Some(executor) = self.agents[agent].executors.remove(&fence) else { return };
+        let holder = Holder { agent, life: self.agents[agent].life, fence };
+        let database = &mut self.databases[executor.database];
+        if database.lock == Some(holder) {
+            database.lock = None;
+        }
+    }
+
+    pub(super) fn work(&mut self, agent: usize, life: u32, fence: Fence) {
+        if !self.agents[agent].up || self.agents[agent].life != life {
+            return;
+        }
+        let stalled_until = self.agents[agent].stalled_until;
+        if stalled_until > self.now {
+            let delay = stalled_until - self.now;
+            return self.at(delay, Happening::Work { agent, life, fence });
+        }
+        let Some(mut executor) = self.agents[agent].executors.remove(&fence) else { return };
+        let next = self.go_on((agent, life), &mut executor);
+        let done = executor.stage == Stage::Close && executor.reports.is_empty();
+        self.agents[agent].executors.insert(fence, executor);
+        let delay = match next {
+            Next::Stop => return self.stop(agent, fence),
+            Next::On | Next::Later if done => return self.stop(agent, fence),
+            Next::On => self.dice.between(1, 40),
+            Next::Later => self.dice.between(40, 120),
+        };
+        self.push_report(agent, fence);
+        self.at(delay, Happening::Work { agent, life, fence });
+    }
+
+    fn go_on(&mut self, (agent, life): (usize, u32), executor: &mut Executor) -> Next {
+        match executor.stage {
+            Stage::Open => self.open((agent, life), executor),
+            Stage::Read => self.read(executor),
+            Stage::BackUp => {
+                if executor.backed_up || self.mutated(Mutation::NoBackup) {
+                    executor.stage = Stage::Step;
+                    return Next::On;
+                }
+                if executor.serial == 0 {
+                    let archive = archive(&self.databases[executor.database], executor.leg.backup);
+                    executor.tell(Told::BackedUp(Box::new(archive)));
+                }
+                Next::Later
+            }
+            Stage::Step => self.step(executor),
+            Stage::Statements => self.statements(executor),
+            Stage::Told => told(executor, &self.databases[executor.database]),
+            Stage::Verify => self.verify(executor),
+            Stage::Close => Next::Later,
+        }
+    }
+
+    fn open(&mut self, (agent, life): (usize, u32), executor: &mut Executor) -> Next {
+        let fence = executor.leg.fence;
+        let database = &mut self.databases[executor.database];
+        if database.by_statements() && self.options.mutation != Some(Mutation::NoSessionLock) {
+            let me = Holder { agent, life, fence };
+            if database.lock.is_some_and(|holder| holder != me) {
+                return Next::Later;
+            }
+            database.lock = Some(me);
+        }
+        let old = database.fence;
+        let lowers = self.options.mutation == Some(Mutation::LowersFence);
+        let blind = self.options.mutation == Some(Mutation::NoFenceCheck);
+        if old > fence && !lowers && !blind {
+            return Next::Stop;
+        }
+        database.fence = if lowers { fence } else { old.max(fence) };
+        let (id, new) = (database.id.clone(), database.fence);
+        let held = self.watch.fence(&id, old, new);
+        self.hold(held);
+        executor.stage = Stage::Read;
+        Next::On
+    }
+
+    fn read(&mut self, executor: &mut Executor) -> Next {
+        let Some(first) = executor.leg.steps.first().map(|step| step.ix) else {
+            return Next::Stop;
+        };
+        if executor.cancelled && self.mutated(Mutation::ReleasesUnseen) {
+            return executor.close(Told::Released { why: "cancelled".to_owned() });
+        }
+        if self.mutated(Mutation::UndoesForwards) && executor.leg.kind == LegKind::Undo {
+            executor.leg.steps.reverse();
+        }
+        if self.mutated(Mutation::WrongOrder) && executor.leg.kind == LegKind::Forward {
+            executor.leg.steps.reverse();
+        }
+        if self.mutated(Mutation::OtherContent) {
+            for step in &mut executor.leg.steps {
+                step.entry.digest = Digest([7; 32]);
+            }
+        }
+        let database = &self.databases[executor.database];
+        if executor.leg.kind != LegKind::Trial && !self.mutated(Mutation::NoLedgerCheck) {
+            match executor.reconcile(&database.ledger) {
+                Some(found) => executor.found = found,
+                None => {
+                    let why = "the ledger is not what the log says".to_owned();
+                    return executor.close(Told::Stuck { step: first, why });
+                }
+            }
+        }
+        executor.stage = Stage::BackUp;
+        Next::On
+    }
+
+    fn step(&mut self, executor: &mut Executor) -> Next {
+        let database = &self.databases[executor.database];
+        let Some(step) = executor.leg.steps.get(executor.at).cloned() else {
+            executor.stage = Stage::Close;
+            return Next::On;
+        };
+        let begun = database.intent.as_ref().is_some_and(|intent| {
+            intent.entry == step.entry && intent.script == step.script && intent.done > 0
+        });
+        let found = executor.at < executor.found;
+        if executor.leg.kind == LegKind::Trial {
+            let passed = !self.dice.chance(30);
+            let note = if passed { String::new() } else { "no such column".to_owned() };
+            let last = executor.last();
+            executor.tell(Told::Tried { step: step.ix, passed, impossible: false, note });
+            executor.at += 1;
+            if !passed || last {
+                executor.stage = Stage::Close;
+            }
+            return Next::On;
+        }
+        if executor.cancelled && !found && !begun {
+            return executor.close(Told::Released { why: "cancelled".to_owned() });
+        }
+        if found {
+            return told_found(executor, &step, database);
+        }
+        if database.intent.is_some() && !begun {
+            let other = database.intent.as_ref().is_some_and(|intent| intent.done > 0);
+            if other {
+                let why = "another step was begun and not finished".to_owned();
+                return executor.close(Told::Stuck { step: step.ix, why });
+            }
+        }
+        if begun && self.dice.chance(150) {
+            let why = "there is no probe".to_owned();
+            return executor.close(Told::Stuck { step: step.ix, why });
+        }
+        if database.by_statements() {
+            if database.fence > executor.leg.fence
+                && !self.mutated(Mutation::NoFenceCheck)
+                && !self.mutated(Mutation::NoSessionLock)
+            {
+                return Next::Stop;
+            }
+            let done =
+                if begun { database.intent.as_ref().map_or(0, |intent| intent.done) } else { 0 };
+            let intent = Intent { entry: step.entry, script: step.script, done };
+            if !self.mutated(Mutation::NoIntent) {
+                self.databases[executor.database].intent = Some(intent);
+            }
+            executor.stage = Stage::Statements;
+            return Next::On;
+        }
+        self.in_one_transaction(executor, &step)
+    }
+
+    fn in_one_transaction(&mut self, executor: &mut Executor, step: &Step) -> Next {
+        let fence = executor.leg.fence;
+        if self.mutated(Mutation::ReportsBeforeEffect)
+            && executor.leg.kind == LegKind::Forward
+            && executor.boasted != Some(step.ix)
+        {
+            executor.boasted = Some(step.ix);
+            executor.tell(Told::Applied { step: step.ix, ms: 1, rows: 0, already: false });
+            return Next::Later;
+        }
+        let blind = self.mutated(Mutation::NoFenceCheck);
+        let database = &mut self.databases[executor.database];
+        if database.fence > fence && !blind {
+            return Next::Stop;
+        }
+        let poison = database.fails(&step.entry.version, step.script);
+        if let Some(poison) = poison.filter(|poison| !poison.verification) {
+            return executor.close(failed(step.ix, Verdict::Never, poison.retryable));
+        }
+        database.record(&step.entry, step.script);
+        self.effect(executor, step, true);
+        executor.stage = Stage::Told;
+        Next::On
+    }
+
+    /// One statement of two, each with its progress row.
+    fn statements(&mut self, executor: &mut Executor) -> Next {
+        let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
+        let database = &mut self.databases[executor.database];
+        let done = database.intent.as_ref().map_or(1, |intent| intent.done);
+        let poison =
+            database.poison.get(&(step.entry.version.clone(), step.script == Direction::Down));
+        let bites = poison.is_some_and(|poison| {
+            poison.times > 0 && !poison.verification && (poison.half == (done == 1))
+        });
+        if bites && let Some(poison) = database.fails(&step.entry.version, step.script) {
+            let verdict = if done == 0 {
+                database.intent = None;
+                Verdict::Never
+            } else {
+                Verdict::Partly
+            };
+            return executor.close(failed(step.ix, verdict, poison.retryable));
+        }
+        if done == 0 {
+            if let Some(intent) = &mut database.intent {
+                intent.done = 1;
+            }
+            self.effect(executor, &step, false);
+            return Next::On;
+        }
+        let intent = database.intent.is_some();
+        database.record(&step.entry, step.script);
+        self.effect_with(executor, &step, (true, intent));
+        executor.stage = Stage::Told;
+        Next::On
+    }
+
+    fn effect(&mut self, executor: &Executor, step: &Step, whole: bool) {
+        let intent = self.databases[executor.database].intent.is_some();
+        self.effect_with(executor, step, (whole, intent));
+    }
+
+    fn effect_with(&mut self, executor: &Executor, step: &Step, (whole, intent): (bool, bool)) {
+        let database = &self.databases[executor.database];
+        let effect = Effect {
+            database: executor.database,
+            target: executor.leg.target.clone(),
+            entry: step.entry.clone(),
+            script: step.script,
+            fence: executor.leg.fence,
+            whole,
+            intent,
+            statements: database.by_statements(),
+        };
+        self.note(|| format!("effect {effect:?}"));
+        let world = (&self.leader.applied, self.leader.log.as_slice(), self.databases.as_slice());
+        let held = self.watch.effect(&effect, world);
+        self.hold(held);
+    }
+
+    fn verify(&mut self, executor: &mut Executor) -> Next {
+        let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
+        let database = &mut self.databases[executor.database];
+        let key = (step.entry.version.clone(), step.script == Direction::Down);
+        let wrong = database.poison.get(&key).is_some_and(|one| one.verification && one.times > 0);
+        if wrong && database.fails(&step.entry.version, step.script).is_some() {
+            return executor.close(failed(step.ix, Verdict::Fully, false));
+        }
+        let fingerprint = executor.last().then(|| database.fingerprint());
+        executor.tell(Told::Verified { step: step.ix, fingerprint });
+        executor.at += 1;
+        executor.stage = Stage::Step;
+        Next::On
+    }
+}
+
+/// The effect is there; it is told, and then verified.
+fn told(executor: &mut Executor, database: &Database) -> Next {
+    let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
+    report(executor, &step, false, database);
+    Next::On
+}
+
+fn told_found(executor: &mut Executor, step: &Step, database: &Database) -> Next {
+    report(executor, step, true, database);
+    Next::On
+}
+
+fn report(executor: &mut Executor, step: &Step, already: bool, database: &Database) {
+    if executor.leg.kind == LegKind::Undo {
+        let fingerprint = executor.last().then(|| database.fingerprint());
+        executor.tell(Told::RolledBack { step: step.ix, ms: 1, already, fingerprint });
+        executor.at += 1;
+        executor.stage = Stage::Step;
+    } else {
+        executor.tell(Told::Applied { step: step.ix, ms: 1, rows: 0, already });
+        executor.stage = Stage::Verify;
+    }
+}
+
+fn failed(step: StepIx, verdict: Verdict, retryable: bool) -> Told {
+    let message = "the database said no".to_owned();
+    Told::Failed { step, verdict, retryable, message, file: String::new(), line: 0 }
+}
+
+fn archive(database: &Database, scope: Backup) -> Archive {
+    let exempt = scope == Backup::Exempt;
+    Archive {
+        name: if exempt { String::new() } else { format!("{}.dump", database.id) },
+        sha256: Digest([1; 32]),
+        bytes: 1,
+        tool: "model".to_owned(),
+        scope,
+        ms: 1,
+        fingerprint: database.fingerprint(),
+        exemption: if exempt { "charter".to_owned() } else { String::new() },
+    }
+}

@@ -1,0 +1,77 @@
+//! Bugs that are planted to show that the invariants see them.
+
+/// One broken promise of an executor, a leader or the wrapper around the core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutation {
+    /// The executor writes without looking at the fence.
+    NoFenceCheck,
+    /// The executor lowers the fence that it finds.
+    LowersFence,
+    /// `Applied` is sent before the effect.
+    ReportsBeforeEffect,
+    /// The executor does not wait until its backup is recorded.
+    NoBackup,
+    /// The executor runs its steps without reading the ledger first.
+    NoLedgerCheck,
+    /// Statement by statement without an intent.
+    NoIntent,
+    /// Statement by statement without a session lock, and so without a fence that holds.
+    NoSessionLock,
+    /// The executor runs its steps in the wrong order.
+    WrongOrder,
+    /// The executor runs another file than the one that was planned.
+    OtherContent,
+    /// Undoing goes from the first step to the last.
+    UndoesForwards,
+    /// A leg that is to look and give back gives back without looking.
+    ReleasesUnseen,
+    /// Reports that are lost are not sent again.
+    ForgetsReports,
+    /// The leader acknowledges before the record is durable.
+    AcksEarly,
+    /// The leader hands out legs that are not durable yet.
+    HandsOutEarly,
+    /// Something opens the next wave without asking the rules.
+    OpensWaves,
+    /// Something gives out legs of a paused rollout.
+    GrantsWhilePaused,
+    /// Something gives out legs after the budget is broken.
+    GrantsAfterBreach,
+    /// A repeated request id is decided as a new one.
+    ForgetsRequests,
+    /// Events without the name of who asked.
+    Anonymous,
+    /// A replica folds an event differently.
+    FoldsDifferently,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::NoFenceCheck,
+        Self::LowersFence,
+        Self::ReportsBeforeEffect,
+        Self::NoBackup,
+        Self::NoLedgerCheck,
+        Self::NoIntent,
+        Self::NoSessionLock,
+        Self::WrongOrder,
+        Self::OtherContent,
+        Self::UndoesForwards,
+        Self::ReleasesUnseen,
+        Self::ForgetsReports,
+        Self::AcksEarly,
+        Self::HandsOutEarly,
+        Self::OpensWaves,
+        Self::GrantsWhilePaused,
+        Self::GrantsAfterBreach,
+        Self::ForgetsRequests,
+        Self::Anonymous,
+        Self::FoldsDifferently,
+    ];
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mutation| format!("{mutation:?}") == name)
+    }
+}

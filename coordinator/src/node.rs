@@ -11,6 +11,7 @@ use hyper_util::rt::TokioIo;
 use openraft::SnapshotPolicy;
 use skein_core::command::{Command, Request};
 use skein_core::ids::Millis;
+use skein_core::policy::Policy;
 use skein_proto::agent::v1::session_server::SessionServer;
 use skein_proto::raft::v1::raft_server::RaftServer;
 use skein_proto::v1;
@@ -106,6 +107,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tracing::warn!(%cut, "the history's tail was not wholly written; the log has it");
     }
     let charter = config.charter_hash();
+    let policy = crate::charter::policy(&config.charter)
+        .map_err(|error| StartError::Charter(error.to_string()))?;
     if let Some(cluster) = &machine.fleet().cluster
         && cluster.charter != charter
     {
@@ -188,7 +191,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         running.shutdown().await;
         return Err(error);
     }
-    tokio::spawn(form(config, machine, handle, stop));
+    tokio::spawn(form(config, policy, machine, (handle, stop)));
     Ok(running)
 }
 
@@ -258,35 +261,55 @@ async fn bootstrap(
     raft.initialize(members).await.map_err(|error| StartError::Raft(error.to_string()))
 }
 
-/// The first event: whoever leads first says which charter the cluster stands under.
-async fn form(config: Config, machine: Arc<Machine>, sequencer: Handle, stop: CancellationToken) {
+/// The first events: whoever leads first says which charter the cluster stands under, and what it
+/// demands.
+async fn form(
+    config: Config,
+    policy: Policy,
+    machine: Arc<Machine>,
+    (sequencer, stop): (Handle, CancellationToken),
+) {
     let mut changes = machine.changes();
-    while machine.fleet().cluster.is_none() {
+    loop {
+        let cluster = machine.fleet().cluster.clone();
+        let command = match &cluster {
+            Some(cluster) if cluster.policy.is_some() => return,
+            Some(_) => Command::AdoptCharter {
+                policy,
+                text: String::from_utf8_lossy(&config.charter).into_owned(),
+            },
+            None => Command::FormCluster {
+                cluster: config.cluster_id(),
+                charter: config.charter_hash(),
+                bound: config.charter_bound.clone(),
+            },
+        };
         let request = Request {
             id: None,
             digest: 0,
             actor: format!("coordinator/{}", config.node),
             charter: config.charter_hash(),
             now: Millis(0),
-            command: Command::FormCluster {
-                cluster: config.cluster_id(),
-                charter: config.charter_hash(),
-                bound: config.charter_bound.clone(),
-            },
+            command,
         };
+        let mut taken = false;
         if !config.members.is_empty() {
             match sequencer.ask(request).await {
-                Ok(_) | Err(Failure::NotLeader | Failure::Unknown(_)) => {}
+                Ok(_) => taken = true,
+                Err(Failure::NotLeader | Failure::Unknown(_)) => {}
                 Err(Failure::Refused(refusal)) => {
                     tracing::error!(%refusal, "the cluster stands under another charter");
                     return;
                 }
             }
         }
+        if taken {
+            continue;
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             _ = changes.changed() => {}
-            // Who leads is asked for again until the first event is there.
+            // Who leads is asked for again until the first events are there.
             () = tokio::time::sleep(Duration::from_millis(config.raft.heartbeat_ms)) => {}
         }
     }

@@ -69,7 +69,10 @@ impl Event {
 
     fn body(&mut self, body: &Body, seq: u64) {
         match body {
-            Body::ClusterFormed(_) | Body::AgentJoined(_) | Body::AgentLeft(_) => {
+            Body::ClusterFormed(_)
+            | Body::CharterAdopted(_)
+            | Body::AgentJoined(_)
+            | Body::AgentLeft(_) => {
                 self.members(body);
             }
             Body::TargetRegistered(_)
@@ -107,6 +110,13 @@ impl Event {
             self.of(
                 "cluster_formed",
                 format!("formed the cluster under charter {}{bound}", words::id(&charter, false)),
+            );
+        } else if let Body::CharterAdopted(e) = body {
+            let undo = if e.refuse_irreversible { "no step without a way back" } else { "waivers" };
+            let backup = words::backup(e.least_backup());
+            self.of(
+                "charter_adopted",
+                format!("adopted the charter: backup at least {backup}, {undo}"),
             );
         } else if let Body::AgentJoined(e) = body {
             self.agent.clone_from(&e.agent);

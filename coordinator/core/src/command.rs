@@ -6,6 +6,7 @@ use crate::ids::{
     AgentId, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, StepIx, TargetId,
 };
 use crate::plan::Plan;
+use crate::policy::Policy;
 use crate::spec::{Selector, Spec};
 use crate::state::target::{Description, Observation};
 
@@ -37,6 +38,13 @@ pub enum Command {
         charter: Digest,
         /// An identifier issued elsewhere for the same charter; may be empty.
         bound: String,
+    },
+    /// Once, after forming: the charter's rules and words.
+    AdoptCharter {
+        /// What it demands.
+        policy: Policy,
+        /// Its words, for whoever reads the log.
+        text: String,
     },
     /// An agent has come, with the targets that it serves.
     JoinAgent {

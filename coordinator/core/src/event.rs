@@ -6,6 +6,7 @@ use crate::ids::{
     AgentId, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, Seq, StepIx, TargetId, WaveIx,
 };
 use crate::plan::Plan;
+use crate::policy::Policy;
 use crate::spec::Backup;
 use crate::state::target::{Description, Observation};
 
@@ -100,6 +101,8 @@ pub struct Unwind {
 pub enum Body {
     /// The first event.
     ClusterFormed { cluster: ClusterId, charter: Digest, bound: String },
+    /// What the charter demands, and its words.
+    CharterAdopted { policy: Policy, text: String },
     /// An agent came, or came back with another release.
     AgentJoined { agent: AgentId, version: String },
     /// An agent is gone for good.

@@ -23,6 +23,7 @@ pub mod evolve;
 pub mod ids;
 pub mod outbox;
 pub mod plan;
+pub mod policy;
 pub mod refusal;
 pub mod schedule;
 pub mod spec;

@@ -5,6 +5,7 @@ use prost::Message as _;
 use skein_core::command::Waiver;
 use skein_core::event::{Archive, Body, Event, LegKind, Unwind, Verdict};
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId, Seq, StepIx, TargetId, WaveIx};
+use skein_core::policy::Policy;
 use skein_proto::agent::v1 as session;
 use skein_proto::log::v1 as log;
 use skein_proto::log::v1::event::Body as Wire;
@@ -129,6 +130,13 @@ fn body_in(wire: Wire) -> Result<Body, Malformed> {
             cluster: cluster_id(&wire.cluster_id)?,
             charter: digest(&wire.charter, "the charter")?,
             bound: wire.bound,
+        },
+        Wire::CharterAdopted(wire) => Body::CharterAdopted {
+            policy: Policy {
+                least_backup: backup(wire.least_backup()),
+                refuse_irreversible: wire.refuse_irreversible,
+            },
+            text: wire.text,
         },
         Wire::AgentJoined(wire) => {
             Body::AgentJoined { agent: AgentId(wire.agent), version: wire.version }
@@ -316,6 +324,11 @@ fn body_out(body: &Body) -> Wire {
                 bound: bound.clone(),
             })
         }
+        Body::CharterAdopted { policy, text } => Wire::CharterAdopted(log::CharterAdopted {
+            least_backup: backup_out(policy.least_backup).into(),
+            refuse_irreversible: policy.refuse_irreversible,
+            text: text.clone(),
+        }),
         Body::AgentJoined { agent, version } => Wire::AgentJoined(log::AgentJoined {
             agent: agent.to_string(),
             version: version.clone(),

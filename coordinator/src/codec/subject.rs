@@ -29,6 +29,7 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
     let Some(body) = body else { return (Vec::new(), None) };
     match body {
         Body::ClusterFormed(_)
+        | Body::CharterAdopted(_)
         | Body::AgentJoined(_)
         | Body::AgentLeft(_)
         | Body::BundleStored(_) => (Vec::new(), None),

@@ -4,6 +4,7 @@ use super::target;
 use crate::bundle::Manifest;
 use crate::event::Body;
 use crate::ids::{AgentId, ClusterId, Digest, TargetId};
+use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
 use crate::state::Fleet;
 use crate::state::target::{Description, Observation, State};
@@ -27,6 +28,11 @@ pub(super) fn form(
             "give the node the charter file that the cluster was formed with",
         )),
     }
+}
+
+pub(super) fn adopt(fleet: &Fleet, policy: Policy, text: &str) -> Vec<Body> {
+    let known = fleet.cluster.as_ref().is_some_and(|cluster| cluster.policy.is_some());
+    if known { Vec::new() } else { vec![Body::CharterAdopted { policy, text: text.to_owned() }] }
 }
 
 pub(super) fn join(

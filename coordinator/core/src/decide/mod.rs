@@ -86,6 +86,7 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::FormCluster { cluster, charter, bound } => {
             fleet::form(fleet, *cluster, *charter, bound)
         }
+        Command::AdoptCharter { policy, text } => Ok(fleet::adopt(fleet, *policy, text)),
         Command::JoinAgent { agent, version, targets } => {
             Ok(fleet::join(fleet, agent, version, targets))
         }

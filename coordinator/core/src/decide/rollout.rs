@@ -55,6 +55,7 @@ pub(super) fn start(fleet: &Fleet, plan: Digest, waivers: &[Waiver]) -> Result<V
     };
     let state = rollout(fleet, *id)?;
     fresh(fleet, state)?;
+    fleet.policy().allows_start(&state.plan)?;
     waived(state, waivers)?;
     let mut bodies: Vec<Body> = waivers
         .iter()

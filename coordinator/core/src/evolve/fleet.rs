@@ -3,6 +3,7 @@
 use super::{Impossible, target_ix};
 use crate::bundle::Manifest;
 use crate::ids::{AgentId, ClusterId, Digest, Millis, TargetId};
+use crate::policy::Policy;
 use crate::state::ledger::EntryIx;
 use crate::state::target::{Description, Observation, Seen};
 use crate::state::{Cluster, Fleet};
@@ -16,8 +17,18 @@ pub(super) fn cluster_formed(
     if fleet.cluster.is_some() {
         return Err(Impossible("the cluster is formed a second time".to_owned()));
     }
-    fleet.cluster = Some(Cluster { id, charter, bound: bound.to_owned() });
+    fleet.cluster = Some(Cluster { id, charter, bound: bound.to_owned(), policy: None });
     Ok(())
+}
+
+pub(super) fn charter_adopted(fleet: &mut Fleet, policy: Policy) -> Result<(), Impossible> {
+    match &mut fleet.cluster {
+        Some(cluster) => {
+            cluster.policy = Some(policy);
+            Ok(())
+        }
+        None => Err(Impossible("a charter is adopted before the cluster is formed".to_owned())),
+    }
 }
 
 pub(super) fn agent_joined(fleet: &mut Fleet, agent: &AgentId, version: &str) {

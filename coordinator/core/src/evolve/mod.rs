@@ -58,6 +58,10 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             fleet::cluster_formed(fleet, *cluster, *charter, bound)?;
             return Ok(None);
         }
+        Body::CharterAdopted { policy, text: _ } => {
+            fleet::charter_adopted(fleet, *policy)?;
+            return Ok(None);
+        }
         Body::AgentJoined { agent, version } => {
             fleet::agent_joined(fleet, agent, version);
             return Ok(None);

@@ -24,6 +24,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
             "store it first: `skein plan` does so by itself",
         )
     })?;
+    fleet.policy().allows(spec)?;
     if spec.strategy.parallelism == 0 {
         return Err(Refusal::new(
             Kind::Invalid,

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::Manifest;
 use crate::ids::{AgentId, ClusterId, Digest, Millis, RolloutId, Seq, TargetId, TargetIx};
+use crate::policy::Policy;
 
 /// The state. Only [`crate::evolve`] changes it.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +52,8 @@ pub struct Cluster {
     pub charter: Digest,
     /// An identifier issued elsewhere for the same charter; may be empty.
     pub bound: String,
+    /// What the charter demands; `None` until it has been read into the log.
+    pub policy: Option<Policy>,
 }
 
 impl Fleet {
@@ -65,6 +68,11 @@ impl Fleet {
         let (rollout, lane) = self.targets.get(target)?.lane?;
         let rollout = self.rollouts.get(&rollout)?;
         rollout.lanes.get(lane).map(|lane| (rollout, lane))
+    }
+
+    /// What the charter in force demands.
+    pub fn policy(&self) -> Policy {
+        self.cluster.as_ref().and_then(|cluster| cluster.policy).unwrap_or_default()
     }
 
     /// The charter in force; all zero before the cluster is formed.

@@ -16,6 +16,7 @@ fn tail(text: &str) -> String {
 fn body(body: &Body) -> String {
     match body {
         Body::ClusterFormed { .. } => "ClusterFormed".to_owned(),
+        Body::CharterAdopted { policy, .. } => format!("CharterAdopted {policy:?}"),
         Body::AgentJoined { agent, version } => format!("AgentJoined {agent} {version}"),
         Body::AgentLeft { agent } => format!("AgentLeft {agent}"),
         Body::TargetRegistered { agent, target, description } => {

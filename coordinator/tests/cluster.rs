@@ -1,5 +1,6 @@
 //! Nodes in one process, on real disks and loopback ports: elections, forwarding, restarts,
 //! membership.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
 use std::net::TcpListener;
 use std::time::Duration;

@@ -40,7 +40,7 @@ fn name(backup: Backup) -> &'static str {
 
 impl Policy {
     /// Whether the question may be asked at all.
-    pub(crate) fn allows(&self, spec: &Spec) -> Result<(), Refusal> {
+    pub(crate) fn allows(self, spec: &Spec) -> Result<(), Refusal> {
         let backup = spec.strategy.backup;
         if spec.direction == Direction::Validate || rank(backup) >= rank(self.least_backup) {
             return Ok(());
@@ -57,7 +57,7 @@ impl Policy {
     }
 
     /// Whether a plan may be started.
-    pub(crate) fn allows_start(&self, plan: &Plan) -> Result<(), Refusal> {
+    pub(crate) fn allows_start(self, plan: &Plan) -> Result<(), Refusal> {
         match plan.irreversible().first() {
             Some(step) if self.refuse_irreversible => Err(Refusal::new(
                 Kind::Denied,

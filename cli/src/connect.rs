@@ -92,7 +92,8 @@ impl Link {
         F: Fn(Channel) -> Answer,
         Answer: Future<Output = Result<Response<R>, Status>>,
     {
-        let deadline = Instant::now() + self.patience + work;
+        let mut deadline = Instant::now() + self.patience + work;
+        let mut failed_before = false;
         let mut pause = PAUSE_MIN;
         loop {
             let Some(stop) = self.here() else {
@@ -104,6 +105,11 @@ impl Link {
                 Ok(Err(status)) => status,
                 Err(_elapsed) => Status::unavailable("no answer in time"),
             };
+            // The work's own time is for whoever works on it, not for finding somebody who does.
+            if !failed_before {
+                failed_before = true;
+                deadline = deadline.min(Instant::now() + self.patience);
+            }
             if Instant::now() + pause >= deadline {
                 return Err(self.gave_up(&stop.address, &status));
             }
@@ -307,6 +313,16 @@ mod tests {
             .unwrap_err();
         assert_eq!(failure.exit, ExitCode::Unreachable);
         assert!(failure.what.contains("http://a:1, http://b:1"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn long_work_is_no_reason_to_look_for_a_worker_for_long() {
+        let hour = Duration::from_hours(1);
+        let failure = two()
+            .ask_for(hour, |_| async { Err::<Response<()>, _>(Status::unavailable("away")) })
+            .await
+            .unwrap_err();
+        assert_eq!(failure.exit, ExitCode::Unreachable);
     }
 
     #[tokio::test]

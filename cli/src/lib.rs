@@ -25,6 +25,8 @@ mod role;
 pub mod screen;
 mod session;
 
+use std::io::IsTerminal as _;
+
 use args::{Cli, Verb};
 use exit::ExitCode;
 use screen::Screen;
@@ -46,12 +48,15 @@ pub fn run(cli: &Cli) -> ExitCode {
 /// Long-running roles tell what they do; other verbs have their results for that. `SKEIN_LOG` filters.
 fn log_to_stderr(cli: &Cli) {
     let usual = match cli.verb {
-        Verb::Coordinator(_) | Verb::Agent(_) => "info,openraft=warn",
+        Verb::Coordinator(_) | Verb::Agent(_) => "info,openraft=error",
         _ => "off",
     };
     let filter = EnvFilter::builder().with_env_var("SKEIN_LOG").try_from_env();
     let filter = filter.unwrap_or_else(|_unset| EnvFilter::new(usual));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     // A program that uses this crate may have set up its own.
     drop(subscriber.try_init());
 }

@@ -1,6 +1,7 @@
 //! `skein status [ROLLOUT]`.
 
 use skein_proto::v1;
+use tonic::metadata::MetadataValue;
 
 use super::with_session;
 use crate::args::{Global, StatusArgs};
@@ -43,7 +44,12 @@ pub(crate) async fn ask(
     session
         .link
         .ask(|channel| {
-            let request = request.clone();
+            let local = request.local;
+            let mut request = tonic::Request::new(request.clone());
+            if local {
+                // Or else a node that does not lead passes the question on.
+                request.metadata_mut().insert("skein-local", MetadataValue::from_static("1"));
+            }
             async move { connect::rollouts(channel).status(request).await }
         })
         .await

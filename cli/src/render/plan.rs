@@ -312,8 +312,9 @@ impl Step {
         }
     }
 
-    /// Locks by name with their tables, each once.
-    fn lock_text(&self) -> String {
+    /// Locks by name with their tables, each once; of many tables the first few.
+    fn lock_text(&self, wide: bool) -> String {
+        const SHOWN: usize = 3;
         let mut by_name: Vec<(&str, Vec<&str>)> = Vec::new();
         for lock in &self.locks {
             let at = by_name.iter().position(|(name, _)| *name == lock.name);
@@ -330,10 +331,12 @@ impl Step {
             return "no lock known".to_owned();
         }
         let text = |(name, tables): &(&str, Vec<&str>)| {
-            if tables.is_empty() {
-                (*name).to_owned()
-            } else {
-                format!("{name} on {}", tables.join(", "))
+            let shown = if wide { tables.len() } else { tables.len().min(SHOWN) };
+            let listed = tables.get(..shown).unwrap_or(tables).join(", ");
+            match tables.len() - shown {
+                0 if tables.is_empty() => (*name).to_owned(),
+                0 => format!("{name} on {listed}"),
+                more => format!("{name} on {listed} and {more} more"),
             }
         };
         by_name.iter().map(text).collect::<Vec<_>>().join("; ")
@@ -384,7 +387,7 @@ impl View for Plan {
                     (step.version.clone(), Tone::Strong),
                     (step.name.clone(), Tone::Plain),
                     (step.mode.to_owned(), Tone::Plain),
-                    (step.lock_text(), Tone::Plain),
+                    (step.lock_text(look.wide), Tone::Plain),
                     (format!("backup: {}", self.strategy.backup), Tone::Plain),
                     (format!("undo: {}", step.undo), undo),
                     (step.remark(), Tone::Faint),
@@ -417,7 +420,7 @@ impl View for Plan {
                     step.version.clone(),
                     step.name.clone(),
                     step.mode.to_owned(),
-                    step.lock_text(),
+                    step.lock_text(true),
                     step.undo.to_owned(),
                     step.remark().trim_start_matches("# ").to_owned(),
                 ]);

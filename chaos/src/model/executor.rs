@@ -73,6 +73,11 @@ impl Executor {
         }
     }
 
+    /// On which database it works.
+    pub(super) fn database(&self) -> usize {
+        self.database
+    }
+
     fn tell(&mut self, told: Told) {
         self.serial += 1;
         self.reports.push_back((self.serial, told));
@@ -273,8 +278,9 @@ impl Sim {
         let database = &self.databases[executor.database];
         if executor.leg.kind != LegKind::Trial && !self.mutated(Mutation::NoLedgerCheck) {
             match executor.reconcile(&database.ledger) {
-                Some(found) => executor.found = found,
-                None => {
+                // Nothing of this lane runs before its backup is recorded: what is found then is not ours.
+                Some(found) if found == 0 || executor.leg.backed_up => executor.found = found,
+                Some(_) | None => {
                     let why = "the ledger is not what the log says".to_owned();
                     return executor.close(Told::Stuck { step: first, why });
                 }
@@ -305,18 +311,18 @@ impl Sim {
             }
             return Next::On;
         }
+        let other = !begun && database.intent.as_ref().is_some_and(|intent| intent.done > 0);
+        if other && !found {
+            let why = "another step was begun and not finished".to_owned();
+            return executor.close(Told::Stuck { step: step.ix, why });
+        }
         if executor.cancelled && !found && !begun {
+            // An intent without a statement behind it: the probe says that nothing is in force.
+            self.databases[executor.database].intent = None;
             return executor.close(Told::Released { why: "cancelled".to_owned() });
         }
         if found {
             return told_found(executor, &step, database);
-        }
-        if database.intent.is_some() && !begun {
-            let other = database.intent.as_ref().is_some_and(|intent| intent.done > 0);
-            if other {
-                let why = "another step was begun and not finished".to_owned();
-                return executor.close(Told::Stuck { step: step.ix, why });
-            }
         }
         if begun && self.dice.chance(150) {
             let why = "there is no probe".to_owned();

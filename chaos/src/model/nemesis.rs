@@ -97,6 +97,9 @@ impl Sim {
         }
         for database in self.agents[agent].serves.clone() {
             let target = self.databases[database].id.clone();
+            if self.agents[agent].executors.values().any(|one| one.database() == database) {
+                continue;
+            }
             let seen = self.observation(database);
             self.send(Message::Seen { agent, target, seen });
         }

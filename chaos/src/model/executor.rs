@@ -126,7 +126,8 @@ impl Sim {
             }
             let database = self.databases.iter().position(|one| one.id == leg.target);
             let Some(database) = database else { continue };
-            if self.agents[agent].finished.contains(&fence) {
+            let again = self.mutated(Mutation::BeginsAgain);
+            if self.agents[agent].finished.contains(&fence) && !again {
                 continue;
             }
             self.agents[agent].executors.insert(fence, Executor::new(leg, database));
@@ -279,7 +280,13 @@ impl Sim {
         if executor.leg.kind != LegKind::Trial && !self.mutated(Mutation::NoLedgerCheck) {
             match executor.reconcile(&database.ledger) {
                 // Nothing of this lane runs before its backup is recorded: what is found then is not ours.
-                Some(found) if found == 0 || executor.leg.backed_up => executor.found = found,
+                Some(found)
+                    if found == 0
+                        || executor.leg.backed_up
+                        || self.mutated(Mutation::AdoptsDrift) =>
+                {
+                    executor.found = found;
+                }
                 Some(_) | None => {
                     let why = "the ledger is not what the log says".to_owned();
                     return executor.close(Told::Stuck { step: first, why });

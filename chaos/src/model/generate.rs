@@ -25,8 +25,10 @@ pub(super) fn sim(seed: u64, options: Options) -> Sim {
     let bundles = bundles(&mut dice);
     let databases = databases(&mut dice);
     let agents = agents(&mut dice, databases.len());
+    let loss = dice.below(150);
     let mut sim = Sim {
         dice,
+        loss,
         now: 0,
         order: 0,
         queue: BTreeMap::new(),

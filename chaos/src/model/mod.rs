@@ -130,6 +130,8 @@ struct Sim {
     order: u64,
     queue: BTreeMap<(u64, u64), Happening>,
     healed: bool,
+    /// Messages lost, of a thousand, until faults end.
+    loss: u32,
     leader: Leader,
     agents: Vec<Agent>,
     databases: Vec<Database>,
@@ -202,7 +204,8 @@ impl Sim {
 
     /// Loses, doubles and delays.
     fn send(&mut self, message: Message) {
-        if !self.healed && self.dice.chance(40) {
+        let loss = self.loss;
+        if !self.healed && self.dice.chance(loss) {
             self.run.faults += 1;
             return self.note(|| format!("lost: {message:?}"));
         }

@@ -31,6 +31,10 @@ pub enum Mutation {
     AcksEarly,
     /// The leader hands out legs that are not durable yet.
     HandsOutEarly,
+    /// An agent begins a leg again that it has brought to an end.
+    BeginsAgain,
+    /// Steps found in force are taken for the lane's own before anything of it can have run.
+    AdoptsDrift,
     /// Something opens the next wave without asking the rules.
     OpensWaves,
     /// Something gives out legs of a paused rollout.
@@ -47,7 +51,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -62,6 +66,8 @@ impl Mutation {
         Self::ForgetsReports,
         Self::AcksEarly,
         Self::HandsOutEarly,
+        Self::BeginsAgain,
+        Self::AdoptsDrift,
         Self::OpensWaves,
         Self::GrantsWhilePaused,
         Self::GrantsAfterBreach,

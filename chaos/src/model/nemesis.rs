@@ -65,6 +65,9 @@ impl Sim {
         state.finished.clear();
         let life = state.life;
         self.note(|| format!("agent {agent} starts, life {life}"));
+        if self.leader.up {
+            self.join(agent);
+        }
         self.at(1, Happening::Beat { agent, life });
         self.at(50, Happening::Look { agent, life });
     }

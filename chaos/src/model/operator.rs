@@ -29,6 +29,11 @@ impl Sim {
         }
         match self.dice.below(10) {
             0..=3 => self.plan_and_start(),
+            4 if self.dice.chance(150) => {
+                let one = self.dice.place(self.databases.len());
+                let target = self.databases[one].id.clone();
+                self.request(Command::RetireTarget { target, reason: "merged".to_owned() });
+            }
             4 => self.again(),
             _ => self.on_a_rollout(),
         }

@@ -217,3 +217,108 @@ async fn corpus_atuin_goes_up_by_a_waiver_and_is_never_taken_down() {
     }
     fleet.end(reference).await;
 }
+
+/// Where a failed rollout left its lanes, by its own account: the same for each target.
+#[track_caller]
+fn all_residual(rollout: &Value, fleet: &Fleet, state: &str, applied: usize, note: &[&str]) {
+    assert_eq!(rollout["state"], "halted", "{rollout}");
+    let ids: BTreeSet<String> = fleet.databases.iter().map(|one| one.id.clone()).collect();
+    assert_eq!(residual(rollout), ids, "{rollout}");
+    for lane in rollout["residual"].as_array().expect("it was listed") {
+        assert_eq!(lane["state"], state, "{lane}");
+        assert_eq!(lane["applied"], applied, "{lane}");
+        assert_eq!(lane["verified"], applied, "{lane}");
+        assert_eq!(lane["backed_up"], true, "{lane}");
+        let said = lane["note"].as_str().unwrap_or_default();
+        for words in note {
+            assert!(said.contains(words), "{words:?} is not in {said:?}");
+        }
+    }
+}
+
+/// Its index went with its column: no server runs that down, and nothing of it stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn corpus_svix_a_down_that_fails_by_itself_is_told_and_unwound() {
+    let test = "corpus_svix_a_down_that_fails_by_itself_is_told_and_unwound";
+    let Some(corpus) = Corpus::find("svix-pg-sqlx", test) else { return };
+    let Some(server) = Server::shared(Engine::Postgres, test) else { return };
+    let (fleet, server) = Fleet::start("svix-fails", Some(server), &corpus).await;
+    let reference = Reference::new(&server).await;
+    let versions = corpus.versions();
+    fleet.migrate(&["--latest"]).await.exits(0);
+    reference.up(&corpus.steps).await;
+    let down = ["--direction", "down", "--version", "20220218061228"];
+
+    // Asked to take a failure back: every target stands where it stood before.
+    let unwinding = [&down[..], &["--on-breach", "rollback-rollout"]].concat();
+    let rolled = fleet.migrate(&unwinding).await.exits(30).json();
+    assert_eq!(rolled["state"], "rolled back", "{rolled}");
+    assert_eq!(residual(&rolled), BTreeSet::new(), "{rolled}");
+    fleet.has(&versions).await;
+    fleet.equals(&reference).await;
+    fleet.stands_at(&versions[versions.len() - 1]).await;
+
+    // Asked to stop: the twelve before it are undone, it is in force, and each target is named.
+    let failing = corpus.at("20220428190104");
+    let halted = fleet.migrate(&down).await.exits(31).json();
+    let note = ["20220428190104", "message_payload_not_null_pidx"];
+    all_residual(&halted, &fleet, "failed", 12, &note);
+    fleet.has(&versions[..=failing]).await;
+    reference.down(&corpus.steps[failing + 1..]).await;
+    let error = reference.down_one(&corpus.steps[failing]).await.expect_err("it fails by itself");
+    assert!(error.to_string().contains("message_payload_not_null_pidx"), "{error}");
+    fleet.equals(&reference).await;
+
+    // Nobody has to stay there.
+    let up = fleet.migrate(&["--latest"]).await.exits(0).json();
+    assert_eq!(up["state"], "completed", "{up}");
+    reference.up(&corpus.steps[failing + 1..]).await;
+    fleet.has(&versions).await;
+    fleet.equals(&reference).await;
+    fleet.end(reference).await;
+}
+
+/// A statement in its middle meets a key that is there; what ran before it stays, as the server
+/// commits each statement by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn corpus_authelia_a_down_that_fails_half_way_says_how_far_it_came() {
+    let test = "corpus_authelia_a_down_that_fails_half_way_says_how_far_it_came";
+    let Some(corpus) = Corpus::find("authelia-mysql-gomigrate", test) else { return };
+    let Some(server) = Server::shared(Engine::Mysql, test) else { return };
+    let (fleet, server) = Fleet::start("authelia-fails", Some(server), &corpus).await;
+    let reference = Reference::new(&server).await;
+    let versions = corpus.versions();
+    fleet.migrate(&["--version", "12"]).await.exits(0);
+    let twelve = &corpus.steps[..=corpus.at("12")];
+    reference.up(twelve).await;
+    fleet.has(&versions[..twelve.len()]).await;
+    fleet.equals(&reference).await;
+
+    // What stands half-way has no way back: asked to take it back, Skein says so and touches nothing.
+    let failing = corpus.at("7");
+    let undone = twelve.len() - failing - 1;
+    let unwinding = ["--direction", "down", "--version", "6", "--on-breach", "rollback-rollout"];
+    let halted = fleet.migrate(&unwinding).await.exits(31).json();
+    let note = ["7: ", "Duplicate key name 'kid'", "the first 29 of 42 statements are in force"];
+    all_residual(&halted, &fleet, "residual", undone, &note);
+    reference.down(&corpus.steps[failing + 1..twelve.len()]).await;
+    let error = reference.down_one(&corpus.steps[failing]).await.expect_err("it fails by itself");
+    assert!(error.to_string().contains("Duplicate key name 'kid'"), "{error}");
+    fleet.equals(&reference).await;
+    for database in &fleet.databases {
+        let seen = database.observe().await;
+        let in_force: Vec<&str> = seen.applied().iter().map(|row| row.step.as_str()).collect();
+        assert_eq!(in_force, versions[..=failing], "{}", database.id);
+        let open = seen.intent.expect("a half is written down");
+        assert_eq!((open.step.as_str(), open.statement, open.statements), ("7", 30, 42));
+    }
+
+    // No other step runs over a half: the targets are held, and say why.
+    let status = fleet.cli.run("status -o json").await.exits(0).json();
+    let held = status["held"].as_array().expect("held targets are listed");
+    assert_eq!(held.len(), TARGETS, "{status}");
+    let refused = fleet.migrate(&["--latest"]).await;
+    assert!(matches!(refused.code, Some(21 | 41)), "{refused:?}");
+    fleet.equals(&reference).await;
+    fleet.end(reference).await;
+}

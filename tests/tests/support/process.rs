@@ -27,6 +27,7 @@ impl Process {
         let child = Command::new(binary())
             .args(args)
             .current_dir(dir)
+            .env("NO_COLOR", "1")
             .env("SKEIN_LOG", std::env::var("SKEIN_LOG").unwrap_or("info,openraft=warn".to_owned()))
             .stdin(Stdio::null())
             .stdout(log_file.try_clone().expect("a log can be opened twice"))

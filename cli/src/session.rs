@@ -6,7 +6,7 @@ use std::time::Duration;
 use skein_proto::v1;
 
 use crate::args::Global;
-use crate::cmd::targets;
+use crate::cmd::{status, targets};
 use crate::connect::Link;
 use crate::embedded::Embedded;
 use crate::exit::ExitCode;
@@ -48,13 +48,21 @@ impl Session {
         };
         let session = Self { link, project, actor, charter, embedded };
         if session.embedded.is_some()
-            && need == Need::Agent
-            && let Err(failure) = session.await_own_targets(patience).await
+            && let Err(failure) = session.await_embedded(need, patience).await
         {
             session.close().await;
             return Err(failure);
         }
         Ok(session)
+    }
+
+    async fn await_embedded(&self, need: Need, patience: Duration) -> Result<(), Failure> {
+        // A question that only a leader answers is answered once there is one.
+        status::ask(self, v1::StatusRequest::default()).await?;
+        match need {
+            Need::Log => Ok(()),
+            Need::Agent => self.await_own_targets(patience).await,
+        }
     }
 
     /// Waits until the log knows every target of the agent in this process: its coming is recorded

@@ -333,6 +333,53 @@ fn two_at_once_are_told_apart() {
     project.expect(0, "status");
 }
 
+/// Counts for some tenths of a second on each target, one target after another.
+fn slow_project() -> Project {
+    let project = Project::new("halt");
+    let slow = "CREATE TABLE counted AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c \
+                WHERE x < 400000) SELECT max(x) AS x FROM c;";
+    project.write("migrations/0003_slow.up.sql", slow);
+    project.write("migrations/0003_slow.down.sql", "DROP TABLE counted;");
+    project
+}
+
+#[test]
+fn ctrl_c_detaches_and_the_work_goes_on_later() {
+    let project = slow_project();
+    let mut child = project
+        .command("apply --yes --parallelism 1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut err = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(err.any(|line| line.starts_with("mig-0001 running")), "it never ran");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let rest: Vec<String> = err.collect();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
+    assert!(rest.iter().any(|line| line.contains("skein watch mig-0001")), "{rest:?}");
+
+    let status = project.json(0, "status mig-0001");
+    assert_eq!(status["state"], "running", "it rests in the log");
+    project.expect(12, "watch mig-0001 --timeout 0s");
+    assert_eq!(project.json(0, "watch mig-0001")["state"], "completed");
+    for target in TARGETS {
+        assert_eq!(project.columns(target), ["id", "email"], "{target}");
+    }
+}
+
+#[test]
+fn watching_in_json_lines_ends_with_the_end() {
+    let project = slow_project();
+    let lines = project.lines("apply --yes");
+    assert_eq!(lines[0]["type"], "version");
+    let states: Vec<&str> = lines[1..].iter().map(|line| line["state"].as_str().unwrap()).collect();
+    let (last, before) = states.split_last().unwrap();
+    assert_eq!(*last, "completed");
+    assert!(before.iter().all(|state| *state == "running") && !before.is_empty(), "{states:?}");
+}
+
 #[test]
 fn a_reader_that_leaves_is_no_failure() {
     let project = Project::new("halt");

@@ -18,7 +18,7 @@ mod pause;
 mod plan;
 mod resume;
 mod rollback;
-mod status;
+pub(crate) mod status;
 pub(crate) mod targets;
 mod verify;
 mod version;

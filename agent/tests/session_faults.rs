@@ -6,6 +6,8 @@ use session_support::{Fake, Fleet, bundle, forward, in_time, outcome, three_tabl
 use skein_agent::db::Fingerprint;
 use skein_agent::{Coordinators, start, wire};
 use skein_bundle::Bundle;
+use skein_proto::agent::v1::Verdict;
+use skein_proto::agent::v1::from_agent::Message as Word;
 use skein_proto::agent::v1::report::Outcome;
 use skein_proto::v1::BackupScope;
 use tonic::Status;
@@ -408,4 +410,125 @@ async fn a_backup_that_cannot_be_taken_stops_the_leg() {
     let Outcome::Failed(failed) = outcome(&reports[0]) else { panic!("{reports:?}") };
     assert!(failed.message.contains("backup before the first step failed"), "{failed:?}");
     assert!(fleet.in_force("a").await.is_empty());
+}
+
+/// A script that its author runs outside of a transaction: a crash can leave half of it.
+fn outside(mut bundle: Bundle, at: usize) -> Bundle {
+    bundle.migrations[at].up.transaction = skein_bundle::Transaction::Outside;
+    bundle
+}
+
+#[tokio::test]
+async fn a_leg_that_is_taken_over_is_looked_at_even_when_it_is_cancelled() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..1)).await;
+    let exempt = talk.reports().await;
+    talk.acknowledge(&[exempt[0].id]).await;
+    until_in_force(&fleet, "a", &["1"]).await;
+    drop((agent, talk));
+
+    let _agent = fleet.agent("agent-2", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    let mut leg = forward((11, "a"), &digest, &migrations, 0..3);
+    leg.backup_recorded = true;
+    talk.hand_out(&leg).await;
+    talk.cancel(11).await;
+    let reports = talk.reports_until(|outcome| matches!(outcome, Outcome::Released(_))).await;
+    let words = words(&reports);
+    assert_eq!(words[..2], ["already 0", "verified 0"], "{words:?}");
+    assert_eq!(words.last().unwrap(), "released");
+}
+
+#[tokio::test]
+async fn the_half_of_a_step_is_completed_before_a_cancelled_leg_is_given_back() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = outside(
+        bundle(&[
+            (
+                "CREATE TABLE one (a); INSERT INTO one VALUES (0); INSERT INTO one WITH RECURSIVE \
+                 c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 3000000) SELECT count(*) FROM c",
+                "",
+            ),
+            ("CREATE TABLE two (a)", ""),
+        ]),
+        0,
+    );
+    let digest = fake.put(&migrations);
+    let agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..2)).await;
+    let exempt = talk.reports().await;
+    talk.acknowledge(&[exempt[0].id]).await;
+    let begun = async {
+        while fleet.observe("a").await.intent.is_none_or(|intent| intent.statement < 3) {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("the third statement", begun).await;
+    drop((agent, talk));
+    assert!(fleet.in_force("a").await.is_empty());
+
+    let _agent = fleet.agent("agent-2", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    let mut leg = forward((11, "a"), &digest, &migrations, 0..2);
+    leg.backup_recorded = true;
+    talk.hand_out(&leg).await;
+    talk.cancel(11).await;
+    let reports = talk.reports_until(|outcome| matches!(outcome, Outcome::Released(_))).await;
+    assert_eq!(words(&reports), ["applied 0", "verified 0", "released"]);
+    assert_eq!(fleet.in_force("a").await, ["1"]);
+}
+
+#[tokio::test]
+async fn nobody_says_never_of_a_target_that_was_not_seen() {
+    let fleet = Fleet::new(&[]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["gone"], &fake).await;
+    let mut talk = fake.greet().await;
+    for (fence, taken_over, expected) in [(10, false, Verdict::Never), (11, true, Verdict::Unknown)]
+    {
+        let mut leg = forward((fence, "gone"), &digest, &migrations, 0..3);
+        leg.backup_recorded = taken_over;
+        talk.hand_out(&leg).await;
+        let reports = talk.reports_until(is_last(2)).await;
+        let Outcome::Failed(failed) = outcome(&reports[0]) else { panic!("{reports:?}") };
+        assert_eq!(failed.verdict(), expected, "{failed:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_leg_whose_report_is_refused_is_left_and_not_given_back() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    fake.lease_ms = 300;
+    let migrations = slow_in_the_middle();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    let exempt = talk.reports().await;
+    talk.acknowledge(&[exempt[0].id]).await;
+    let first = talk.reports().await;
+    talk.refuse(first[0].id, false).await;
+    // The lease is let run out: its fence is in no heartbeat any more, and nobody says "released".
+    let mut said = Vec::new();
+    let left = async {
+        loop {
+            match talk.word().await.expect("the agent stays") {
+                Word::Heartbeat(beat) if beat.fences.is_empty() => return,
+                Word::Reports(reports) => said.extend(reports.reports),
+                _ => {}
+            }
+        }
+    };
+    in_time("the lease to be let go", left).await;
+    assert!(!words(&said).contains(&"released".to_owned()), "{said:?}");
 }

@@ -18,13 +18,9 @@ use crate::text::chain;
 const NAMES_MAX: u32 = 9;
 
 /// Takes the backup, checks it, reports it, and waits until the report is in the log.
-pub(super) async fn pass(
-    task: &Task<'_>,
-    hold: &Hold<'_>,
-    lease: &mut Lease,
-    before: Fingerprint,
-) -> Result<(), Stop> {
+pub(super) async fn pass(task: &Task<'_>, hold: &Hold<'_>, lease: &mut Lease) -> Result<(), Stop> {
     let first = task.step(0);
+    let before = task.seen.fingerprint;
     lease.may_start().await?;
     let backed_up = match task.leg.backup() {
         BackupScope::BackupNone => BackedUp {
@@ -43,6 +39,8 @@ pub(super) async fn pass(
     };
     let wait = task.reports.ask(Outcome::BackedUp(backed_up));
     let answer = tokio::select! {
+        // A refusal is acted upon here.
+        biased;
         answer = wait => answer,
         over = lease.ended() => return Err(over.into()),
     };

@@ -1,4 +1,4 @@
-//! Forward: backup, then step after step.
+//! Forward: what is done already, backup, then step after step.
 
 use bytes::Bytes;
 use skein_proto::agent::v1::report::Outcome as Report;
@@ -6,55 +6,146 @@ use skein_proto::agent::v1::{Applied, Verified};
 
 use super::hold::Hold;
 use super::stop::Stop;
-use super::{Task, backup, precheck};
-use crate::db::Outcome;
-use crate::session::Lease;
+use super::{Task, backup};
+use crate::db::{Fingerprint, Order, Outcome, Recovery, Settlement};
+use crate::session::{Lease, Over};
 
 pub(super) async fn run(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
     lease: &mut Lease,
 ) -> Result<u64, Stop> {
+    let mut half = task.standing.half;
+    let ended = Box::pin(carry_out(task, hold, lease, &mut half)).await;
+    // While the half of a step stands, no failure may say that nothing does.
+    ended.map_err(|stop| if half { stop.in_doubt() } else { stop })
+}
+
+async fn carry_out(
+    task: &Task<'_>,
+    hold: &mut Hold<'_>,
+    lease: &mut Lease,
+    half: &mut bool,
+) -> Result<u64, Stop> {
     let first = task.step(0);
-    let seen = hold.observe().await.map_err(|error| error.stop(first))?;
-    let standing =
-        precheck::check(task.leg, &task.orders, &seen).map_err(|why| Stop::stuck(first, why))?;
-    if standing.done > 0 {
-        tracing::info!(
-            target = task.leg.target,
-            fence = task.leg.fence,
-            steps = standing.done,
-            "an earlier executor did the first steps of this leg"
-        );
+    if task.leg.backup_recorded
+        && let Some(last) = tell_done(task)
+    {
+        return Ok(last);
     }
-    lease.may_start().await?;
+    if let Some(over) = lease.over() {
+        return Err(give_back(task, hold, lease, over).await);
+    }
+    let orders = match task.orders_unless_over(hold, lease).await {
+        Err(Stop::Report(outcome)) if matches!(*outcome, Report::Released(_)) => {
+            let Some(over) = lease.over() else { return Err(Stop::Report(outcome)) };
+            return Err(give_back(task, hold, lease, over).await);
+        }
+        orders => orders?,
+    };
+    if let Err(over) = lease.may_start().await {
+        return Err(give_back(task, hold, lease, over).await);
+    }
     hold.raise_fence(task.token()).await.map_err(|error| error.stop(first))?;
     if !task.leg.backup_recorded {
-        backup::pass(task, hold, lease, seen.fingerprint).await?;
+        backup::pass(task, hold, lease).await?;
+        if let Some(last) = tell_done(task) {
+            return Ok(last);
+        }
     }
     let mut last = None;
-    for (at, order) in task.orders.iter().enumerate() {
-        let step = task.step(at);
-        lease.may_start().await?;
-        let outcome = hold.apply(order, lease).await.map_err(|undone| undone.stop(step))?;
-        let (applied, known) = match outcome {
-            Outcome::Applied { rows, ms, fingerprint_after, resumed_at } => {
-                if let Some(statement) = resumed_at {
-                    tracing::info!(%order, statement, "an interrupted step was taken up again");
-                }
-                (Applied { step, ms, rows, already: false }, fingerprint_after)
-            }
-            Outcome::Already(_) => (Applied { step, already: true, ..Applied::default() }, None),
-        };
-        task.reports.send(Report::Applied(applied));
-        let is_last = at + 1 == task.orders.len();
-        let fingerprint = match known.filter(|_| is_last) {
-            Some(fingerprint) => Bytes::copy_from_slice(&fingerprint.0),
-            None if is_last => hold.fingerprint(step, lease).await?,
-            None => Bytes::new(),
-        };
-        last = Some(task.reports.send(Report::Verified(Verified { step, fingerprint })));
+    for (at, order) in orders.iter().enumerate().skip(task.standing.done) {
+        if let Err(over) = lease.may_start().await {
+            return Err(if *half { give_back(task, hold, lease, over).await } else { over.into() });
+        }
+        last = Some(step(task, hold, lease, (at, order)).await?);
+        *half = false;
     }
-    // The leg was seen to have steps.
-    last.ok_or_else(|| Stop::released("the leg has no steps"))
+    // The leg was seen to have steps that are not done.
+    last.ok_or_else(|| Stop::stuck(first, "the bundle has fewer steps than the leg"))
+}
+
+/// Tells the steps that an earlier executor did. Returns the last report's id where those are all.
+fn tell_done(task: &Task<'_>) -> Option<u64> {
+    let mut last = None;
+    for at in 0..task.standing.done {
+        let applied = Applied { step: task.step(at), already: true, ..Applied::default() };
+        task.reports.send(Report::Applied(applied));
+        let is_last = task.is_last(at);
+        let fingerprint = is_last.then_some(&task.seen.fingerprint);
+        last = Some(verified(task, at, fingerprint)).filter(|_| is_last);
+    }
+    last
+}
+
+fn verified(task: &Task<'_>, at: usize, fingerprint: Option<&Fingerprint>) -> u64 {
+    let bytes = |fingerprint: &Fingerprint| Bytes::copy_from_slice(&fingerprint.0);
+    let fingerprint = fingerprint.map(bytes).unwrap_or_default();
+    task.reports.send(Report::Verified(Verified { step: task.step(at), fingerprint }))
+}
+
+/// Runs one step and tells of it.
+async fn step(
+    task: &Task<'_>,
+    hold: &mut Hold<'_>,
+    lease: &mut Lease,
+    (at, order): (usize, &Order),
+) -> Result<u64, Stop> {
+    let step = task.step(at);
+    let outcome = hold.apply(order, lease).await.map_err(|undone| undone.stop(step))?;
+    let (applied, known) = match outcome {
+        Outcome::Applied { rows, ms, fingerprint_after, resumed_at } => {
+            if let Some(statement) = resumed_at {
+                tracing::info!(%order, statement, "an interrupted step was taken up again");
+            }
+            (Applied { step, ms, rows, already: false }, fingerprint_after)
+        }
+        Outcome::Already(_) => (Applied { step, already: true, ..Applied::default() }, None),
+    };
+    task.reports.send(Report::Applied(applied));
+    if !task.is_last(at) {
+        return Ok(verified(task, at, None));
+    }
+    if let Some(fingerprint) = known {
+        return Ok(verified(task, at, Some(&fingerprint)));
+    }
+    let fingerprint = hold.fingerprint(step, lease).await?;
+    Ok(task.reports.send(Report::Verified(Verified { step, fingerprint })))
+}
+
+/// Ends a leg that is over before its next step. A step that an earlier executor broke off is settled
+/// first: it is the step under way, and its down script may not run on a half.
+async fn give_back(task: &Task<'_>, hold: &mut Hold<'_>, lease: &mut Lease, over: Over) -> Stop {
+    let settled = match &over {
+        Over::Cancelled(_) if task.standing.half => Box::pin(settle_half(task, hold, lease)).await,
+        Over::Cancelled(_) if task.standing.done > 0 && !task.leg.backup_recorded => {
+            Err(Stop::stuck(
+                task.step(0),
+                "steps of this leg stand in the target's ledger, and the log has no backup before \
+                 them: they were applied under another log. Observe the target again and plan anew",
+            ))
+        }
+        Over::Cancelled(_) | Over::Lost(_) => Ok(()),
+    };
+    settled.err().unwrap_or_else(|| over.into())
+}
+
+async fn settle_half(task: &Task<'_>, hold: &mut Hold<'_>, lease: &mut Lease) -> Result<(), Stop> {
+    let at = task.standing.done;
+    let step = task.step(at);
+    let orders = task.orders(hold).await?;
+    let Some(order) = orders.get(at) else { return Ok(()) };
+    lease.may_go_on().await.map_err(|over| Stop::Lost(format!("{over:?}")))?;
+    let session = hold.session().await.map_err(|error| error.stop(step))?;
+    let found = session.recover(order).await.map_err(|error| Stop::step(step, &error))?;
+    match found {
+        Recovery::Never => session
+            .settle(order, Settlement::DidNotRun)
+            .await
+            .map_err(|error| Stop::step(step, &error)),
+        Recovery::Resume { .. } | Recovery::Fully => {
+            self::step(task, hold, lease, (at, order)).await.map(|_| ())
+        }
+        Recovery::Stuck { why } => Err(Stop::stuck(step, why)),
+    }
 }

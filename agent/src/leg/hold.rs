@@ -13,8 +13,19 @@ use crate::db::{
 use crate::session::{Lease, Over};
 use crate::text::chain;
 
-/// Sessions opened for one step before it counts as failed.
-const REOPEN_MAX: usize = 5;
+/// Tries to settle what broke off before a person is asked: ten minutes, in which a server comes back
+/// or another one takes its place.
+const SETTLE_TRIES_MAX: usize = 65;
+
+/// The pauses between them.
+pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(7))
+        .with_max_times(SETTLE_TRIES_MAX)
+        .with_jitter()
+        .build()
+}
 
 /// A target whose session lock is held.
 pub(super) struct Hold<'a> {
@@ -37,10 +48,17 @@ pub(super) enum HoldError {
 }
 
 impl HoldError {
+    /// May pass when tried again. A secret that is being rotated may be readable a moment later.
+    pub(super) fn is_retryable(&self) -> bool {
+        match self {
+            Self::Url(_) => true,
+            Self::Db(error) => error.is_retryable(),
+        }
+    }
+
     pub(super) fn stop(&self, step: u32) -> Stop {
         match self {
-            // A secret that is being rotated may be readable a moment later.
-            Self::Url(error) => Stop::never(step, chain(error), true),
+            Self::Url(error) => Stop::never(step, chain(error), self.is_retryable()),
             Self::Db(error) => Stop::database(step, error),
         }
     }
@@ -112,12 +130,7 @@ impl<'a> Hold<'a> {
         order: &Order,
         lease: &mut Lease,
     ) -> Result<Outcome, Undone> {
-        let mut pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_millis(200))
-            .with_max_delay(Duration::from_secs(10))
-            .with_max_times(REOPEN_MAX)
-            .with_jitter()
-            .build();
+        let mut pauses = pauses();
         let mut broken: Option<Box<StepError>> = None;
         loop {
             let no_session = match self.session().await {

@@ -1,18 +1,21 @@
 //! One leased leg on one target, from its first look to its last report.
 //!
 //! ```text
-//! bundle ► orders ► session lock ► precheck ─┬─ forward  fence, backup (acknowledged), steps
-//!                                           ├─ undo     fence, steps the other way
-//!                                           └─ trial    steps in a transaction that is rolled back
+//! look (session lock, ledger) ► precheck ─┬─ forward  what is done already, fence, backup
+//!                                        │           (acknowledged), the rest of the steps
+//!                                        ├─ undo     fence, steps the other way
+//!                                        └─ trial    steps in a transaction that is rolled back
 //! ```
 //!
 //! What holds: before each step the lease is asked whether it may start; the only answer from the
 //! coordinator that a leg waits for is that of its backup; whatever ends a leg is its last report,
-//! but a lost lease, of which another agent tells.
+//! but a lost lease, of which another agent tells; a leg is given back only when everything that
+//! stands of it was seen and told before.
 
 mod backup;
 mod forward;
 mod hold;
+mod look;
 mod name;
 mod orders;
 mod precheck;
@@ -29,9 +32,11 @@ use skein_proto::agent::v1::{Leg, LegKind};
 use crate::backup::Destination;
 use crate::bundles::Bundles;
 use crate::config::{Target, TargetId};
-use crate::db::{DbError, Order, Timeouts, Token};
+use crate::db::{Observation, Order, Timeouts, Token};
 use crate::session::{Lease, Over};
-use hold::{Hold, HoldError};
+use hold::Hold;
+pub(crate) use look::is_taken_over;
+use precheck::Standing;
 pub(crate) use reports::Reports;
 use stop::Stop;
 
@@ -65,14 +70,15 @@ pub(crate) async fn run(
     }
 }
 
-/// A leg with everything that it needs at hand.
+/// A leg on a target that was looked at.
 struct Task<'a> {
     site: &'a Site,
     leg: &'a Leg,
     target: &'a Target,
     reports: &'a Reports,
-    /// For each step of the leg.
-    orders: Vec<Order>,
+    /// Under the session lock, before anything was written.
+    seen: Observation,
+    standing: Standing,
 }
 
 impl Task<'_> {
@@ -84,6 +90,29 @@ impl Task<'_> {
     fn token(&self) -> Token {
         Token(self.leg.fence)
     }
+
+    fn is_last(&self, at: usize) -> bool {
+        at + 1 == self.leg.steps.len()
+    }
+
+    /// What to run, for each step of the leg. The bundle is at hand, or the coordinator is waited for.
+    async fn orders(&self, hold: &Hold<'_>) -> Result<Vec<Order>, Stop> {
+        let bundle = self.site.bundles.get(&self.leg.bundle).await;
+        let bundle = bundle.map_err(|error| Stop::bundle(self.step(0), &error))?;
+        orders::of(&bundle, self.leg, hold.engine())
+    }
+
+    /// The same, unless the leg is over before.
+    async fn orders_unless_over(
+        &self,
+        hold: &Hold<'_>,
+        lease: &mut Lease,
+    ) -> Result<Vec<Order>, Stop> {
+        tokio::select! {
+            orders = self.orders(hold) => orders,
+            over = lease.ended() => Err(over.into()),
+        }
+    }
 }
 
 async fn carry_out(
@@ -93,61 +122,31 @@ async fn carry_out(
     reports: &Reports,
 ) -> Result<u64, Stop> {
     let first = leg.steps.first().map_or(0, |step| step.step);
-    let kind = match leg.kind() {
-        LegKind::Unspecified => {
-            let why = "this agent does not know the kind of this leg; upgrade the agent";
-            return Err(Stop::stuck(first, why));
-        }
-        kind @ (LegKind::Forward | LegKind::Undo | LegKind::Trial) => kind,
-    };
+    if leg.kind() == LegKind::Unspecified {
+        let why = "this agent does not know the kind of this leg; upgrade the agent";
+        return Err(Stop::stuck(first, why));
+    }
     if leg.steps.is_empty() {
         return Err(Stop::released("the leg has no steps"));
     }
     let known = TargetId::parse(&leg.target).ok();
     let Some(target) = known.and_then(|id| site.targets.get(&id)) else {
         let why = format!("this agent does not serve target {}", leg.target);
-        return Err(Stop::refused(first, why));
+        let stop = Stop::refused(first, why);
+        return Err(if is_taken_over(leg) { stop.in_doubt() } else { stop });
     };
-
-    // While the coordinator is away nothing is fetched, and nothing need be: nothing has started.
-    let bundle = tokio::select! {
-        bundle = site.bundles.get(&leg.bundle) => {
-            bundle.map_err(|error| Stop::bundle(first, &error))?
-        }
-        over = lease.ended() => return Err(over.into()),
-    };
-    lease.may_start().await?;
-    let mut hold = tokio::select! {
-        hold = open_patiently(target, &site.timeouts) => hold.map_err(|error| error.stop(first))?,
-        over = lease.ended() => return Err(over.into()),
-    };
-    let orders = orders::of(&bundle, leg, hold.engine())?;
-    let task = Task { site, leg, target, reports, orders };
-    let done = match kind {
+    let (mut hold, seen) = Box::pin(look::look(site, target, leg, lease)).await?;
+    let standing = precheck::check(leg, &seen).map_err(|why| Stop::stuck(first, why))?;
+    let task = Task { site, leg, target, reports, seen, standing };
+    let done = match leg.kind() {
         LegKind::Forward | LegKind::Unspecified => {
             Box::pin(forward::run(&task, &mut hold, lease)).await
         }
         LegKind::Undo => Box::pin(undo::run(&task, &mut hold, lease)).await,
-        LegKind::Trial => Box::pin(trial::run(&task, &mut hold)).await,
+        LegKind::Trial => Box::pin(trial::run(&task, &mut hold, lease)).await,
     };
     hold.close().await;
     done
-}
-
-/// A takeover waits for as long as another session holds the target: its statement may be an index
-/// build of hours, and to end it would throw them away.
-async fn open_patiently<'a>(
-    target: &'a Target,
-    timeouts: &'a Timeouts,
-) -> Result<Hold<'a>, HoldError> {
-    loop {
-        match Hold::open(target, timeouts).await {
-            Err(HoldError::Db(error @ DbError::LockHeld { .. })) => {
-                tracing::info!(target = target.id.as_str(), %error, "waiting for the target");
-            }
-            opened => return opened,
-        }
-    }
 }
 
 impl From<Over> for Stop {

@@ -41,6 +41,28 @@ impl Stop {
         })
     }
 
+    /// The same, where something of the leg may stand in the target after all: nobody has seen.
+    pub(super) fn in_doubt(self) -> Self {
+        match self {
+            Self::Report(outcome) => match *outcome {
+                Outcome::Failed(failed) if failed.verdict() == WireVerdict::Never => {
+                    Self::failed(Failed {
+                        verdict: WireVerdict::Unknown.into(),
+                        retryable: false,
+                        message: format!(
+                            "{}; what an earlier executor of this leg left in the target is not \
+                             known. Its _skein_ledger and _skein_intent tables tell",
+                            failed.message
+                        ),
+                        ..failed
+                    })
+                }
+                other => Self::Report(Box::new(other)),
+            },
+            lost @ Self::Lost(_) => lost,
+        }
+    }
+
     pub(super) fn failed(failed: Failed) -> Self {
         Self::Report(Box::new(Outcome::Failed(failed)))
     }

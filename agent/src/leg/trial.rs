@@ -4,19 +4,28 @@
 use skein_proto::agent::v1::Tried;
 use skein_proto::agent::v1::report::Outcome as Report;
 
+use super::Task;
 use super::hold::Hold;
 use super::stop::Stop;
-use super::{Task, precheck};
 use crate::db::Trial;
+use crate::session::Lease;
 
-pub(super) async fn run(task: &Task<'_>, hold: &mut Hold<'_>) -> Result<u64, Stop> {
+pub(super) async fn run(
+    task: &Task<'_>,
+    hold: &mut Hold<'_>,
+    lease: &mut Lease,
+) -> Result<u64, Stop> {
     let first = task.step(0);
-    let seen = hold.observe().await.map_err(|error| error.stop(first))?;
-    precheck::check(task.leg, &task.orders, &seen).map_err(|why| Stop::stuck(first, why))?;
+    if task.standing.done > 0 || task.standing.half {
+        let why = "steps to be tried stand in the target already, whole or half; observe it again and \
+                   plan anew";
+        return Err(Stop::stuck(first, why));
+    }
+    let orders = task.orders_unless_over(hold, lease).await?;
+    lease.may_start().await?;
     let session = hold.session().await.map_err(|error| error.stop(first))?;
-    let trials = Box::pin(session.validate(&task.orders))
-        .await
-        .map_err(|error| Stop::database(first, &error))?;
+    let trials =
+        Box::pin(session.validate(&orders)).await.map_err(|error| Stop::database(first, &error))?;
     let mut last = None;
     for (at, trial) in trials.into_iter().enumerate() {
         let step = task.step(at);

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use skein_proto::agent::v1::RolledBack;
 use skein_proto::agent::v1::report::Outcome as Report;
 
+use super::Task;
 use super::hold::Hold;
 use super::stop::Stop;
-use super::{Task, precheck};
 use crate::db::Outcome;
 use crate::session::Lease;
 
@@ -16,12 +16,11 @@ pub(super) async fn run(
     lease: &mut Lease,
 ) -> Result<u64, Stop> {
     let first = task.step(0);
-    let seen = hold.observe().await.map_err(|error| error.stop(first))?;
-    precheck::check(task.leg, &task.orders, &seen).map_err(|why| Stop::stuck(first, why))?;
+    let orders = task.orders_unless_over(hold, lease).await?;
     lease.may_start().await?;
     hold.raise_fence(task.token()).await.map_err(|error| error.stop(first))?;
     let mut last = None;
-    for (at, order) in task.orders.iter().enumerate() {
+    for (at, order) in orders.iter().enumerate() {
         let step = task.step(at);
         lease.may_start().await?;
         let outcome = hold.apply(order, lease).await.map_err(|undone| undone.stop(step))?;
@@ -29,7 +28,7 @@ pub(super) async fn run(
             Outcome::Applied { ms, fingerprint_after, .. } => (ms, false, fingerprint_after),
             Outcome::Already(_) => (0, true, None),
         };
-        let is_last = at + 1 == task.orders.len();
+        let is_last = task.is_last(at);
         let fingerprint = match known.filter(|_| is_last) {
             Some(fingerprint) => Bytes::copy_from_slice(&fingerprint.0),
             None if is_last => hold.fingerprint(step, lease).await?,

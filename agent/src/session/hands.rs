@@ -74,8 +74,12 @@ impl Hands {
             return;
         }
         if let Some(why) = &self.closing {
-            let why = why.clone();
-            self.mailbox.post(fence, &leg.target, Outcome::Released(Released { why }));
+            // One that others may have begun is left to run out: to give it back unseen would say
+            // that nothing of it stands.
+            if !leg::is_taken_over(&leg) {
+                let why = why.clone();
+                self.mailbox.post(fence, &leg.target, Outcome::Released(Released { why }));
+            }
             return;
         }
         let rivals: Vec<u64> = self
@@ -175,7 +179,13 @@ impl Hands {
     pub(crate) fn cancel(&mut self, fence: u64, why: &str) {
         let Some(held) = self.held.get_mut(&fence) else { return };
         match held.phase {
-            Phase::Running => {
+            Phase::Waiting if !leg::is_taken_over(&held.leg) => {
+                let released = Outcome::Released(Released { why: why.to_owned() });
+                let id = self.mailbox.post(fence, &held.leg.target, released);
+                held.phase = Phase::Reported(id);
+            }
+            // A leg that waits is cancelled when its turn comes: what others did of it has to be seen.
+            Phase::Running | Phase::Waiting => {
                 // A lost lease stays lost.
                 held.control.send_if_modified(|control| {
                     let live = *control == Control::Go;
@@ -184,11 +194,6 @@ impl Hands {
                     }
                     live
                 });
-            }
-            Phase::Waiting => {
-                let released = Outcome::Released(Released { why: why.to_owned() });
-                let id = self.mailbox.post(fence, &held.leg.target, released);
-                held.phase = Phase::Reported(id);
             }
             Phase::Reported(_) => {}
         }
@@ -209,8 +214,10 @@ impl Hands {
         self.held.values().filter(live).map(|held| held.leg.fence).collect()
     }
 
+    /// Whether no leg runs or waits.
     pub(crate) fn is_idle(&self) -> bool {
-        self.running.is_empty()
+        let waits = |held: &Held| held.phase == Phase::Waiting;
+        self.running.is_empty() && !self.held.values().any(waits)
     }
 }
 

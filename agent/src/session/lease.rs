@@ -1,5 +1,7 @@
 //! What a leg asks before each step: may it still start?
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -31,7 +33,8 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    fn over(&self) -> Option<Over> {
+    /// Whether the leg is over, without waiting.
+    pub(crate) fn over(&self) -> Option<Over> {
         match &*self.control.borrow() {
             Control::Go => None,
             Control::Cancelled(why) => Some(Over::Cancelled(why.clone())),
@@ -48,6 +51,30 @@ impl Lease {
             if self.control.changed().await.is_err() {
                 return Over::Lost("the session of this agent has ended".to_owned());
             }
+        }
+    }
+
+    /// Waits until nobody wants what a look at the target would tell: the lease is lost, or the leg has
+    /// been cancelled for so long. Then nothing is reported, so that somebody else looks.
+    pub(crate) async fn given_up(&mut self, patience: Duration) -> Over {
+        let why = match self.ended().await {
+            Over::Cancelled(why) => why,
+            lost @ Over::Lost(_) => return lost,
+        };
+        let lost = async {
+            while self.control.changed().await.is_ok() {
+                if let Some(Over::Lost(why)) = self.over() {
+                    return why;
+                }
+            }
+            "the session of this agent has ended".to_owned()
+        };
+        match tokio::time::timeout(patience, lost).await {
+            Ok(why) => Over::Lost(why),
+            Err(_) => Over::Lost(format!(
+                "{why}, and the target could not be looked at within {} s",
+                patience.as_secs()
+            )),
         }
     }
 
@@ -95,8 +122,6 @@ impl Lease {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

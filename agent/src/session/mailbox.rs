@@ -131,15 +131,24 @@ impl Mailbox {
         }
     }
 
-    /// Puts an answered report away. Returns its fence, or nothing where it was answered before.
-    pub(crate) fn settle(&self, id: u64, answer: Answer) -> Option<u64> {
+    /// Puts an answered report away; nothing where it was answered before.
+    pub(crate) fn settle(&self, id: u64, answer: Answer) -> Option<Settled> {
         let letter = self.lock().reports.remove(&id)?;
+        let asked = letter.answer.is_some();
         if let Some(wait) = letter.answer {
             // Nobody waits where the leg was ended meanwhile.
             drop(wait.send(answer));
         }
-        Some(letter.report.fence)
+        Some(Settled { fence: letter.report.fence, asked })
     }
+}
+
+/// A report that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) fence: u64,
+    /// Its leg waited for the answer, and acts on it.
+    pub(crate) asked: bool,
 }
 
 #[cfg(test)]
@@ -167,7 +176,8 @@ mod tests {
         assert_eq!(ids(&mailbox.take(now)), (65..=70).collect::<Vec<_>>());
         assert!(!mailbox.has_unsent());
         for id in 1..=60 {
-            assert_eq!(mailbox.settle(id, Answer::Taken), Some(7));
+            let settled = Some(Settled { fence: 7, asked: false });
+            assert_eq!(mailbox.settle(id, Answer::Taken), settled);
         }
         assert_eq!(mailbox.settle(60, Answer::Taken), None);
         mailbox.rewind();

@@ -180,26 +180,26 @@ impl Talk {
 
     fn acknowledged(&mut self, acknowledged: Acknowledged) {
         for id in acknowledged.ids {
-            if let Some(fence) = self.mailbox.settle(id, Answer::Taken) {
-                self.hands.acknowledged(fence, id);
+            if let Some(settled) = self.mailbox.settle(id, Answer::Taken) {
+                self.hands.acknowledged(settled.fence, id);
             }
         }
         for refused in acknowledged.refused {
             let (id, why) = (refused.id, refused.why);
-            let lost = refused.lease_lost;
-            let answer = if lost {
+            let answer = if refused.lease_lost {
                 Answer::LeaseLost { why: why.clone() }
             } else {
                 Answer::Refused { why: why.clone() }
             };
-            let Some(fence) = self.mailbox.settle(id, answer) else { continue };
-            if lost {
-                self.hands.lose(fence, &why);
-            } else {
-                tracing::warn!(fence, why, "the coordinator refused a report");
-                self.hands.cancel(fence, &format!("a report was refused: {why}"));
+            let Some(settled) = self.mailbox.settle(id, answer) else { continue };
+            if refused.lease_lost {
+                self.hands.lose(settled.fence, &why);
+            } else if !settled.asked {
+                // The log lacks something that this leg did: to give it back now would say that all
+                // is told. Its lease runs out instead, and the next holder reads the ledger.
+                self.hands.lose(settled.fence, &format!("a report was refused: {why}"));
             }
-            self.hands.acknowledged(fence, id);
+            self.hands.acknowledged(settled.fence, id);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A node's configuration: one TOML file, checked whole before anything starts.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -136,7 +137,13 @@ impl Config {
         })?;
         let base = path.parent().unwrap_or(Path::new(""));
         let charter = match &file.charter {
-            Some(charter) => read(&base.join(charter))?,
+            Some(charter) => {
+                let path = base.join(charter);
+                let text = read(&path)?;
+                charter::policy(&text)
+                    .map_err(|error| ConfigError::Invalid { path, message: error.to_string() })?;
+                text
+            }
             None => charter::DEFAULT.as_bytes().to_vec(),
         };
         let config = Self {
@@ -201,17 +208,14 @@ impl Config {
                 self.members.len()
             ));
         }
+        dialled(&self.advertise).map_err(|why| format!("`advertise`: {why}"))?;
         if !self.members.is_empty() && !self.members.iter().any(|(node, _)| *node == self.node) {
             return Err(format!(
                 "node {} is not among the members; add it, or leave `member` out to be added later",
                 self.node
             ));
         }
-        let mut nodes: Vec<u64> = self.members.iter().map(|(node, _)| *node).collect();
-        nodes.sort_unstable();
-        if let Some(twice) = nodes.windows(2).find(|pair| pair.first() == pair.last()) {
-            return Err(format!("node {} is a member twice", twice.first().unwrap_or(&0)));
-        }
+        self.check_members()?;
         let raft = &self.raft;
         if raft.heartbeat_ms == 0
             || raft.election_min_ms <= raft.heartbeat_ms
@@ -223,11 +227,37 @@ impl Config {
                 raft.heartbeat_ms, raft.election_min_ms, raft.election_max_ms
             ));
         }
+        if raft.snapshot_after == 0 {
+            return Err(
+                "`raft`: snapshot_after is 0: a snapshot point after every entry would keep the \
+                        node busy with nothing else; leave it out, or give it 1000 or more"
+                    .to_owned(),
+            );
+        }
         if self.lease_ms < 500 {
             return Err(format!(
                 "`lease_ms` is {}; below 500 a busy moment takes leases away",
                 self.lease_ms
             ));
+        }
+        Ok(())
+    }
+
+    /// Each member has a number of its own and an address of its own that can be dialled.
+    fn check_members(&self) -> Result<(), String> {
+        let mut numbers = BTreeSet::new();
+        let mut addresses = BTreeSet::new();
+        for (node, address) in &self.members {
+            if *node == 0 {
+                return Err("a member has number 0; nodes are numbered from 1 on".to_owned());
+            }
+            if !numbers.insert(node) {
+                return Err(format!("node {node} is a member twice"));
+            }
+            if !addresses.insert(address) {
+                return Err(format!("two members have the address {address}"));
+            }
+            dialled(address).map_err(|why| format!("node {node}: {why}"))?;
         }
         Ok(())
     }
@@ -248,6 +278,15 @@ impl Config {
     pub fn charter_hash(&self) -> Digest {
         charter::hash(&self.charter)
     }
+}
+
+/// Whether others can reach a node by this.
+fn dialled(address: &str) -> Result<(), String> {
+    let wrong =
+        || format!("`{address}` is no address; write it as host:port, without a scheme or a path");
+    let authority = address.parse::<http::uri::Authority>().map_err(|_invalid| wrong())?;
+    let named = !authority.host().is_empty() && !address.contains('@');
+    if named && authority.port_u16().is_some() { Ok(()) } else { Err(wrong()) }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {

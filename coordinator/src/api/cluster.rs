@@ -184,19 +184,6 @@ impl Api {
         }
     }
 
-    /// Changes of membership stand under the charter too.
-    fn same_charter(&self, asker: Option<&v1::Asker>) -> Result<(), Status> {
-        let charter = self.machine.fleet().charter();
-        match asker {
-            Some(asker) if asker.charter.as_ref() == charter.0 => Ok(()),
-            Some(_) | None => Err(status::refused(&Refusal::new(
-                Kind::Denied,
-                format!("not made under charter {}, which is in force", charter.short()),
-                "use the charter file that the cluster was formed with",
-            ))),
-        }
-    }
-
     async fn change<T, E: Display>(
         &self,
         change: impl Future<Output = Result<T, E>>,

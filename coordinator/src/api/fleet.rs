@@ -77,6 +77,7 @@ impl v1::fleet_server::Fleet for Api {
         request: Request<v1::ObserveRequest>,
     ) -> Result<Response<v1::ObserveReply>, Status> {
         let request = request.into_inner();
+        self.same_charter(request.asker.as_ref())?;
         let selector = codec::selector(request.selector);
         self.linearizable().await?;
         let wanted: BTreeMap<_, _> = {
@@ -145,6 +146,8 @@ impl v1::fleet_server::Fleet for Api {
             )));
         }
         let asker = first.asker.take();
+        // Its bytes go through the log before its event does.
+        self.same_charter(asker.as_ref())?;
         let mut content = BytesMut::from(first.data.as_ref());
         while let Some(part) = parts.message().await? {
             content.extend_from_slice(&part.data);

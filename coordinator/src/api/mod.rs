@@ -20,8 +20,10 @@ use std::time::Duration;
 use openraft::ReadPolicy;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
+use skein_core::Refusal;
 use skein_core::command::{Command, Request};
 use skein_core::ids::Millis;
+use skein_core::refusal::Kind;
 use skein_proto::v1;
 use skein_store::{Blobs, History};
 use tokio_util::sync::CancellationToken;
@@ -60,8 +62,7 @@ impl Api {
         body: &impl Message,
         command: Command,
     ) -> Result<Accepted, Status> {
-        let asker =
-            asker.ok_or_else(|| Status::invalid_argument("the request does not say who asks"))?;
+        let asker = asker.ok_or_else(unnamed)?;
         let request = Request {
             id: codec::request_id(&asker.request_id).map_err(|error| status::malformed(&error))?,
             digest: body_digest(body),
@@ -72,6 +73,25 @@ impl Api {
             command,
         };
         self.sequencer.ask(request).await.map_err(status::failed)
+    }
+
+    /// Whoever names a charter goes by the one in force. Asked before anything is done for a request,
+    /// also where nothing of it reaches the sequencer.
+    fn same_charter(&self, asker: Option<&v1::Asker>) -> Result<(), Status> {
+        let asker = asker.ok_or_else(unnamed)?;
+        let fleet = self.machine.fleet();
+        if fleet.cluster.is_none() {
+            return Err(status::unavailable("the cluster is not formed yet".to_owned()));
+        }
+        let charter = fleet.charter();
+        if asker.charter.as_ref() == charter.0 {
+            return Ok(());
+        }
+        Err(status::refused(&Refusal::new(
+            Kind::Denied,
+            format!("not made under charter {}, which is in force", charter.short()),
+            "use the charter file that the cluster was formed with (`project.charter` in skein.toml)",
+        )))
     }
 
     /// Waits until everything that was acknowledged before now is applied here.
@@ -87,6 +107,10 @@ impl Api {
             }
         }
     }
+}
+
+fn unnamed() -> Status {
+    Status::invalid_argument("the request does not say who asks")
 }
 
 /// The first eight bytes of SHA-256 over the request's canonical bytes.

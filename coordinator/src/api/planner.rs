@@ -24,6 +24,7 @@ impl v1::planner_server::Planner for Api {
         request: Request<v1::PlanRequest>,
     ) -> Result<Response<v1::PlanReply>, Status> {
         let request = request.into_inner();
+        self.same_charter(request.asker.as_ref())?;
         let spec = codec::spec(request.spec.clone()).map_err(|error| status::malformed(&error))?;
         self.linearizable().await?;
         let mut attempt = 0;

@@ -59,6 +59,7 @@ impl v1::rollouts_server::Rollouts for Api {
         request: Request<v1::RollBackRequest>,
     ) -> Result<Response<v1::RollBackReply>, Status> {
         let request = request.into_inner();
+        self.same_charter(request.asker.as_ref())?;
         let rollout = number(&request.rollout)?;
         let selector = codec::selector(request.selector.clone());
         self.linearizable().await?;

@@ -3,6 +3,8 @@
 mod session_support;
 
 use session_support::{Fake, Fleet, bundle, forward, in_time, outcome, three_tables, undo, words};
+use skein_agent::config::{Secret, Url};
+use skein_agent::{Coordinators, start};
 use skein_proto::agent::v1::LegKind;
 use skein_proto::agent::v1::Verdict;
 use skein_proto::agent::v1::report::Outcome;
@@ -190,4 +192,34 @@ async fn a_trial_changes_nothing() {
     let reports = talk.reports_until(last).await;
     assert_eq!(words(&reports), ["passed 0", "passed 1", "not passed 2", "impossible 3"]);
     assert_eq!(fleet.observe("a").await, before, "not even our own tables");
+}
+
+#[tokio::test]
+async fn no_password_leaves_the_agent() {
+    let fleet = Fleet::new(&[]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let mut config = fleet.config("agent-1", &["a", "b"]);
+    // Nobody listens there, and there is no such host.
+    for (target, url) in config.targets.iter_mut().zip([
+        "postgres://app:canary@127.0.0.1:1/orders",
+        "mysql://app:canary@127.0.0.1:1/orders?password=canary",
+    ]) {
+        target.url = Url::Plain(Secret::new(url));
+        target.engine = None;
+    }
+    let shown = format!("{config:?}");
+    let coordinators = Coordinators::Addresses(vec![fake.address.clone()]);
+    let agent = start(config, coordinators).await.expect("the agent starts");
+    let mut talk = fake.greet().await;
+    let seen = talk.observations(2).await;
+    assert!(seen.iter().all(|seen| seen.observation.is_none() && !seen.error.is_empty()));
+    let mut said = format!("{shown} {agent:?} {:?} {seen:?}", talk.hello);
+    for (fence, target) in [(10, "a"), (11, "b")] {
+        talk.hand_out(&forward((fence, target), &digest, &migrations, 0..1)).await;
+        said.push_str(&format!("{:?}", talk.reports_until(is_end).await));
+    }
+    assert!(said.contains("127.0.0.1"), "an error says where: {said}");
+    assert!(!said.contains("canary"), "{said}");
 }

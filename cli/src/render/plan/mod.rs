@@ -1,0 +1,248 @@
+//! A plan: classes, waves, steps, what undoes them and what does not.
+
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use skein_proto::v1;
+
+use super::words;
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Plan {
+    /// SHA-256 of the canonical plan, hexadecimal.
+    pub id: String,
+    /// Empty: nothing was recorded.
+    pub rollout: String,
+    pub direction: &'static str,
+    pub goal: String,
+    pub targets: u32,
+    pub steps: u64,
+    pub up_to_date: u32,
+    pub destructive: bool,
+    pub engines: Vec<EngineCount>,
+    pub waves: Vec<Wave>,
+    pub classes: Vec<Class>,
+    pub irreversible: Vec<Irreversible>,
+    pub strategy: Strategy,
+    pub notes: Vec<String>,
+    #[serde(skip)]
+    way: v1::Direction,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineCount {
+    pub engine: &'static str,
+    pub targets: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Wave {
+    pub number: usize,
+    pub name: String,
+    pub targets: Vec<WaveTarget>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct WaveTarget {
+    pub id: String,
+    /// Index into `classes`.
+    pub class: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Class {
+    pub index: usize,
+    pub engine: &'static str,
+    pub targets: u32,
+    /// Versions in force before, in the order applied.
+    pub before: Vec<String>,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    pub version: String,
+    pub name: String,
+    pub direction: &'static str,
+    pub mode: &'static str,
+    pub mode_why: String,
+    pub locks: Vec<Lock>,
+    pub destructive: bool,
+    pub undo: &'static str,
+    pub undoable: bool,
+    pub verify: bool,
+    pub file: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Lock {
+    pub name: String,
+    pub table: String,
+    pub meaning: String,
+}
+
+/// A step that no script takes back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Irreversible {
+    pub version: String,
+    pub name: String,
+    pub file: String,
+    pub engines: Vec<&'static str>,
+    pub targets: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Strategy {
+    pub parallelism: u32,
+    pub budget: String,
+    pub on_breach: &'static str,
+    pub retries: u32,
+    pub backup: &'static str,
+}
+
+impl Plan {
+    pub fn new(reply: &v1::PlanReply) -> Self {
+        let empty = v1::Plan::default();
+        let plan = reply.plan.as_ref().unwrap_or(&empty);
+        let spec = plan.spec.clone().unwrap_or_default();
+        let classes: Vec<Class> = plan.classes.iter().enumerate().map(class).collect();
+        let waves = plan.waves.iter().enumerate().map(wave).collect::<Vec<_>>();
+        let steps = plan
+            .classes
+            .iter()
+            .map(|class| u64::from(class.targets) * (class.steps.len() as u64))
+            .sum();
+        Self {
+            id: words::hex(&reply.id),
+            rollout: reply.rollout.clone(),
+            direction: words::direction(spec.direction()),
+            goal: words::goal(spec.goal.as_ref()),
+            targets: plan.classes.iter().map(|class| class.targets).sum(),
+            steps,
+            up_to_date: plan.up_to_date,
+            destructive: plan.classes.iter().any(|c| c.steps.iter().any(|step| step.destructive)),
+            engines: engines(plan),
+            waves,
+            irreversible: irreversible(plan),
+            classes,
+            strategy: strategy(spec.strategy.as_ref()),
+            notes: plan.notes.clone(),
+            way: spec.direction(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.steps == 0
+    }
+
+    /// Only tries the steps: nothing stays.
+    pub fn is_trial(&self) -> bool {
+        self.way == v1::Direction::Validate
+    }
+
+    /// `skein apply --plan …`.
+    pub fn apply_command(&self) -> String {
+        format!("skein apply --plan {}", words::id(&self.id, false))
+    }
+}
+
+fn class((index, class): (usize, &v1::PlanClass)) -> Class {
+    Class {
+        index,
+        engine: words::engine(class.engine()),
+        targets: class.targets,
+        before: class.before.iter().map(|entry| entry.version.clone()).collect(),
+        steps: class.steps.iter().map(step).collect(),
+    }
+}
+
+fn step(step: &v1::PlannedStep) -> Step {
+    Step {
+        version: step.version.clone(),
+        name: step.name.clone(),
+        direction: words::direction(step.direction()),
+        mode: words::mode(step.mode()),
+        mode_why: step.mode_why.clone(),
+        locks: step
+            .locks
+            .iter()
+            .map(|lock| Lock {
+                name: lock.name.clone(),
+                table: lock.table.clone(),
+                meaning: lock.meaning.clone(),
+            })
+            .collect(),
+        destructive: step.destructive,
+        undo: words::undo(step.undo(), step.direction()),
+        undoable: step.undo() != v1::Undo::None,
+        verify: step.verify,
+        file: step.file.clone(),
+    }
+}
+
+fn wave((index, wave): (usize, &v1::PlanWave)) -> Wave {
+    let mut targets: Vec<WaveTarget> = wave
+        .targets
+        .iter()
+        .map(|target| WaveTarget { id: target.id.clone(), class: target.class })
+        .collect();
+    targets.sort_by(|a, b| a.id.cmp(&b.id));
+    Wave { number: index + 1, name: wave.name.clone(), targets }
+}
+
+fn engines(plan: &v1::Plan) -> Vec<EngineCount> {
+    let mut counts: BTreeMap<i32, u32> = BTreeMap::new();
+    for class in &plan.classes {
+        *counts.entry(class.engine).or_default() += class.targets;
+    }
+    let name = |engine| v1::Engine::try_from(engine).unwrap_or_default();
+    counts
+        .into_iter()
+        .map(|(engine, targets)| EngineCount { engine: words::engine(name(engine)), targets })
+        .collect()
+}
+
+fn irreversible(plan: &v1::Plan) -> Vec<Irreversible> {
+    let mut found: BTreeMap<u32, Irreversible> = BTreeMap::new();
+    for class in &plan.classes {
+        for step in class.steps.iter().filter(|step| step.undo() == v1::Undo::None) {
+            let entry = found.entry(step.migration).or_insert_with(|| Irreversible {
+                version: step.version.clone(),
+                name: step.name.clone(),
+                file: step.file.clone(),
+                engines: Vec::new(),
+                targets: 0,
+            });
+            entry.targets += class.targets;
+            let engine = words::engine(class.engine());
+            if !entry.engines.contains(&engine) {
+                entry.engines.push(engine);
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+fn strategy(strategy: Option<&v1::Strategy>) -> Strategy {
+    let strategy = strategy.cloned().unwrap_or_default();
+    let budget = strategy.budget.unwrap_or_default();
+    let budget = match (budget.failed, budget.percent) {
+        (failed, 0) => words::count(failed, "target"),
+        (0, percent) => format!("{percent} % of a wave"),
+        (failed, percent) => {
+            format!(
+                "{} or {percent} % of a wave, whichever is less",
+                words::count(failed, "target")
+            )
+        }
+    };
+    Strategy {
+        parallelism: strategy.parallelism,
+        budget,
+        on_breach: words::on_breach(strategy.on_breach()),
+        retries: strategy.retries,
+        backup: words::backup(strategy.backup()),
+    }
+}

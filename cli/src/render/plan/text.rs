@@ -1,0 +1,319 @@
+//! A plan in words: the screen that somebody reads before saying yes.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+use skein_proto::v1;
+
+use super::super::look::{Look, Sign, Signs, Tone};
+use super::super::table::Table;
+use super::super::{View, typed, words};
+use super::{Class, Plan, Step, Wave};
+
+/// Targets of a wave that are named in `text`; `wide` names all.
+const NAMED: usize = 12;
+
+impl View for Plan {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.is_empty() {
+            let there = words::count(self.up_to_date, "target");
+            writeln!(out, "Nothing to do: {there} already where they should be.")?;
+            return self.notes_text(look, out);
+        }
+        writeln!(out, "{}", look.paint(Tone::Strong, &self.headline(look)))?;
+        writeln!(out)?;
+        self.waves_text(look, out)?;
+        for class in &self.classes {
+            writeln!(out)?;
+            writeln!(out, "  {}", look.paint(Tone::Strong, &class.title()))?;
+            let mut table = Table::new(&[""; 8]);
+            for step in &class.steps {
+                let (sign, tone) = step.sign(self.way);
+                let undo = if step.undoable { Tone::Plain } else { Tone::Bad };
+                table.row([
+                    (sign.to_owned(), tone),
+                    (step.version.clone(), Tone::Strong),
+                    (step.name.clone(), Tone::Plain),
+                    (step.mode.to_owned(), Tone::Plain),
+                    (step.lock_text(look.wide), Tone::Plain),
+                    (format!("backup: {}", self.strategy.backup), Tone::Plain),
+                    (format!("undo: {}", step.undo), undo),
+                    (step.remark(), Tone::Faint),
+                ]);
+            }
+            table.text(look, "    ", out)?;
+        }
+        self.irreversible_text(look, out)?;
+        self.notes_text(look, out)?;
+        self.footer_text(look, out)
+    }
+
+    fn markdown(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.is_empty() {
+            return self.text(&Look::default(), out);
+        }
+        writeln!(out, "### {}\n", self.summary(false))?;
+        writeln!(out, "{}\n", self.headline(&Look::default()))?;
+        let mut table = Table::new(&["wave", "name", "targets"]);
+        for wave in &self.waves {
+            table.plain([wave.number.to_string(), wave.name.clone(), wave.names(false)]);
+        }
+        table.markdown(out)?;
+        for class in &self.classes {
+            writeln!(out, "\n**{}**\n", class.title())?;
+            let mut table = Table::new(&["", "version", "name", "mode", "locks", "undo", "remark"]);
+            for step in &class.steps {
+                table.plain([
+                    step.sign(self.way).0.to_owned(),
+                    step.version.clone(),
+                    step.name.clone(),
+                    step.mode.to_owned(),
+                    step.lock_text(true),
+                    step.undo.to_owned(),
+                    step.remark().trim_start_matches("# ").to_owned(),
+                ]);
+            }
+            table.markdown(out)?;
+        }
+        self.irreversible_text(&Look::default(), out)?;
+        self.notes_text(&Look::default(), out)?;
+        writeln!(out, "\n`{}`", self.apply_command())
+    }
+
+    fn json(&self) -> serde_json::Result<Value> {
+        typed("plan", self)
+    }
+
+    fn lines(&self) -> serde_json::Result<Vec<Value>> {
+        let mut lines = Vec::new();
+        for class in &self.classes {
+            lines.push(typed("class", class)?);
+        }
+        for wave in &self.waves {
+            lines.push(typed("wave", wave)?);
+        }
+        for step in &self.irreversible {
+            lines.push(typed("irreversible", step)?);
+        }
+        let mut plan = self.json()?;
+        if let Value::Object(fields) = &mut plan {
+            for told in ["classes", "waves", "irreversible"] {
+                fields.remove(told);
+            }
+        }
+        lines.push(plan);
+        Ok(lines)
+    }
+}
+
+impl Wave {
+    fn names(&self, wide: bool) -> String {
+        let shown = if wide { self.targets.len() } else { NAMED };
+        let names: Vec<&str> = self.targets.iter().take(shown).map(|t| t.id.as_str()).collect();
+        match self.targets.len().saturating_sub(shown) {
+            0 => names.join(" "),
+            more => format!("{} and {more} more", names.join(" ")),
+        }
+    }
+}
+
+impl Plan {
+    /// Steps by how they are undone: (by script, not at all).
+    fn undo_counts(&self) -> (u64, u64) {
+        let mut counts = (0, 0);
+        for class in &self.classes {
+            for step in &class.steps {
+                let count = if step.undoable { &mut counts.0 } else { &mut counts.1 };
+                *count += u64::from(class.targets);
+            }
+        }
+        counts
+    }
+
+    fn summary(&self, wide: bool) -> String {
+        format!(
+            "Plan {}: {}, {}",
+            words::id(&self.id, wide),
+            words::count(self.targets, "target"),
+            words::count(self.steps, "step"),
+        )
+    }
+
+    fn headline(&self, look: &Look) -> String {
+        let engines: Vec<String> = self
+            .engines
+            .iter()
+            .map(|count| format!("{} {}{}", count.engine, times(look), count.targets))
+            .collect();
+        let mut parts = vec![
+            format!(
+                "{} in {}",
+                words::count(self.targets, "target"),
+                words::count(self.waves.len() as u64, "wave")
+            ),
+            format!("{} to {}", self.direction, self.goal),
+            engines.join(", "),
+        ];
+        if self.up_to_date > 0 {
+            parts.push(format!("{} already there", self.up_to_date));
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.join(look.dot())
+    }
+
+    fn waves_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let mut table = Table::new(&[""; 3]);
+        for wave in &self.waves {
+            let name =
+                if wave.name.is_empty() { String::new() } else { format!("({})", wave.name) };
+            let targets = words::count(wave.targets.len() as u64, "target");
+            table.plain([
+                format!("wave {} {name}", wave.number).trim_end().to_owned(),
+                targets,
+                wave.names(look.wide),
+            ]);
+        }
+        table.text(look, "  ", out)
+    }
+
+    fn irreversible_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.irreversible.is_empty() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        let title = format!("{} Cannot be undone", look.sign(Sign::Warning));
+        writeln!(out, "{}", look.paint(Tone::Bad, &title))?;
+        for step in &self.irreversible {
+            writeln!(
+                out,
+                "  {} {}  on {} ({}): {} has no script for the way back; only its backup, restored by \
+                 hand with the loss of every later write, takes it back",
+                step.version,
+                step.name,
+                words::count(step.targets, "target"),
+                step.engines.join(", "),
+                step.file,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn notes_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if !self.notes.is_empty() {
+            writeln!(out)?;
+        }
+        for note in &self.notes {
+            writeln!(out, "{}: {note}", look.paint(Tone::Warning, "note"))?;
+        }
+        Ok(())
+    }
+
+    fn footer_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        let legend: Vec<&str> = [
+            ("+", "+ apply"),
+            ("-", "- take back"),
+            ("?", "? try and leave nothing"),
+            ("!", "! destroys data"),
+        ]
+        .into_iter()
+        .filter(|(sign, _)| {
+            self.classes.iter().any(|c| c.steps.iter().any(|step| step.sign(self.way).0 == *sign))
+        })
+        .map(|(_, words)| words)
+        .collect();
+        writeln!(out)?;
+        writeln!(out, "{}", look.paint(Tone::Faint, &legend.join("   ")))?;
+        writeln!(out)?;
+        writeln!(out, "{}", look.paint(Tone::Strong, &self.summary(look.wide)))?;
+        let strategy = &self.strategy;
+        writeln!(
+            out,
+            "At one time: {}. Retries: {}. May fail in a wave: {}; beyond that: {}.",
+            words::count(strategy.parallelism, "target"),
+            strategy.retries,
+            strategy.budget,
+            strategy.on_breach,
+        )?;
+        if !self.is_trial() {
+            let (script, never) = self.undo_counts();
+            let never = if never == 0 {
+                String::new()
+            } else {
+                format!(", {} not at all", words::count(never, "step"))
+            };
+            writeln!(out, "Undo: {} by script{never}.", words::count(script, "step"))?;
+        }
+        writeln!(out)?;
+        writeln!(out, "To run exactly this plan:  {}", self.apply_command())
+    }
+}
+
+fn times(look: &Look) -> &'static str {
+    match look.signs {
+        Signs::Unicode => "×",
+        Signs::Ascii => "x",
+    }
+}
+
+impl Step {
+    fn sign(&self, way: v1::Direction) -> (&'static str, Tone) {
+        match way {
+            _ if self.destructive => ("!", Tone::Bad),
+            v1::Direction::Down => ("-", Tone::Warning),
+            v1::Direction::Validate => ("?", Tone::Busy),
+            v1::Direction::Up | v1::Direction::Unspecified => ("+", Tone::Good),
+        }
+    }
+
+    /// Locks by name with their tables, each once; of many tables the first few.
+    fn lock_text(&self, wide: bool) -> String {
+        const SHOWN: usize = 3;
+        let mut by_name: Vec<(&str, Vec<&str>)> = Vec::new();
+        for lock in &self.locks {
+            let at = by_name.iter().position(|(name, _)| *name == lock.name);
+            let at = at.unwrap_or_else(|| {
+                by_name.push((&lock.name, Vec::new()));
+                by_name.len() - 1
+            });
+            let Some((_, tables)) = by_name.get_mut(at) else { continue };
+            if !lock.table.is_empty() && !tables.contains(&lock.table.as_str()) {
+                tables.push(&lock.table);
+            }
+        }
+        if by_name.is_empty() {
+            return "no lock known".to_owned();
+        }
+        let text = |(name, tables): &(&str, Vec<&str>)| {
+            let shown = if wide { tables.len() } else { tables.len().min(SHOWN) };
+            let listed = tables.get(..shown).unwrap_or(tables).join(", ");
+            match tables.len() - shown {
+                0 if tables.is_empty() => (*name).to_owned(),
+                0 => format!("{name} on {listed}"),
+                more => format!("{name} on {listed} and {more} more"),
+            }
+        };
+        by_name.iter().map(text).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What stands at the end of the step's own line because it must not be missed.
+    fn remark(&self) -> String {
+        let mut remarks = Vec::new();
+        if !self.mode_why.is_empty() {
+            remarks.push(self.mode_why.as_str());
+        }
+        if self.destructive {
+            remarks.push("destroys data");
+        }
+        if remarks.is_empty() { String::new() } else { format!("# {}", remarks.join("; ")) }
+    }
+}
+
+impl Class {
+    fn title(&self) -> String {
+        let at = match self.before.last() {
+            Some(version) => format!("at {version}"),
+            None => "with nothing in force".to_owned(),
+        };
+        format!("{} {at}, {}", self.engine, words::count(self.targets, "target"))
+    }
+}

@@ -1,6 +1,5 @@
 //! What agents tell. A report under a lease that is gone is no result; a repeated one changes nothing.
 
-use super::target;
 use crate::command::Outcome;
 use crate::event::{Archive, Body, LegKind, Verdict};
 use crate::ids::{Fence, Millis, StepIx, TargetId};
@@ -29,9 +28,11 @@ pub(super) fn decide(
     id: &TargetId,
     (fence, outcome): (Fence, &Outcome),
 ) -> Result<Vec<Body>, Refusal> {
-    let (ix, target) = target(fleet, id)?;
-    let live = target.lease.as_ref().is_some_and(|lease| lease.fence == fence);
-    let Some((state, lane)) = fleet.lane(ix).filter(|_| live) else {
+    // A target that was retired has no lease either; its executor has to hear just that.
+    let live = fleet
+        .target(id)
+        .filter(|(_, target)| target.lease.as_ref().is_some_and(|lease| lease.fence == fence));
+    let Some((state, lane)) = live.and_then(|(ix, _)| fleet.lane(ix)) else {
         return Err(Refusal::new(
             Kind::LeaseLost,
             format!("fence {fence} on target {id} is no lease any more"),

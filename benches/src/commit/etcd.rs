@@ -72,8 +72,15 @@ impl Members {
             .map(|(n, (_, peers))| format!("m{n}=http://{peers}"))
             .collect();
         let (clients, peers) = self.addresses.get(member).context("no such member")?;
-        let mut etcd: Command = Tools::find().command("etcd")?;
-        etcd.arg(format!("--name=m{member}"))
+        let etcd = Tools::find().command("etcd")?;
+        // It shall not outlive this program, also when that is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(etcd.get_program());
+        for (name, value) in etcd.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        command
+            .arg(format!("--name=m{member}"))
             .arg(format!("--data-dir={}", self.root.join(format!("m{member}")).display()))
             .arg(format!("--listen-client-urls=http://{clients}"))
             .arg(format!("--advertise-client-urls=http://{clients}"))
@@ -82,10 +89,11 @@ impl Members {
             .arg(format!("--initial-cluster={}", cluster.join(",")))
             .args(["--initial-cluster-state=new", "--log-level=error"]);
         if let Some((heartbeat, election)) = self.timing {
-            etcd.arg(format!("--heartbeat-interval={heartbeat}"))
+            command
+                .arg(format!("--heartbeat-interval={heartbeat}"))
                 .arg(format!("--election-timeout={election}"));
         }
-        let child = etcd
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -122,9 +130,14 @@ impl Members {
     }
 
     /// Waits until every member that runs knows one leader; gives its place.
-    pub(super) async fn settled(&self) -> Result<usize> {
+    pub(super) async fn settled(&mut self) -> Result<usize> {
         let until = Instant::now() + PATIENCE;
         loop {
+            for child in self.processes.iter_mut().flatten() {
+                if let Some(status) = child.try_wait().context("failed to look at a member")? {
+                    bail!("a member of etcd has ended by itself, with {status}");
+                }
+            }
             let mut ids = Vec::new();
             for ((address, _), process) in self.addresses.iter().zip(&self.processes) {
                 ids.push(if process.is_some() { status(address).await.ok() } else { None });
@@ -146,7 +159,7 @@ impl Members {
     }
 
     /// A client that asks the leader first.
-    pub(super) async fn client(&self, persist: Duration) -> Result<Etcd> {
+    pub(super) async fn client(&mut self, persist: Duration) -> Result<Etcd> {
         let leader = self.settled().await?;
         let mut members = Vec::new();
         for (address, _) in &self.addresses {

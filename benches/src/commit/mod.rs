@@ -105,7 +105,7 @@ async fn measure(options: Options) -> Result<()> {
     progress("setting up 256 rollouts");
     let skein = Skein::set_up(&nodes, Duration::ZERO).await?;
     let etcd = if etcd::found() {
-        let members = Members::start(root.path(), None)?;
+        let mut members = Members::start(root.path(), None)?;
         let client = members.client(Duration::ZERO).await?;
         Some((members, client))
     } else {
@@ -252,7 +252,7 @@ fn show(report: &mut Report, results: &[(Load, Sides)], disk: &[Outcome], size: 
         let side = |samples: &[Sample]| samples.iter().map(Sample::json).collect::<Vec<_>>();
         let mut entry = json!({ "skein": side(&sides.ours), "etcd": side(&sides.theirs) });
         if !sides.theirs.is_empty() {
-            let figures: [(&str, Figure); 5] = [
+            let figures: [(&str, Figure<'_>); 5] = [
                 ("per_s", &|sample| sample.outcome.rate()),
                 ("p50", &|sample| sample.outcome.ms(0.5)),
                 ("p99", &|sample| sample.outcome.ms(0.99)),

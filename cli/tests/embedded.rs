@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use serde_json::Value;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
@@ -304,22 +304,27 @@ fn a_flipped_bit_is_found() {
 }
 
 /// A process that keeps the project's log open until it is dropped.
-struct Holder(Child);
+struct Holder {
+    child: Child,
+    // A reader that went away would end the process.
+    _out: BufReader<ChildStdout>,
+}
 
 impl Holder {
     fn new(project: &Project) -> Self {
         let mut child = project.command("history --follow").stdout(Stdio::piped()).spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        out.read_line(&mut line).unwrap();
         assert!(line.contains("formed the cluster"), "{line}");
-        Self(child)
+        Self { child, _out: out }
     }
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
@@ -331,6 +336,47 @@ fn two_at_once_are_told_apart() {
     ran.says("in use by another process");
     drop(holder);
     project.expect(0, "status");
+}
+
+#[test]
+fn a_restore_is_a_decision_of_its_own() {
+    let project = Project::new("halt");
+    project.expect(0, "apply --yes --target step=1");
+    project.expect(0, "apply --yes");
+    project.execute("us-1", "INSERT INTO users (email) VALUES ('after@the.backup');");
+    let backups = project.json(0, "backup list --target us-1 --rollout mig-0002");
+    let archive = backups["backups"][0]["archive"].as_str().unwrap();
+
+    project.expect(21, &format!("backup restore {archive}")).says("--waive");
+    let waived = |more: &str| {
+        let mut command = project.command(&format!("backup restore {archive} {more}"));
+        Ran::of(command.arg("--waive").arg("one test row, agreed"))
+    };
+    let ran = waived("");
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    assert_eq!(project.columns("us-1"), ["id", "email"], "nobody confirmed it");
+    let ran = waived("--yes");
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(project.columns("us-1"), ["id"], "where it stood before the second rollout");
+    // The ledger still says that the step is in force: that is drift, and it is said.
+    project.expect(41, "verify");
+}
+
+#[test]
+fn a_damaged_archive_is_no_backup() {
+    let project = Project::new("halt");
+    project.expect(0, "apply --yes");
+    let backups = project.json(0, "backup list --target eu-1");
+    let archive = backups["backups"][0]["archive"].as_str().unwrap();
+    let path = project.path().join(".skein/backups").join(archive);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    project.expect(61, &format!("backup verify {archive}"));
+    project.expect(0, "backup verify eu-2");
+    project.expect(61, "backup verify nobody");
 }
 
 /// Counts for some tenths of a second on each target, one target after another.

@@ -11,6 +11,7 @@
 
 mod api;
 pub mod audit;
+mod bootstrap;
 pub mod charter;
 mod clock;
 mod codec;
@@ -19,6 +20,7 @@ mod leases;
 mod node;
 mod raft;
 mod sequencer;
+mod serve;
 mod sessions;
 
 pub use config::Config;

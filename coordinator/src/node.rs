@@ -6,37 +6,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use hyper_util::rt::TokioIo;
-use openraft::SnapshotPolicy;
-use skein_core::command::{Command, Request};
-use skein_core::ids::Millis;
-use skein_core::policy::Policy;
-use skein_proto::agent::v1::session_server::SessionServer;
-use skein_proto::raft::v1::raft_server::RaftServer;
-use skein_proto::v1;
-use skein_store::{Node, OpenError, Store};
+use skein_store::{OpenError, Store};
 use tokio::io::DuplexStream;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
-use tonic::transport::{Channel, Endpoint, Server, Uri};
+use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::api::{Api, ForwardLayer};
+use crate::bootstrap::{bootstrap, form};
 use crate::codec;
 use crate::config::Config;
-use crate::raft::{Identity, Machine, Network, Peers, Raft, Service};
-use crate::sequencer::{Failure, Handle, Sequencer};
+use crate::raft::{self, Identity, Machine, Network, Peers, Raft, Service};
+use crate::sequencer::Sequencer;
+use crate::serve::Serving;
 use crate::sessions::Sessions;
 
 /// What is buffered of an in-process connection in each direction, bytes.
 const DUPLEX: usize = 256 * 1024;
-/// An agent's or a tool's message may weigh this much, bytes.
-const MESSAGE_MAX: usize = 4 * 1024 * 1024;
-/// Entries in one message to a peer.
-const PAYLOAD_ENTRIES: u64 = 256;
 /// How long ordered parts of stopping may take.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -130,7 +119,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
 
     let peers = Peers::default();
-    let raft_config = raft_config(&config).map_err(StartError::Raft)?;
+    let raft_config = raft::settings(&config).map_err(StartError::Raft)?;
     let raft: Raft = openraft::Raft::new(
         config.node,
         Arc::new(raft_config),
@@ -206,201 +195,6 @@ async fn open(
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?
         .map_err(|source| StartError::Open { path: config.data.clone(), source })
-}
-
-fn raft_config(config: &Config) -> Result<openraft::Config, String> {
-    openraft::Config {
-        cluster_name: config.cluster.clone(),
-        heartbeat_interval: config.raft.heartbeat_ms,
-        election_timeout_min: config.raft.election_min_ms,
-        election_timeout_max: config.raft.election_max_ms,
-        enable_pre_vote: Some(true),
-        // A restarted leader that goes on without an election can read stale state.
-        enable_leader_restore: Some(false),
-        max_payload_entries: PAYLOAD_ENTRIES,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(config.raft.snapshot_after),
-        max_in_snapshot_log_to_keep: config.raft.keep_entries,
-        replication_lag_threshold: config.raft.snapshot_after.saturating_mul(2),
-        purge_batch_size: 1_000,
-        ..openraft::Config::default()
-    }
-    .validate()
-    .map_err(|error| error.to_string())
-}
-
-/// The first start of a cluster: the member with the lowest number proposes the membership, unless a
-/// member says that the cluster exists.
-async fn bootstrap(
-    config: &Config,
-    identity: Identity,
-    raft: &Raft,
-    peers: &Peers,
-) -> Result<(), StartError> {
-    let pristine =
-        !raft.is_initialized().await.map_err(|error| StartError::Raft(error.to_string()))?;
-    let first = config.members.iter().map(|(node, _)| *node).min();
-    if !pristine || first != Some(config.node) {
-        return Ok(());
-    }
-    for (node, address) in config.members.iter().filter(|(node, _)| *node != config.node) {
-        let Ok(mut client) = peers.client(address) else { continue };
-        let request =
-            skein_proto::raft::v1::HistoryJointRequest { route: Some(identity.route(*node)) };
-        let asked = tokio::time::timeout(Duration::from_secs(2), client.history_joint(request));
-        if let Ok(Ok(reply)) = asked.await
-            && reply.into_inner().size > 0
-        {
-            return Err(StartError::Wiped { peer: *node });
-        }
-    }
-    let members: std::collections::BTreeMap<u64, Node> = config
-        .members
-        .iter()
-        .map(|(node, address)| (*node, Node { addr: address.clone() }))
-        .collect();
-    raft.initialize(members).await.map_err(|error| StartError::Raft(error.to_string()))
-}
-
-/// The first events: whoever leads first says which charter the cluster stands under, and what it
-/// demands.
-async fn form(
-    config: Config,
-    policy: Policy,
-    machine: Arc<Machine>,
-    (sequencer, stop): (Handle, CancellationToken),
-) {
-    let mut changes = machine.changes();
-    loop {
-        let cluster = machine.fleet().cluster.clone();
-        let command = match &cluster {
-            Some(cluster) if cluster.policy.is_some() => return,
-            Some(_) => Command::AdoptCharter {
-                policy,
-                text: String::from_utf8_lossy(&config.charter).into_owned(),
-            },
-            None => Command::FormCluster {
-                cluster: config.cluster_id(),
-                charter: config.charter_hash(),
-                bound: config.charter_bound.clone(),
-            },
-        };
-        let request = Request {
-            id: None,
-            digest: 0,
-            actor: format!("coordinator/{}", config.node),
-            charter: config.charter_hash(),
-            now: Millis(0),
-            command,
-        };
-        let mut taken = false;
-        if !config.members.is_empty() {
-            match sequencer.ask(request).await {
-                Ok(_) => taken = true,
-                Err(Failure::NotLeader | Failure::Unknown(_)) => {}
-                Err(Failure::Refused(refusal)) => {
-                    tracing::error!(%refusal, "the cluster stands under another charter");
-                    return;
-                }
-            }
-        }
-        if taken {
-            continue;
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = changes.changed() => {}
-            // Who leads is asked for again until the first events are there.
-            () = tokio::time::sleep(Duration::from_millis(config.raft.heartbeat_ms)) => {}
-        }
-    }
-}
-
-/// What is served, on every way in.
-struct Serving {
-    api: Api,
-    service: Service,
-    forward: ForwardLayer,
-    stop: CancellationToken,
-}
-
-impl Serving {
-    async fn routes(&self) -> Result<Routes, String> {
-        let (health, health_service) = tonic_health::server::health_reporter();
-        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
-        health.set_serving::<v1::rollouts_server::RolloutsServer<Api>>().await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(skein_proto::DESCRIPTORS)
-            .build_v1()
-            .map_err(|error| error.to_string())?;
-        let api = &self.api;
-        let peer = crate::raft::PEER_MESSAGE_MAX;
-        Ok(Routes::new(health_service)
-            .add_service(reflection)
-            .add_service(
-                v1::fleet_server::FleetServer::new(api.clone())
-                    .max_decoding_message_size(MESSAGE_MAX),
-            )
-            .add_service(
-                v1::planner_server::PlannerServer::new(api.clone())
-                    .max_decoding_message_size(MESSAGE_MAX),
-            )
-            .add_service(
-                v1::rollouts_server::RolloutsServer::new(api.clone())
-                    .max_decoding_message_size(MESSAGE_MAX),
-            )
-            .add_service(
-                v1::audit_server::AuditServer::new(api.clone())
-                    .max_decoding_message_size(MESSAGE_MAX),
-            )
-            .add_service(
-                v1::cluster_server::ClusterServer::new(api.clone())
-                    .max_decoding_message_size(MESSAGE_MAX),
-            )
-            .add_service(SessionServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
-            .add_service(
-                RaftServer::new(self.service.clone())
-                    .max_decoding_message_size(peer)
-                    .max_encoding_message_size(peer),
-            ))
-    }
-
-    async fn spawn(
-        self,
-        listener: Option<TcpListener>,
-        connections: mpsc::Receiver<DuplexStream>,
-    ) -> Result<Vec<JoinHandle<()>>, String> {
-        let routes = self.routes().await?;
-        let server = || {
-            Server::builder()
-                .http2_keepalive_interval(Some(Duration::from_secs(5)))
-                .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-                .tcp_nodelay(true)
-                .layer(self.forward.clone())
-                .add_routes(routes.clone())
-        };
-        let mut tasks = Vec::new();
-        if let Some(listener) = listener {
-            let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener)
-                .map(|stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
-            let serve = server()
-                .serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
-            tasks.push(tokio::spawn(async move {
-                if let Err(error) = serve.await {
-                    tracing::error!(%error, "the listener has stopped");
-                }
-            }));
-        }
-        let incoming = tokio_stream::wrappers::ReceiverStream::new(connections)
-            .map(Ok::<_, std::convert::Infallible>);
-        let serve =
-            server().serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
-        tasks.push(tokio::spawn(async move {
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "in-process connections have stopped");
-            }
-        }));
-        Ok(tasks)
-    }
 }
 
 impl Running {

@@ -3,11 +3,13 @@
 mod machine;
 mod network;
 mod service;
+mod settings;
 mod wire;
 
 pub(crate) use machine::{Machine, Recorded};
 pub(crate) use network::{Network, PEER_MESSAGE_MAX, Peers};
 pub(crate) use service::{Service, pieces};
+pub(crate) use settings::settings;
 
 use skein_core::ids::ClusterId;
 use skein_proto::raft::v1 as wire_v1;

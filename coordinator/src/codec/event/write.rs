@@ -1,0 +1,233 @@
+//! To disk.
+
+use bytes::Bytes;
+use skein_core::event::Body;
+use skein_proto::agent::v1 as session;
+use skein_proto::log::v1 as log;
+use skein_proto::log::v1::event::Body as Wire;
+use skein_proto::v1;
+
+use super::super::fleet::{description_out, observation_out};
+use super::super::manifest::manifest_out;
+use super::super::plan::backup_out;
+use super::super::{digest_out, plan_out};
+use super::{archive_out, leg_kind_out, verdict_out};
+
+pub(super) fn body(body: &Body) -> Wire {
+    match body {
+        Body::ClusterFormed { cluster, charter, bound } => {
+            Wire::ClusterFormed(log::ClusterFormed {
+                cluster_id: Bytes::copy_from_slice(&cluster.0),
+                charter: digest_out(Some(*charter)),
+                bound: bound.clone(),
+            })
+        }
+        Body::CharterAdopted { policy, text } => Wire::CharterAdopted(log::CharterAdopted {
+            least_backup: backup_out(policy.least_backup).into(),
+            refuse_irreversible: policy.refuse_irreversible,
+            text: text.clone(),
+        }),
+        Body::AgentJoined { agent, version } => Wire::AgentJoined(log::AgentJoined {
+            agent: agent.to_string(),
+            version: version.clone(),
+        }),
+        Body::AgentLeft { agent } => Wire::AgentLeft(log::AgentLeft { agent: agent.to_string() }),
+        Body::TargetRegistered { agent, target, description } => {
+            Wire::TargetRegistered(log::TargetRegistered {
+                agent: agent.to_string(),
+                target: Some(description_out(target, description)),
+            })
+        }
+        Body::TargetObserved { agent, target, seen, finding } => {
+            Wire::TargetObserved(log::TargetObserved {
+                target: target.to_string(),
+                agent: agent.to_string(),
+                observation: Some(observation_out(seen)),
+                finding: finding.clone(),
+            })
+        }
+        Body::TargetUnreachable { agent, target, why } => {
+            Wire::TargetUnreachable(log::TargetUnreachable {
+                target: target.to_string(),
+                agent: agent.to_string(),
+                why: why.clone(),
+            })
+        }
+        Body::TargetRetired { target, reason } => Wire::TargetRetired(log::TargetRetired {
+            target: target.to_string(),
+            reason: reason.clone(),
+        }),
+        Body::BundleStored { manifest } => Wire::BundleStored(manifest_out(manifest)),
+        Body::RolloutPlanned { rollout, id, plan } => Wire::RolloutPlanned(log::RolloutPlanned {
+            rollout: rollout.0,
+            plan_id: digest_out(Some(*id)),
+            plan: Some(plan_out(plan)),
+        }),
+        Body::RolloutStarted { rollout } => {
+            Wire::RolloutStarted(log::RolloutStarted { rollout: rollout.0 })
+        }
+        Body::WaveStarted { rollout, wave } => {
+            Wire::WaveStarted(log::WaveStarted { rollout: rollout.0, wave: wave.0 })
+        }
+        Body::RolloutPaused { rollout, reason } => {
+            Wire::RolloutPaused(log::RolloutPaused { rollout: rollout.0, reason: reason.clone() })
+        }
+        Body::RolloutResumed { rollout } => {
+            Wire::RolloutResumed(log::RolloutResumed { rollout: rollout.0 })
+        }
+        Body::RollbackStarted { rollout, cause, targets } => {
+            Wire::RollbackStarted(log::RollbackStarted {
+                rollout: rollout.0,
+                cause: cause.clone(),
+                targets: targets
+                    .iter()
+                    .map(|unwind| log::UnwindTarget {
+                        target: unwind.target.to_string(),
+                        keep: unwind.keep,
+                        blocked_by: unwind.blocked_by.clone(),
+                    })
+                    .collect(),
+            })
+        }
+        Body::RolloutHalted { rollout, reason } => {
+            Wire::RolloutHalted(log::RolloutHalted { rollout: rollout.0, reason: reason.clone() })
+        }
+        Body::RolloutCompleted { rollout } => {
+            Wire::RolloutCompleted(log::RolloutCompleted { rollout: rollout.0 })
+        }
+        Body::RolloutRolledBack { rollout } => {
+            Wire::RolloutRolledBack(log::RolloutRolledBack { rollout: rollout.0 })
+        }
+        Body::LegAssigned { rollout, target, agent, kind } => Wire::LegAssigned(log::LegAssigned {
+            rollout: rollout.0,
+            target: target.to_string(),
+            agent: agent.to_string(),
+            kind: leg_kind_out(*kind).into(),
+        }),
+        Body::LeaseExpired { rollout, target, fence, why, released } => {
+            Wire::LeaseExpired(log::LeaseExpired {
+                rollout: rollout.0,
+                target: target.to_string(),
+                fence: fence.0,
+                why: why.clone(),
+                released: *released,
+            })
+        }
+        Body::StepWaived { rollout, waiver } => Wire::StepWaived(log::StepWaived {
+            rollout: rollout.0,
+            waiver: Some(v1::Waiver { step: waiver.step.clone(), reason: waiver.reason.clone() }),
+        }),
+        Body::StepRetried { rollout, target, attempt, not_before } => {
+            Wire::StepRetried(log::StepRetried {
+                rollout: rollout.0,
+                target: target.to_string(),
+                attempt: *attempt,
+                not_before_ms: not_before.0,
+            })
+        }
+        Body::StepBackedUp { rollout, target, fence, archive, steps } => {
+            Wire::StepBackedUp(log::StepBackedUp {
+                rollout: rollout.0,
+                target: target.to_string(),
+                fence: fence.0,
+                backup: Some(archive_out(archive)),
+                steps: steps.clone(),
+            })
+        }
+        Body::StepApplied { rollout, target, fence, version, step, ms, rows, already } => {
+            Wire::StepApplied(log::StepApplied {
+                rollout: rollout.0,
+                target: target.to_string(),
+                fence: fence.0,
+                version: version.clone(),
+                applied: Some(session::Applied {
+                    step: step.0,
+                    ms: *ms,
+                    rows: *rows,
+                    already: *already,
+                }),
+            })
+        }
+        Body::StepVerified { rollout, target, fence, version, step, fingerprint } => {
+            Wire::StepVerified(log::StepVerified {
+                rollout: rollout.0,
+                target: target.to_string(),
+                fence: fence.0,
+                version: version.clone(),
+                verified: Some(session::Verified {
+                    step: step.0,
+                    fingerprint: digest_out(*fingerprint),
+                }),
+            })
+        }
+        Body::StepFailed {
+            rollout,
+            target,
+            fence,
+            version,
+            step,
+            verdict,
+            retryable,
+            message,
+            file,
+            line,
+        } => Wire::StepFailed(log::StepFailed {
+            rollout: rollout.0,
+            target: target.to_string(),
+            fence: fence.0,
+            version: version.clone(),
+            failed: Some(session::Failed {
+                step: step.0,
+                verdict: verdict_out(*verdict).into(),
+                retryable: *retryable,
+                message: message.clone(),
+                file: file.clone(),
+                line: *line,
+            }),
+        }),
+        Body::StepRolledBack {
+            rollout,
+            target,
+            fence,
+            version,
+            step,
+            ms,
+            already,
+            fingerprint,
+        } => Wire::StepRolledBack(log::StepRolledBack {
+            rollout: rollout.0,
+            target: target.to_string(),
+            fence: fence.0,
+            version: version.clone(),
+            rolled_back: Some(session::RolledBack {
+                step: step.0,
+                ms: *ms,
+                already: *already,
+                fingerprint: digest_out(*fingerprint),
+            }),
+        }),
+        Body::StepStuck { rollout, target, fence, version, step, why } => {
+            Wire::StepStuck(log::StepStuck {
+                rollout: rollout.0,
+                target: target.to_string(),
+                fence: fence.0,
+                version: version.clone(),
+                stuck: Some(session::Stuck { step: step.0, why: why.clone() }),
+            })
+        }
+        Body::StepTried { rollout, target, fence, version, step, passed, impossible, note } => {
+            Wire::StepTried(log::StepTried {
+                rollout: rollout.0,
+                target: target.to_string(),
+                fence: fence.0,
+                version: version.clone(),
+                tried: Some(session::Tried {
+                    step: step.0,
+                    passed: *passed,
+                    note: note.clone(),
+                    impossible: *impossible,
+                }),
+            })
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a node serves, on every way in: a port, and connections within its process.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use skein_proto::agent::v1::session_server::SessionServer;
+use skein_proto::raft::v1::raft_server::RaftServer;
+use skein_proto::v1;
+use tokio::io::DuplexStream;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
+use crate::api::{Api, ForwardLayer};
+use crate::raft::Service;
+
+/// An agent's or a tool's message may weigh this much, bytes.
+const MESSAGE_MAX: usize = 4 * 1024 * 1024;
+
+/// What is served, on every way in.
+pub(crate) struct Serving {
+    pub(crate) api: Api,
+    pub(crate) service: Service,
+    pub(crate) forward: ForwardLayer,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Serving {
+    async fn routes(&self) -> Result<Routes, String> {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+        health.set_serving::<v1::rollouts_server::RolloutsServer<Api>>().await;
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(skein_proto::DESCRIPTORS)
+            .build_v1()
+            .map_err(|error| error.to_string())?;
+        let api = &self.api;
+        let peer = crate::raft::PEER_MESSAGE_MAX;
+        Ok(Routes::new(health_service)
+            .add_service(reflection)
+            .add_service(
+                v1::fleet_server::FleetServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::planner_server::PlannerServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::rollouts_server::RolloutsServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::audit_server::AuditServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::cluster_server::ClusterServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(SessionServer::new(api.clone()).max_decoding_message_size(MESSAGE_MAX))
+            .add_service(
+                RaftServer::new(self.service.clone())
+                    .max_decoding_message_size(peer)
+                    .max_encoding_message_size(peer),
+            ))
+    }
+
+    pub(crate) async fn spawn(
+        self,
+        listener: Option<TcpListener>,
+        connections: mpsc::Receiver<DuplexStream>,
+    ) -> Result<Vec<JoinHandle<()>>, String> {
+        let routes = self.routes().await?;
+        let server = || {
+            Server::builder()
+                .http2_keepalive_interval(Some(Duration::from_secs(5)))
+                .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+                .tcp_nodelay(true)
+                .layer(self.forward.clone())
+                .add_routes(routes.clone())
+        };
+        let mut tasks = Vec::new();
+        if let Some(listener) = listener {
+            let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener)
+                .map(|stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
+            let serve = server()
+                .serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
+            tasks.push(tokio::spawn(async move {
+                if let Err(error) = serve.await {
+                    tracing::error!(%error, "the listener has stopped");
+                }
+            }));
+        }
+        let incoming = tokio_stream::wrappers::ReceiverStream::new(connections)
+            .map(Ok::<_, std::convert::Infallible>);
+        let serve =
+            server().serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
+        tasks.push(tokio::spawn(async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "in-process connections have stopped");
+            }
+        }));
+        Ok(tasks)
+    }
+}

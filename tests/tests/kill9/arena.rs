@@ -1,0 +1,210 @@
+//! What all rounds of a test share, and what is new in each.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use skein_agent::db::Engine;
+use skein_tests::servers::{Options, mariadb, postgres};
+use tokio::time::Instant;
+
+use crate::support::{Agent, AgentSpec, Cli, Cluster, Database, Project, Ran, Server};
+use crate::truth::Truth;
+
+/// Targets of one round.
+const TARGETS: usize = 2;
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Postgres,
+    Mariadb,
+}
+
+impl Kind {
+    fn fixture(self) -> PathBuf {
+        let name = match self {
+            Self::Postgres => "exactly-once-postgres",
+            Self::Mariadb => "exactly-once-mariadb",
+        };
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
+    }
+
+    /// Steps that run statement by statement, without one transaction around them.
+    pub(crate) fn amid(self) -> &'static [&'static str] {
+        match self {
+            Self::Postgres => &["3", "4", "5"],
+            Self::Mariadb => &["1", "2", "3", "4", "5", "6"],
+        }
+    }
+}
+
+/// A server of the test's own, to be killed.
+pub(crate) enum Instance {
+    Postgres(postgres::Instance),
+    Mariadb(mariadb::Instance),
+}
+
+impl Instance {
+    fn start(kind: Kind) -> Self {
+        let options = Options::default();
+        match kind {
+            Kind::Postgres => {
+                Self::Postgres(postgres::Instance::start(options).expect("PostgreSQL starts"))
+            }
+            Kind::Mariadb => {
+                Self::Mariadb(mariadb::Instance::start(options).expect("MariaDB starts"))
+            }
+        }
+    }
+
+    fn server(&self) -> Server {
+        match self {
+            Self::Postgres(instance) => Server::at(Engine::Postgres, &instance.url()),
+            Self::Mariadb(instance) => Server::at(Engine::Mysql, &instance.url()),
+        }
+    }
+
+    /// SIGKILL, then a start on the same data.
+    pub(crate) fn crash(&mut self) {
+        match self {
+            Self::Postgres(instance) => {
+                instance.kill9().and_then(|()| instance.restart()).expect("PostgreSQL recovers");
+            }
+            Self::Mariadb(instance) => {
+                instance.kill9().and_then(|()| instance.restart()).expect("MariaDB recovers");
+            }
+        }
+    }
+}
+
+/// One cluster, one server, and what an undisturbed rollout comes to.
+pub(crate) struct Arena {
+    pub(crate) kind: Kind,
+    pub(crate) project: Arc<Project>,
+    pub(crate) cluster: Cluster,
+    pub(crate) instance: Option<Instance>,
+    server: Server,
+    cli: Cli,
+    pub(crate) truth: Truth,
+    /// How long an undisturbed rollout takes.
+    pub(crate) span: Duration,
+}
+
+/// The databases and agents of one round.
+pub(crate) struct Round {
+    pub(crate) number: u64,
+    pub(crate) databases: Vec<Database>,
+    /// Both serve every target.
+    pub(crate) agents: Vec<Agent>,
+    /// The first event that is of this round.
+    pub(crate) since: u64,
+}
+
+impl Arena {
+    /// `own`: on a server of the test's own. `None`: a server is missing, which was said.
+    pub(crate) async fn start(test: &str, kind: Kind, own: bool) -> Option<Self> {
+        let instance = own.then(|| Instance::start(kind));
+        let engine = match kind {
+            Kind::Postgres => Engine::Postgres,
+            Kind::Mariadb => Engine::Mysql,
+        };
+        let server = match &instance {
+            Some(instance) => instance.server(),
+            None => Server::shared(engine, test)?,
+        };
+        let project = Arc::new(Project::new("kill9"));
+        let cluster = Cluster::start(&project).await;
+        let cli = Cli::new(&project, &cluster, "format = \"sqlx\"");
+        let span = Duration::ZERO;
+        let truth = Truth::default();
+        let mut arena = Self { kind, project, cluster, instance, server, cli, truth, span };
+
+        // Undisturbed: how it has to end, and how long it takes.
+        let round = arena.round(0, 1).await;
+        let begun = Instant::now();
+        arena.migrate(&round).await.exits(0);
+        arena.span = begun.elapsed();
+        arena.truth = Truth::of(&round.databases[0]).await;
+        arena.check(&round).await;
+        arena.close(round).await;
+        Some(arena)
+    }
+
+    /// New databases, and agents that have looked at them.
+    pub(crate) async fn round(&self, number: u64, agents: usize) -> Round {
+        let mut databases = Vec::new();
+        for target in 1..=TARGETS {
+            databases.push(self.server.database(&format!("r{number}/{target}")).await);
+        }
+        let client = self.cluster.client(self.cluster.leader().await);
+        let since = client.head(0).await.expect("the leader answers").size;
+        let agents = (1..=agents)
+            .map(|agent| {
+                let spec = AgentSpec::new(&format!("r{number}-{agent}")).serve(&databases);
+                Agent::start(&self.project, &self.cluster, &spec)
+            })
+            .collect();
+        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
+        Agent::until_observed(&client, &ids).await;
+        Round { number, databases, agents, since }
+    }
+
+    /// The whole history onto the targets of a round, by the command line.
+    pub(crate) fn migrate(&self, round: &Round) -> impl Future<Output = Ran> + Send + 'static {
+        let cli = self.cli.clone();
+        let fixture = self.kind.fixture().display().to_string();
+        let on = format!("r{}/*", round.number);
+        async move {
+            let words = ["migrate", &fixture, "--on", &on, "--retries", "6", "-o", "json"];
+            cli.run_words(&words).await
+        }
+    }
+
+    pub(crate) async fn run(&self, line: &str) -> Ran {
+        self.cli.run(line).await
+    }
+
+    /// Effects, schema, ledger and log of every target say the same, and so do all nodes.
+    pub(crate) async fn check(&self, round: &Round) -> Seen {
+        let (size, _) = self.cluster.settled().await;
+        let client = self.cluster.client(self.cluster.leader().await);
+        let events = client.events(round.since).await.expect("the leader tells the log");
+        assert!(events.last().is_some_and(|event| event.seq + 1 >= size), "the log is told whole");
+        let mut seen = Seen::default();
+        for database in &round.databases {
+            self.truth.check(database, &events, &mut seen).await;
+        }
+        self.run("history verify -o json").await.exits(0);
+        seen
+    }
+
+    pub(crate) async fn close(&self, round: Round) {
+        drop(round.agents);
+        for database in round.databases {
+            database.remove().await;
+        }
+    }
+}
+
+/// What the log tells of the faults, to show that they were met.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Seen {
+    /// Leases that ran out.
+    pub(crate) expired: usize,
+    /// Steps whose effect a later holder found in the ledger.
+    pub(crate) already: usize,
+    /// Failures that were tried again.
+    pub(crate) failed: usize,
+    /// Steps that an operator had to look at.
+    pub(crate) stuck: usize,
+}
+
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.expired += other.expired;
+        self.already += other.already;
+        self.failed += other.failed;
+        self.stuck += other.stuck;
+    }
+}

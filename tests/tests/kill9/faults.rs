@@ -1,0 +1,142 @@
+//! What is killed, and when.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::arena::{Arena, Kind, Round, Seen};
+use crate::chance::{self, Chance};
+use crate::support::{Client, Database, until};
+
+/// How long a rollout may take with a fault in it: leases run out, elections are held, servers
+/// recover.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What dies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The coordinator that leads, at any moment.
+    Leader,
+    /// An agent, after the server was given a step and before the log knows of it.
+    BeforeReport,
+    /// An agent, with a file half-way that has no transaction around it.
+    AmidStatements,
+    /// The database server, at any moment.
+    Server,
+}
+
+/// All rounds of one fault on one engine.
+pub(crate) async fn rounds(test: &str, fault: Fault, kind: Kind) {
+    let Some(mut arena) = Arena::start(test, kind, fault == Fault::Server).await else { return };
+    let (seed, count) = (chance::seed(), chance::rounds());
+    println!("{test}: SKEIN_SEED={seed}, undisturbed {:.2} s", arena.span.as_secs_f64());
+    let begun = Instant::now();
+    let mut seen = Seen::default();
+    for number in 1..=count {
+        println!("{test}: round {number}");
+        seen += round(&mut arena, fault, number, Chance::of(seed, number)).await;
+    }
+    println!("{test}: {count} rounds in {:.0} s, {seen:?}", begun.elapsed().as_secs_f64());
+    assert_eq!(seen.stuck, 0, "every step here leaves evidence: none is stuck");
+}
+
+async fn round(arena: &mut Arena, fault: Fault, number: u64, mut chance: Chance) -> Seen {
+    // With a twin the leases go over to it; alone, the agent is started again.
+    let twin = fault == Fault::Leader || chance.coin();
+    let mut round = arena.round(number, 1 + usize::from(twin)).await;
+    let rollout = tokio::spawn(arena.migrate(&round));
+    let moment = chance.moment(arena.span);
+    match fault {
+        Fault::Leader => {
+            sleep(moment).await;
+            let leader = arena.cluster.leader().await;
+            arena.cluster.kill9(leader);
+            arena.cluster.leader().await;
+            arena.cluster.start_node(leader);
+        }
+        Fault::BeforeReport => {
+            sleep(moment).await;
+            let (agent, target) = busy(arena, &round, &mut chance).await;
+            // Stopped, it can report nothing; the server goes on with what it was given.
+            let victim = round.agents[agent].process().expect("it was started");
+            victim.stop();
+            let database = &round.databases[target];
+            let before = database.observe().await.ledger.len();
+            let more =
+                until("the server is done with it", Duration::from_millis(250), async || {
+                    database.observe().await.ledger.len() > before
+                });
+            // Where the server was given nothing, there is nothing to wait for.
+            drop(timeout(Duration::from_millis(240), more).await);
+            round.agents[agent].kill9();
+            after(&mut round, agent, twin);
+        }
+        Fault::AmidStatements => {
+            let steps = arena.kind.amid();
+            let step = steps[chance.below(steps.len())];
+            let target = chance.below(round.databases.len());
+            let database = &round.databases[target];
+            until("the step is begun, or over", LIMIT, async || begun(database, step).await).await;
+            sleep(chance.moment(Duration::from_millis(250))).await;
+            let (agent, _) = busy(arena, &round, &mut chance).await;
+            round.agents[agent].kill9();
+            after(&mut round, agent, twin);
+        }
+        Fault::Server => {
+            sleep(moment).await;
+            let instance = arena.instance.as_mut().expect("it has a server of its own");
+            tokio::task::block_in_place(|| instance.crash());
+        }
+    }
+    let ran = timeout(LIMIT, rollout).await;
+    let ran = ran.unwrap_or_else(|_| panic!("round {number} does not end"));
+    let ran = ran.expect("the command ran");
+    let state = ran.clone().exits(0).json();
+    assert_eq!(state["state"], "completed", "round {number}: {state}");
+    let seen = arena.check(&round).await;
+    arena.close(round).await;
+    seen
+}
+
+/// The agent that dies is started again where nobody else serves its targets.
+fn after(round: &mut Round, agent: usize, twin: bool) {
+    if !twin {
+        round.agents[agent].restart();
+    }
+}
+
+/// An agent that holds a lease now, and the target: the first of them if none does any more.
+async fn busy(arena: &Arena, round: &Round, chance: &mut Chance) -> (usize, usize) {
+    let client = arena.cluster.client(arena.cluster.leader().await);
+    let mut held = held(&client, round).await;
+    if held.is_empty() {
+        return (0, 0);
+    }
+    held.swap_remove(chance.below(held.len()))
+}
+
+/// Who holds which target of the round.
+async fn held(client: &Client, round: &Round) -> Vec<(usize, usize)> {
+    let Ok(targets) = client.targets().await else { return Vec::new() };
+    let of_round =
+        |id: &str| targets.iter().find(|one| one.description.as_ref().is_some_and(|d| d.id == id));
+    let Some(rollout) = of_round(&round.databases[0].id).map(|target| target.rollout.clone())
+    else {
+        return Vec::new();
+    };
+    let Ok(status) = client.rollout(&rollout).await else { return Vec::new() };
+    let mut held = Vec::new();
+    for (target, database) in round.databases.iter().enumerate() {
+        let lane = status.lanes.iter().find(|lane| lane.target == database.id);
+        let agent = lane.and_then(|lane| round.agents.iter().position(|one| one.id == lane.agent));
+        held.extend(agent.map(|agent| (agent, target)));
+    }
+    held
+}
+
+/// Whether a step was begun in a target, and maybe finished since.
+async fn begun(database: &Database, step: &str) -> bool {
+    let seen = database.observe().await;
+    seen.intent.is_some_and(|open| open.step == step)
+        || seen.ledger.iter().any(|row| row.step == step)
+}

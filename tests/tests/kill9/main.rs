@@ -1,0 +1,42 @@
+//! Exactly once, whatever is killed: four faults on two engines, in rounds at random moments.
+//!
+//! ```text
+//! chance   the seed, the number of rounds, random moments
+//! arena    one cluster and one server for all rounds; new databases and agents for each
+//! truth    after a round: effects, schema, ledger and log say the same
+//! faults   what is killed, and when
+//! ```
+//!
+//! `SKEIN_ROUNDS` says how many rounds (20), `SKEIN_SEED` repeats the moments of an earlier run as far
+//! as the machine's own timing allows.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod arena;
+mod chance;
+mod faults;
+mod truth;
+
+use arena::Kind;
+use faults::Fault;
+
+macro_rules! rounds {
+    ($($name:ident: $fault:expr, $kind:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            faults::rounds(stringify!($name), $fault, $kind).await;
+        }
+    )*};
+}
+
+rounds! {
+    kill9_rounds_of_the_leader_on_postgres: Fault::Leader, Kind::Postgres;
+    kill9_rounds_of_the_leader_on_mariadb: Fault::Leader, Kind::Mariadb;
+    kill9_rounds_of_an_agent_before_its_report_on_postgres: Fault::BeforeReport, Kind::Postgres;
+    kill9_rounds_of_an_agent_before_its_report_on_mariadb: Fault::BeforeReport, Kind::Mariadb;
+    kill9_rounds_of_an_agent_amid_statements_on_postgres: Fault::AmidStatements, Kind::Postgres;
+    kill9_rounds_of_an_agent_amid_statements_on_mariadb: Fault::AmidStatements, Kind::Mariadb;
+    kill9_rounds_of_the_server_on_postgres: Fault::Server, Kind::Postgres;
+    kill9_rounds_of_the_server_on_mariadb: Fault::Server, Kind::Mariadb;
+}

@@ -222,7 +222,12 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
     let scope = state.plan.spec.strategy.on_breach;
     let failed = |lane: &Lane| matches!(lane.phase, Phase::Failed | Phase::Stuck);
     let count = state.lanes.iter().filter(|(_, lane)| failed(lane)).count();
-    let cause = format!("{count} targets failed, more than the budget of the wave allows");
+    // When everything is undone, nothing but this tells what to mend.
+    let first = state.lanes.iter().map(|(_, lane)| lane).find(|lane| failed(lane));
+    let first = first.and_then(|lane| Some((fleet.targets.get(lane.target)?, lane.note.as_ref()?)));
+    let first = first.map(|(target, note)| format!("; the first is {}: {note}", target.id));
+    let first = first.unwrap_or_default();
+    let cause = format!("{count} targets failed, more than the budget of the wave allows{first}");
     let in_scope = |lane: &Lane| match scope {
         OnBreach::Halt => false,
         // Who was interrupted in the middle is no better than who failed.
@@ -243,7 +248,7 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         .collect();
     if scope == OnBreach::Halt || state.trial() {
         let what = if state.trial() {
-            format!("{count} targets did not pass the trial; nothing was changed")
+            format!("{count} targets did not pass the trial, and nothing was changed{first}")
         } else {
             cause
         };

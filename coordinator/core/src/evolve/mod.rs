@@ -150,8 +150,15 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             step::verified(fleet, *rollout, target, *step, *fingerprint)?;
             rollout
         }
-        Body::StepFailed { rollout, target, version, step, verdict, message, .. } => {
-            step::failed(fleet, *rollout, target, (version, *step, *verdict, message))?;
+        Body::StepFailed {
+            rollout, target, version, step, verdict, message, file, line, ..
+        } => {
+            let note = match (file.as_str(), *line) {
+                ("", _) => format!("{version}: {message}"),
+                (file, 0) => format!("{version}: {file}: {message}"),
+                (file, line) => format!("{version}: {file}:{line}: {message}"),
+            };
+            step::failed(fleet, *rollout, target, (version, *step, *verdict, note))?;
             rollout
         }
         Body::StepRetried { rollout, target, attempt, not_before } => {

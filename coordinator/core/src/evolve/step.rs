@@ -92,7 +92,7 @@ pub(super) fn failed(
     fleet: &mut Fleet,
     rollout: RolloutId,
     target: &TargetId,
-    (version, step, verdict, message): (&str, StepIx, Verdict, &str),
+    (version, step, verdict, note): (&str, StepIx, Verdict, String),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     let told = state_mut(fleet, rollout)?.lanes.get(lane).is_some_and(|lane| lane.applied > step.0);
@@ -106,7 +106,7 @@ pub(super) fn failed(
         target.problem = format!("{rollout} failed at {version}, and {}", verdict.as_str());
     }
     end(fleet, rollout, ix, lane, |lane| {
-        lane.note = Some(format!("{version}: {message}").into());
+        lane.note = Some(note.into());
         // A half of an undo is completed by undoing again.
         lane.partly = half && lane.phase != Phase::UndoLeased;
         lane.phase = match lane.phase {

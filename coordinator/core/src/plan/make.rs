@@ -41,13 +41,16 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
     };
     let mut known: BTreeMap<(Engine, &[EntryIx]), ClassIx> = BTreeMap::new();
     let mut members: Vec<(TargetId, ClassIx)> = Vec::new();
-    let mut unseen: Vec<&str> = Vec::new();
+    let mut unseen: Vec<String> = Vec::new();
     for (_, target) in fleet.targets.iter() {
         if target.retired || !spec.selector.matches(&target.id, &target.description) {
             continue;
         }
         if target.observed_at.is_none() {
-            unseen.push(target.id.as_str());
+            unseen.push(match target.problem.as_str() {
+                "" => target.id.to_string(),
+                problem => format!("{} ({problem})", target.id),
+            });
             continue;
         }
         if !target.problem.is_empty() && !spec.accept_drift {
@@ -82,7 +85,11 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
     if !unseen.is_empty() {
         return Err(Refusal::new(
             Kind::Unfit,
-            format!("{} selected targets were never looked at: {}", unseen.len(), few(&unseen)),
+            format!(
+                "{} selected targets were never looked at: {}",
+                unseen.len(),
+                few(&unseen.iter().map(String::as_str).collect::<Vec<_>>())
+            ),
             "start an agent that serves them, or select others; `skein targets` shows why",
         ));
     }

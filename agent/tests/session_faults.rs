@@ -26,7 +26,7 @@ fn slow_in_the_middle() -> Bundle {
         ("CREATE TABLE one (a)", ""),
         (
             "CREATE TABLE two (a); INSERT INTO two WITH RECURSIVE c(x) AS \
-             (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 12000000) SELECT count(*) FROM c",
+             (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 6000000) SELECT count(*) FROM c",
             "",
         ),
         ("CREATE TABLE three (a)", ""),
@@ -167,7 +167,7 @@ async fn a_lease_lost_before_the_first_step_leaves_the_target_alone() {
 async fn no_step_starts_while_the_lease_cannot_be_renewed() {
     let fleet = Fleet::new(&["a"]).await;
     let mut fake = Fake::start().await;
-    fake.lease_ms = 200;
+    fake.lease_ms = 100;
     let migrations = slow_in_the_middle();
     let digest = fake.put(&migrations);
     let _agent = fleet.agent("agent-1", &["a"], &fake).await;

@@ -40,6 +40,16 @@ impl Looks {
         self.asked.notify_one();
     }
 
+    /// Somebody asks about a target that is not in this agent's file.
+    pub(crate) fn cannot(&self, target: String) {
+        let error = "this agent does not serve the target (any more): its configuration has no \
+                     such id"
+            .to_owned();
+        let observed = Observed { target: target.clone(), observation: None, error };
+        self.lock().seen.insert(target, observed);
+        self.seen.notify_one();
+    }
+
     pub(crate) async fn changed(&self) {
         self.seen.notified().await;
     }

@@ -135,7 +135,7 @@ impl Talk {
                 }
                 _ = beats.tick() => {
                     beat_due = true;
-                    self.mailbox.rewind_older(Instant::now(), lease);
+                    self.mailbox.rewind_older(Instant::now(), lease / 3);
                 }
                 finished = self.hands.finished() => {
                     let left = self.hands.settle(finished);
@@ -170,8 +170,12 @@ impl Talk {
             Heard::Cancel(cancel) => self.hands.cancel(cancel.fence, &cancel.why),
             Heard::Acknowledged(acknowledged) => self.acknowledged(acknowledged),
             Heard::Observe(observe) => {
-                let known = observe.targets.iter().filter_map(|id| TargetId::parse(id).ok());
-                self.looks.ask(known);
+                for target in observe.targets {
+                    match TargetId::parse(&target).ok().filter(|id| self.targets.contains_key(id)) {
+                        Some(id) => self.looks.ask([id]),
+                        None => self.looks.cannot(target),
+                    }
+                }
             }
             // Only the first word of a stream is one.
             Heard::Welcome(_) => {}

@@ -131,8 +131,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     .map_err(|error| StartError::Raft(error.to_string()))?;
 
     let stop = CancellationToken::new();
-    let sessions = Arc::new(Sessions::default());
     let lease = Duration::from_millis(config.lease_ms.into());
+    let sessions = Arc::new(Sessions::new(lease));
     let (sequencer, handle) = Sequencer::new(
         raft.clone(),
         Arc::clone(&machine),

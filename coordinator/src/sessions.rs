@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use skein_core::Fleet;
 use skein_core::ids::{AgentId, Fence, TargetId};
@@ -10,6 +11,7 @@ use skein_core::outbox::outbox;
 use skein_core::schedule::Presence;
 use skein_proto::agent::v1 as wire;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::Instant;
 
 use crate::api;
 
@@ -25,6 +27,8 @@ struct Session {
     outgoing: Outgoing,
     in_hand: BTreeSet<Fence>,
     cancelled: BTreeSet<Fence>,
+    /// When it last said something.
+    heard: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -36,14 +40,27 @@ struct State {
 }
 
 /// All sessions of this node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Sessions {
     state: Mutex<State>,
     changed: Notify,
     looked: watch::Sender<u64>,
+    /// An agent that said nothing for so long is not there, however long its connection still stands:
+    /// a process that was stopped, or a machine that lost its power, closes none.
+    silence: Duration,
 }
 
 impl Sessions {
+    /// `lease`: how long one lives without a heartbeat, and so how long an agent may be silent.
+    pub(crate) fn new(lease: Duration) -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            looked: watch::Sender::default(),
+            silence: lease,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -59,6 +76,7 @@ impl Sessions {
             outgoing,
             in_hand: BTreeSet::new(),
             cancelled: BTreeSet::new(),
+            heard: Instant::now(),
         };
         let older = state.sessions.insert(agent.clone(), session);
         drop(state);
@@ -70,6 +88,21 @@ impl Sessions {
         }
         self.changed.notify_one();
         number
+    }
+
+    /// An agent has said something. Tells whoever waits where it had been silent for long.
+    pub(crate) fn heard(&self, agent: &AgentId, number: u64) {
+        let mut state = self.lock();
+        let session = state.sessions.get_mut(agent).filter(|session| session.number == number);
+        let back = session.is_some_and(|session| {
+            let was_silent = session.is_silent(self.silence);
+            session.heard = Instant::now();
+            was_silent
+        });
+        drop(state);
+        if back {
+            self.changed.notify_one();
+        }
     }
 
     /// An agent's stream has ended.
@@ -101,7 +134,12 @@ impl Sessions {
     pub(crate) fn presence(&self) -> Presence {
         let state = self.lock();
         Presence {
-            slots: state.sessions.iter().map(|(id, session)| (id.clone(), session.slots)).collect(),
+            slots: state
+                .sessions
+                .iter()
+                .filter(|(_, session)| !session.is_silent(self.silence))
+                .map(|(id, session)| (id.clone(), session.slots))
+                .collect(),
         }
     }
 
@@ -129,7 +167,10 @@ impl Sessions {
         let mut asked = BTreeMap::new();
         let mut by_agent: BTreeMap<&AgentId, Vec<String>> = BTreeMap::new();
         for (target, agents) in wanted {
-            let here = agents.iter().find(|agent| state.sessions.contains_key(*agent));
+            let here = agents.iter().find(|agent| {
+                let session = state.sessions.get(*agent);
+                session.is_some_and(|session| !session.is_silent(self.silence))
+            });
             if let Some(agent) = here {
                 by_agent.entry(agent).or_default().push(target.to_string());
                 asked.insert(target.clone(), state.looks.get(target).copied().unwrap_or_default());
@@ -169,6 +210,10 @@ impl Sessions {
 }
 
 impl Session {
+    fn is_silent(&self, limit: Duration) -> bool {
+        self.heard.elapsed() >= limit
+    }
+
     fn send(&self, message: wire::from_coordinator::Message) -> bool {
         let message = wire::FromCoordinator { message: Some(message) };
         self.outgoing.try_send(Ok(message)).is_ok()

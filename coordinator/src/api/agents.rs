@@ -58,7 +58,7 @@ impl Session for Api {
             let ended = tokio::select! {
                 () = api.stop.cancelled() => Status::unavailable("this node is stopping"),
                 () = outgoing.closed() => Status::cancelled("the agent has gone"),
-                ended = api.listen(&agent, &mut incoming, &outgoing) => ended,
+                ended = api.listen((&agent, number), &mut incoming, &outgoing) => ended,
             };
             api.sessions.close(&agent, number);
             tracing::info!(%agent, reason = ended.message(), "an agent's session has ended");
@@ -136,7 +136,7 @@ impl Api {
     /// Takes in what an agent says until its stream or this node's lead ends.
     async fn listen(
         &self,
-        agent: &AgentId,
+        (agent, number): (&AgentId, u64),
         incoming: &mut Streaming<wire::FromAgent>,
         outgoing: &Out,
     ) -> Status {
@@ -146,6 +146,7 @@ impl Api {
                 Ok(None) => return Status::ok("the agent has closed its session"),
                 Err(status) => return status,
             };
+            self.sessions.heard(agent, number);
             match message.message {
                 Some(wire::from_agent::Message::Heartbeat(beat)) => {
                     self.sequencer.renew(beat.fences.into_iter().map(Fence).collect()).await;

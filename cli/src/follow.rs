@@ -75,12 +75,13 @@ pub(crate) async fn follow(
 
 /// How a rollout that ended is told to scripts.
 pub(crate) fn exit(rollout: &Rollout, undo: bool) -> ExitCode {
-    let trial = rollout.direction == render::words::direction(v1::Direction::Validate);
+    let trial = rollout.is_trial();
     match rollout.now {
         v1::RolloutState::Completed => ExitCode::Done,
         v1::RolloutState::RolledBack if undo => ExitCode::Done,
         v1::RolloutState::RolledBack => ExitCode::RolledBack,
-        v1::RolloutState::Halted if trial && rollout.residual.is_empty() => ExitCode::Refused,
+        // What a trial ran was rolled back with it, unless nobody can tell.
+        v1::RolloutState::Halted if trial && !rollout.in_doubt() => ExitCode::Refused,
         v1::RolloutState::Halted => ExitCode::Inconsistent,
         v1::RolloutState::Unspecified
         | v1::RolloutState::Planned
@@ -382,11 +383,14 @@ mod tests {
         assert_eq!(end(v1::RolloutState::Halted, false), ExitCode::Inconsistent);
         assert_eq!(end(v1::RolloutState::Halted, true), ExitCode::Inconsistent);
         assert_eq!(end(v1::RolloutState::Paused, false), ExitCode::StillRunning);
-        let trial = v1::RolloutStatus {
+        let trial = |lane: v1::LaneState| v1::RolloutStatus {
             state: v1::RolloutState::Halted.into(),
             direction: v1::Direction::Validate.into(),
+            residual: vec![v1::Lane { state: lane.into(), ..Default::default() }],
             ..Default::default()
         };
-        assert_eq!(exit(&Rollout::new(&trial), false), ExitCode::Refused);
+        let exit_of = |lane| exit(&Rollout::new(&trial(lane)), false);
+        assert_eq!(exit_of(v1::LaneState::Failed), ExitCode::Refused);
+        assert_eq!(exit_of(v1::LaneState::Stuck), ExitCode::Inconsistent);
     }
 }

@@ -105,6 +105,16 @@ impl Rollout {
         }
     }
 
+    /// Every step in a transaction that is rolled back.
+    pub fn is_trial(&self) -> bool {
+        self.direction == words::direction(v1::Direction::Validate)
+    }
+
+    /// Whether what stands on some target is not known.
+    pub fn in_doubt(&self) -> bool {
+        self.residual.iter().any(|lane| lane.now != v1::LaneState::Failed)
+    }
+
     pub fn sign(&self) -> (Sign, Tone) {
         match self.now {
             v1::RolloutState::Completed => (Sign::Good, Tone::Good),
@@ -269,10 +279,12 @@ impl Rollout {
             return Ok(());
         }
         writeln!(out)?;
-        let title = format!(
-            "{} not where they should be; an operator is needed",
-            words::count(self.residual.len() as u64, "target")
-        );
+        let count = words::count(self.residual.len() as u64, "target");
+        let title = if self.is_trial() && !self.in_doubt() {
+            format!("{count} did not pass; nothing was changed")
+        } else {
+            format!("{count} not where they should be; an operator is needed")
+        };
         writeln!(out, "{}", look.paint(Tone::Bad, &title))?;
         for lane in &self.residual {
             writeln!(
@@ -301,6 +313,9 @@ impl Rollout {
             }
             v1::RolloutState::Paused => {
                 writeln!(out, "next: skein resume {id}, or skein rollback {id}")
+            }
+            v1::RolloutState::Halted if self.is_trial() && !self.in_doubt() => {
+                writeln!(out, "next: mend the scripts, and try again")
             }
             v1::RolloutState::Halted => {
                 writeln!(

@@ -49,8 +49,9 @@ fn a_seed_is_played_the_same_way_twice() {
 }
 
 #[test]
-fn every_planted_bug_is_found() {
-    const SEEDS: u64 = 1_500;
+fn rounds_of_seeds_find_every_planted_bug() {
+    // The rarest (an agent that begins a finished leg again) shows about once in seven thousand.
+    const SEEDS: u64 = 20_000;
     let mut unseen = Vec::new();
     for mutation in Mutation::ALL {
         let options = Options { mutation: Some(mutation), trace: false };

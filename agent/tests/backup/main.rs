@@ -5,7 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says where")]
 
-mod cost;
 mod destination;
 mod mariadb;
 mod postgres;

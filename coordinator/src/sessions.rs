@@ -27,7 +27,8 @@ struct Session {
     outgoing: Outgoing,
     in_hand: BTreeSet<Fence>,
     cancelled: BTreeSet<Fence>,
-    /// When it last said something.
+    /// When it last had a heartbeat. Not a report: what renews no lease must not make an agent whose
+    /// lease has just run out the first to get the next.
     heard: Instant,
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct Sessions {
     state: Mutex<State>,
     changed: Notify,
     looked: watch::Sender<u64>,
-    /// An agent that said nothing for so long is not there, however long its connection still stands:
+    /// An agent that had no heartbeat for so long is not there, however long its connection still stands:
     /// a process that was stopped, or a machine that lost its power, closes none.
     silence: Duration,
 }
@@ -90,7 +91,7 @@ impl Sessions {
         number
     }
 
-    /// An agent has said something. Tells whoever waits where it had been silent for long.
+    /// An agent's heart beats. Tells whoever waits where it had been silent for long.
     pub(crate) fn heard(&self, agent: &AgentId, number: u64) {
         let mut state = self.lock();
         let session = state.sessions.get_mut(agent).filter(|session| session.number == number);

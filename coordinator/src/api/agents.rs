@@ -146,9 +146,9 @@ impl Api {
                 Ok(None) => return Status::ok("the agent has closed its session"),
                 Err(status) => return status,
             };
-            self.sessions.heard(agent, number);
             match message.message {
                 Some(wire::from_agent::Message::Heartbeat(beat)) => {
+                    self.sessions.heard(agent, number);
                     self.sequencer.renew(beat.fences.into_iter().map(Fence).collect()).await;
                 }
                 Some(wire::from_agent::Message::Reports(reports)) => {

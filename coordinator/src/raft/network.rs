@@ -1,21 +1,25 @@
 //! Calling other nodes. One connection a peer, kept; a deadline on every call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt as _};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::v2::RaftNetworkV2;
 use openraft::network::{RPCOption, RaftNetworkFactory};
-use openraft::raft::{TransferLeaderRequest, TransferLeaderResponse};
+use openraft::raft::{StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse};
 use skein_proto::raft::v1;
 use skein_proto::raft::v1::raft_client::RaftClient;
 use skein_store::history::{Hash, Joint, TreeHead};
 use skein_store::{
-    AppendEntriesRequest, AppendEntriesResponse, Node, Snapshot, SnapshotData, SnapshotResponse,
-    TypeConfig, Vote, VoteRequest, VoteResponse, codec,
+    AppendEntriesRequest, AppendEntriesResponse, LogId, Node, Snapshot, SnapshotData,
+    SnapshotResponse, TypeConfig, Vote, VoteRequest, VoteResponse, codec,
 };
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use super::{Identity, wire};
@@ -81,6 +85,65 @@ impl RaftNetworkFactory<TypeConfig> for Network {
             node: target,
             address: node.addr.clone(),
         }
+    }
+}
+
+/// Answers to a stream of appends.
+type Appended<'s> = BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>;
+
+/// An answer on a stream waits for its turn behind earlier ones, each of which may wait for a disk.
+const ANSWERS_PER_TTL: u32 = 4;
+
+/// Requests of a stream that are not answered.
+#[derive(Debug, Clone, Default)]
+struct UnderWay(Arc<Mutex<VecDeque<Sent>>>);
+
+#[derive(Debug)]
+struct Sent {
+    /// What it continues.
+    prev: Option<LogId>,
+    at: Instant,
+}
+
+impl UnderWay {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Sent>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, prev: Option<LogId>) {
+        self.lock().push_back(Sent { prev, at: Instant::now() });
+    }
+
+    /// The next answer; `None` when the peer has ended the stream in order. A stream may rest, but
+    /// no request may wait for longer than `limit`.
+    async fn answer(
+        &self,
+        replies: &mut tonic::Streaming<v1::AppendReply>,
+        limit: Duration,
+    ) -> Option<Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>> {
+        let reply = loop {
+            if let Ok(reply) = tokio::time::timeout(limit, replies.message()).await {
+                break reply;
+            }
+            let waiting = self.lock().front().is_some_and(|sent| sent.at.elapsed() >= limit);
+            if waiting {
+                let late = std::io::Error::other(format!("no answer to an append in {limit:?}"));
+                return Some(Err(unreachable(&late)));
+            }
+        };
+        let reply = match reply {
+            Ok(reply) => reply?,
+            Err(status) => return Some(Err(unreachable(&status))),
+        };
+        let prev = self.lock().pop_front().and_then(|sent| sent.prev);
+        Some(match wire::streamed(reply, prev) {
+            Ok(Some(result)) => Ok(result),
+            Ok(None) => {
+                let odd = std::io::Error::other("the answer to an append says nothing");
+                Err(malformed(&odd))
+            }
+            Err(error) => Err(malformed(&error)),
+        })
     }
 }
 
@@ -204,6 +267,41 @@ impl RaftNetworkV2<TypeConfig> for Peer {
         wire::appended(reply)
             .map_err(|error| malformed(&error))?
             .ok_or_else(|| malformed(&std::io::Error::other("the answer to an append is empty")))
+    }
+
+    /// Requests leave as they come; waiting for each answer would hold up the next record behind the
+    /// news that the one before it is committed.
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<Appended<'s>, RPCError<TypeConfig>>>
+    where
+        S: Stream<Item = AppendEntriesRequest> + Send + Unpin + 'static,
+    {
+        Box::pin(async move {
+            let route = self.route();
+            let under_way = UnderWay::default();
+            let sent = under_way.clone();
+            let requests = input.map(move |rpc| {
+                sent.push(rpc.prev_log_id);
+                wire::append_out(&rpc, route.clone())
+            });
+            let mut client = self.client()?;
+            let limit = option.soft_ttl() * ANSWERS_PER_TTL;
+            let replies = Self::within(limit, client.append_stream(requests)).await?;
+            let answers = futures::stream::unfold(Some(replies), move |replies| {
+                let under_way = under_way.clone();
+                async move {
+                    let mut replies = replies?;
+                    let answer = under_way.answer(&mut replies, limit).await?;
+                    // Whatever was not taken ends the stream.
+                    let goes_on = matches!(answer, Ok(Ok(_)));
+                    Some((answer, goes_on.then_some(replies)))
+                }
+            });
+            Ok::<Appended<'s>, _>(answers.boxed())
+        })
     }
 
     async fn vote(

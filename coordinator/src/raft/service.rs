@@ -64,6 +64,46 @@ impl v1::raft_server::Raft for Service {
         Ok(Response::new(wire::appended_out(&reply)))
     }
 
+    type AppendStreamStream = BoxStream<'static, Result<v1::AppendReply, Status>>;
+
+    async fn append_stream(
+        &self,
+        request: Request<Streaming<v1::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
+        let this = self.clone();
+        // What ends the requests before their end, told behind the answers to those before it.
+        let (wrong, told) = tokio::sync::oneshot::channel();
+        let requests = futures::stream::unfold(
+            (request.into_inner(), Some(wrong)),
+            move |(mut incoming, mut wrong)| {
+                let this = this.clone();
+                async move {
+                    let read = match incoming.message().await {
+                        Ok(None) => return None,
+                        Ok(Some(request)) => this.check(request.route.as_ref()).and_then(|()| {
+                            wire::append(request).map_err(|error| malformed(&error))
+                        }),
+                        Err(status) => Err(status),
+                    };
+                    match read {
+                        Ok(request) => Some((request, (incoming, wrong))),
+                        Err(status) => {
+                            // Whoever asked may have gone.
+                            drop(wrong.take().map(|wrong| wrong.send(status)));
+                            None
+                        }
+                    }
+                }
+            },
+        );
+        let answers = self.raft.stream_append(requests).map(|answer| match answer {
+            Ok(result) => Ok(wire::streamed_out(&result)),
+            Err(fatal) => Err(failed(&fatal)),
+        });
+        let last = futures::stream::once(told).filter_map(|told| async { told.ok().map(Err) });
+        Ok(Response::new(answers.chain(last).boxed()))
+    }
+
     async fn vote(
         &self,
         request: Request<v1::VoteRequest>,

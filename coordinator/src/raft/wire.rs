@@ -1,7 +1,10 @@
 //! Consensus messages to protobuf and back. Their inner values are the store's encoding.
 
 use bytes::Bytes;
-use openraft::raft::{TransferLeaderError, TransferLeaderRequest, TransferLeaderResponse};
+use openraft::raft::{
+    StreamAppendError, StreamAppendResult, TransferLeaderError, TransferLeaderRequest,
+    TransferLeaderResponse,
+};
 use skein_proto::raft::v1;
 use skein_store::codec::{self, CodecError};
 use skein_store::{
@@ -59,6 +62,35 @@ pub(super) fn appended_out(response: &AppendEntriesResponse) -> v1::AppendReply 
         AppendEntriesResponse::HigherVote(vote) => {
             v1::append_reply::Outcome::HigherVote(codec::encode_vote(vote))
         }
+    };
+    v1::AppendReply { outcome: Some(outcome) }
+}
+
+/// The answer to one of a stream of appends. `prev` is what the request continued.
+pub(super) fn streamed(
+    wire: v1::AppendReply,
+    prev: Option<LogId>,
+) -> Result<Option<StreamAppendResult<TypeConfig>>, CodecError> {
+    Ok(match wire.outcome {
+        Some(v1::append_reply::Outcome::Partial(id)) => Some(Ok(log_id(id)?)),
+        Some(v1::append_reply::Outcome::HigherVote(vote)) => {
+            Some(Err(StreamAppendError::HigherVote(codec::decode_vote(vote)?)))
+        }
+        // Nothing can be in conflict with the beginning of the log.
+        Some(v1::append_reply::Outcome::Conflict(_)) => {
+            prev.map(|prev| Err(StreamAppendError::Conflict(prev)))
+        }
+        Some(v1::append_reply::Outcome::Success(_)) | None => None,
+    })
+}
+
+pub(super) fn streamed_out(result: &StreamAppendResult<TypeConfig>) -> v1::AppendReply {
+    let outcome = match result {
+        Ok(id) => v1::append_reply::Outcome::Partial(log_id_out(id.as_ref())),
+        Err(StreamAppendError::HigherVote(vote)) => {
+            v1::append_reply::Outcome::HigherVote(codec::encode_vote(vote))
+        }
+        Err(StreamAppendError::Conflict(_)) => v1::append_reply::Outcome::Conflict(true),
     };
     v1::AppendReply { outcome: Some(outcome) }
 }

@@ -21,7 +21,7 @@ struct Fleet {
     cluster: Cluster,
     cli: Cli,
     databases: Vec<Database>,
-    _agents: Vec<Agent>,
+    agents: Vec<Agent>,
     migrations: PathBuf,
     waive: bool,
 }
@@ -46,7 +46,7 @@ impl Fleet {
         let cli = Cli::new(&project, &cluster, "");
         let migrations = corpus.migrations.clone();
         let waive = false;
-        let fleet = Self { cluster, cli, databases, _agents: agents.into(), migrations, waive };
+        let fleet = Self { cluster, cli, databases, agents: agents.into(), migrations, waive };
         (fleet, server)
     }
 
@@ -94,7 +94,7 @@ impl Fleet {
     async fn end(self, reference: Reference) {
         self.cluster.settled().await;
         self.cli.run("history verify -o json").await.exits(0);
-        drop(self._agents);
+        drop(self.agents);
         for database in self.databases.into_iter().chain([reference.database]) {
             database.remove().await;
         }

@@ -8,11 +8,17 @@ use skein_agent::db::Engine;
 use skein_tests::servers::{Options, mariadb, postgres};
 use tokio::time::Instant;
 
-use crate::support::{Agent, AgentSpec, Cli, Cluster, Database, Project, Ran, Server};
+use crate::support::{
+    Agent, AgentSpec, Cli, Cluster, Database, Project, Ran, Server, Timing, Valve,
+};
 use crate::truth::Truth;
 
 /// Targets of one round.
 const TARGETS: usize = 2;
+
+/// A takeover waits for the lease of the dead: the shorter, the more rounds.
+const TIMING: Timing =
+    Timing { heartbeat_ms: 100, election_min_ms: 400, election_max_ms: 800, lease_ms: 1_000 };
 
 /// Which database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +103,8 @@ pub(crate) struct Round {
     pub(crate) databases: Vec<Database>,
     /// Both serve every target.
     pub(crate) agents: Vec<Agent>,
+    /// Between each agent and the leader.
+    pub(crate) valves: Vec<Valve>,
     /// The first event that is of this round.
     pub(crate) since: u64,
 }
@@ -114,14 +122,14 @@ impl Arena {
             None => Server::shared(engine, test)?,
         };
         let project = Arc::new(Project::new("kill9"));
-        let cluster = Cluster::start(&project).await;
+        let cluster = Cluster::start_with(&project, 3, TIMING, "").await;
         let cli = Cli::new(&project, &cluster, "format = \"sqlx\"");
         let span = Duration::ZERO;
         let truth = Truth::default();
         let mut arena = Self { kind, project, cluster, instance, server, cli, truth, span };
 
         // Undisturbed: how it has to end, and how long it takes.
-        let round = arena.round(0, 1).await;
+        let round = arena.round(0, 1, false).await;
         let begun = Instant::now();
         arena.migrate(&round).await.exits(0);
         arena.span = begun.elapsed();
@@ -131,23 +139,29 @@ impl Arena {
         Some(arena)
     }
 
-    /// New databases, and agents that have looked at them.
-    pub(crate) async fn round(&self, number: u64, agents: usize) -> Round {
+    /// New databases, and agents that have looked at them. `valves`: each agent knows no other way to
+    /// a coordinator than its valve.
+    pub(crate) async fn round(&self, number: u64, agents: usize, valves: bool) -> Round {
         let mut databases = Vec::new();
         for target in 1..=TARGETS {
             databases.push(self.server.database(&format!("r{number}/{target}")).await);
         }
-        let client = self.cluster.client(self.cluster.leader().await);
+        let leader = self.cluster.leader().await;
+        let client = self.cluster.client(leader);
         let since = client.head(0).await.expect("the leader answers").size;
-        let agents = (1..=agents)
-            .map(|agent| {
-                let spec = AgentSpec::new(&format!("r{number}-{agent}")).serve(&databases);
-                Agent::start(&self.project, &self.cluster, &spec)
-            })
-            .collect();
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
+        let mut round = Round { number, databases, agents: Vec::new(), valves: Vec::new(), since };
+        for agent in 1..=agents {
+            let mut spec = AgentSpec::new(&format!("r{number}-{agent}")).serve(&round.databases);
+            if valves {
+                let valve = Valve::to(&self.cluster.address(leader)).await;
+                spec.addresses = vec![format!("http://{}", valve.address)];
+                round.valves.push(valve);
+            }
+            round.agents.push(Agent::start(&self.project, &self.cluster, &spec));
+        }
+        let ids: Vec<&str> = round.databases.iter().map(|database| database.id.as_str()).collect();
         Agent::until_observed(&client, &ids).await;
-        Round { number, databases, agents, since }
+        round
     }
 
     /// The whole history onto the targets of a round, by the command line.
@@ -179,6 +193,17 @@ impl Arena {
         seen
     }
 
+    /// How the targets stand at this moment, right after the fault.
+    pub(crate) async fn struck(&self, round: &Round) -> Seen {
+        let mut seen = Seen::default();
+        for database in &round.databases {
+            let now = database.observe().await;
+            seen.amid += usize::from(now.intent.is_some());
+            seen.struck |= usize::from(now.ledger.len() < self.truth.steps());
+        }
+        seen
+    }
+
     pub(crate) async fn close(&self, round: Round) {
         drop(round.agents);
         for database in round.databases {
@@ -187,9 +212,13 @@ impl Arena {
     }
 }
 
-/// What the log tells of the faults, to show that they were met.
+/// What tells that the faults were met.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Seen {
+    /// Rounds in which something was left to do when the fault struck.
+    pub(crate) struck: usize,
+    /// Targets that were in the middle of a file without a transaction then.
+    pub(crate) amid: usize,
     /// Leases that ran out.
     pub(crate) expired: usize,
     /// Steps whose effect a later holder found in the ledger.
@@ -202,6 +231,8 @@ pub(crate) struct Seen {
 
 impl std::ops::AddAssign for Seen {
     fn add_assign(&mut self, other: Self) {
+        self.struck += other.struck;
+        self.amid += other.amid;
         self.expired += other.expired;
         self.already += other.already;
         self.failed += other.failed;

@@ -6,11 +6,20 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::arena::{Arena, Kind, Round, Seen};
 use crate::chance::{self, Chance};
-use crate::support::{Client, Database, until};
+use crate::support::{Client, Database, until, within};
 
 /// How long a rollout may take with a fault in it: leases run out, elections are held, servers
 /// recover.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// How long an agent that is not heard may take for its next effect: a lease.
+const UNHEARD: Duration = Duration::from_secs(1);
+
+/// How long after the beginning of a file an agent lives, at most.
+const AMID: Duration = Duration::from_millis(150);
+
+/// With so many rounds, chance has met what it was sent for.
+const ENOUGH: u64 = 10;
 
 /// What dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +35,7 @@ pub(crate) enum Fault {
 }
 
 /// All rounds of one fault on one engine.
+#[expect(clippy::print_stdout, reason = "a failed round is repeated by its seed")]
 pub(crate) async fn rounds(test: &str, fault: Fault, kind: Kind) {
     let Some(mut arena) = Arena::start(test, kind, fault == Fault::Server).await else { return };
     let (seed, count) = (chance::seed(), chance::rounds());
@@ -38,37 +48,46 @@ pub(crate) async fn rounds(test: &str, fault: Fault, kind: Kind) {
     }
     println!("{test}: {count} rounds in {:.0} s, {seen:?}", begun.elapsed().as_secs_f64());
     assert_eq!(seen.stuck, 0, "every step here leaves evidence: none is stuck");
+    if count >= ENOUGH {
+        assert!(seen.struck > 0, "no fault came before the end");
+        assert!(fault != Fault::BeforeReport || seen.already > 0, "no effect was unreported");
+        assert!(fault != Fault::AmidStatements || seen.amid > 0, "no file was half-way");
+    }
 }
 
 async fn round(arena: &mut Arena, fault: Fault, number: u64, mut chance: Chance) -> Seen {
     // With a twin the leases go over to it; alone, the agent is started again.
-    let twin = fault == Fault::Leader || chance.coin();
-    let mut round = arena.round(number, 1 + usize::from(twin)).await;
+    let twin = matches!(fault, Fault::BeforeReport | Fault::AmidStatements) && chance.coin();
+    let valves = fault == Fault::BeforeReport;
+    let mut round = arena.round(number, 1 + usize::from(twin), valves).await;
     let rollout = tokio::spawn(arena.migrate(&round));
     let moment = chance.moment(arena.span);
+    let mut struck;
     match fault {
         Fault::Leader => {
             sleep(moment).await;
             let leader = arena.cluster.leader().await;
             arena.cluster.kill9(leader);
+            struck = arena.struck(&round).await;
             arena.cluster.leader().await;
             arena.cluster.start_node(leader);
         }
         Fault::BeforeReport => {
             sleep(moment).await;
             let (agent, target) = busy(arena, &round, &mut chance).await;
-            // Stopped, it can report nothing; the server goes on with what it was given.
-            let victim = round.agents[agent].process().expect("it was started");
-            victim.stop();
+            // Nothing that it says is heard any more, and it works on while its lease lasts.
+            round.valves[agent].shut();
             let database = &round.databases[target];
             let before = database.observe().await.ledger.len();
-            let more =
-                until("the server is done with it", Duration::from_millis(250), async || {
-                    database.observe().await.ledger.len() > before
-                });
-            // Where the server was given nothing, there is nothing to wait for.
-            drop(timeout(Duration::from_millis(240), more).await);
+            let all = arena.truth.steps();
+            within(UNHEARD, async || {
+                let now = database.observe().await.ledger.len();
+                now > before || now == all
+            })
+            .await;
             round.agents[agent].kill9();
+            struck = arena.struck(&round).await;
+            round.valves[agent].open();
             after(&mut round, agent, twin);
         }
         Fault::AmidStatements => {
@@ -77,25 +96,27 @@ async fn round(arena: &mut Arena, fault: Fault, number: u64, mut chance: Chance)
             let target = chance.below(round.databases.len());
             let database = &round.databases[target];
             until("the step is begun, or over", LIMIT, async || begun(database, step).await).await;
-            sleep(chance.moment(Duration::from_millis(250))).await;
+            sleep(chance.moment(AMID)).await;
             let (agent, _) = busy(arena, &round, &mut chance).await;
             round.agents[agent].kill9();
+            struck = arena.struck(&round).await;
             after(&mut round, agent, twin);
         }
         Fault::Server => {
             sleep(moment).await;
             let instance = arena.instance.as_mut().expect("it has a server of its own");
             tokio::task::block_in_place(|| instance.crash());
+            struck = arena.struck(&round).await;
         }
     }
     let ran = timeout(LIMIT, rollout).await;
     let ran = ran.unwrap_or_else(|_| panic!("round {number} does not end"));
     let ran = ran.expect("the command ran");
-    let state = ran.clone().exits(0).json();
+    let state = ran.exits(0).json();
     assert_eq!(state["state"], "completed", "round {number}: {state}");
-    let seen = arena.check(&round).await;
+    struck += arena.check(&round).await;
     arena.close(round).await;
-    seen
+    struck
 }
 
 /// The agent that dies is started again where nobody else serves its targets.

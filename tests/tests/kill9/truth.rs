@@ -36,6 +36,11 @@ impl Truth {
         }
     }
 
+    /// How many steps there are.
+    pub(crate) fn steps(&self) -> usize {
+        self.versions.len()
+    }
+
     /// Compares one target with the truth, with its own ledger and with the log.
     pub(crate) async fn check(&self, database: &Database, events: &[Event], seen: &mut Seen) {
         let id = &database.id;

@@ -20,6 +20,8 @@ const LIMIT: Duration = Duration::from_mins(1);
 pub(crate) struct AgentSpec {
     pub(crate) id: String,
     pub(crate) slots: u32,
+    /// Where it looks for coordinators; empty: at every node.
+    pub(crate) addresses: Vec<String>,
     /// Lines of the section `[agent]`.
     pub(crate) more: String,
     /// Target id and URL, with labels in TOML (`{ region = "eu" }`; empty: none).
@@ -28,7 +30,13 @@ pub(crate) struct AgentSpec {
 
 impl AgentSpec {
     pub(crate) fn new(id: &str) -> Self {
-        Self { id: id.to_owned(), slots: 4, more: String::new(), targets: Vec::new() }
+        Self {
+            id: id.to_owned(),
+            slots: 4,
+            addresses: Vec::new(),
+            more: String::new(),
+            targets: Vec::new(),
+        }
     }
 
     /// The target of each database is called as the database's `id`.
@@ -52,15 +60,12 @@ pub(crate) struct Agent {
 impl Agent {
     /// Writes the configuration and starts the agent.
     pub(crate) fn start(project: &Arc<Project>, cluster: &Cluster, spec: &AgentSpec) -> Self {
+        let addresses =
+            if spec.addresses.is_empty() { cluster.addresses() } else { spec.addresses.clone() };
         let mut text = format!(
             "[coordinator]\naddresses = {:?}\n\n[agent]\nid = {:?}\nslots = {}\n\
              backups = \"{}-backups\"\ncache = \"{}-cache\"\n{}\n",
-            cluster.addresses(),
-            spec.id,
-            spec.slots,
-            spec.id,
-            spec.id,
-            spec.more
+            addresses, spec.id, spec.slots, spec.id, spec.id, spec.more
         );
         for (id, url, labels) in &spec.targets {
             write!(text, "\n[[target]]\nid = {id:?}\nurl = {url:?}\n")

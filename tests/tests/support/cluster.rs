@@ -120,14 +120,14 @@ impl Cluster {
     }
 
     /// `host:port` of a node.
-    pub(crate) fn address(&mut self, number: u64) -> String {
-        self.node(number).address.clone()
+    pub(crate) fn address(&self, number: u64) -> String {
+        let node = self.nodes.iter().find(|node| node.number == number);
+        node.expect("nodes are numbered from 1").address.clone()
     }
 
     /// A client of one node.
     pub(crate) fn client(&self, number: u64) -> Client {
-        let node = self.nodes.iter().find(|node| node.number == number);
-        Client::new(&node.expect("nodes are numbered from 1").address)
+        Client::new(&self.address(number))
     }
 
     /// Where a node keeps everything.

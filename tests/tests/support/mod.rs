@@ -7,6 +7,7 @@
 //! cluster    three coordinators that elect a leader
 //! agent      `skein agent` beside its targets
 //! cli        `skein VERB …` as a user types it: exit code, JSON, stderr
+//! valve      a way to a coordinator that loses what goes through it once it is shut
 //! client     the same questions over gRPC
 //! database   targets: a database for each, gone with the test
 //! corpus     real migration histories, and what a server makes of them without Skein
@@ -21,6 +22,7 @@ mod corpus;
 mod database;
 mod process;
 mod project;
+mod valve;
 mod wait;
 
 pub(crate) use agent::{Agent, AgentSpec};
@@ -31,4 +33,5 @@ pub(crate) use corpus::{Corpus, Reference, Step, dump};
 pub(crate) use database::{Database, Server};
 pub(crate) use process::Process;
 pub(crate) use project::{Project, binary};
-pub(crate) use wait::{until, until_some};
+pub(crate) use valve::Valve;
+pub(crate) use wait::{until, until_some, within};

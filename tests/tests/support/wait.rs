@@ -24,6 +24,19 @@ pub(crate) async fn until<F: Future<Output = bool>>(
     .await;
 }
 
+/// Asks until the answer is yes; whether it was, before `limit` had passed.
+pub(crate) async fn within<F: Future<Output = bool>>(
+    limit: Duration,
+    mut ask: impl FnMut() -> F,
+) -> bool {
+    let wait = async {
+        while !ask().await {
+            sleep(PAUSE).await;
+        }
+    };
+    timeout(limit, wait).await.is_ok()
+}
+
 /// Asks until there is an answer, and gives it.
 pub(crate) async fn until_some<T, F: Future<Output = Option<T>>>(
     what: &str,

@@ -79,6 +79,7 @@ impl Event {
             | Body::TargetObserved(_)
             | Body::TargetUnreachable(_)
             | Body::TargetRetired(_)
+            | Body::RestoreStarted(_)
             | Body::BundleStored(_) => self.fleet(body),
             Body::RolloutPlanned(_)
             | Body::RolloutStarted(_)
@@ -159,6 +160,12 @@ impl Event {
             self.target.clone_from(&e.target);
             self.agent.clone_from(&e.agent);
             self.of("target_unreachable", format!("could not look at {}: {}", e.target, e.why));
+        } else if let Body::RestoreStarted(e) = body {
+            self.target.clone_from(&e.target);
+            self.of(
+                "restore_started",
+                format!("began to restore {} from {}: {}", e.target, e.archive, e.reason),
+            );
         } else if let Body::TargetRetired(e) = body {
             self.target.clone_from(&e.target);
             self.of("target_retired", format!("retired {}: {}", e.target, e.reason));

@@ -71,6 +71,15 @@ pub enum Command {
         /// Why.
         reason: String,
     },
+    /// Record that a target is about to be put back to where an archive was taken.
+    StartRestore {
+        /// Which.
+        target: TargetId,
+        /// The archive's name.
+        archive: String,
+        /// Why the loss of every later write is acceptable.
+        reason: String,
+    },
     /// A bundle's bytes are stored on this node.
     StoreBundle {
         /// What is in it.

@@ -115,6 +115,9 @@ pub enum Body {
     TargetUnreachable { agent: AgentId, target: TargetId, why: String },
     /// A target is gone for good.
     TargetRetired { target: TargetId, reason: String },
+    /// Somebody begins to put a target back to where an archive was taken, and says why the loss of
+    /// every later write is acceptable. The next look says what came of it.
+    RestoreStarted { target: TargetId, archive: String, reason: String },
     /// A bundle's bytes are on a majority's disks.
     BundleStored { manifest: Box<Manifest> },
     /// Covers every step of the plan.

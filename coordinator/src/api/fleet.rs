@@ -128,6 +128,20 @@ impl v1::fleet_server::Fleet for Api {
         Ok(Response::new(v1::RetireTargetReply {}))
     }
 
+    async fn start_restore(
+        &self,
+        request: Request<v1::StartRestoreRequest>,
+    ) -> Result<Response<v1::StartRestoreReply>, Status> {
+        let request = request.into_inner();
+        let command = Command::StartRestore {
+            target: TargetId(request.target.clone()),
+            archive: request.archive.clone(),
+            reason: request.reason.clone(),
+        };
+        self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(v1::StartRestoreReply {}))
+    }
+
     async fn put_bundle(
         &self,
         request: Request<Streaming<v1::PutBundleRequest>>,

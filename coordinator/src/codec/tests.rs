@@ -150,6 +150,11 @@ fn one_of_each() -> Vec<Body> {
             why: "refused".to_owned(),
         },
         Body::TargetRetired { target: target.clone(), reason: "sold".to_owned() },
+        Body::RestoreStarted {
+            target: target.clone(),
+            archive: "eu-1/mig-0042-9.dump.zst".to_owned(),
+            reason: "agreed".to_owned(),
+        },
         Body::BundleStored {
             manifest: Box::new(Manifest {
                 digest: digest(3),
@@ -297,27 +302,28 @@ fn place(body: &Body) -> usize {
         Body::TargetObserved { .. } => 5,
         Body::TargetUnreachable { .. } => 6,
         Body::TargetRetired { .. } => 7,
-        Body::BundleStored { .. } => 8,
-        Body::RolloutPlanned { .. } => 9,
-        Body::RolloutStarted { .. } => 10,
-        Body::WaveStarted { .. } => 11,
-        Body::RolloutPaused { .. } => 12,
-        Body::RolloutResumed { .. } => 13,
-        Body::RollbackStarted { .. } => 14,
-        Body::RolloutHalted { .. } => 15,
-        Body::RolloutCompleted { .. } => 16,
-        Body::RolloutRolledBack { .. } => 17,
-        Body::LegAssigned { .. } => 18,
-        Body::LeaseExpired { .. } => 19,
-        Body::StepBackedUp { .. } => 20,
-        Body::StepApplied { .. } => 21,
-        Body::StepVerified { .. } => 22,
-        Body::StepFailed { .. } => 23,
-        Body::StepRetried { .. } => 24,
-        Body::StepRolledBack { .. } => 25,
-        Body::StepWaived { .. } => 26,
-        Body::StepStuck { .. } => 27,
-        Body::StepTried { .. } => 28,
+        Body::RestoreStarted { .. } => 8,
+        Body::BundleStored { .. } => 9,
+        Body::RolloutPlanned { .. } => 10,
+        Body::RolloutStarted { .. } => 11,
+        Body::WaveStarted { .. } => 12,
+        Body::RolloutPaused { .. } => 13,
+        Body::RolloutResumed { .. } => 14,
+        Body::RollbackStarted { .. } => 15,
+        Body::RolloutHalted { .. } => 16,
+        Body::RolloutCompleted { .. } => 17,
+        Body::RolloutRolledBack { .. } => 18,
+        Body::LegAssigned { .. } => 19,
+        Body::LeaseExpired { .. } => 20,
+        Body::StepBackedUp { .. } => 21,
+        Body::StepApplied { .. } => 22,
+        Body::StepVerified { .. } => 23,
+        Body::StepFailed { .. } => 24,
+        Body::StepRetried { .. } => 25,
+        Body::StepRolledBack { .. } => 26,
+        Body::StepWaived { .. } => 27,
+        Body::StepStuck { .. } => 28,
+        Body::StepTried { .. } => 29,
     }
 }
 
@@ -328,7 +334,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 29);
+    assert_eq!(events.len(), 30);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.
@@ -372,7 +378,7 @@ fn bytes_that_are_no_event_are_an_error() {
     for bytes in [&b""[..], b"\xff", b"\x08", b"nonsense nonsense nonsense"] {
         assert!(decode_event(&Bytes::copy_from_slice(bytes)).is_err());
     }
-    let whole = encode_event(&events()[9]);
+    let whole = encode_event(&events()[10]);
     for cut in 0..whole.len() {
         // Cut anywhere it is an error or a shorter event, never a panic.
         drop(decode_event(&whole.slice(..cut)));

@@ -8,6 +8,7 @@ use super::super::{plan, targets, with_session};
 use super::named::Named;
 use super::unusable;
 use crate::args::Global;
+use crate::connect;
 use crate::exit::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::render::look::rfc3339;
@@ -48,6 +49,7 @@ pub(super) async fn run(
             }
         }
         screen.note(&format!("restoring {id} from {}: {reason}", named.backup.archive));
+        record(session, &named, reason).await?;
         restore(&named.archive, &named.destination, &named.source, Mode::Replace)
             .await
             .map_err(|error| unrestored(&error, &id))?;
@@ -59,6 +61,21 @@ pub(super) async fn run(
         Ok(ExitCode::Done)
     })
     .await
+}
+
+/// The log says what is about to be done, and why, before it is.
+async fn record(session: &Session, named: &Named, reason: &str) -> Result<(), Failure> {
+    let request = v1::StartRestoreRequest {
+        asker: Some(session.asker()),
+        target: named.backup.target.clone(),
+        archive: named.backup.archive.clone(),
+        reason: reason.to_owned(),
+    };
+    let ask = |channel| {
+        let request = request.clone();
+        async move { connect::fleet(channel).start_restore(request).await }
+    };
+    session.link.ask(ask).await.map(|_recorded| ())
 }
 
 async fn refuse_in_use(session: &Session, id: &str) -> Result<(), Failure> {

@@ -154,6 +154,34 @@ pub(super) fn retire(fleet: &Fleet, id: &TargetId, reason: &str) -> Result<Vec<B
     Ok(vec![Body::TargetRetired { target: id.clone(), reason: reason.to_owned() }])
 }
 
+pub(super) fn restore(
+    fleet: &Fleet,
+    id: &TargetId,
+    archive: &str,
+    reason: &str,
+) -> Result<Vec<Body>, Refusal> {
+    let (_, target) = target(fleet, id)?;
+    if let Some((rollout, _)) = target.lane {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("target {id} is part of {rollout}, which has not ended"),
+            "wait for it to end, or roll it back",
+        ));
+    }
+    if reason.trim().is_empty() {
+        return Err(Refusal::new(
+            Kind::Invalid,
+            format!("restoring {archive} loses every later write to {id}, and no reason is given"),
+            "say why that is acceptable: the reason is recorded",
+        ));
+    }
+    Ok(vec![Body::RestoreStarted {
+        target: id.clone(),
+        archive: archive.to_owned(),
+        reason: reason.to_owned(),
+    }])
+}
+
 pub(super) fn store(fleet: &Fleet, manifest: &Manifest) -> Result<Vec<Body>, Refusal> {
     if fleet.bundles.contains_key(&manifest.digest) {
         return Ok(Vec::new());

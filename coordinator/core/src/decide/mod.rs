@@ -94,6 +94,9 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
             fleet::observe(fleet, agent, target, seen)
         }
         Command::RetireTarget { target, reason } => fleet::retire(fleet, target, reason),
+        Command::StartRestore { target, archive, reason } => {
+            fleet::restore(fleet, target, archive, reason)
+        }
         Command::StoreBundle { manifest } => fleet::store(fleet, manifest),
         Command::PlanRollout { spec, plan, id } => rollout::plan(fleet, spec, plan, *id),
         Command::StartRollout { plan, waivers } => rollout::start(fleet, *plan, waivers),

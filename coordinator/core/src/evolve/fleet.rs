@@ -138,6 +138,18 @@ pub(super) fn target_retired(
     Ok(())
 }
 
+pub(super) fn restore_started(
+    fleet: &mut Fleet,
+    id: &TargetId,
+    archive: &str,
+) -> Result<(), Impossible> {
+    let ix = target_ix(fleet, id)?;
+    if let Some(target) = fleet.targets.get_mut(ix) {
+        target.problem = format!("{archive} is being restored into it");
+    }
+    Ok(())
+}
+
 pub(super) fn bundle_stored(fleet: &mut Fleet, manifest: &Manifest) {
     for migration in &manifest.migrations {
         fleet.normalised.insert(migration.up.raw, migration.up.normalised);

@@ -86,6 +86,10 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             fleet::target_retired(fleet, target, reason)?;
             return Ok(None);
         }
+        Body::RestoreStarted { target, archive, reason: _ } => {
+            fleet::restore_started(fleet, target, archive)?;
+            return Ok(None);
+        }
         Body::BundleStored { manifest } => {
             fleet::bundle_stored(fleet, manifest);
             return Ok(None);

@@ -31,6 +31,9 @@ fn body(body: &Body) -> String {
             format!("TargetUnreachable {target} by {agent}{}", tail(why))
         }
         Body::TargetRetired { target, reason } => format!("TargetRetired {target}{}", tail(reason)),
+        Body::RestoreStarted { target, archive, reason } => {
+            format!("RestoreStarted {target} from {archive}{}", tail(reason))
+        }
         Body::BundleStored { manifest } => {
             let versions: Vec<&str> =
                 manifest.migrations.iter().map(|one| one.version.as_str()).collect();

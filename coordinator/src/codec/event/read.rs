@@ -47,6 +47,11 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         Wire::TargetRetired(wire) => {
             Body::TargetRetired { target: TargetId(wire.target), reason: wire.reason }
         }
+        Wire::RestoreStarted(wire) => Body::RestoreStarted {
+            target: TargetId(wire.target),
+            archive: wire.archive,
+            reason: wire.reason,
+        },
         Wire::BundleStored(wire) => Body::BundleStored { manifest: Box::new(manifest(wire)?) },
         Wire::RolloutPlanned(wire) => Body::RolloutPlanned {
             rollout: RolloutId(wire.rollout),

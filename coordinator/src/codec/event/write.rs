@@ -57,6 +57,13 @@ pub(super) fn body(body: &Body) -> Wire {
             target: target.to_string(),
             reason: reason.clone(),
         }),
+        Body::RestoreStarted { target, archive, reason } => {
+            Wire::RestoreStarted(log::RestoreStarted {
+                target: target.to_string(),
+                archive: archive.clone(),
+                reason: reason.clone(),
+            })
+        }
         Body::BundleStored { manifest } => Wire::BundleStored(manifest_out(manifest)),
         Body::RolloutPlanned { rollout, id, plan } => Wire::RolloutPlanned(log::RolloutPlanned {
             rollout: rollout.0,

@@ -9,7 +9,7 @@ use skein_tests::servers::{Options, mariadb, postgres};
 use tokio::time::Instant;
 
 use crate::support::{
-    Agent, AgentSpec, Cli, Cluster, Database, Project, Ran, Server, Timing, Valve,
+    Agent, AgentSpec, Cli, Cluster, Database, Project, Ran, Server, Timing, Valve, until,
 };
 use crate::truth::Truth;
 
@@ -28,7 +28,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn fixture(self) -> PathBuf {
+    pub(crate) fn fixture(self) -> PathBuf {
         let name = match self {
             Self::Postgres => "exactly-once-postgres",
             Self::Mariadb => "exactly-once-mariadb",
@@ -177,6 +177,48 @@ impl Arena {
 
     pub(crate) async fn run(&self, line: &str) -> Ran {
         self.cli.run(line).await
+    }
+
+    pub(crate) async fn run_words(&self, words: &[&str]) -> Ran {
+        self.cli.run_words(words).await
+    }
+
+    /// The same, to be run by somebody else.
+    pub(crate) fn run_words_later(
+        &self,
+        words: &[&str],
+    ) -> impl Future<Output = Ran> + Send + 'static {
+        let cli = self.cli.clone();
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        async move { cli.run_words(&words.iter().map(String::as_str).collect::<Vec<_>>()).await }
+    }
+
+    /// Ends the calls that run in a database, and returns when none does.
+    pub(crate) async fn end_calls(&self, database: &Database) {
+        let name = &database.name;
+        let find = match self.kind {
+            Kind::Postgres => format!(
+                "SELECT pid::text FROM pg_stat_activity WHERE datname = '{name}' AND query LIKE 'CALL%'"
+            ),
+            // What is listed is the statement inside of the procedure, not the call.
+            Kind::Mariadb => format!(
+                "SELECT CAST(id AS char) FROM information_schema.processlist \
+                 WHERE db = '{name}' AND id <> CONNECTION_ID()"
+            ),
+        };
+        until("no call runs", Duration::from_secs(20), async || {
+            let running = database.column(&find).await.expect("the server lists its sessions");
+            for session in &running {
+                let end = match self.kind {
+                    Kind::Postgres => format!("SELECT pg_terminate_backend({session})"),
+                    Kind::Mariadb => format!("KILL {session}"),
+                };
+                // One that has just ended cannot be ended.
+                drop(database.raw(&end).await);
+            }
+            running.is_empty()
+        })
+        .await;
     }
 
     /// Effects, schema, ledger and log of every target say the same, and so do all nodes.

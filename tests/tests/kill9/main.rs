@@ -5,6 +5,7 @@
 //! arena    one cluster and one server for all rounds; new databases and agents for each
 //! truth    after a round: effects, schema, ledger and log say the same
 //! faults   what is killed, and when
+//! plain    without a fault, and without evidence
 //! ```
 //!
 //! `SKEIN_ROUNDS` says how many rounds (20), `SKEIN_SEED` repeats the moments of an earlier run as far
@@ -16,6 +17,7 @@ mod support;
 mod arena;
 mod chance;
 mod faults;
+mod plain;
 mod truth;
 
 use arena::Kind;
@@ -39,4 +41,24 @@ rounds! {
     kill9_rounds_of_an_agent_amid_statements_on_mariadb: Fault::AmidStatements, Kind::Mariadb;
     kill9_rounds_of_the_server_on_postgres: Fault::Server, Kind::Postgres;
     kill9_rounds_of_the_server_on_mariadb: Fault::Server, Kind::Mariadb;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_ways_without_a_fault_on_postgres() {
+    plain::both_ways("both_ways_without_a_fault_on_postgres", Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_ways_without_a_fault_on_mariadb() {
+    plain::both_ways("both_ways_without_a_fault_on_mariadb", Kind::Mariadb).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill9_amid_an_opaque_call_is_stuck_on_postgres() {
+    plain::opaque("kill9_amid_an_opaque_call_is_stuck_on_postgres", Kind::Postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill9_amid_an_opaque_call_is_stuck_on_mariadb() {
+    plain::opaque("kill9_amid_an_opaque_call_is_stuck_on_mariadb", Kind::Mariadb).await;
 }

@@ -107,6 +107,11 @@ impl RolloutId {
     }
 }
 
+/// So many targets, for people.
+pub(crate) fn count_of_targets(count: usize) -> String {
+    if count == 1 { "1 target".to_owned() } else { format!("{count} targets") }
+}
+
 /// A SHA-256 value.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);

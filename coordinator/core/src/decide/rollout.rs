@@ -3,7 +3,7 @@
 use super::{rollout, unwind};
 use crate::command::Waiver;
 use crate::event::Body;
-use crate::ids::{Digest, RolloutId, WaveIx};
+use crate::ids::{Digest, RolloutId, WaveIx, count_of_targets};
 use crate::plan::{self, Plan};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::Spec;
@@ -267,10 +267,10 @@ fn early(id: RolloutId, why: &str, what: &str) -> Refusal {
 }
 
 fn residual(state: &State, wrong: &[&str]) -> String {
-    let (count, few) = (wrong.len(), plan::few(wrong));
+    let (count, few) = (count_of_targets(wrong.len()), plan::few(wrong));
     if state.trial() {
-        return format!("{count} targets did not pass the trial ({few}); nothing was changed");
+        return format!("{count} did not pass the trial ({few}); nothing was changed");
     }
     let first = if state.reason.is_empty() { String::new() } else { format!("{}; ", state.reason) };
-    format!("{first}{count} targets are neither where they were nor where they should be: {few}")
+    format!("{first}{count} left neither where it was nor where it should be: {few}")
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{rollout, rollout::free};
 use crate::command::Waiver;
 use crate::event::{Body, Unwind};
-use crate::ids::{RolloutId, StepIx, TargetId, TargetIx};
+use crate::ids::{RolloutId, StepIx, TargetId, TargetIx, count_of_targets};
 use crate::plan::Undo;
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{Direction, OnBreach, Selector};
@@ -133,8 +133,8 @@ pub(super) fn on_request(
         return Err(Refusal::new(
             Kind::Unfit,
             format!(
-                "{} targets can be undone in part only: step {} on {} cannot be undone",
-                blocked.len(),
+                "{} can be undone in part only: step {} on {} cannot be undone",
+                count_of_targets(blocked.len()),
                 first.blocked_by,
                 first.target
             ),
@@ -227,7 +227,10 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
     let first = first.and_then(|lane| Some((fleet.targets.get(lane.target)?, lane.note.as_ref()?)));
     let first = first.map(|(target, note)| format!("; the first is {}: {note}", target.id));
     let first = first.unwrap_or_default();
-    let cause = format!("{count} targets failed, more than the budget of the wave allows{first}");
+    let cause = format!(
+        "{} failed, more than the budget of the wave allows{first}",
+        count_of_targets(count)
+    );
     let in_scope = |lane: &Lane| match scope {
         OnBreach::Halt => false,
         // Who was interrupted in the middle is no better than who failed.
@@ -248,7 +251,10 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         .collect();
     if scope == OnBreach::Halt || state.trial() {
         let what = if state.trial() {
-            format!("{count} targets did not pass the trial, and nothing was changed{first}")
+            format!(
+                "{} did not pass the trial, and nothing was changed{first}",
+                count_of_targets(count)
+            )
         } else {
             cause
         };

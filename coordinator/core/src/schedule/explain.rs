@@ -1,7 +1,7 @@
 //! Why a rollout is where it is, as a sentence.
 
 use super::Presence;
-use crate::ids::Millis;
+use crate::ids::{Millis, count_of_targets};
 use crate::state::Fleet;
 use crate::state::rollout::{Phase, State, Status};
 
@@ -17,16 +17,16 @@ pub fn waits_for(fleet: &Fleet, state: &State, presence: &Presence, now: Millis)
 }
 
 fn under_way(fleet: &Fleet, state: &State, presence: &Presence, now: Millis) -> String {
-    let leased = state.leased();
+    let leased = state.leased() as usize;
     let cause = if state.status == Status::Unwinding {
         format!("rolling back ({}); ", state.reason)
     } else {
         String::new()
     };
     if leased > 0 {
-        return format!("{cause}{leased} targets are being worked on");
+        return format!("{cause}work on {} is under way", count_of_targets(leased));
     }
-    let (mut later, mut absent, mut example) = (0_u32, 0_u32, "");
+    let (mut later, mut absent, mut example) = (0, 0, "");
     for (_, lane) in state.lanes.iter() {
         let Some(target) = fleet.targets.get(lane.target) else { continue };
         if !matches!(lane.phase, Phase::Ready | Phase::UndoReady) {
@@ -40,10 +40,13 @@ fn under_way(fleet: &Fleet, state: &State, presence: &Presence, now: Millis) -> 
         }
     }
     if absent > 0 {
-        return format!("{cause}{absent} targets wait for an agent to connect, such as {example}");
+        return format!(
+            "{cause}no agent is connected for {}, such as {example}",
+            count_of_targets(absent)
+        );
     }
     if later > 0 {
-        return format!("{cause}{later} targets wait before they are tried again");
+        return format!("{cause}a pause for {} before another attempt", count_of_targets(later));
     }
     format!("{cause}the next step is being decided")
 }

@@ -162,12 +162,19 @@ impl v1::fleet_server::Fleet for Api {
         let asker = first.asker.take();
         // Its bytes go through the log before its event does.
         self.same_charter(asker.as_ref())?;
-        let mut content = BytesMut::from(first.data.as_ref());
-        while let Some(part) = parts.message().await? {
-            content.extend_from_slice(&part.data);
+        let mut content = BytesMut::new();
+        let mut part = Some(first.data.clone());
+        while let Some(data) = part {
+            content.extend_from_slice(&data);
             if content.len() as u64 > first.total_bytes {
                 return Err(Status::invalid_argument("the bundle is longer than announced"));
             }
+            part = parts.message().await?.map(|part| part.data);
+        }
+        if (content.len() as u64) < first.total_bytes {
+            return Err(Status::invalid_argument(
+                "the bundle is shorter than announced: its end has not come",
+            ));
         }
         let content = content.freeze();
         if Digest(Sha256::digest(&content).into()) != digest {

@@ -112,6 +112,11 @@ pub(crate) struct Round {
 impl Arena {
     /// `own`: on a server of the test's own. `None`: a server is missing, which was said.
     pub(crate) async fn start(test: &str, kind: Kind, own: bool) -> Option<Self> {
+        Self::start_for(test, kind, own, false).await
+    }
+
+    /// The same; with `back`, what an undisturbed rollback comes to.
+    pub(crate) async fn start_for(test: &str, kind: Kind, own: bool, back: bool) -> Option<Self> {
         let instance = own.then(|| Instance::start(kind));
         let engine = match kind {
             Kind::Postgres => Engine::Postgres,
@@ -130,8 +135,12 @@ impl Arena {
 
         // Undisturbed: how it has to end, and how long it takes.
         let round = arena.round(0, 1, false).await;
-        let begun = Instant::now();
-        arena.migrate(&round).await.exits(0);
+        let mut begun = Instant::now();
+        let done = arena.migrate(&round).await.exits(0).json();
+        if back {
+            begun = Instant::now();
+            arena.roll_back(&done).await.exits(0);
+        }
         arena.span = begun.elapsed();
         arena.truth = Truth::of(&round.databases[0]).await;
         arena.check(&round).await;
@@ -165,7 +174,7 @@ impl Arena {
     }
 
     /// The whole history onto the targets of a round, by the command line.
-    pub(crate) fn migrate(&self, round: &Round) -> impl Future<Output = Ran> + Send + 'static {
+    pub(crate) fn migrate(&self, round: &Round) -> impl Future<Output = Ran> + Send + use<> {
         let cli = self.cli.clone();
         let fixture = self.kind.fixture().display().to_string();
         let on = format!("r{}/*", round.number);
@@ -173,6 +182,15 @@ impl Arena {
             let words = ["migrate", &fixture, "--on", &on, "--retries", "6", "-o", "json"];
             cli.run_words(&words).await
         }
+    }
+
+    /// Undoes what [`Arena::migrate`] did, but for its first step.
+    pub(crate) fn roll_back(
+        &self,
+        rollout: &serde_json::Value,
+    ) -> impl Future<Output = Ran> + Send + use<> {
+        let rollout = rollout["id"].as_str().expect("a rollout has an id");
+        self.run_words_later(&["rollback", rollout, "--step", "5", "--yes", "-o", "json"])
     }
 
     pub(crate) async fn run(&self, line: &str) -> Ran {
@@ -187,7 +205,7 @@ impl Arena {
     pub(crate) fn run_words_later(
         &self,
         words: &[&str],
-    ) -> impl Future<Output = Ran> + Send + 'static {
+    ) -> impl Future<Output = Ran> + Send + use<> {
         let cli = self.cli.clone();
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         async move { cli.run_words(&words.iter().map(String::as_str).collect::<Vec<_>>()).await }

@@ -32,13 +32,18 @@ pub(crate) enum Fault {
     AmidStatements,
     /// The database server, at any moment.
     Server,
+    /// An agent or the leader, while a rollout is undone.
+    AmidRollback,
 }
 
 /// All rounds of one fault on one engine.
 #[expect(clippy::print_stdout, reason = "a failed round is repeated by its seed")]
 pub(crate) async fn rounds(test: &str, fault: Fault, kind: Kind) {
-    let Some(mut arena) = Arena::start(test, kind, fault == Fault::Server).await else { return };
-    let (seed, count) = (chance::seed(), chance::rounds());
+    let (own, back) = (fault == Fault::Server, fault == Fault::AmidRollback);
+    let Some(mut arena) = Arena::start_for(test, kind, own, back).await else { return };
+    // A rollback takes a rollout first, which is time.
+    let count = if back { chance::rounds().div_ceil(2) } else { chance::rounds() };
+    let seed = chance::seed();
     println!("{test}: SKEIN_SEED={seed}, undisturbed {:.2} s", arena.span.as_secs_f64());
     let begun = Instant::now();
     let mut seen = Seen::default();
@@ -57,20 +62,32 @@ pub(crate) async fn rounds(test: &str, fault: Fault, kind: Kind) {
 
 async fn round(arena: &mut Arena, fault: Fault, number: u64, mut chance: Chance) -> Seen {
     // With a twin the leases go over to it; alone, the agent is started again.
-    let twin = matches!(fault, Fault::BeforeReport | Fault::AmidStatements) && chance.coin();
+    let twin = !matches!(fault, Fault::Leader | Fault::Server) && chance.coin();
     let valves = fault == Fault::BeforeReport;
     let mut round = arena.round(number, 1 + usize::from(twin), valves).await;
-    let rollout = tokio::spawn(arena.migrate(&round));
+    let rollout = if fault == Fault::AmidRollback {
+        let done = arena.migrate(&round).await.exits(0).json();
+        tokio::spawn(arena.roll_back(&done))
+    } else {
+        tokio::spawn(arena.migrate(&round))
+    };
     let moment = chance.moment(arena.span);
     let mut struck;
     match fault {
         Fault::Leader => {
             sleep(moment).await;
-            let leader = arena.cluster.leader().await;
-            arena.cluster.kill9(leader);
-            struck = arena.struck(&round).await;
-            arena.cluster.leader().await;
-            arena.cluster.start_node(leader);
+            struck = kill_leader(arena, &round).await;
+        }
+        Fault::AmidRollback => {
+            sleep(moment).await;
+            if chance.coin() {
+                struck = kill_leader(arena, &round).await;
+            } else {
+                let (agent, _) = busy(arena, &round, &mut chance).await;
+                round.agents[agent].kill9();
+                struck = arena.struck(&round).await;
+                after(&mut round, agent, twin);
+            }
         }
         Fault::BeforeReport => {
             sleep(moment).await;
@@ -113,9 +130,20 @@ async fn round(arena: &mut Arena, fault: Fault, number: u64, mut chance: Chance)
     let ran = ran.unwrap_or_else(|_| panic!("round {number} does not end"));
     let ran = ran.expect("the command ran");
     let state = ran.exits(0).json();
-    assert_eq!(state["state"], "completed", "round {number}: {state}");
+    let end = if fault == Fault::AmidRollback { "rolled back" } else { "completed" };
+    assert_eq!(state["state"], end, "round {number}: {state}");
     struck += arena.check(&round).await;
     arena.close(round).await;
+    struck
+}
+
+/// The leader dies, another takes over, and the dead one comes back.
+async fn kill_leader(arena: &mut Arena, round: &Round) -> Seen {
+    let leader = arena.cluster.leader().await;
+    arena.cluster.kill9(leader);
+    let struck = arena.struck(round).await;
+    arena.cluster.leader().await;
+    arena.cluster.start_node(leader);
     struck
 }
 

@@ -1,4 +1,4 @@
-//! Exactly once, whatever is killed: four faults on two engines, in rounds at random moments.
+//! Exactly once, whatever is killed: five faults on two engines, in rounds at random moments.
 //!
 //! ```text
 //! chance   the seed, the number of rounds, random moments
@@ -41,6 +41,8 @@ rounds! {
     kill9_rounds_of_an_agent_amid_statements_on_mariadb: Fault::AmidStatements, Kind::Mariadb;
     kill9_rounds_of_the_server_on_postgres: Fault::Server, Kind::Postgres;
     kill9_rounds_of_the_server_on_mariadb: Fault::Server, Kind::Mariadb;
+    kill9_rounds_amid_a_rollback_on_postgres: Fault::AmidRollback, Kind::Postgres;
+    kill9_rounds_amid_a_rollback_on_mariadb: Fault::AmidRollback, Kind::Mariadb;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use skein_agent::db::Direction;
+use skein_agent::db::{Direction, LedgerRow, Observation};
 use skein_proto::log::v1::Event;
 use skein_proto::log::v1::event::Body;
 
@@ -15,30 +15,34 @@ pub(crate) struct Truth {
     schema: String,
     effects: Vec<String>,
     rows: Vec<String>,
-    versions: Vec<String>,
+    /// The ledger: `2` for a step done, `-2` for one undone.
+    ledger: Vec<String>,
+    upwards: usize,
 }
 
 /// Names in the order in which they took effect, one for each time.
 const EFFECTS: &str = "SELECT step FROM effects ORDER BY id";
-/// A digest of the data that the steps wrote.
-const ROWS: &str = "SELECT concat(id, ' ', amount, ' ', doubled, ' ', note) FROM items ORDER BY id";
+/// The data that the steps wrote.
+const ROWS: &str = "SELECT concat(id, ' ', amount, ' ', note) FROM items ORDER BY id";
 
 impl Truth {
     pub(crate) async fn of(database: &Database) -> Self {
         let effects = database.column(EFFECTS).await.expect("effects are counted");
         let unique: BTreeSet<&String> = effects.iter().collect();
         assert_eq!(unique.len(), effects.len(), "undisturbed, each has one effect: {effects:?}");
+        let ledger = ledger(&database.observe().await);
         Self {
             schema: database.schema().await,
             rows: database.column(ROWS).await.expect("items are there"),
-            versions: database.in_force().await,
+            upwards: ledger.iter().filter(|step| !step.starts_with('-')).count(),
+            ledger,
             effects,
         }
     }
 
-    /// How many steps there are.
+    /// How many rows the ledger ends with.
     pub(crate) fn steps(&self) -> usize {
-        self.versions.len()
+        self.ledger.len()
     }
 
     /// Compares what the steps did in one target with the truth.
@@ -56,31 +60,36 @@ impl Truth {
         let id = &database.id;
         self.check_effects(database).await;
 
-        // The ledger: each step once, upwards, in order, with nothing left open.
+        // The ledger: each step once each way, in order, with nothing left open.
         let now = database.observe().await;
-        let steps: Vec<&str> = now.ledger.iter().map(|row| row.step.as_str()).collect();
-        assert_eq!(steps, self.versions, "{id}: the ledger");
-        assert!(now.ledger.iter().all(|row| row.direction == Direction::Up), "{id}");
+        assert_eq!(ledger(&now), self.ledger, "{id}: the ledger");
         assert_eq!(now.intent, None, "{id}: a step is open");
         let tokens: Vec<u64> = now.ledger.iter().map(|row| row.token.0).collect();
         assert!(tokens.is_sorted(), "{id}: a step ran under an older lease: {tokens:?}");
         assert!(now.fence.is_some_and(|fence| tokens.iter().all(|token| *token <= fence.0)));
 
         // The log: leases ever newer; a backup before the first effect; each step applied once and
-        // then verified, in the order of the ledger.
+        // then verified, each undo once, in the order of the ledger.
         let mut log = Log::default();
         for event in events {
             log.read(id, event, seen);
         }
-        assert_eq!(log.applied, self.versions, "{id}: the log's account of what was applied");
-        assert_eq!(log.verified, self.versions, "{id}: the log's account of what was verified");
-        for (row, token) in now.ledger.iter().zip(&tokens) {
+        assert_eq!(log.told, self.ledger, "{id}: the log's account of what was done");
+        assert_eq!(log.verified, self.ledger[..self.upwards], "{id}: and of what was verified");
+        for ((row, token), fence) in now.ledger.iter().zip(&tokens).zip(&log.told_under) {
             assert!(log.leases.contains(token), "{id}: {} ran without a lease", row.step);
-        }
-        for (at, fence) in log.applied_under.iter().enumerate() {
-            assert!(tokens[at] <= *fence, "{id}: {} reported before it ran", self.versions[at]);
+            assert!(token <= fence, "{id}: {} was reported before it ran", row.step);
         }
     }
+}
+
+/// A target's whole ledger in words.
+fn ledger(seen: &Observation) -> Vec<String> {
+    let word = |row: &LedgerRow| match row.direction {
+        Direction::Up => row.step.clone(),
+        Direction::Down => format!("-{}", row.step),
+    };
+    seen.ledger.iter().map(word).collect()
 }
 
 /// What the log says of one target.
@@ -88,8 +97,9 @@ impl Truth {
 struct Log {
     leases: BTreeSet<u64>,
     backed_up: bool,
-    applied: Vec<String>,
-    applied_under: Vec<u64>,
+    /// As [`Truth::ledger`].
+    told: Vec<String>,
+    told_under: Vec<u64>,
     verified: Vec<String>,
 }
 
@@ -107,20 +117,28 @@ impl Log {
             }
             Body::StepBackedUp(step) if step.target == id => self.backed_up = true,
             Body::StepApplied(step) if step.target == id => {
-                assert!(self.backed_up, "{id}: {} was applied before a backup", step.version);
-                assert_eq!(self.applied.len(), self.verified.len(), "{id}: one at a time");
-                assert!(self.leases.contains(&step.fence), "{id}: {seq} is under no lease");
-                let outcome = step.applied.as_ref().expect("it says how");
-                seen.already += usize::from(outcome.already);
-                self.applied.push(step.version.clone());
-                self.applied_under.push(step.fence);
+                assert_eq!(self.told.len(), self.verified.len(), "{id}: one at a time");
+                let already = step.applied.as_ref().is_some_and(|applied| applied.already);
+                self.tell(id, step.version.clone(), step.fence, already, seen);
             }
             Body::StepVerified(step) if step.target == id => {
                 self.verified.push(step.version.clone());
+            }
+            Body::StepRolledBack(step) if step.target == id => {
+                let already = step.rolled_back.as_ref().is_some_and(|undone| undone.already);
+                self.tell(id, format!("-{}", step.version), step.fence, already, seen);
             }
             Body::StepFailed(step) if step.target == id => seen.failed += 1,
             Body::StepStuck(step) if step.target == id => seen.stuck += 1,
             _ => {}
         }
+    }
+
+    fn tell(&mut self, id: &str, step: String, fence: u64, already: bool, seen: &mut Seen) {
+        assert!(self.backed_up, "{id}: {step} was done before a backup");
+        assert!(self.leases.contains(&fence), "{id}: {step} is under no lease");
+        seen.already += usize::from(already);
+        self.told.push(step);
+        self.told_under.push(fence);
     }
 }

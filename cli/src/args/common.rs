@@ -91,7 +91,7 @@ impl GoalArg {
         }
     }
 
-    /// A point in time in any usual spelling, kept as its leading digits: YYYYMMDD[hhmmss].
+    /// A point in time in any usual spelling, kept as its leading digits: `YYYYMMDD`, or with `hhmmss` behind it.
     pub fn timestamp(text: &str) -> Result<Self, String> {
         let digits: String = text.chars().filter(char::is_ascii_digit).collect();
         let separators = text.chars().all(|c| c.is_ascii_digit() || "-:TZ _/.".contains(c));

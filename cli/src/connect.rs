@@ -101,7 +101,7 @@ impl Link {
             };
             let status = match tokio::time::timeout_at(deadline, question(stop.channel)).await {
                 Ok(Ok(answer)) => return Ok(answer.into_inner()),
-                Ok(Err(status)) if !may_pass(status.code()) => return Err(status.into()),
+                Ok(Err(status)) if !may_pass(&status) => return Err(status.into()),
                 Ok(Err(status)) => status,
                 Err(_elapsed) => Status::unavailable("no answer in time"),
             };
@@ -175,9 +175,15 @@ impl Link {
     }
 }
 
-/// Whether another try may get another answer.
-pub fn may_pass(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled)
+/// Whether another try may get another answer: the node said so, or the connection was cut.
+pub fn may_pass(status: &Status) -> bool {
+    let cut = || matches!(status.code(), Code::Unknown | Code::Internal) && is_our_own(status);
+    matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) || cut()
+}
+
+/// Whether no node sent this: only what went wrong on our side of the wire has a source.
+fn is_our_own(status: &Status) -> bool {
+    std::error::Error::source(status).is_some()
 }
 
 fn said(status: &Status) -> &str {
@@ -303,6 +309,27 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!((failure.exit, *asked.lock().unwrap()), (ExitCode::Refused, 1));
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_cut_is_no_answer() {
+        let asked = Mutex::new(0);
+        let answer = two()
+            .ask(|_| {
+                let mut asked = asked.lock().unwrap();
+                *asked += 1;
+                let cut = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                let answer = match *asked {
+                    1 => Err(Status::from_error(Box::new(cut))),
+                    _ => Ok(Response::new(7)),
+                };
+                async move { answer }
+            })
+            .await;
+        assert_eq!(answer.unwrap(), 7);
+        // The same code from a node is an answer.
+        let failure = two().ask(|_| async { Err::<Response<()>, _>(Status::unknown("no")) }).await;
+        assert_eq!(failure.unwrap_err().exit, ExitCode::Internal);
     }
 
     #[tokio::test]

@@ -178,7 +178,7 @@ async fn watch(
 async fn hear(stream: &mut Streaming<v1::StatusReply>) -> Result<Option<v1::StatusReply>, Failure> {
     match stream.message().await {
         Ok(status) => Ok(status),
-        Err(status) if may_pass(status.code()) || is_transport(&status) => {
+        Err(status) if may_pass(&status) || is_transport(&status) => {
             tracing::debug!(%status, "the watch broke off");
             Ok(None)
         }
@@ -186,7 +186,7 @@ async fn hear(stream: &mut Streaming<v1::StatusReply>) -> Result<Option<v1::Stat
     }
 }
 
-/// A connection that was cut is told as one of these.
+/// A stream that was cut behind another node is told as one of these.
 fn is_transport(status: &Status) -> bool {
     matches!(status.code(), Code::Unknown | Code::Internal)
 }

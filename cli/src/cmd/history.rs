@@ -87,7 +87,7 @@ async fn follow(
             let reply = match heard {
                 Ok(Some(reply)) => reply,
                 Ok(None) => break,
-                Err(status) if connect::may_pass(status.code()) => break,
+                Err(status) if connect::may_pass(&status) => break,
                 Err(status) => return Err(status.into()),
             };
             request.from_seq = reply.seq.saturating_add(1);

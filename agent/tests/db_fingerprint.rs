@@ -255,3 +255,31 @@ async fn sqlite_spacing_does_not_count_and_the_rest_does() {
         .await;
     assert_eq!(fingerprint(&target).await, before, "{}", target.schema_text().await);
 }
+
+#[tokio::test]
+async fn a_target_at_work_can_be_looked_at() {
+    for target in every("a_target_at_work_can_be_looked_at").await {
+        target.raw("CREATE TABLE stays (a int);").await;
+        let target = std::sync::Arc::new(target);
+        let at_work = {
+            let target = std::sync::Arc::clone(&target);
+            tokio::spawn(async move {
+                loop {
+                    target
+                        .try_raw("CREATE TABLE comes (a int); CREATE INDEX i ON comes (a);")
+                        .await;
+                    target.try_raw("CREATE VIEW v AS SELECT a FROM comes;").await;
+                    target.try_raw("DROP VIEW v;").await;
+                    target.try_raw("DROP TABLE comes;").await;
+                }
+            })
+        };
+        for look in 0..60 {
+            let seen = skein_agent::db::observe(&target.location).await;
+            assert!(seen.is_ok(), "{} look {look}: {}", target.engine, seen.unwrap_err());
+        }
+        at_work.abort();
+        assert!(at_work.await.unwrap_err().is_cancelled());
+        std::sync::Arc::into_inner(target).unwrap().remove().await;
+    }
+}

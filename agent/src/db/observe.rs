@@ -1,5 +1,7 @@
 //! Reads what a target is and what its ledger says. Changes nothing, makes no table.
 
+use std::time::Duration;
+
 use super::answer::{Keep, text};
 use super::batch::{Batch, answer};
 use super::connection::Connection;
@@ -58,8 +60,27 @@ pub(super) struct Server {
     pub(super) size_bytes: Option<u64>,
 }
 
-/// Connects, reads and leaves. Takes no lock, so it sees a target at work too.
+/// Looks before a target that changes meanwhile counts as one that cannot be read.
+const LOOKS_MAX: u32 = 5;
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Connects, reads and leaves. Takes no lock, so it sees a target at work too: where an object goes
+/// between being listed and being read, it looks again.
 pub async fn observe(location: &Location) -> Result<Observation, DbError> {
+    let mut looks = 1;
+    loop {
+        match look(location).await {
+            Err(DbError::Database { session_lost: false, .. }) if looks < LOOKS_MAX => {
+                looks += 1;
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            seen => return seen,
+        }
+    }
+}
+
+async fn look(location: &Location) -> Result<Observation, DbError> {
     let mut connection = match &location.options {
         Options::Postgres(options) => {
             Connection::Postgres(PostgresConnection::observe(location, options).await?)

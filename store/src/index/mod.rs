@@ -33,6 +33,11 @@ pub type Terms = fn(&[u8]) -> Vec<String>;
 /// A lookup reads at most this many events from the history that the index has not reached.
 const SCAN_MAX: u64 = 4096;
 
+/// Events that wait before the thread goes on. Each run reads up to where the last one ended and writes
+/// the terms of its block anew: a run for every entry would cost more than the entry itself. Well below
+/// [`SCAN_MAX`], because lookups read from the history what waits.
+const WAKE_AFTER: u64 = 1024;
+
 /// What a lookup found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hits {
@@ -99,9 +104,11 @@ impl Index {
         Self { shared, writer }
     }
 
-    /// Says that the history has grown.
-    pub(crate) fn grown(&self) {
-        self.shared.signal(|signal| signal.grown = true);
+    /// Says how many events the history has now. The thread is woken when a run is worth it.
+    pub(crate) fn grown(&self, size: u64) {
+        if size.saturating_sub(self.upto()) >= WAKE_AFTER {
+            self.shared.signal(|signal| signal.grown = true);
+        }
     }
 
     /// Up to `limit` events from sequence number `from` on that have `term`.

@@ -68,7 +68,8 @@ impl<M: Machine> StateMachine<M> {
         &self.inner.machine
     }
 
-    async fn apply_entry(&self, entry: Entry) -> io::Result<Response> {
+    /// Applies one entry; gives what it answers, and the size of the history with it.
+    async fn apply_entry(&self, entry: Entry) -> io::Result<(Response, u64)> {
         let Entry { log_id, payload } = entry;
         let (membership, applied) = match payload {
             EntryPayload::Blank => (None, Applied::default()),
@@ -91,8 +92,8 @@ impl<M: Machine> StateMachine<M> {
                 }
             }
         }
-        self.inner.history.append(log_id, membership.as_ref(), events).map_err(io::Error::other)?;
-        Ok(Response(response))
+        let appended = self.inner.history.append(log_id, membership.as_ref(), events);
+        Ok((Response(response), appended.map_err(io::Error::other)?.size))
     }
 
     /// Starts forcing the history to the disk once enough has gathered. A failure shows at the
@@ -136,13 +137,15 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for StateMachine<M> {
     where
         S: Stream<Item = Result<EntryResponder<TypeConfig>, io::Error>> + Unpin + OptionalSend,
     {
+        let mut size = 0;
         while let Some((entry, responder)) = entries.try_next().await? {
-            let response = self.apply_entry(entry).await?;
+            let (response, with_it) = self.apply_entry(entry).await?;
+            size = with_it;
             if let Some(responder) = responder {
                 responder.send(response);
             }
         }
-        self.inner.index.grown();
+        self.inner.index.grown(size);
         self.sync_behind();
         Ok(())
     }
@@ -163,7 +166,7 @@ impl<M: Machine> RaftStateMachine<TypeConfig> for StateMachine<M> {
             let install = || {
                 let incoming = snapshot.into_incoming(history)?;
                 let first_new = history.install(incoming, upto)?;
-                this.inner.index.grown();
+                this.inner.index.grown(history.head().size);
                 this.replay_from(first_new)
             };
             install().map_err(io::Error::other)

@@ -23,7 +23,8 @@ pub(crate) struct Truth {
 /// Names in the order in which they took effect, one for each time.
 const EFFECTS: &str = "SELECT step FROM effects ORDER BY id";
 /// The data that the steps wrote.
-const ROWS: &str = "SELECT concat(id, ' ', amount, ' ', note) FROM items ORDER BY id";
+const ROWS: &str =
+    "SELECT concat(id, ' ', amount, ' ', coalesce(note, '-')) FROM items ORDER BY id";
 
 impl Truth {
     pub(crate) async fn of(database: &Database) -> Self {

@@ -120,14 +120,16 @@ impl Log {
             Body::StepApplied(step) if step.target == id => {
                 assert_eq!(self.told.len(), self.verified.len(), "{id}: one at a time");
                 let already = step.applied.as_ref().is_some_and(|applied| applied.already);
-                self.tell(id, step.version.clone(), step.fence, already, seen);
+                seen.already += usize::from(already);
+                self.tell(id, step.version.clone(), step.fence);
             }
             Body::StepVerified(step) if step.target == id => {
                 self.verified.push(step.version.clone());
             }
             Body::StepRolledBack(step) if step.target == id => {
                 let already = step.rolled_back.as_ref().is_some_and(|undone| undone.already);
-                self.tell(id, format!("-{}", step.version), step.fence, already, seen);
+                seen.already += usize::from(already);
+                self.tell(id, format!("-{}", step.version), step.fence);
             }
             Body::StepFailed(step) if step.target == id => seen.failed += 1,
             Body::StepStuck(step) if step.target == id => seen.stuck += 1,
@@ -135,10 +137,9 @@ impl Log {
         }
     }
 
-    fn tell(&mut self, id: &str, step: String, fence: u64, already: bool, seen: &mut Seen) {
+    fn tell(&mut self, id: &str, step: String, fence: u64) {
         assert!(self.backed_up, "{id}: {step} was done before a backup");
         assert!(self.leases.contains(&fence), "{id}: {step} is under no lease");
-        seen.already += usize::from(already);
         self.told.push(step);
         self.told_under.push(fence);
     }

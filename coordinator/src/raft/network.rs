@@ -273,7 +273,7 @@ impl RaftNetworkV2<TypeConfig> for Peer {
     /// news that the one before it is committed.
     fn stream_append<'s, S>(
         &'s mut self,
-        input: S,
+        mut input: S,
         option: RPCOption,
     ) -> BoxFuture<'s, Result<Appended<'s>, RPCError<TypeConfig>>>
     where
@@ -283,6 +283,12 @@ impl RaftNetworkV2<TypeConfig> for Peer {
             let route = self.route();
             let under_way = UnderWay::default();
             let sent = under_way.clone();
+            // After a failure openraft rests within this stream, before the request: without it, a
+            // peer that is down would be dialled ten thousand times a second.
+            let Some(first) = input.next().await else {
+                return Ok::<Appended<'s>, _>(futures::stream::empty().boxed());
+            };
+            let input = futures::stream::iter([first]).chain(input);
             let requests = input.map(move |rpc| {
                 sent.push(rpc.prev_log_id);
                 wire::append_out(&rpc, route.clone())

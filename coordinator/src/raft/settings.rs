@@ -21,7 +21,8 @@ pub(crate) fn settings(config: &Config) -> Result<openraft::Config, String> {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(config.raft.snapshot_after),
         max_in_snapshot_log_to_keep: config.raft.keep_entries,
         replication_lag_threshold: config.raft.snapshot_after.saturating_mul(2),
-        purge_batch_size: 1_000,
+        // A thousand at a time, unless snapshot points lie closer together than that.
+        purge_batch_size: config.raft.snapshot_after.clamp(1, 1_000),
         ..openraft::Config::default()
     }
     .validate()

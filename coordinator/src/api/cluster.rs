@@ -114,7 +114,8 @@ impl v1::cluster_server::Cluster for Api {
                 "`skein cluster members` lists them",
             ));
         }
-        let mut metrics = self.raft.server_metrics();
+        // The same that the answer is read from: the others may be ahead of it.
+        let mut metrics = self.raft.metrics();
         self.raft
             .trigger()
             .transfer_leader(request.node)

@@ -1,0 +1,130 @@
+//! Backups by the command line, on each engine: listed, tried in a scratch database, put back with a
+//! waiver, and refused where their bytes are not what they were.
+
+mod support;
+mod verbs_alone;
+
+use std::fs;
+
+use skein_agent::db::Engine;
+use support::{Database, Project, Server};
+use verbs_alone::{Alone, said};
+
+const ROWS: &str = "INSERT INTO orders (id, note) VALUES (1, 'one'), (2, 'it''s two'), (3, NULL)";
+
+async fn notes(database: &Database) -> Vec<String> {
+    let text = if database.engine == Engine::Mysql { "char" } else { "text" };
+    let sql = format!("SELECT CAST(coalesce(note, '-') AS {text}) FROM orders ORDER BY id");
+    database.column(&sql).await.expect("the orders can be read")
+}
+
+/// One target beside another that has nothing to do with it.
+async fn verified_and_restored(name: &str, server: Option<Server>) {
+    let project = Project::new(name);
+    let server = server.unwrap_or_else(|| Server::sqlite(&project.join("db")));
+    let databases = vec![server.database("t/1").await, server.database("t/2").await];
+    let alone = Alone::within(project, &databases, "[project]\nmigrations = \"m\"\n");
+    let (database, other) = (&databases[0], &databases[1]);
+    let orders = "CREATE TABLE orders (id integer primary key, note varchar(40));\n";
+    alone.migration("0001_orders", orders, "DROP TABLE orders;\n");
+    alone.run("migrate").exits(0);
+    for database in &databases {
+        database.raw(ROWS).await.expect("rows can be written");
+    }
+    let before = (database.schema().await, notes(database).await);
+
+    // The backup before the second step holds the rows; what comes after it is lost by a restore.
+    let up = "ALTER TABLE orders ADD COLUMN price integer;\nUPDATE orders SET note = 'gone';\n";
+    alone.migration("0002_price", up, "ALTER TABLE orders DROP COLUMN price;\n");
+    alone.run("migrate").exits(0);
+    assert_eq!(notes(database).await, ["gone", "gone", "gone"]);
+    let listed = alone.json("backup list --target t/1", 0);
+    let backups = listed["backups"].as_array().expect("backups are listed");
+    assert_eq!(backups.len(), 2, "{listed}");
+    let newest = &backups[1];
+    assert_eq!(newest["steps"], serde_json::json!(["2"]), "{listed}");
+    let archive = newest["archive"].as_str().expect("an archive has a name").to_owned();
+    let file = alone.project.join(".skein/backups").join(&archive);
+    let size = fs::metadata(&file).expect("the archive is where the log says").len();
+    assert_eq!(newest["bytes"], size, "{listed}");
+
+    // Tried in a scratch database, by its name and by its target: the target itself stays.
+    let now = alone.state(&databases).await;
+    for what in [archive.as_str(), "t/1"] {
+        let tried = alone.json(&format!("backup verify {what}"), 0);
+        assert_eq!(tried["archive"], archive.as_str(), "{tried}");
+        assert_eq!(tried["equal"], true, "{tried}");
+        assert_eq!(tried["fingerprint"], tried["restored_fingerprint"], "{tried}");
+    }
+    alone.refuses("backup verify t/9", 61, &["t/9", "skein backup list"]);
+    assert_eq!(alone.state(&databases).await, now);
+
+    // Nobody puts anything back without a reason, and without being asked.
+    let lost = ["loses every write to t/1", "--waive"];
+    alone.refuses("backup restore t/1", 21, &lost);
+    let words = ["backup", "restore", "t/1", "--waive", "agreed with kim"];
+    said(&alone.run_words(&words).exits(2), &["nobody is there to confirm", "--yes"]);
+    assert_eq!(alone.state(&databases).await, now);
+
+    damaged(&alone, &databases, &archive).await;
+
+    let restored = alone.run_words(&[&words[..], &["--yes"]].concat()).exits(0);
+    assert!(restored.stderr.contains("agreed with kim"), "{restored:?}");
+    assert_eq!((database.schema().await, notes(database).await), before);
+    assert_eq!(notes(other).await, ["gone", "gone", "gone"], "the other target was touched");
+    // The ledger says what had been applied; that the schema is another one now is found at once.
+    assert_eq!(database.in_force().await, ["1", "2"]);
+    let looked = alone.run("verify").exits(41);
+    assert!(looked.stdout.contains("t/1"), "{looked:?}");
+    let refused = alone.run("migrate --direction down").exits(41);
+    said(&refused, &["target t/1 is held", "skein verify"]);
+    alone.run("history verify").exits(0);
+    for database in databases {
+        database.remove().await;
+    }
+}
+
+/// An archive that lost a byte, or itself, is no backup: said by its own code, with nothing done.
+async fn damaged(alone: &Alone, databases: &[Database], archive: &str) {
+    let now = alone.state(databases).await;
+    let file = alone.project.join(".skein/backups").join(archive);
+    let good = fs::read(&file).expect("an archive can be read");
+    let mut flipped = good.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let half = good[..middle].to_vec();
+    let kept = alone.project.join("kept");
+    for bytes in [Some(flipped), Some(half), None] {
+        fs::rename(&file, &kept).expect("an archive can be moved");
+        if let Some(bytes) = bytes {
+            fs::write(&file, bytes).expect("an archive can be damaged");
+        }
+        let words = ["backup", "restore", "t/1", "--waive", "a test", "--yes"];
+        for ran in [alone.run("backup verify t/1"), alone.run_words(&words)] {
+            said(&ran.exits(61), &[archive]);
+        }
+        fs::rename(&kept, &file).expect("an archive can be moved back");
+    }
+    let after = alone.state(databases).await;
+    assert_eq!(after.targets, now.targets);
+    alone.run("backup verify t/1").exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_verified_and_restored_on_postgres() {
+    let test = "a_backup_is_verified_and_restored_on_postgres";
+    let Some(server) = Server::shared(Engine::Postgres, test) else { return };
+    verified_and_restored("backup-pg", Some(server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_verified_and_restored_on_mariadb() {
+    let test = "a_backup_is_verified_and_restored_on_mariadb";
+    let Some(server) = Server::shared(Engine::Mysql, test) else { return };
+    verified_and_restored("backup-my", Some(server)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_verified_and_restored_on_sqlite() {
+    verified_and_restored("backup-lite", None).await;
+}

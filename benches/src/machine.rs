@@ -35,6 +35,15 @@ pub(crate) struct Circumstances {
     pub(crate) json: Value,
 }
 
+impl Circumstances {
+    /// Adds reasons against a verdict.
+    pub(crate) fn doubt(&mut self, why: Vec<String>) {
+        self.refusals.extend(why);
+        self.json["verdict"] = json!(self.refusals.is_empty());
+        self.json["no_verdict_because"] = json!(self.refusals);
+    }
+}
+
 impl Window {
     pub(crate) fn open() -> Self {
         Self { started: Instant::now(), load: load(), busy: busy(), ours: ours(), commit: commit() }

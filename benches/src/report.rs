@@ -24,11 +24,18 @@ pub(crate) struct Report {
     text: String,
     json: serde_json::Map<String, Value>,
     skipped: Vec<String>,
+    doubts: Vec<String>,
 }
 
 impl Report {
     pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, text: String::new(), json: serde_json::Map::new(), skipped: Vec::new() }
+        Self {
+            name,
+            text: String::new(),
+            json: serde_json::Map::new(),
+            skipped: Vec::new(),
+            doubts: Vec::new(),
+        }
     }
 
     pub(crate) fn line(&mut self, text: impl AsRef<str>) {
@@ -73,8 +80,15 @@ impl Report {
         self.skipped.push(what.to_owned());
     }
 
+    /// The figures are given and are no verdict, for this reason.
+    pub(crate) fn doubt(&mut self, why: String) {
+        complain(&why);
+        self.doubts.push(why);
+    }
+
     /// Prints everything.
-    pub(crate) fn print(mut self, circumstances: Circumstances) -> anyhow::Result<()> {
+    pub(crate) fn print(mut self, mut circumstances: Circumstances) -> anyhow::Result<()> {
+        circumstances.doubt(std::mem::take(&mut self.doubts));
         let mut out = std::io::stdout().lock();
         writeln!(out, "\n== {} ==", self.name)?;
         out.write_all(self.text.as_bytes())?;

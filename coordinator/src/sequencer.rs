@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, RaftError};
 use skein_core::command::{Command, Request};
@@ -42,6 +43,10 @@ const RECORD_BYTES: usize = 256 * 1024;
 const QUEUE_MAX: usize = 4096;
 /// A commit that takes longer counts as unknown.
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
+/// Elected, and not yet able to take up the lead: tried again so often.
+const BEGIN_AGAIN: Duration = Duration::from_millis(500);
+/// After a decision that the state contradicts nothing is decided for so long.
+const CONTRADICTION_REST: Duration = Duration::from_secs(1);
 /// Who stands behind what the scheduler asks for.
 const SCHEDULER: &str = "skein/scheduler";
 
@@ -66,6 +71,9 @@ pub(crate) enum Failure {
 }
 
 pub(crate) type Answer = Result<Accepted, Failure>;
+
+/// What is told when it is certain.
+type Held = (Option<oneshot::Sender<Answer>>, Result<Option<RolloutId>, Refusal>);
 
 struct Job {
     request: Request,
@@ -161,8 +169,12 @@ impl Sequencer {
         let mut leading: Option<Leading> = None;
         let mut eager = false;
         loop {
+            if self.stop.is_cancelled() {
+                break;
+            }
             if !eager && self.waiting.is_empty() {
                 let wake_at = leading.as_ref().and_then(|leading| leading.wake_at);
+                let elected = leading.is_none() && self.term_led().is_some();
                 let woken = tokio::select! {
                     biased;
                     () = self.stop.cancelled() => break,
@@ -170,10 +182,15 @@ impl Sequencer {
                         Some(message) => Woken::Message(message),
                         None => break,
                     },
-                    _ = metrics.changed() => Woken::Look,
+                    // An end of the metrics is the end of consensus here: others decide from now on.
+                    changed = metrics.changed() => match changed {
+                        Ok(()) => Woken::Look,
+                        Err(_stopped) => break,
+                    },
                     () = self.sessions.changed() => Woken::Look,
                     expired = expired(leading.as_mut()) => Woken::Expired(expired),
                     () = due(wake_at) => Woken::Look,
+                    () = tokio::time::sleep(BEGIN_AGAIN), if elected => Woken::Look,
                 };
                 match woken {
                     Woken::Message(message) => self.take(message, &mut leading),
@@ -186,8 +203,14 @@ impl Sequencer {
             {
                 self.take(message, &mut leading);
             }
+            // Leases run out while there is always something else to do, too. After the messages: a
+            // renewal that waits counts.
+            while let Some(command) = expired(leading.as_mut()).now_or_never() {
+                self.waiting.extend(command.map(own));
+            }
             eager = self.turn(&mut leading).await;
         }
+        self.sessions.close_all();
         for job in self.waiting.drain(..) {
             answer(job.reply, Err(stopping()));
         }
@@ -221,19 +244,25 @@ impl Sequencer {
             }
         }
         let Some(state) = leading else {
+            // Also an agent that was let in just before the lead was lost.
+            self.sessions.close_all();
             for job in self.waiting.drain(..) {
                 answer(job.reply, Err(Failure::NotLeader));
             }
             return false;
         };
-        let next = schedule(&state.ahead, &self.sessions.presence(), clock::now());
-        state.wake_at = next.wake_at;
-        self.waiting.extend(next.commands.into_iter().map(own));
+        // What it asked for and is not decided yet it would ask for again.
+        let asked = !self.waiting.iter().any(|job| job.reply.is_none());
+        if asked {
+            let next = schedule(&state.ahead, &self.sessions.presence(), clock::now());
+            state.wake_at = next.wake_at;
+            self.waiting.extend(next.commands.into_iter().map(own));
+        }
         if self.waiting.is_empty() {
             return false;
         }
         if let Some(made) = self.commit(state).await {
-            return made > 0;
+            return made > 0 || !asked;
         }
         *leading = None;
         true
@@ -274,7 +303,7 @@ impl Sequencer {
         let mut bytes = Vec::new();
         let mut size = 0;
         let mut made: Vec<Event> = Vec::new();
-        let mut held: Vec<(Option<oneshot::Sender<Answer>>, Option<RolloutId>)> = Vec::new();
+        let mut held: Vec<Held> = Vec::new();
         while size < RECORD_BYTES
             && let Some(mut job) = self.waiting.pop_front()
         {
@@ -283,8 +312,10 @@ impl Sequencer {
                 job.request.charter = leading.ahead.charter();
             }
             match decide(&leading.ahead, &job.request) {
-                Err(refusal) => answer(job.reply, Err(Failure::Refused(refusal))),
-                Ok(Decision::Repeated(first)) => held.push((job.reply, first.rollout)),
+                // A refusal may rest on events of this batch, or on what a leader that was deposed
+                // knows: it is told when these are committed, or the lead is confirmed.
+                Err(refusal) => held.push((job.reply, Err(refusal))),
+                Ok(Decision::Repeated(first)) => held.push((job.reply, Ok(first.rollout))),
                 Ok(Decision::Events(events)) => {
                     let rollout = events.iter().find_map(|event| about(&event.body));
                     for event in events {
@@ -297,6 +328,11 @@ impl Sequencer {
                             for (reply, _) in held {
                                 answer(reply, Err(Failure::Unknown(why.clone())));
                             }
+                            // It may be decided again at once.
+                            tokio::select! {
+                                () = self.stop.cancelled() => {}
+                                () = tokio::time::sleep(CONTRADICTION_REST) => {}
+                            }
                             return None;
                         }
                         let encoded = codec::encode_event(&event);
@@ -304,13 +340,18 @@ impl Sequencer {
                         bytes.push(encoded);
                         made.push(event);
                     }
-                    held.push((job.reply, rollout));
+                    held.push((job.reply, Ok(rollout)));
                 }
             }
         }
-        if !bytes.is_empty()
-            && let Err(failure) = self.write(codec::record_entry(base, bytes)).await
-        {
+        let made_sure = if !bytes.is_empty() {
+            self.write(codec::record_entry(base, bytes)).await
+        } else if held.iter().any(|(reply, _)| reply.is_some()) {
+            self.confirm().await
+        } else {
+            Ok(())
+        };
+        if let Err(failure) = made_sure {
             for (reply, _) in held {
                 let failure = match &failure {
                     Failure::NotLeader => Failure::NotLeader,
@@ -322,8 +363,9 @@ impl Sequencer {
             return None;
         }
         let seq = leading.ahead.seq.0;
-        for (reply, rollout) in held {
-            answer(reply, Ok(Accepted { seq, rollout }));
+        for (reply, decided) in held {
+            let told = decided.map(|rollout| Accepted { seq, rollout }).map_err(Failure::Refused);
+            answer(reply, told);
         }
         self.follow(leading, &made);
         Some(made.len())
@@ -345,6 +387,18 @@ impl Sequencer {
             Err(_elapsed) => Err(Failure::Unknown(
                 "no majority has confirmed it in time; are enough nodes up?".to_owned(),
             )),
+        }
+    }
+
+    /// Makes sure that this node still leads, where no record does: what it knows may be old.
+    async fn confirm(&self) -> Result<(), Failure> {
+        let read = self.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        match tokio::time::timeout(COMMIT_LIMIT, read).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Failure::NotLeader),
+            Err(_elapsed) => {
+                Err(Failure::Unknown("no majority of the coordinator nodes answers".to_owned()))
+            }
         }
     }
 

@@ -160,11 +160,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         history: Arc::clone(&store.history),
         blobs: Arc::clone(&store.blobs),
     };
-    let forward = ForwardLayer { identity, raft: raft.clone(), peers: peers.clone() };
+    // Connections of its own: what is passed on never makes consensus wait for a stream.
+    let forward = ForwardLayer { identity, raft: raft.clone(), peers: Peers::default() };
     let (connections, incoming) = mpsc::channel(16);
+    let bundles = api.clone();
     let serving = Serving { api, service, forward, stop: stop.clone() };
     let mut tasks = serving.spawn(listener, incoming).await.map_err(StartError::Raft)?;
     tasks.push(tokio::spawn(sequencer.run()));
+    tasks.push(tokio::spawn(bundles.fetch_missing()));
 
     let running = Running {
         stop: stop.clone(),
@@ -237,9 +240,10 @@ impl Running {
     /// Stops in order: no new requests, sessions closed, consensus stopped, history on disk.
     pub async fn shutdown(self) {
         self.stop.cancel();
+        let deadline = tokio::time::Instant::now() + STOP_LIMIT;
         for task in self.tasks {
             // A connection that does not end keeps nobody waiting.
-            drop(tokio::time::timeout(STOP_LIMIT, task).await);
+            drop(tokio::time::timeout_at(deadline, task).await);
         }
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "consensus did not stop in order");

@@ -12,6 +12,7 @@ use skein_core::schedule::Presence;
 use skein_proto::agent::v1 as wire;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::api;
 
@@ -25,6 +26,8 @@ struct Session {
     number: u64,
     slots: u32,
     outgoing: Outgoing,
+    /// Ends it, also where its agent reads nothing.
+    ended: CancellationToken,
     in_hand: BTreeSet<Fence>,
     cancelled: BTreeSet<Fence>,
     /// When it last had a heartbeat. Not a report: what renews no lease must not make an agent whose
@@ -66,13 +69,21 @@ impl Sessions {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An agent has come. Of two with one id the newer one stays.
-    pub(crate) fn open(&self, agent: &AgentId, slots: u32, outgoing: Outgoing) -> u64 {
+    /// An agent has come. Of two with one id the newer one stays. The session's number, and what
+    /// tells when it is over.
+    pub(crate) fn open(
+        &self,
+        agent: &AgentId,
+        slots: u32,
+        outgoing: Outgoing,
+    ) -> (u64, CancellationToken) {
         let mut state = self.lock();
         state.next += 1;
         let number = state.next;
+        let ended = CancellationToken::new();
         let session = Session {
             number,
+            ended: ended.clone(),
             slots: slots.max(1),
             outgoing,
             in_hand: BTreeSet::new(),
@@ -86,9 +97,10 @@ impl Sessions {
                 "agent {agent} has connected again; if two processes use this id, give one another"
             ));
             drop(older.outgoing.try_send(Err(status)));
+            older.ended.cancel();
         }
         self.changed.notify_one();
-        number
+        (number, ended)
     }
 
     /// An agent's heart beats. Tells whoever waits where it had been silent for long.
@@ -123,6 +135,7 @@ impl Sessions {
         for session in std::mem::take(&mut state.sessions).into_values() {
             let status = tonic::Status::unavailable("this node does not lead any more");
             drop(session.outgoing.try_send(Err(status)));
+            session.ended.cancel();
         }
     }
 
@@ -215,9 +228,15 @@ impl Session {
         self.heard.elapsed() >= limit
     }
 
+    /// Whether it was taken. Who takes nothing any more is cut off: when it comes again it is offered
+    /// everything again.
     fn send(&self, message: wire::from_coordinator::Message) -> bool {
         let message = wire::FromCoordinator { message: Some(message) };
-        self.outgoing.try_send(Ok(message)).is_ok()
+        let taken = self.outgoing.try_send(Ok(message)).is_ok();
+        if !taken {
+            self.ended.cancel();
+        }
+        taken
     }
 
     fn offer(&mut self, fleet: &Fleet, agent: &AgentId) {

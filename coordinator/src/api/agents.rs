@@ -24,6 +24,9 @@ use crate::sessions::OUTGOING_MAX;
 /// An agent renews its leases so often within the length of one.
 const BEATS_PER_LEASE: u32 = 5;
 
+/// Peers are asked again so often for a bundle that none of them could give.
+const MISSING_AGAIN: std::time::Duration = std::time::Duration::from_secs(15);
+
 type Out = mpsc::Sender<Result<wire::FromCoordinator, Status>>;
 
 #[tonic::async_trait]
@@ -41,7 +44,6 @@ impl Session for Api {
         };
         let agent = self.join(&hello).await?;
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
-        let number = self.sessions.open(&agent, hello.slots, outgoing.clone());
         let lease_ms = u32::try_from(self.lease.as_millis()).unwrap_or(u32::MAX);
         let charter = self.machine.fleet().charter();
         let welcome = wire::Welcome {
@@ -51,12 +53,17 @@ impl Session for Api {
             charter: Bytes::copy_from_slice(&charter.0),
             cluster_id: Bytes::copy_from_slice(&self.identity.cluster.0),
         };
+        // Before anybody can offer it a leg.
         send(&outgoing, wire::from_coordinator::Message::Welcome(welcome)).await;
+        let (number, over) = self.sessions.open(&agent, hello.slots, outgoing.clone());
         self.sequencer.attached(agent.clone()).await;
         let api = self.clone();
         tokio::spawn(async move {
             let ended = tokio::select! {
                 () = api.stop.cancelled() => Status::unavailable("this node is stopping"),
+                () = over.cancelled() => {
+                    Status::aborted("another session took its place, or it read nothing any more")
+                }
                 () = outgoing.closed() => Status::cancelled("the agent has gone"),
                 ended = api.listen((&agent, number), &mut incoming, &outgoing) => ended,
             };
@@ -79,11 +86,14 @@ impl Session for Api {
         let blobs = Arc::clone(&self.blobs);
         let blob = tokio::task::spawn_blocking(move || blobs.get(&digest))
             .await
-            .map_err(|error| status::broken(&error))?
             .map_err(|error| status::broken(&error))?;
         let blob = match blob {
-            Some(blob) => blob,
-            None => self.blob_from_peers(digest).await?,
+            Ok(Some(blob)) => blob,
+            Ok(None) => self.blob_from_peers(digest).await?,
+            Err(error) => {
+                tracing::error!(%error, "a bundle cannot be read here; a peer is asked for it");
+                self.blob_from_peers(digest).await?
+            }
         };
         let stream = raft::pieces(blob)
             .map(|piece| piece.map(|piece| wire::FetchBundleReply { data: piece.data }));
@@ -231,6 +241,44 @@ impl Api {
             }
         });
         Ok(())
+    }
+
+    /// Fetches the bundles that the state names and this node lacks, until it stops: a snapshot brings
+    /// their names, and whoever leads has to have their bytes.
+    pub(crate) async fn fetch_missing(self) {
+        let mut changes = self.machine.changes();
+        let mut looked_at = 0;
+        loop {
+            let wanted: Vec<skein_store::Digest> = {
+                let fleet = self.machine.fleet();
+                if fleet.bundles.len() == looked_at {
+                    Vec::new()
+                } else {
+                    fleet.bundles.keys().map(|digest| skein_store::Digest(digest.0)).collect()
+                }
+            };
+            let mut whole = true;
+            if !wanted.is_empty() {
+                let (blobs, count) = (Arc::clone(&self.blobs), wanted.len());
+                let missing = tokio::task::spawn_blocking(move || blobs.missing(&wanted)).await;
+                for digest in missing.unwrap_or_default() {
+                    let fetched = tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        fetched = self.blob_from_peers(digest) => fetched,
+                    };
+                    if let Err(status) = fetched {
+                        tracing::warn!(%digest, why = status.message(), "a bundle is missing here");
+                        whole = false;
+                    }
+                }
+                looked_at = if whole { count } else { 0 };
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = tokio::time::sleep(MISSING_AGAIN), if !whole => {}
+                changed = changes.changed(), if whole => if changed.is_err() { return },
+            }
+        }
     }
 
     /// A bundle that this node lacks: it came by a snapshot, or lost a file.

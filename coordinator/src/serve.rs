@@ -20,6 +20,9 @@ use crate::raft::Service;
 /// An agent's or a tool's message may weigh this much, bytes.
 const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 
+/// Streams on one connection: a follower passes all agents and watchers that came to it on by one.
+const STREAMS_MAX: u32 = 16_384;
+
 /// What is served, on every way in.
 pub(crate) struct Serving {
     pub(crate) api: Api,
@@ -80,6 +83,7 @@ impl Serving {
                 .http2_keepalive_interval(Some(Duration::from_secs(5)))
                 .http2_keepalive_timeout(Some(Duration::from_secs(10)))
                 .tcp_nodelay(true)
+                .max_concurrent_streams(STREAMS_MAX)
                 .layer(self.forward.clone())
                 .add_routes(routes.clone())
         };

@@ -19,6 +19,8 @@ use crate::codec;
 const BUNDLE_MAX: u64 = 64 * 1024 * 1024;
 /// Chunks of a bundle go through the log in this size, bytes.
 const CHUNK: usize = 1024 * 1024;
+/// A chunk that no majority has by then is given up.
+const CHUNK_LIMIT: Duration = Duration::from_secs(10);
 /// Targets on one page, where the asker does not say.
 const PAGE: u32 = 1000;
 
@@ -208,9 +210,18 @@ impl Api {
                 total: content.len() as u64,
                 bytes: content.slice(offset..end),
             };
-            self.raft.client_write(Payload(codec::chunk_entry(chunk))).await.map_err(|error| {
-                status::unavailable(format!("the bundle could not be stored: {error}"))
-            })?;
+            let write = self.raft.client_write(Payload(codec::chunk_entry(chunk)));
+            tokio::time::timeout(CHUNK_LIMIT, write)
+                .await
+                .map_err(|_elapsed| {
+                    status::unavailable(
+                        "the bundle could not be stored: no majority of the coordinator nodes answers"
+                            .to_owned(),
+                    )
+                })?
+                .map_err(|error| {
+                    status::unavailable(format!("the bundle could not be stored: {error}"))
+                })?;
             offset = end;
         }
         Ok(())

@@ -177,6 +177,11 @@ impl v1::raft_server::Raft for Service {
             .map_err(|error| failed(&error))?
             .map_err(|error| failed(&error))?;
         }
+        // A sender that fails in the middle may end in order: what came is dropped, and the node goes on.
+        let (came, wanted) = (incoming.joint().last, meta.last_log_id);
+        if came.map(|id| id.index) < wanted.map(|id| id.index) {
+            return Err(Status::unavailable("the snapshot ended before its end; send it again"));
+        }
         let snapshot = skein_store::Snapshot { meta, snapshot: SnapshotData::Incoming(incoming) };
         let reply = self
             .raft

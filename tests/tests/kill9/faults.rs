@@ -122,6 +122,11 @@ async fn round(arena: &mut Arena, fault: Fault, number: u64, mut chance: Chance)
             after(&mut round, agent, twin);
         }
         Fault::Server => {
+            // A server that is away while targets are looked at is a plan refused, and no fault.
+            let client = arena.cluster.client(arena.cluster.leader().await);
+            let under_way =
+                || async { rollout.is_finished() || !held(&client, &round).await.is_empty() };
+            until("a lease is given", LIMIT, under_way).await;
             sleep(moment).await;
             let instance = arena.instance.as_mut().expect("it has a server of its own");
             tokio::task::block_in_place(|| instance.crash());

@@ -28,7 +28,7 @@ async fn a_node_whose_disk_fails_says_so_and_still_stops() {
     let why = limit("the failure is told", node.failed()).await;
     assert!(!why.is_empty());
     assert!(put.await.is_err(), "what was not stored was acknowledged");
-    timeout(Duration::from_secs(45), node.shutdown()).await.unwrap();
+    timeout(Duration::from_secs(10), node.shutdown()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,8 +64,10 @@ async fn a_node_that_was_away_while_the_log_was_purged_has_the_history_and_the_b
         }
     };
     until("the histories are equal", || async { head(0).await == head(2).await }).await;
-    let hex =
-        |digest: &Vec<u8>| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |digest: &Vec<u8>| {
+        let digest = <[u8; 32]>::try_from(digest.as_slice()).unwrap();
+        skein_store::Digest(digest).to_string()
+    };
     let blobs = configs[2].data.join("blobs");
     until("the bundles are there", || async {
         digests.iter().all(|digest| blobs.join(hex(digest)).is_file())

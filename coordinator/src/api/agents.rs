@@ -25,7 +25,7 @@ use crate::sessions::OUTGOING_MAX;
 const BEATS_PER_LEASE: u32 = 5;
 
 /// Peers are asked again so often for a bundle that none of them could give.
-const MISSING_AGAIN: std::time::Duration = std::time::Duration::from_secs(15);
+const MISSING_AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
 
 type Out = mpsc::Sender<Result<wire::FromCoordinator, Status>>;
 

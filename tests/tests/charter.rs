@@ -113,12 +113,12 @@ async fn a_request_under_another_charter_is_refused_and_leaves_nothing() {
     drop(agent);
 }
 
-fn stranger() -> Option<v1::Asker> {
-    Some(v1::Asker { charter: vec![7; 32].into(), ..Client::asker() })
+fn stranger() -> v1::Asker {
+    v1::Asker { charter: vec![7; 32].into(), ..Client::asker() }
 }
 
 async fn over_grpc(client: &Client, plan: &str) {
-    let asker = stranger();
+    let asker = Some(stranger());
     let rollout = "mig-0001".to_owned();
     let start = v1::StartRequest { asker: asker.clone(), plan: plan.to_owned(), waivers: vec![] };
     denied(client.rollouts().start(start).await);
@@ -181,7 +181,7 @@ async fn agents(client: &Client) {
 /// The same, as a process: it says why it has no work, and asks again.
 async fn an_agent_process(project: &Arc<Project>, cluster: &Cluster, client: &Client) {
     let mut spec = AgentSpec::new("a9");
-    spec.more = "\n[project]\ncharter = \"other.toml\"\n".to_owned();
+    "\n[project]\ncharter = \"other.toml\"\n".clone_into(&mut spec.more);
     let mut agent = Agent::start(project, cluster, &spec);
     let told = || async { agent.log().contains("goes by another charter") };
     until("the agent says why nobody welcomes it", LIMIT, told).await;
@@ -207,7 +207,7 @@ async fn a_denied_bundle_reaches_no_disk(cluster: &Cluster, client: &Client) {
         .chunks(1024 * 1024)
         .enumerate()
         .map(|(at, chunk)| v1::PutBundleRequest {
-            asker: stranger().filter(|_| at == 0),
+            asker: (at == 0).then(stranger),
             digest: digest.clone().into(),
             total_bytes,
             data: chunk.to_vec().into(),

@@ -35,7 +35,7 @@ impl Pair {
         let agents = ["a1", "a2"].map(|id| {
             let mut spec = AgentSpec::new(id).serve(std::slice::from_ref(&database));
             // Nobody gives up a statement that waits for the test.
-            spec.more = "lock_timeout_ms = 60000".to_owned();
+            "lock_timeout_ms = 60000".clone_into(&mut spec.more);
             Agent::start(&project, &cluster, &spec)
         });
         let both = || async {

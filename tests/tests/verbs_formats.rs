@@ -2,6 +2,7 @@
 //! by one, down to nothing, up again.
 
 mod support;
+#[expect(dead_code, reason = "each file of tests uses its own part")]
 mod verbs_alone;
 
 use support::{Database, Project, Server};
@@ -96,10 +97,8 @@ async fn up_and_down(layout: &Layout, declared: bool) {
     }
     let server = Server::sqlite(&project.join("db"));
     let databases = vec![server.database("t/1").await, server.database("t/2").await];
-    let mut head = "[project]\nmigrations = \"m\"\n".to_owned();
-    if declared {
-        head += &format!("format = \"{}\"\n", layout.format);
-    }
+    let format = if declared { format!("format = \"{}\"\n", layout.format) } else { String::new() };
+    let head = format!("[project]\nmigrations = \"m\"\n{format}");
     let alone = Alone::within(project, &databases, &head);
     let [one, two] = layout.versions;
     let stands = async |versions: &[&str], has: &[&str]| {

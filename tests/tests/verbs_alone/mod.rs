@@ -1,7 +1,5 @@
 //! Skein in one process over a directory, as a newcomer uses it: no coordinator elsewhere.
 
-#![expect(dead_code, reason = "each file of tests uses its own part")]
-
 use std::process::{Command, Stdio};
 
 use serde_json::Value;

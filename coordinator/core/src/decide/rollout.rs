@@ -85,13 +85,7 @@ fn fresh(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
                 "plan again",
             ));
         }
-        if !target.problem.is_empty() && !state.plan.spec.accept_drift {
-            return Err(Refusal::new(
-                Kind::Drift,
-                format!("target {} is held: {}", target.id, target.problem),
-                "look at it with `skein verify`, then plan again",
-            ));
-        }
+        target.may_work(state.plan.spec.accept_drift)?;
     }
     Ok(())
 }

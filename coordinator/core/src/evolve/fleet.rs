@@ -87,6 +87,7 @@ pub(super) fn target_observed(
     target.engine_version.clone_from(&seen.engine_version);
     let first = target.observed_at.replace(at).is_none();
     finding.clone_into(&mut target.problem);
+    target.unreachable = false;
     if first {
         target.ledger.clone_from(&ledger);
     }
@@ -114,6 +115,7 @@ pub(super) fn target_unreachable(
     let ix = target_ix(fleet, id)?;
     if let Some(target) = fleet.targets.get_mut(ix) {
         target.problem = format!("its agent cannot look at it: {why}");
+        target.unreachable = true;
     }
     Ok(())
 }

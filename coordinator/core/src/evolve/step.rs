@@ -77,7 +77,7 @@ pub(super) fn verified(
         progress.verified += 1;
     });
     if let Some(target) = fleet.targets.get_mut(ix) {
-        target.problem.clear();
+        target.sound();
         if fingerprint.is_some() {
             target.fingerprint = fingerprint;
         }
@@ -179,7 +179,7 @@ pub(super) fn rolled_back(
     };
     follow(fleet, ix, &planned, ran);
     if let Some(target) = fleet.targets.get_mut(ix) {
-        target.problem.clear();
+        target.sound();
         if fingerprint.is_some() {
             target.fingerprint = fingerprint;
         }

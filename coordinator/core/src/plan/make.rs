@@ -53,13 +53,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
             });
             continue;
         }
-        if !target.problem.is_empty() && !spec.accept_drift {
-            return Err(Refusal::new(
-                Kind::Drift,
-                format!("target {} is held: {}", target.id, target.problem),
-                "look at it with `skein verify`; then leave it out, or plan with --accept-drift",
-            ));
-        }
+        target.may_work(spec.accept_drift)?;
         let engine = target.description.engine;
         let key = (engine, target.in_force());
         let class = if let Some(&class) = known.get(&key) {

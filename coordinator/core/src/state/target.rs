@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ledger::{Entry, EntryIx};
 use crate::ids::{AgentId, Digest, Fence, LaneIx, Millis, RolloutId, TargetId, TargetIx};
+use crate::refusal::{Kind, Refusal};
 use crate::spec::Engine;
 
 /// What its agents say of it before looking.
@@ -66,6 +67,8 @@ pub struct State {
     pub seen: Option<Seen>,
     /// Why it is held; empty: it is not.
     pub problem: String,
+    /// Its agent could not look at it the last time.
+    pub unreachable: bool,
     /// Who may write now.
     pub lease: Option<Lease>,
     /// The rollout that has it now.
@@ -87,6 +90,32 @@ pub struct Seen {
 }
 
 impl State {
+    /// Refuses work on a target that is held: one that cannot be reached, or one that is not what
+    /// the log says, unless that is accepted.
+    pub(crate) fn may_work(&self, accept_drift: bool) -> Result<(), Refusal> {
+        if self.unreachable {
+            return Err(Refusal::new(
+                Kind::Unfit,
+                format!("target {} cannot be reached: {}", self.id, self.problem),
+                "mend the way to it or leave it out; `skein targets observe` looks again",
+            ));
+        }
+        if self.problem.is_empty() || accept_drift {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Kind::Drift,
+            format!("target {} is held: {}", self.id, self.problem),
+            "look at it with `skein verify`; then leave it out, or plan with --accept-drift",
+        ))
+    }
+
+    /// Everything is as the log says.
+    pub(crate) fn sound(&mut self) {
+        self.problem.clear();
+        self.unreachable = false;
+    }
+
     /// What is in force as far as anybody has seen.
     pub fn in_force(&self) -> &[EntryIx] {
         self.seen.as_ref().map_or(&self.ledger, |seen| &seen.ledger)
@@ -166,6 +195,7 @@ impl Table {
             ledger: Vec::new(),
             seen: None,
             problem: String::new(),
+            unreachable: false,
             lease: None,
             lane: None,
             retired: false,

@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
+use skein_core::Refusal;
 use skein_core::command::Command;
 use skein_core::ids::{Digest, TargetId};
+use skein_core::refusal::Kind;
 use skein_proto::v1;
 use skein_store::{Chunk, Payload};
 use tonic::{Request, Response, Status, Streaming};
@@ -156,9 +158,13 @@ impl v1::fleet_server::Fleet for Api {
         let digest = codec::digest(&first.digest, "the bundle's digest")
             .map_err(|error| status::malformed(&error))?;
         if first.total_bytes > BUNDLE_MAX {
-            return Err(Status::invalid_argument(format!(
-                "the bundle has {} bytes, and at most {BUNDLE_MAX} are taken; split the directory",
-                first.total_bytes
+            return Err(status::refused(&Refusal::new(
+                Kind::Unfit,
+                format!(
+                    "the bundle has {} bytes, and at most {BUNDLE_MAX} are taken",
+                    first.total_bytes
+                ),
+                "load rows by a data migration, or split the directory; nothing was stored",
             )));
         }
         let asker = first.asker.take();

@@ -119,7 +119,10 @@ impl Project {
             (project.migrations.as_path(), project.format)
         };
         let bundle = skein_bundle::read(dir, format).map_err(|error| {
-            Failure::new(ExitCode::Refused, chain(&error)).next(format!(
+            let what = chain(&error);
+            // Its first finding has its own word for what it is.
+            let what = what.strip_prefix("error: ").unwrap_or(&what);
+            Failure::new(ExitCode::Refused, what).next(format!(
                 "repair the files in {} and plan again; nothing was sent",
                 dir.display()
             ))

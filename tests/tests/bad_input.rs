@@ -229,5 +229,11 @@ async fn directories_that_hold_no_history_are_refused() {
         alone.refuses(&format!("plan {dir}"), 21, words);
         alone.refuses(&format!("migrate {dir}"), 21, words);
     }
+    // Larger than the log takes, in two files that would each pass.
+    for version in [1, 2] {
+        let up = format!("CREATE TABLE l{version} (id int);\n-- {}\n", "x".repeat(34 << 20));
+        alone.project.write(&format!("large/000{version}_l.up.sql"), &up);
+    }
+    alone.refuses("plan large", 21, &["at most 67108864", "split the directory"]);
     assert_eq!(alone.state(&databases).await, before);
 }

@@ -38,16 +38,27 @@ impl v1::cluster_server::Cluster for Api {
         if request.node == 0 || request.address.is_empty() {
             return Err(Status::invalid_argument("a node needs a number from 1 on and an address"));
         }
-        let known = self
-            .members_now()
-            .members
-            .into_iter()
-            .find(|member| member.node == request.node && member.address != request.address);
-        if let Some(member) = known {
+        let members = self.members_now().members;
+        let known = members.iter().find(|member| member.node == request.node);
+        if let Some(member) = known.filter(|member| member.address != request.address) {
             return Err(status::refused(&Refusal::new(
                 Kind::Conflict,
                 format!("node {} is a member already, at {}", member.node, member.address),
                 "give the new node a number that no node ever had",
+            )));
+        }
+        // A node that comes back under its old number without its old data breaks what it promised.
+        // Who was removed is not kept; that numbers only rise catches it wherever a later node is left.
+        let highest = members.iter().map(|member| member.node).max().unwrap_or_default();
+        if known.is_none() && request.node < highest {
+            return Err(status::refused(&Refusal::new(
+                Kind::Conflict,
+                format!(
+                    "a node {} may have been here before, since there is a node {highest}; no number \
+                     is ever used twice",
+                    request.node
+                ),
+                format!("give the new node number {} and an empty data directory", highest + 1),
             )));
         }
         let node = Node { addr: request.address };

@@ -149,6 +149,11 @@ async fn nodes_come_and_go_while_a_rollout_runs() {
     for gone in ["cluster remove 9", "cluster transfer 9"] {
         fleet.cli.run(gone).await.exits(2);
     }
+    // Its number is never given again: it could come back without what it had promised.
+    let again = fleet.cli.run(&format!("cluster add {old} {}", free_address())).await.exits(21);
+    for words in ["no number is ever used twice", "number 5"] {
+        assert!(again.stderr.contains(words), "{words:?} is missing: {again:?}");
+    }
     assert!(fourth.runs());
     assert_eq!(fourth.terminate(), Some(0));
 }

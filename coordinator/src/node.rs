@@ -159,6 +159,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         state_machine: store.state_machine.clone(),
         history: Arc::clone(&store.history),
         blobs: Arc::clone(&store.blobs),
+        stop: stop.clone(),
     };
     // Connections of its own: what is passed on never makes consensus wait for a stream.
     let forward = ForwardLayer { identity, raft: raft.clone(), peers: Peers::default() };

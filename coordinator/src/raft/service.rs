@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use skein_proto::raft::v1;
 use skein_store::{Blobs, Digest, History, SnapshotData, StateMachine, codec};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Identity, Machine, Raft, wire};
@@ -21,6 +22,7 @@ pub(crate) struct Service {
     pub(crate) state_machine: StateMachine<Machine>,
     pub(crate) history: Arc<History>,
     pub(crate) blobs: Arc<Blobs>,
+    pub(crate) stop: CancellationToken,
 }
 
 fn malformed(error: &dyn std::error::Error) -> Status {
@@ -78,7 +80,12 @@ impl v1::raft_server::Raft for Service {
             move |(mut incoming, mut wrong)| {
                 let this = this.clone();
                 async move {
-                    let read = match incoming.message().await {
+                    // Consensus reads to the end of the requests: while they go on, it keeps this node.
+                    let message = tokio::select! {
+                        () = this.stop.cancelled() => return None,
+                        message = incoming.message() => message,
+                    };
+                    let read = match message {
                         Ok(None) => return None,
                         Ok(Some(request)) => this.check(request.route.as_ref()).and_then(|()| {
                             wire::append(request).map_err(|error| malformed(&error))

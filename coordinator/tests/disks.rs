@@ -46,7 +46,7 @@ async fn a_node_that_was_away_while_the_log_was_purged_has_the_history_and_the_b
         formed(node).await;
     }
     // A follower that stops does not wait for its leader, which goes on sending to it.
-    let stopped = tokio::time::timeout(Duration::from_secs(8), nodes.remove(2).shutdown()).await;
+    let stopped = timeout(Duration::from_secs(8), nodes.remove(2).shutdown()).await;
     assert!(stopped.is_ok(), "the follower did not stop in time");
     until("the others lead", || async {
         ![0, 3].contains(&support::node::leader(&nodes[0]).await)

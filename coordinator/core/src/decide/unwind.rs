@@ -67,7 +67,7 @@ fn wanted<'a>(
         return Err(Refusal::new(
             Kind::Missing,
             format!("{} did nothing on the selected targets", state.id),
-            format!("see `skein status {} --targets`", state.id),
+            format!("see `skein status {}`", state.id),
         ));
     }
     Ok(lines)
@@ -138,7 +138,7 @@ pub(super) fn on_request(
                 first.blocked_by,
                 first.target
             ),
-            "see `skein rollback --plan`; to undo what can be undone, record a waiver: --waive \"why\"",
+            "see `skein rollback --dry-run`; to undo what can be undone, record a waiver: --waive \"why\"",
         ));
     }
     let mut bodies: Vec<Body> = waivers

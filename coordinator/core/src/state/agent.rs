@@ -6,7 +6,7 @@ use super::rollout::Place;
 use crate::ids::{Fence, RolloutId, TargetIx};
 
 /// One agent.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// Its release.
     pub version: String,

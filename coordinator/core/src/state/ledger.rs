@@ -19,7 +19,7 @@ pub struct Entry {
 pub struct EntryIx(u32);
 
 /// All entries that any ledger has ever had.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entries {
     by_ix: Vec<Entry>,
     ix: BTreeMap<Entry, EntryIx>,

@@ -13,7 +13,7 @@ use crate::ids::{AgentId, ClusterId, Digest, Millis, RolloutId, Seq, TargetId, T
 use crate::policy::Policy;
 
 /// The state. Only [`crate::evolve`] changes it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fleet {
     /// Events applied: the sequence that the next one gets.
     pub seq: Seq,

@@ -22,7 +22,7 @@ pub struct Answer {
 }
 
 /// The remembered ones.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Window {
     answers: BTreeMap<RequestId, Answer>,
     order: VecDeque<RequestId>,

@@ -115,7 +115,7 @@ impl Counts {
 }
 
 /// One target's way through a rollout. Steps go strictly in order, so two cursors tell all of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {
     /// Which target.
     pub target: TargetIx,
@@ -199,7 +199,7 @@ impl Lane {
 }
 
 /// Lanes by number.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lanes(Vec<Lane>);
 
 impl Lanes {
@@ -242,7 +242,7 @@ pub struct Progress {
 }
 
 /// One rollout.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Its number.
     pub id: RolloutId,

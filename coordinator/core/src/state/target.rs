@@ -45,7 +45,7 @@ pub struct Lease {
 }
 
 /// One target.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     /// Its id.
     pub id: TargetId,
@@ -123,7 +123,7 @@ impl State {
 }
 
 /// All targets, by number and by id.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
     by_ix: Vec<State>,
     ix: BTreeMap<TargetId, TargetIx>,

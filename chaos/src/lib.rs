@@ -2,8 +2,11 @@
 //!
 //! [`model`] plays whole fleets over the pure core: a leader that loses its office, agents that crash,
 //! stall and wake up, a network that loses, doubles and delays, databases with and without
-//! transactional DDL. [`invariants`] watch every event and every effect, one promise a file. A run is a
+//! transactional DDL. [`invariants`] watch every event and every effect, one promise a file, through
+//! the words of [`observation`], which other simulators and [`history`] say as well. A run is a
 //! function of its seed, so that a violation is replayed by naming it.
 
+pub mod history;
 pub mod invariants;
 pub mod model;
+pub mod observation;

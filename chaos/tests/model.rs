@@ -54,12 +54,11 @@ fn rounds_of_seeds_find_every_planted_bug() {
     const SEEDS: u64 = 20_000;
     let mut unseen = Vec::new();
     for mutation in Mutation::ALL {
-        let options = Options { mutation: Some(mutation), trace: false };
+        let options = Options { mutation: Some(mutation), ..Options::default() };
         let found = (0..SEEDS).find_map(|seed| Some((seed, run(seed, options).violation?)));
         match found {
             Some((seed, what)) => {
-                let sentence = what.lines().next().unwrap_or_default();
-                println!("{mutation:?}: seed {seed}: {sentence}");
+                println!("{mutation:?}: seed {seed}: {}: {}", what.invariant, what.sentence);
             }
             None => unseen.push(mutation),
         }

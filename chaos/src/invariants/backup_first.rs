@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use skein_core::event::{Body, Event};
+use skein_core::event::Body;
 use skein_core::ids::{RolloutId, TargetId};
 
-use super::{Held, Invariant, View};
-use crate::model::database::Effect;
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
 #[derive(Debug, Default)]
 pub(super) struct BackupFirst {
@@ -18,21 +18,25 @@ impl Invariant for BackupFirst {
         "the first effect on a target comes after its backup event"
     }
 
-    fn event(&mut self, event: &Event, _view: View<'_>) -> Held {
-        if let Body::StepBackedUp { rollout, target, .. } = &event.body {
-            self.recorded.insert((*rollout, target.clone()));
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        match seen {
+            Seen::Event(event) => {
+                if let Body::StepBackedUp { rollout, target, .. } = &event.body {
+                    self.recorded.insert((*rollout, target.clone()));
+                }
+                Ok(())
+            }
+            Seen::Effect(effect) => {
+                let Some(grant) = past.grants.get(&effect.fence) else { return Ok(()) };
+                if self.recorded.contains(&(grant.rollout, effect.target.clone())) {
+                    return Ok(());
+                }
+                Err(format!(
+                    "{} on {} under fence {} has no backup event of {}",
+                    effect.entry.version, effect.target, effect.fence, grant.rollout
+                ))
+            }
+            _ => Ok(()),
         }
-        Ok(())
-    }
-
-    fn effect(&mut self, effect: &Effect, view: View<'_>) -> Held {
-        let Some(grant) = view.grants.get(&effect.fence) else { return Ok(()) };
-        if self.recorded.contains(&(grant.rollout, effect.target.clone())) {
-            return Ok(());
-        }
-        Err(format!(
-            "{} on {} under fence {} has no backup event of {}",
-            effect.entry.version, effect.target, effect.fence, grant.rollout
-        ))
     }
 }

@@ -1,11 +1,12 @@
 //! When the failure budget is exceeded, no further leg forward is leased in that rollout.
 
-use skein_core::event::{Body, Event, LegKind};
+use skein_core::event::{Body, LegKind};
 use skein_core::state::rollout::Phase;
 
-use super::{Held, Invariant, View};
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Budget;
 
 impl Invariant for Budget {
@@ -13,26 +14,29 @@ impl Invariant for Budget {
         "no leg forward is leased once the failure budget of the open wave is exceeded"
     }
 
-    fn event(&mut self, event: &Event, view: View<'_>) -> Held {
-        let Body::LegAssigned { rollout, target, kind: LegKind::Forward, .. } = &event.body else {
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::Event(event) = seen else { return Ok(()) };
+        let Body::LegAssigned { rollout, target, kind, .. } = &event.body else { return Ok(()) };
+        if *kind == LegKind::Undo {
             return Ok(());
-        };
-        let Some(state) = view.fleet.rollouts.get(rollout).filter(|state| !state.turned) else {
+        }
+        let Some(state) = past.fleet.rollouts.get(rollout).filter(|state| !state.turned) else {
             return Ok(());
         };
         let Some(wave) = state.wave() else { return Ok(()) };
-        let lanes = state.lanes.iter().filter(|(_, lane)| lane.wave == wave);
-        let (mut failed, mut size) = (0, 0);
-        for (_, lane) in lanes {
+        // Counted here, and not taken from the state's own counters: those are what is checked.
+        let (mut failed, mut size) = (0_u64, 0_u64);
+        for (_, lane) in state.lanes.iter().filter(|(_, lane)| lane.wave == wave) {
             size += 1;
-            failed += u32::from(matches!(lane.phase, Phase::Failed | Phase::Stuck));
+            failed += u64::from(matches!(lane.phase, Phase::Failed | Phase::Stuck));
         }
         let budget = state.plan.spec.strategy.budget;
-        let share = size * budget.percent / 100;
-        let within = if budget.percent == 0 {
-            failed <= budget.failed
-        } else {
-            failed <= share && (budget.failed == 0 || failed <= budget.failed)
+        let share = size * u64::from(budget.percent) / 100;
+        let most = u64::from(budget.failed);
+        let within = match (budget.percent, budget.failed) {
+            (0, _) => failed <= most,
+            (_, 0) => failed <= share,
+            (_, _) => failed <= share && failed <= most,
         };
         if within {
             return Ok(());

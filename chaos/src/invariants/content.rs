@@ -1,9 +1,9 @@
 //! What runs is what was planned: the digest executed is the digest approved.
 
-use super::{Held, Invariant, View};
-use crate::model::database::Effect;
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Content;
 
 impl Invariant for Content {
@@ -11,15 +11,13 @@ impl Invariant for Content {
         "the digest executed is the digest planned"
     }
 
-    fn effect(&mut self, effect: &Effect, view: View<'_>) -> Held {
-        let Some(grant) = view.grants.get(&effect.fence) else { return Ok(()) };
-        let planned = view.fleet.rollouts.get(&grant.rollout).is_some_and(|state| {
-            state
-                .plan
-                .classes
-                .iter()
-                .any(|class| class.steps.iter().any(|step| step.entry == effect.entry))
-        });
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::Effect(effect) = seen else { return Ok(()) };
+        let Some((grant, state)) = past.granted(effect.fence) else { return Ok(()) };
+        let planned = past
+            .lane(state, &effect.target)
+            .and_then(|lane| state.class(lane))
+            .is_some_and(|class| class.steps.iter().any(|step| step.entry == effect.entry));
         if planned {
             return Ok(());
         }

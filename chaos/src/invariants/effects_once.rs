@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use skein_core::ids::Version;
+use skein_core::ids::{TargetId, Version};
 use skein_core::spec::Direction;
 
-use super::{Held, Invariant, View};
-use crate::model::database::Effect;
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
 #[derive(Debug, Default)]
 pub(super) struct EffectsOnce {
-    in_force: BTreeSet<(usize, Version)>,
+    in_force: BTreeSet<(TargetId, Version)>,
+    /// Begun, in that direction, and not finished.
+    halves: BTreeSet<(TargetId, Version, bool)>,
 }
 
 impl Invariant for EffectsOnce {
@@ -18,11 +20,19 @@ impl Invariant for EffectsOnce {
         "each step has at most one effect on a target until it is undone"
     }
 
-    fn effect(&mut self, effect: &Effect, _view: View<'_>) -> Held {
+    fn see(&mut self, seen: Seen<'_>, _past: &Past) -> Held {
+        let Seen::Effect(effect) = seen else { return Ok(()) };
+        let (target, version) = (effect.target.clone(), effect.entry.version.clone());
+        let half = (target.clone(), version.clone(), effect.script == Direction::Down);
         if !effect.whole {
-            return Ok(());
+            return if self.halves.insert(half) {
+                Ok(())
+            } else {
+                Err(format!("the first part of {version} ran on {target} a second time"))
+            };
         }
-        let key = (effect.database, effect.entry.version.clone());
+        self.halves.remove(&half);
+        let key = (target, version);
         let fresh = match effect.script {
             Direction::Up => self.in_force.insert(key),
             Direction::Down => self.in_force.remove(&key),

@@ -4,9 +4,10 @@
 use skein_core::schedule::{Presence, waits_for};
 use skein_core::state::rollout::Status;
 
-use super::{Held, Invariant, View};
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ends;
 
 impl Invariant for Ends {
@@ -14,8 +15,9 @@ impl Invariant for Ends {
         "after faults end every rollout completes, is rolled back, or halts with a reason"
     }
 
-    fn end(&mut self, view: View<'_>) -> Held {
-        for state in view.fleet.rollouts.values() {
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::End = seen else { return Ok(()) };
+        for state in past.fleet.rollouts.values() {
             let well = match state.status {
                 Status::Planned | Status::Completed | Status::RolledBack => true,
                 Status::Halted => !state.reason.is_empty(),
@@ -23,7 +25,7 @@ impl Invariant for Ends {
             };
             if !well {
                 let presence = Presence::default();
-                let why = waits_for(view.fleet, state, &presence, view.fleet.time);
+                let why = waits_for(&past.fleet, state, &presence, past.fleet.time);
                 let counts = state.total.all();
                 return Err(format!("{} is {:?}: {why} {counts:?}", state.id, state.status));
             }

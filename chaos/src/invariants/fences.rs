@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use skein_core::event::{Body, Event};
+use skein_core::event::Body;
 use skein_core::ids::{Fence, TargetId};
 
-use super::{Held, Invariant, View};
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
 #[derive(Debug, Default)]
 pub(super) struct Fences {
@@ -17,16 +18,22 @@ impl Invariant for Fences {
         "fences strictly increase over the log, and a target's own fence never decreases"
     }
 
-    fn event(&mut self, event: &Event, _view: View<'_>) -> Held {
-        let Body::LegAssigned { target, .. } = &event.body else { return Ok(()) };
-        let fence = Fence(event.seq.0);
-        match self.last.insert(target.clone(), fence) {
-            Some(old) if old >= fence => Err(format!("{target} got fence {fence} after {old}")),
-            Some(_) | None => Ok(()),
+    fn see(&mut self, seen: Seen<'_>, _past: &Past) -> Held {
+        match seen {
+            Seen::Event(event) => {
+                let Body::LegAssigned { target, .. } = &event.body else { return Ok(()) };
+                let fence = Fence(event.seq.0);
+                match self.last.insert(target.clone(), fence) {
+                    Some(old) if old >= fence => {
+                        Err(format!("{target} got fence {fence} after {old}"))
+                    }
+                    Some(_) | None => Ok(()),
+                }
+            }
+            Seen::Fence { target, old, new } if new < old => {
+                Err(format!("{target} went from fence {old} to {new}"))
+            }
+            _ => Ok(()),
         }
-    }
-
-    fn fence(&mut self, target: &TargetId, old: Fence, new: Fence) -> Held {
-        if new >= old { Ok(()) } else { Err(format!("{target} went from fence {old} to {new}")) }
     }
 }

@@ -1,9 +1,9 @@
 //! Nothing touches a target but under a lease that is durable in the log.
 
-use super::{Held, Invariant, View};
-use crate::model::database::Effect;
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Grants;
 
 impl Invariant for Grants {
@@ -11,8 +11,9 @@ impl Invariant for Grants {
         "a ledger row exists only where a durable assignment with its fence precedes it"
     }
 
-    fn effect(&mut self, effect: &Effect, view: View<'_>) -> Held {
-        match view.grants.get(&effect.fence) {
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::Effect(effect) = seen else { return Ok(()) };
+        match past.grants.get(&effect.fence) {
             Some(grant) if grant.target == effect.target => Ok(()),
             Some(grant) => Err(format!(
                 "fence {} is of {}, and was used on {}",

@@ -1,9 +1,9 @@
 //! Where there is no transaction, an intent is written before the effect.
 
-use super::{Held, Invariant, View};
-use crate::model::database::Effect;
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Intents;
 
 impl Invariant for Intents {
@@ -11,7 +11,8 @@ impl Invariant for Intents {
         "an effect outside of a transaction has an intent before it"
     }
 
-    fn effect(&mut self, effect: &Effect, _view: View<'_>) -> Held {
+    fn see(&mut self, seen: Seen<'_>, _past: &Past) -> Held {
+        let Seen::Effect(effect) = seen else { return Ok(()) };
         if effect.intent || !effect.statements {
             return Ok(());
         }

@@ -1,13 +1,14 @@
 //! The log says applied only where the target's own ledger has the row, with the same digest; and
 //! undone only where it is gone.
 
-use skein_core::event::{Body, Event};
+use skein_core::event::Body;
 use skein_core::ids::{RolloutId, StepIx, TargetId};
 use skein_core::spec::Direction;
 
-use super::{Held, Invariant, View};
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct LedgerRows;
 
 impl Invariant for LedgerRows {
@@ -15,13 +16,14 @@ impl Invariant for LedgerRows {
         "the log says applied or undone only where the target's ledger says so"
     }
 
-    fn event(&mut self, event: &Event, view: View<'_>) -> Held {
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::Event(event) = seen else { return Ok(()) };
         match &event.body {
             Body::StepApplied { rollout, target, step, .. } => {
-                row(view, (*rollout, *step), target, true)
+                row(past, (*rollout, *step), target, true)
             }
             Body::StepRolledBack { rollout, target, step, .. } => {
-                row(view, (*rollout, *step), target, false)
+                row(past, (*rollout, *step), target, false)
             }
             _ => Ok(()),
         }
@@ -29,22 +31,20 @@ impl Invariant for LedgerRows {
 }
 
 fn row(
-    view: View<'_>,
+    past: &Past,
     (rollout, step): (RolloutId, StepIx),
     target: &TargetId,
     forward: bool,
 ) -> Held {
-    let state = view.fleet.rollouts.get(&rollout);
-    let lane = state.and_then(|state| {
-        let ix = view.fleet.targets.find(target)?;
-        state.lanes.iter().map(|(_, lane)| lane).find(|lane| lane.target == ix)
-    });
+    let state = past.fleet.rollouts.get(&rollout);
+    let lane = state.and_then(|state| past.lane(state, target));
     let planned = state.zip(lane).and_then(|(state, lane)| state.step(lane, step));
-    let (Some(planned), Some(database)) = (planned, view.database(target)) else {
+    let Some(planned) = planned else {
         return Err(format!("{rollout} has no step {step} on {target}"));
     };
     let wanted = (planned.direction == Direction::Up) == forward;
-    if database.ledger.contains(&planned.entry) == wanted {
+    let there = past.ledgers.get(target).is_some_and(|rows| rows.contains(&planned.entry));
+    if there == wanted {
         return Ok(());
     }
     let is = if wanted { "not there" } else { "still there" };

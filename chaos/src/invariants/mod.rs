@@ -1,187 +1,251 @@
 //! What must hold at every event and at every effect, whatever goes wrong. One promise a file; each
-//! begins with the sentence that it protects.
+//! begins with the sentence that it protects. They see a cluster through [`crate::observation`]
+//! alone, and so serve the model, the simulator of the whole system and the checkers of real
+//! processes alike. Who does not say something is not held to the promises about it.
 
+mod acked;
 mod backup_first;
 mod budget;
+mod clock;
 mod content;
 mod effects_once;
 mod ends;
+mod fail_stop;
 mod fences;
 mod grants;
 mod intents;
 mod ledger_rows;
 mod one_executor;
+mod one_leader;
 mod pause;
 mod plan_order;
+mod possible;
 mod principals;
+mod reads;
 mod replay;
 mod requests;
+mod resolves;
+mod same_log;
+mod secrets;
 mod settled;
+mod undo_order;
 mod waves;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use skein_core::event::{Body, Event, LegKind};
-use skein_core::ids::{Fence, RequestId, RolloutId, Seq, TargetId};
+use skein_core::evolve::{Impossible, evolve};
+use skein_core::ids::{Fence, RolloutId, TargetId};
+use skein_core::spec::Direction;
 use skein_core::state::Fleet;
+use skein_core::state::ledger::Entry;
+use skein_core::state::rollout::{self, Lane};
 
-use crate::model::database::{Database, Effect};
+use crate::observation::{Effect, Seen};
 
 /// What a broken promise says of itself.
-pub type Held = Result<(), String>;
+pub(crate) type Held = Result<(), String>;
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The file that holds the promise.
+    pub invariant: &'static str,
+    /// The promise.
+    pub sentence: &'static str,
+    /// How it was broken.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}\n    broken: {}", self.invariant, self.sentence, self.what)
+    }
+}
+
+impl std::error::Error for Broken {}
 
 /// A leg as it stands in the durable log.
 #[derive(Debug, Clone)]
-pub struct Grant {
+pub(crate) struct Grant {
     /// For which rollout.
-    pub rollout: RolloutId,
+    pub(crate) rollout: RolloutId,
     /// Where.
-    pub target: TargetId,
+    pub(crate) target: TargetId,
     /// What for.
-    pub kind: LegKind,
+    pub(crate) kind: LegKind,
 }
 
-/// The world as an invariant sees it: what is durable, and what is in the databases.
-#[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
+/// What was seen so far, folded.
+#[derive(Debug, Default)]
+pub(crate) struct Past {
     /// Behind the last durable event.
-    pub fleet: &'a Fleet,
+    pub(crate) fleet: Fleet,
     /// The durable events.
-    pub log: &'a [Event],
-    /// In the order of their numbers.
-    pub databases: &'a [Database],
+    pub(crate) log: Vec<Event>,
+    /// What the effects seen so far have left in each database.
+    pub(crate) ledgers: BTreeMap<TargetId, Vec<Entry>>,
     /// Every leg that was ever leased, durably.
-    pub grants: &'a BTreeMap<Fence, Grant>,
+    pub(crate) grants: BTreeMap<Fence, Grant>,
+    /// The last event could not be applied.
+    pub(crate) impossible: Option<Impossible>,
 }
 
-impl View<'_> {
-    /// The database of a target.
-    pub fn database(&self, target: &TargetId) -> Option<&Database> {
-        self.databases.iter().find(|database| database.id == *target)
+impl Past {
+    /// A leg, and the rollout that it is for.
+    pub(crate) fn granted(&self, fence: Fence) -> Option<(&Grant, &rollout::State)> {
+        let grant = self.grants.get(&fence)?;
+        Some((grant, self.fleet.rollouts.get(&grant.rollout)?))
+    }
+
+    /// A target's way through a rollout.
+    pub(crate) fn lane<'a>(
+        &self,
+        state: &'a rollout::State,
+        target: &TargetId,
+    ) -> Option<&'a Lane> {
+        let ix = self.fleet.targets.find(target)?;
+        match self.fleet.targets.get(ix)?.lane {
+            Some((rollout, lane)) if rollout == state.id => state.lanes.get(lane),
+            // The rollout has ended: its lanes are there, the way to them is not.
+            _ => state.lanes.iter().map(|(_, lane)| lane).find(|lane| lane.target == ix),
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.impossible = evolve(&mut self.fleet, event).err();
+        if let Body::LegAssigned { rollout, target, kind, .. } = &event.body {
+            let grant = Grant { rollout: *rollout, target: target.clone(), kind: *kind };
+            self.grants.insert(Fence(event.seq.0), grant);
+        }
+        self.log.push(event.clone());
+    }
+
+    fn effect(&mut self, effect: &Effect) {
+        if !effect.whole {
+            return;
+        }
+        let ledger = self.ledgers.entry(effect.target.clone()).or_default();
+        match effect.script {
+            Direction::Up => ledger.push(effect.entry.clone()),
+            Direction::Down => {
+                if let Some(place) = ledger.iter().rposition(|other| *other == effect.entry) {
+                    ledger.remove(place);
+                }
+            }
+            Direction::Validate => {}
+        }
     }
 }
 
 /// One promise.
-pub trait Invariant {
+pub(crate) trait Invariant: Send {
     /// The promise, as a sentence.
     fn sentence(&self) -> &'static str;
 
-    /// An event has become durable; the view is behind it.
-    fn event(&mut self, _event: &Event, _view: View<'_>) -> Held {
-        Ok(())
-    }
-
-    /// An executor has changed a database.
-    fn effect(&mut self, _effect: &Effect, _view: View<'_>) -> Held {
-        Ok(())
-    }
-
-    /// The fence row of a database was written.
-    fn fence(&mut self, _target: &TargetId, _old: Fence, _new: Fence) -> Held {
-        Ok(())
-    }
-
-    /// A request of a person was answered: with the first event of its answer, or refused.
-    fn answer(&mut self, _id: RequestId, _body: u64, _answer: Option<Seq>) -> Held {
-        Ok(())
-    }
-
-    /// Faults have ended long ago, and nothing moves any more.
-    fn end(&mut self, _view: View<'_>) -> Held {
-        Ok(())
-    }
+    /// Something was seen; the past has it already.
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held;
 }
 
 /// All of them, asked together.
 pub struct Watch {
-    invariants: Vec<Box<dyn Invariant>>,
-    grants: BTreeMap<Fence, Grant>,
+    invariants: Vec<(&'static str, Box<dyn Invariant>)>,
+    past: Past,
 }
 
-impl std::fmt::Debug for Watch {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Watch").field("invariants", &self.invariants.len()).finish_non_exhaustive()
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("events", &self.past.log.len()).finish_non_exhaustive()
     }
+}
+
+macro_rules! all {
+    ($($file:ident :: $name:ident),* $(,)?) => {
+        vec![$((stringify!($file), Box::new($file::$name::default()) as Box<dyn Invariant>)),*]
+    };
 }
 
 impl Default for Watch {
     fn default() -> Self {
         Self {
-            invariants: vec![
-                Box::new(backup_first::BackupFirst::default()),
-                Box::new(budget::Budget),
-                Box::new(content::Content),
-                Box::new(effects_once::EffectsOnce::default()),
-                Box::new(ends::Ends),
-                Box::new(fences::Fences::default()),
-                Box::new(grants::Grants),
-                Box::new(intents::Intents),
-                Box::new(ledger_rows::LedgerRows),
-                Box::new(one_executor::OneExecutor::default()),
-                Box::new(pause::Pause::default()),
-                Box::new(plan_order::PlanOrder::default()),
-                Box::new(principals::Principals),
-                Box::new(replay::Replay),
-                Box::new(requests::Requests::default()),
-                Box::new(settled::Settled),
-                Box::new(waves::Waves),
+            // `possible` comes last: an event that cannot be applied breaks a promise that says more.
+            invariants: all![
+                acked::Acked,
+                backup_first::BackupFirst,
+                budget::Budget,
+                clock::Clock,
+                content::Content,
+                effects_once::EffectsOnce,
+                ends::Ends,
+                fail_stop::FailStop,
+                fences::Fences,
+                grants::Grants,
+                intents::Intents,
+                ledger_rows::LedgerRows,
+                one_executor::OneExecutor,
+                one_leader::OneLeader,
+                pause::Pause,
+                plan_order::PlanOrder,
+                principals::Principals,
+                reads::Reads,
+                replay::Replay,
+                requests::Requests,
+                resolves::Resolves,
+                same_log::SameLog,
+                secrets::Secrets,
+                settled::Settled,
+                undo_order::UndoOrder,
+                waves::Waves,
+                possible::Possible,
             ],
-            grants: BTreeMap::new(),
+            past: Past::default(),
         }
     }
 }
 
 impl Watch {
-    fn all(&mut self, mut ask: impl FnMut(&mut dyn Invariant) -> Held) -> Held {
-        for invariant in &mut self.invariants {
-            ask(invariant.as_mut())
-                .map_err(|what| format!("{}\n    broken: {what}", invariant.sentence()))?;
+    /// Words that must never reach the log are looked for in every event.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: &[String]) -> Self {
+        for (name, invariant) in &mut self.invariants {
+            if *name == "secrets" {
+                *invariant = Box::new(secrets::Secrets::new(secrets));
+            }
+        }
+        self
+    }
+
+    /// Every promise: its file and its sentence.
+    pub fn promises(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        self.invariants.iter().map(|(name, invariant)| (*name, invariant.sentence()))
+    }
+
+    /// Something was seen.
+    ///
+    /// # Errors
+    /// The first promise that it breaks. The watch can go on; what it says later may follow from that.
+    pub fn see(&mut self, seen: Seen<'_>) -> Result<(), Broken> {
+        match seen {
+            Seen::Event(event) => self.past.event(event),
+            Seen::Effect(effect) => self.past.effect(effect),
+            _ => {}
+        }
+        for (name, invariant) in &mut self.invariants {
+            if let Err(what) = invariant.see(seen, &self.past) {
+                return Err(Broken { invariant: name, sentence: invariant.sentence(), what });
+            }
         }
         Ok(())
     }
 
-    /// An event has become durable.
-    pub fn event(&mut self, event: &Event, world: (&Fleet, &[Event], &[Database])) -> Held {
-        if let Body::LegAssigned { rollout, target, kind, .. } = &event.body {
-            let grant = Grant { rollout: *rollout, target: target.clone(), kind: *kind };
-            self.grants.insert(Fence(event.seq.0), grant);
-        }
-        let grants = std::mem::take(&mut self.grants);
-        let held = self.all(|one| one.event(event, view(world, &grants)));
-        self.grants = grants;
-        held
+    /// The fold of the durable events.
+    pub fn fleet(&self) -> &Fleet {
+        &self.past.fleet
     }
 
-    /// An executor has changed a database.
-    pub fn effect(&mut self, effect: &Effect, world: (&Fleet, &[Event], &[Database])) -> Held {
-        let grants = std::mem::take(&mut self.grants);
-        let held = self.all(|one| one.effect(effect, view(world, &grants)));
-        self.grants = grants;
-        held
+    /// The durable events.
+    pub fn log(&self) -> &[Event] {
+        &self.past.log
     }
-
-    /// The fence row of a database was written.
-    pub fn fence(&mut self, target: &TargetId, old: Fence, new: Fence) -> Held {
-        self.all(|one| one.fence(target, old, new))
-    }
-
-    /// A request of a person was answered.
-    pub fn answer(&mut self, id: RequestId, body: u64, answer: Option<Seq>) -> Held {
-        self.all(|one| one.answer(id, body, answer))
-    }
-
-    /// The end.
-    pub fn end(&mut self, world: (&Fleet, &[Event], &[Database])) -> Held {
-        let grants = std::mem::take(&mut self.grants);
-        let held = self.all(|one| one.end(view(world, &grants)));
-        self.grants = grants;
-        held
-    }
-}
-
-fn view<'a>(
-    (fleet, log, databases): (&'a Fleet, &'a [Event], &'a [Database]),
-    grants: &'a BTreeMap<Fence, Grant>,
-) -> View<'a> {
-    View { fleet, log, databases, grants }
 }

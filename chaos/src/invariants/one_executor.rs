@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use skein_core::ids::{Fence, TargetId};
 
-use super::{Held, Invariant, View};
-use crate::model::database::Effect;
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
 #[derive(Debug, Default)]
 pub(super) struct OneExecutor {
@@ -17,19 +17,21 @@ impl Invariant for OneExecutor {
         "after a greater fence has reached a target no effect carries a lesser one"
     }
 
-    fn fence(&mut self, target: &TargetId, _old: Fence, new: Fence) -> Held {
+    fn see(&mut self, seen: Seen<'_>, _past: &Past) -> Held {
+        let (target, fence) = match seen {
+            Seen::Fence { target, new, .. } => (target, new),
+            Seen::Effect(effect) => (&effect.target, effect.fence),
+            _ => return Ok(()),
+        };
         let reached = self.reached.entry(target.clone()).or_default();
-        *reached = (*reached).max(new);
-        Ok(())
-    }
-
-    fn effect(&mut self, effect: &Effect, _view: View<'_>) -> Held {
-        match self.reached.get(&effect.target) {
-            Some(reached) if *reached > effect.fence => Err(format!(
-                "{} on {} ran under fence {}, and {reached} was there before",
-                effect.entry.version, effect.target, effect.fence
+        let before = *reached;
+        *reached = before.max(fence);
+        match seen {
+            Seen::Effect(effect) if before > fence => Err(format!(
+                "{} on {target} ran under fence {fence}, and {before} was there before",
+                effect.entry.version
             )),
-            Some(_) | None => Ok(()),
+            _ => Ok(()),
         }
     }
 }

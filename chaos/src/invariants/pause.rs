@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use skein_core::event::{Body, Event};
+use skein_core::event::Body;
 use skein_core::ids::RolloutId;
 
-use super::{Held, Invariant, View};
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
 #[derive(Debug, Default)]
 pub(super) struct Pause {
@@ -17,15 +18,19 @@ impl Invariant for Pause {
         "no leg is leased after a pause or an end of its rollout"
     }
 
-    fn event(&mut self, event: &Event, _view: View<'_>) -> Held {
+    fn see(&mut self, seen: Seen<'_>, _past: &Past) -> Held {
+        let Seen::Event(event) = seen else { return Ok(()) };
         match &event.body {
-            Body::RolloutPaused { rollout, .. }
+            Body::RolloutPlanned { rollout, .. }
+            | Body::RolloutPaused { rollout, .. }
             | Body::RolloutHalted { rollout, .. }
             | Body::RolloutCompleted { rollout }
             | Body::RolloutRolledBack { rollout } => {
                 self.resting.insert(*rollout);
             }
-            Body::RolloutResumed { rollout } | Body::RollbackStarted { rollout, .. } => {
+            Body::RolloutStarted { rollout }
+            | Body::RolloutResumed { rollout }
+            | Body::RollbackStarted { rollout, .. } => {
                 self.resting.remove(rollout);
             }
             Body::LegAssigned { rollout, target, .. } if self.resting.contains(rollout) => {

@@ -1,50 +1,69 @@
-//! On each target steps take effect in the order of the plan without gaps, and are undone in the exact
-//! reverse; what was never applied is never undone.
+//! On each target steps take effect in the order of the plan, without gaps.
 
 use std::collections::BTreeMap;
 
 use skein_core::event::LegKind;
 use skein_core::ids::{RolloutId, TargetId};
 
-use super::{Held, Invariant, View};
-use crate::model::database::Effect;
+use super::{Held, Invariant, Past};
+use crate::observation::{Effect, Seen};
 
+/// How many steps of a rollout are in force on a target, counted from effects alone.
 #[derive(Debug, Default)]
-pub(super) struct PlanOrder {
-    in_force: BTreeMap<(RolloutId, TargetId), usize>,
-}
+pub(super) struct InForce(BTreeMap<(RolloutId, TargetId), usize>);
 
-impl Invariant for PlanOrder {
-    fn sentence(&self) -> &'static str {
-        "steps take effect in plan order without gaps, and are undone in the exact reverse"
-    }
-
-    fn effect(&mut self, effect: &Effect, view: View<'_>) -> Held {
-        let Some(grant) = view.grants.get(&effect.fence) else { return Ok(()) };
-        if !effect.whole {
-            return Ok(());
-        }
-        let steps = view.fleet.rollouts.get(&grant.rollout).and_then(|state| {
-            let ix = view.fleet.targets.find(&effect.target)?;
-            let (_, lane) = state.lanes.iter().find(|(_, lane)| lane.target == ix)?;
-            Some(&state.class(lane)?.steps)
+impl InForce {
+    /// Takes in an effect of a leg of `kind`; tells where it stands in the plan, and where it should.
+    /// `None`: it is not that kind's.
+    pub(super) fn take(
+        &mut self,
+        effect: &Effect,
+        past: &Past,
+        kind: LegKind,
+    ) -> Option<(Option<usize>, Option<usize>)> {
+        let (grant, state) = past.granted(effect.fence).filter(|_| effect.whole)?;
+        let lane = past.lane(state, &effect.target);
+        let steps = lane.and_then(|lane| state.class(lane)).map(|class| class.steps.as_slice());
+        let place = steps.unwrap_or_default().iter().position(|step| {
+            step.entry.version == effect.entry.version
+                && (step.direction == effect.script) == forward(grant.kind)
         });
-        let place = steps.and_then(|steps| {
-            steps.iter().position(|step| step.entry.version == effect.entry.version)
-        });
-        let count = self.in_force.entry((grant.rollout, effect.target.clone())).or_default();
-        let (expected, after) = match grant.kind {
+        let count = self.0.entry((grant.rollout, effect.target.clone())).or_default();
+        let (next, after) = match grant.kind {
             LegKind::Forward => (Some(*count), *count + 1),
             LegKind::Undo => (count.checked_sub(1), count.saturating_sub(1)),
             LegKind::Trial => (None, *count),
         };
-        if place.is_none() || place != expected {
-            return Err(format!(
-                "{:?} of {} on {} is step {place:?} of {}, and {expected:?} was next",
-                grant.kind, effect.entry.version, effect.target, grant.rollout
-            ));
-        }
         *count = after;
-        Ok(())
+        (grant.kind == kind).then_some((place, next))
+    }
+}
+
+fn forward(kind: LegKind) -> bool {
+    match kind {
+        LegKind::Forward | LegKind::Trial => true,
+        LegKind::Undo => false,
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct PlanOrder(InForce);
+
+impl Invariant for PlanOrder {
+    fn sentence(&self) -> &'static str {
+        "steps take effect in plan order without gaps, and a trial has none"
+    }
+
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::Effect(effect) = seen else { return Ok(()) };
+        let trial = past.grants.get(&effect.fence).is_some_and(|one| one.kind == LegKind::Trial);
+        let kind = if trial { LegKind::Trial } else { LegKind::Forward };
+        match self.0.take(effect, past, kind) {
+            Some((place, next)) if place.is_none() || place != next => Err(format!(
+                "{} on {} is step {place:?}, and {next:?} was next",
+                effect.entry.version, effect.target
+            )),
+            Some(_) | None => Ok(()),
+        }
     }
 }

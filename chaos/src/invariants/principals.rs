@@ -1,24 +1,106 @@
-//! Every event names who asked for it, and the charter in force.
+//! Every event names who asked for it, and that is somebody who had the right then.
 
-use skein_core::event::Event;
+use skein_core::event::{Body, Event};
+use skein_core::ids::{AgentId, Fence, TargetId};
 
-use super::{Held, Invariant, View};
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Principals;
+
+/// Whose events are of that kind.
+enum Right<'a> {
+    /// The leader's own.
+    Scheduler,
+    /// A person's.
+    Person,
+    /// Anybody's but an agent's.
+    NoAgent,
+    /// That agent's.
+    Agent(&'a AgentId),
+    /// The agent's that holds, or held, that lease.
+    Holder(Fence, &'a TargetId),
+}
+
+fn right(body: &Body) -> Right<'_> {
+    match body {
+        Body::ClusterFormed { .. } | Body::CharterAdopted { .. } | Body::AgentLeft { .. } => {
+            Right::NoAgent
+        }
+        Body::AgentJoined { agent, .. }
+        | Body::TargetRegistered { agent, .. }
+        | Body::TargetObserved { agent, .. }
+        | Body::TargetUnreachable { agent, .. } => Right::Agent(agent),
+        Body::TargetRetired { .. }
+        | Body::RestoreStarted { .. }
+        | Body::BundleStored { .. }
+        | Body::RolloutPlanned { .. }
+        | Body::RolloutStarted { .. }
+        | Body::RolloutPaused { .. }
+        | Body::RolloutResumed { .. }
+        | Body::StepWaived { .. } => Right::Person,
+        Body::RollbackStarted { .. } => Right::NoAgent,
+        Body::WaveStarted { .. }
+        | Body::RolloutHalted { .. }
+        | Body::RolloutCompleted { .. }
+        | Body::RolloutRolledBack { .. }
+        | Body::LegAssigned { .. } => Right::Scheduler,
+        Body::LeaseExpired { released: false, .. } => Right::Scheduler,
+        Body::LeaseExpired { released: true, target, fence, .. }
+        | Body::StepBackedUp { target, fence, .. }
+        | Body::StepApplied { target, fence, .. }
+        | Body::StepVerified { target, fence, .. }
+        | Body::StepFailed { target, fence, .. }
+        | Body::StepRolledBack { target, fence, .. }
+        | Body::StepStuck { target, fence, .. }
+        | Body::StepTried { target, fence, .. } => Right::Holder(*fence, target),
+        // Comes with the failure that it follows.
+        Body::StepRetried { target, .. } => Right::Holder(Fence(u64::MAX), target),
+    }
+}
+
+/// As the coordinator names its own requests.
+const SCHEDULER: &str = "skein/scheduler";
+
+fn agent(actor: &str) -> Option<&str> {
+    actor.strip_prefix("agent/")
+}
 
 impl Invariant for Principals {
     fn sentence(&self) -> &'static str {
-        "every event names a principal and the charter in force"
+        "every event names a principal who had the right, and the charter in force"
     }
 
-    fn event(&mut self, event: &Event, view: View<'_>) -> Held {
-        if event.actor.is_empty() {
-            return Err(format!("event {} names nobody", event.seq));
-        }
-        if event.charter != view.fleet.charter() {
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::Event(event) = seen else { return Ok(()) };
+        if event.charter != past.fleet.charter() {
             return Err(format!("event {} was made under another charter", event.seq));
         }
-        Ok(())
+        if may(event, past) {
+            return Ok(());
+        }
+        Err(format!("event {} names {:?}, whose right it is not", event.seq, event.actor))
+    }
+}
+
+fn may(event: &Event, past: &Past) -> bool {
+    let actor = event.actor.as_str();
+    match right(&event.body) {
+        Right::Scheduler => actor == SCHEDULER,
+        Right::Person => !actor.is_empty() && actor != SCHEDULER && agent(actor).is_none(),
+        Right::NoAgent => !actor.is_empty() && agent(actor).is_none(),
+        Right::Agent(named) => agent(actor) == Some(named.as_str()),
+        Right::Holder(fence, target) => {
+            let Some(named) = agent(actor) else { return false };
+            let lease = past.log.get(usize::try_from(fence.0).unwrap_or(usize::MAX));
+            match lease.map(|event| &event.body) {
+                Some(Body::LegAssigned { agent, target: leased, .. }) => {
+                    agent.as_str() == named && leased == target
+                }
+                Some(_) => false,
+                None => true,
+            }
+        }
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use skein_core::ids::{RequestId, Seq};
 
-use super::{Held, Invariant};
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
 
 #[derive(Debug, Default)]
 pub(super) struct Requests {
@@ -16,8 +17,9 @@ impl Invariant for Requests {
         "a repeated request gets the first answer, and with another body is refused"
     }
 
-    fn answer(&mut self, id: RequestId, body: u64, answer: Option<Seq>) -> Held {
-        let Some(first) = answer else {
+    fn see(&mut self, seen: Seen<'_>, _past: &Past) -> Held {
+        let Seen::Answered { id, body, first } = seen else { return Ok(()) };
+        let Some(first) = first else {
             return match self.accepted.get(&id) {
                 Some((accepted, _)) if *accepted == body => {
                     Err(format!("{id:?} was accepted, and its repeat is refused"))

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use skein_core::ids::TargetIx;
 use skein_core::state::rollout::Phase;
 
-use super::{Held, Invariant, View};
+use super::{Held, Invariant, Past};
+use crate::observation::{Database, Seen};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Settled;
 
 impl Invariant for Settled {
@@ -16,31 +17,40 @@ impl Invariant for Settled {
         "at the end the databases are what the log says, but for those that it names"
     }
 
-    fn end(&mut self, view: View<'_>) -> Held {
-        let mut named: BTreeSet<TargetIx> = BTreeSet::new();
-        for state in view.fleet.rollouts.values() {
-            let lanes = state.lanes.iter().map(|(_, lane)| lane);
-            let open = lanes.filter(|lane| {
-                lane.doubt || lane.partly || matches!(lane.phase, Phase::Stuck | Phase::Residual)
-            });
-            named.extend(open.map(|lane| lane.target));
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        match seen {
+            Seen::Found(database) => found(database, past),
+            _ => Ok(()),
         }
-        for database in view.databases {
-            let Some(ix) = view.fleet.targets.find(&database.id) else { continue };
-            let Some(target) = view.fleet.targets.get(ix) else { continue };
-            if named.contains(&ix) || !target.problem.is_empty() {
-                continue;
-            }
-            if let Some(intent) = &database.intent {
-                return Err(format!("{} has a half of {}", database.id, intent.entry.version));
-            }
-            if !view.fleet.entries.spell(&target.ledger).eq(&database.ledger) {
-                let said: Vec<_> =
-                    view.fleet.entries.spell(&target.ledger).map(|entry| &entry.version).collect();
-                let is: Vec<_> = database.ledger.iter().map(|entry| &entry.version).collect();
-                return Err(format!("{}: the log says {said:?}, and it is {is:?}", database.id));
-            }
-        }
-        Ok(())
     }
+}
+
+fn found(database: &Database, past: &Past) -> Held {
+    let Some(ix) = past.fleet.targets.find(&database.target) else { return Ok(()) };
+    let Some(target) = past.fleet.targets.get(ix) else { return Ok(()) };
+    if !target.problem.is_empty() || named(past).contains(&ix) {
+        return Ok(());
+    }
+    if let Some(version) = &database.open_intent {
+        return Err(format!("{} has a half of {version}", database.target));
+    }
+    if past.fleet.entries.spell(&target.ledger).eq(&database.ledger) {
+        return Ok(());
+    }
+    let said: Vec<_> =
+        past.fleet.entries.spell(&target.ledger).map(|entry| &entry.version).collect();
+    let is: Vec<_> = database.ledger.iter().map(|entry| &entry.version).collect();
+    Err(format!("{}: the log says {said:?}, and it is {is:?}", database.target))
+}
+
+/// Targets that the log itself calls unclear.
+fn named(past: &Past) -> BTreeSet<TargetIx> {
+    let lanes = past.fleet.rollouts.values().flat_map(|state| state.lanes.iter());
+    lanes
+        .map(|(_, lane)| lane)
+        .filter(|lane| {
+            lane.doubt || lane.partly || matches!(lane.phase, Phase::Stuck | Phase::Residual)
+        })
+        .map(|lane| lane.target)
+        .collect()
 }

@@ -6,6 +6,8 @@ use skein_core::ids::{Digest, Fence, TargetId, Version};
 use skein_core::spec::{Direction, Engine};
 use skein_core::state::ledger::Entry;
 
+use crate::observation;
+
 /// A step that was begun statement by statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
@@ -62,33 +64,23 @@ pub struct Database {
     pub poison: BTreeMap<(Version, bool), Poison>,
 }
 
-/// What an executor did to a database.
-#[derive(Debug, Clone)]
-pub struct Effect {
-    /// The database's place.
-    pub database: usize,
-    /// By which target id it is known.
-    pub target: TargetId,
-    /// With which ledger row.
-    pub entry: Entry,
-    /// Which script ran.
-    pub script: Direction,
-    /// Under which fence.
-    pub fence: Fence,
-    /// The whole script is in force, with its ledger row.
-    pub whole: bool,
-    /// An intent was written before.
-    pub intent: bool,
-    /// It needs one.
-    pub statements: bool,
-}
-
 impl Database {
     /// Whether DDL runs outside of transactions.
     pub fn by_statements(&self) -> bool {
         match self.engine {
             Engine::Mysql => true,
             Engine::Postgres | Engine::Sqlite => false,
+        }
+    }
+
+    /// As somebody who looks at it finds it.
+    pub fn found(&self) -> observation::Database {
+        let open = self.intent.as_ref().filter(|intent| intent.done > 0);
+        observation::Database {
+            target: self.id.clone(),
+            ledger: self.ledger.clone(),
+            fence: self.fence,
+            open_intent: open.map(|intent| intent.entry.version.to_string()),
         }
     }
 

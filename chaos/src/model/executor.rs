@@ -9,9 +9,10 @@ use skein_core::outbox::{Leg, Step};
 use skein_core::spec::{Backup, Direction};
 use skein_core::state::ledger::Entry;
 
-use super::database::{Database, Effect, Holder, Intent};
+use super::database::{Database, Holder, Intent};
 use super::mutation::Mutation;
 use super::{Answer, Happening, Message, Sim};
+use crate::observation::{Effect, Seen};
 
 const RESEND_MS: u64 = 300;
 
@@ -154,8 +155,8 @@ impl Sim {
             return self.stop(agent, fence);
         }
         if answer == Answer::Refused {
-            let what = format!("reports in order are accepted\n    broken: {:?}", executor.reports);
-            return self.hold(Err(what));
+            let what = format!("{:?}", executor.reports);
+            return self.refused("reports in order are accepted", what);
         }
         if let Some((_, Told::BackedUp(_))) = executor.reports.pop_front() {
             executor.backed_up = true;
@@ -252,8 +253,7 @@ impl Sim {
         }
         database.fence = if lowers { fence } else { old.max(fence) };
         let (id, new) = (database.id.clone(), database.fence);
-        let held = self.watch.fence(&id, old, new);
-        self.hold(held);
+        self.see(Seen::Fence { target: &id, old, new });
         executor.stage = Stage::Read;
         Next::On
     }
@@ -420,7 +420,6 @@ impl Sim {
     fn effect_with(&mut self, executor: &Executor, step: &Step, (whole, intent): (bool, bool)) {
         let database = &self.databases[executor.database];
         let effect = Effect {
-            database: executor.database,
             target: executor.leg.target.clone(),
             entry: step.entry.clone(),
             script: step.script,
@@ -430,9 +429,10 @@ impl Sim {
             statements: database.by_statements(),
         };
         self.note(|| format!("effect {effect:?}"));
-        let world = (&self.leader.applied, self.leader.log.as_slice(), self.databases.as_slice());
-        let held = self.watch.effect(&effect, world);
-        self.hold(held);
+        self.see(Seen::Effect(&effect));
+        if self.options.history {
+            self.run.history.effects.push((None, effect));
+        }
     }
 
     fn verify(&mut self, executor: &mut Executor) -> Next {

@@ -93,8 +93,8 @@ impl Sim {
             })
             .collect();
         let id = self.agents[agent].id.clone();
-        let command = Command::JoinAgent { agent: id.clone(), version: "1.0".to_owned(), targets };
-        self.urge(id.as_str(), command);
+        let command = Command::JoinAgent { agent: id, version: "1.0".to_owned(), targets };
+        self.urge(&self.agents[agent].actor(), command);
     }
 }
 

@@ -16,7 +16,10 @@ use skein_core::state::target::Observation;
 
 use super::mutation::Mutation;
 use super::{Answer, Happening, Message, Sim};
+use crate::observation::{Node, Seen};
 
+/// As the coordinator names its own requests.
+const SCHEDULER: &str = "skein/scheduler";
 const LEASE_MS: u64 = 3_000;
 const TICK_MS: u64 = 250;
 
@@ -24,7 +27,8 @@ const TICK_MS: u64 = 250;
 #[derive(Debug, Clone)]
 pub(super) enum Waiter {
     Nobody,
-    Agent(Message),
+    /// With the first event that the acknowledgement does not speak of.
+    Agent(Message, Seq),
     Person(RequestId, u64, Option<Seq>),
 }
 
@@ -36,7 +40,6 @@ pub(super) struct Leader {
     pub(super) applied: Fleet,
     /// Behind the last proposed event.
     pub(super) ahead: Fleet,
-    pub(super) log: Vec<Event>,
     pub(super) pending: Vec<(Vec<Event>, Waiter)>,
     /// Its clock differs from the simulation's by so much.
     pub(super) clock_ms: i64,
@@ -44,6 +47,13 @@ pub(super) struct Leader {
     pub(super) leases: BTreeMap<Fence, (TargetId, u64)>,
     /// The life of each agent that was heard of, and when.
     pub(super) heard: BTreeMap<usize, (u32, u64)>,
+}
+
+impl Leader {
+    /// Three nodes lead in turn.
+    pub(super) fn node(&self) -> Node {
+        Node::from(1 + self.term % 3)
+    }
 }
 
 impl Sim {
@@ -60,7 +70,7 @@ impl Sim {
         command: Command,
     ) -> Result<Option<Seq>, Kind> {
         let actor =
-            if self.mutated(Mutation::Anonymous) && actor == "scheduler" { "" } else { actor };
+            if self.mutated(Mutation::Anonymous) && actor == SCHEDULER { "" } else { actor };
         let kept = if self.mutated(Mutation::ForgetsRequests) { None } else { id };
         let (request_id, digest) = kept.unzip();
         let request = Request {
@@ -95,7 +105,7 @@ impl Sim {
     fn propose(&mut self, events: Vec<Event>) {
         for event in &events {
             if let Err(impossible) = evolve(&mut self.leader.ahead, event) {
-                self.hold(Err(format!("what is decided can be applied\n    broken: {impossible}")));
+                self.refused("what is decided can be applied", impossible.to_string());
             }
         }
         self.leader.pending.push((events, Waiter::Nobody));
@@ -121,11 +131,27 @@ impl Sim {
     fn tell(&mut self, waiter: Waiter) {
         match waiter {
             Waiter::Nobody => {}
-            Waiter::Agent(message) => self.send(message),
-            Waiter::Person(id, body, answer) => {
-                let held = self.watch.answer(id, body, answer);
-                self.hold(held);
+            Waiter::Agent(message, before) => {
+                self.told_before(before);
+                self.send(message);
             }
+            Waiter::Person(id, body, answer) => {
+                if let Some(first) = answer {
+                    self.told_before(Seq(first.0 + 1));
+                }
+                self.see(Seen::Answered { id, body, first: answer });
+                if self.options.history {
+                    self.run.history.answers.push((id, body, answer));
+                }
+            }
+        }
+    }
+
+    /// Somebody outside hears that all before this event is recorded.
+    fn told_before(&mut self, before: Seq) {
+        self.see(Seen::Acked { node: self.leader.node(), before });
+        if self.options.history {
+            self.run.history.acked.push((self.leader.node(), before));
         }
     }
 
@@ -144,7 +170,7 @@ impl Sim {
     pub(super) fn make_durable(&mut self) -> Vec<Waiter> {
         let mut waiters = Vec::new();
         for (events, waiter) in std::mem::take(&mut self.leader.pending) {
-            for event in events {
+            for event in &events {
                 self.durable(event);
             }
             waiters.push(waiter);
@@ -152,7 +178,7 @@ impl Sim {
         waiters
     }
 
-    fn durable(&mut self, event: Event) {
+    fn durable(&mut self, event: &Event) {
         self.note(|| format!("event {} {:?}", event.seq, event.body));
         let mut folded = None;
         if self.mutated(Mutation::FoldsDifferently)
@@ -164,19 +190,13 @@ impl Sim {
             }
             folded = Some(other);
         }
-        if let Err(impossible) = evolve(&mut self.leader.applied, folded.as_ref().unwrap_or(&event))
-        {
-            self.hold(Err(format!("the log can be applied\n    broken: {impossible}")));
-        }
+        // What cannot be applied is the watch's to say.
+        drop(evolve(&mut self.leader.applied, folded.as_ref().unwrap_or(event)));
         if let Body::LegAssigned { target, .. } = &event.body {
             let until = self.now + LEASE_MS;
             self.leader.leases.insert(Fence(event.seq.0), (target.clone(), until));
         }
-        self.leader.log.push(event);
-        let Some(event) = self.leader.log.last() else { return };
-        let world = (&self.leader.applied, self.leader.log.as_slice(), self.databases.as_slice());
-        let held = self.watch.event(event, world);
-        self.hold(held);
+        self.see(Seen::Event(event));
     }
 
     /// Does what the schedule says, and hands out what is durable.
@@ -189,10 +209,9 @@ impl Sim {
             }
             for command in next.commands {
                 let shown = if self.options.trace { format!("{command:?}") } else { String::new() };
-                if let Err(kind) = self.ask("scheduler", None, command) {
-                    let what =
-                        format!("what is scheduled is accepted\n    broken: {kind:?} {shown}");
-                    return self.hold(Err(what));
+                if let Err(kind) = self.ask(SCHEDULER, None, command) {
+                    let what = format!("{kind:?} {shown}");
+                    return self.refused("what is scheduled is accepted", what);
                 }
             }
         }
@@ -251,23 +270,24 @@ impl Sim {
             return;
         }
         let id = self.agents[agent].id.clone();
-        let command = Command::Report { agent: id.clone(), target, fence, outcome: told };
-        let answer = match self.ask(id.as_str(), None, command) {
+        let command = Command::Report { agent: id, target, fence, outcome: told };
+        let answer = match self.ask(&self.agents[agent].actor(), None, command) {
             Ok(_) => Answer::Recorded,
             Err(Kind::LeaseLost) => Answer::LeaseLost,
             Err(_) => Answer::Refused,
         };
         // Also an empty answer stands on what is proposed, and waits with it.
-        self.wait(Waiter::Agent(Message::Ack { agent, life, fence, serial, answer }));
+        let ack = Message::Ack { agent, life, fence, serial, answer };
+        self.wait(Waiter::Agent(ack, self.leader.ahead.seq));
     }
 
     pub(super) fn seen(&mut self, agent: usize, target: TargetId, seen: Observation) {
         if self.leader.up {
+            let actor = self.agents[agent].actor();
             let agent = self.agents[agent].id.clone();
-            let actor = agent.clone();
             let command = Command::RecordObservation { agent, target, seen: Ok(seen) };
             // A target may have been taken out in between.
-            self.urge(actor.as_str(), command);
+            self.urge(&actor, command);
         }
     }
 
@@ -288,7 +308,7 @@ impl Sim {
         for (fence, target) in over {
             self.leader.leases.remove(&fence);
             let command = Command::ExpireLease { target, fence, why: "not heard of".to_owned() };
-            self.urge("leader", command);
+            self.urge(SCHEDULER, command);
         }
         self.schedule();
     }
@@ -357,7 +377,7 @@ impl Sim {
             let event = Event {
                 seq: self.leader.ahead.seq,
                 at: self.clock(),
-                actor: "saboteur".to_owned(),
+                actor: SCHEDULER.to_owned(),
                 charter: self.leader.ahead.charter(),
                 request: None,
                 body,

@@ -27,7 +27,9 @@ use skein_core::outbox::Leg;
 use skein_core::state::rollout::Status;
 use skein_core::state::target::Observation;
 
-use crate::invariants::{Held, Watch};
+use crate::history::History;
+use crate::invariants::{Broken, Watch};
+use crate::observation::Seen;
 use database::Database;
 use dice::Dice;
 use executor::Executor;
@@ -41,13 +43,15 @@ pub struct Options {
     pub mutation: Option<Mutation>,
     /// Everything that happens is written down.
     pub trace: bool,
+    /// What a checker would find afterwards is kept.
+    pub history: bool,
 }
 
 /// What came of a seed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Run {
     /// The promise that was broken, and how.
-    pub violation: Option<String>,
+    pub violation: Option<Broken>,
     /// Rollouts that were started.
     pub rollouts: u32,
     /// Of these: completed, rolled back, halted.
@@ -58,6 +62,8 @@ pub struct Run {
     pub faults: u32,
     /// Empty, unless it was asked for.
     pub trace: String,
+    /// Empty, unless it was asked for.
+    pub history: History,
 }
 
 /// Something that happens at a time.
@@ -121,6 +127,13 @@ struct Agent {
     finished: std::collections::BTreeSet<Fence>,
 }
 
+impl Agent {
+    /// How the coordinator names it in events.
+    fn actor(&self) -> String {
+        format!("agent/{}", self.id)
+    }
+}
+
 /// The world.
 #[derive(Debug)]
 struct Sim {
@@ -160,11 +173,14 @@ pub fn run(seed: u64, options: Options) -> Run {
     }
     sim.note_rest();
     if sim.run.violation.is_none() {
-        let world = (&sim.leader.applied, sim.leader.log.as_slice(), sim.databases.as_slice());
-        let held = sim.watch.end(world);
-        sim.hold(held);
+        sim.end();
     }
     sim.count();
+    if options.history {
+        let log = sim.watch.log().to_vec();
+        sim.run.history.logs.push((sim.leader.node(), log));
+        sim.run.history.at_rest = true;
+    }
     sim.run
 }
 
@@ -227,13 +243,36 @@ impl Sim {
         }
     }
 
-    fn hold(&mut self, held: Held) {
-        if let Err(what) = held
+    fn hold(&mut self, held: Result<(), Broken>) {
+        if let Err(broken) = held
             && self.run.violation.is_none()
         {
-            self.note(|| format!("VIOLATION: {what}"));
-            self.run.violation = Some(what);
+            self.note(|| format!("VIOLATION: {broken}"));
+            self.run.violation = Some(broken);
         }
+    }
+
+    /// A promise of the core to whoever is around it, which nobody outside can see.
+    fn refused(&mut self, sentence: &'static str, what: String) {
+        self.hold(Err(Broken { invariant: "accepted", sentence, what }));
+    }
+
+    fn see(&mut self, seen: Seen<'_>) {
+        let held = self.watch.see(seen);
+        self.hold(held);
+    }
+
+    /// Nothing moves any more.
+    fn end(&mut self) {
+        let held =
+            self.watch.see(Seen::State { node: self.leader.node(), fleet: &self.leader.applied });
+        self.hold(held);
+        for place in 0..self.databases.len() {
+            let found = self.databases[place].found();
+            self.see(Seen::Found(&found));
+            self.run.history.databases.push(found);
+        }
+        self.see(Seen::End);
     }
 
     /// Who is still at work, for a reader of the trace.

@@ -1,0 +1,150 @@
+//! What is seen of a cluster under faults, in words that every simulator and every checker of real
+//! processes can say. [`crate::invariants::Watch`] takes them one after the other.
+//!
+//! Who watches live says each thing when it happens. Who looks afterwards at the logs, ledgers and
+//! answers that real processes left puts them in order with [`crate::history`].
+
+use skein_core::event::Event;
+use skein_core::ids::{Digest, Fence, Millis, RequestId, Seq, TargetId};
+use skein_core::spec::Direction;
+use skein_core::state::Fleet;
+use skein_core::state::ledger::Entry;
+
+/// A coordinator node.
+pub type Node = u64;
+
+/// What an executor did to a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// By which target id the database is known.
+    pub target: TargetId,
+    /// The ledger row of the migration: its version and the digest of its *up* script, whichever ran.
+    pub entry: Entry,
+    /// Which script ran.
+    pub script: Direction,
+    /// Under which fence.
+    pub fence: Fence,
+    /// The whole script is in force, with its ledger row; else a first part of it.
+    pub whole: bool,
+    /// An intent was written before.
+    pub intent: bool,
+    /// It needs one: it ran outside of a transaction.
+    pub statements: bool,
+}
+
+/// A database as somebody who looks at it finds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Database {
+    /// By which target id it is known.
+    pub target: TargetId,
+    /// What its ledger says is in force, in the order applied.
+    pub ledger: Vec<Entry>,
+    /// Its fence row.
+    pub fence: Fence,
+    /// The version of a step that was begun and neither finished nor undone.
+    pub open_intent: Option<String>,
+}
+
+/// One thing that was seen.
+#[derive(Debug, Clone, Copy)]
+pub enum Seen<'a> {
+    /// An event is durable: the cluster cannot lose it. Each once, in the order of their numbers.
+    Event(&'a Event),
+    /// An executor has changed a database. Under a lease; in the order in which it happened.
+    Effect(&'a Effect),
+    /// The fence row of a database was written.
+    Fence {
+        /// Whose.
+        target: &'a TargetId,
+        /// What it was.
+        old: Fence,
+        /// What it is.
+        new: Fence,
+    },
+    /// A node has told somebody outside that every event before this one is recorded.
+    Acked {
+        /// Who told it.
+        node: Node,
+        /// The first event that it did not speak of.
+        before: Seq,
+    },
+    /// A request with an id was answered: with the first event of its answer, or refused.
+    Answered {
+        /// Its id.
+        id: RequestId,
+        /// Of its bytes.
+        body: u64,
+        /// `None`: it was refused.
+        first: Option<Seq>,
+    },
+    /// A client begins a linearizable read.
+    ReadBegan {
+        /// Who reads.
+        client: u32,
+    },
+    /// The read that a client began last was answered.
+    ReadEnded {
+        /// Who reads.
+        client: u32,
+        /// It was answered from the state before this event.
+        at: Seq,
+    },
+    /// A node has applied an event.
+    Applied {
+        /// Which.
+        node: Node,
+        /// What it applied.
+        event: &'a Event,
+    },
+    /// The root that a node's history has once it holds so many events.
+    Root {
+        /// Which.
+        node: Node,
+        /// So many.
+        len: u64,
+        /// As its audit log tells it.
+        root: Digest,
+    },
+    /// A node's whole state, however it came by it: from events, a snapshot, a restart.
+    State {
+        /// Which.
+        node: Node,
+        /// What it has.
+        fleet: &'a Fleet,
+    },
+    /// A node begins to lead.
+    Leads {
+        /// Which.
+        node: Node,
+        /// In which term.
+        term: u64,
+    },
+    /// A node has a vote on its disk.
+    Voted {
+        /// Which.
+        node: Node,
+        /// In which term.
+        term: u64,
+        /// For whom.
+        candidate: Node,
+    },
+    /// A write or a sync failed under a node.
+    DiskFailed {
+        /// Which.
+        node: Node,
+    },
+    /// A node was started.
+    Started {
+        /// Which.
+        node: Node,
+    },
+    /// Faults are over.
+    Healed {
+        /// By the clock that the events go by.
+        at: Millis,
+    },
+    /// Nothing moves any more; a database as it is now.
+    Found(&'a Database),
+    /// Nothing moves any more, and everything that there is was said.
+    End,
+}

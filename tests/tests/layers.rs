@@ -17,7 +17,8 @@ const PICTURE: [(&str, &[&str]); 7] = [
 ];
 
 /// The crates that import all of them, and that nobody else imports.
-const OUTER: [&str; 3] = ["skein-benches", "skein-chaos", "skein-tests"];
+const OUTER: [&str; 5] =
+    ["skein-benches", "skein-chaos", "skein-chaos-disk", "skein-chaos-preload", "skein-tests"];
 
 /// What a crate depends on, apart from what only its own tests need.
 #[derive(Debug, Default)]

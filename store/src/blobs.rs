@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::history::sync_dir;
+use crate::history::{make_dir, sync_dir};
 
 /// A blob may have this many bytes at most. A larger one is refused, never stored in part.
 pub const BLOB_MAX: u64 = 1024 * 1024 * 1024;
@@ -128,7 +128,7 @@ pub struct Blobs {
 impl Blobs {
     /// Opens the store in `dir`, creating it when absent.
     pub fn open(dir: &Path) -> Result<Self, BlobError> {
-        std::fs::create_dir_all(dir).map_err(io_error("create", dir))?;
+        make_dir(dir).map_err(io_error("create", dir))?;
         Ok(Self { dir: dir.to_owned() })
     }
 

@@ -11,7 +11,7 @@ use rustix::fs::FlockOperation;
 use tokio::sync::watch;
 
 use crate::codec;
-use crate::history::sync_dir;
+use crate::history::{make_dir, sync_dir};
 use crate::types::NodeId;
 
 const IDENTITY: &str = "identity";
@@ -129,7 +129,7 @@ impl DataDir {
     /// Takes `path` for `identity`, creating it when absent. An error if another process has it or
     /// if it belongs to another node.
     pub fn open(path: &Path, identity: &Identity) -> Result<Self, DataDirError> {
-        std::fs::create_dir_all(path).map_err(io_error("create", path))?;
+        make_dir(path).map_err(io_error("create", path))?;
         let lock_path = path.join(LOCK);
         let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&lock_path);
         let lock = lock.map_err(io_error("open", &lock_path))?;

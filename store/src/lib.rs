@@ -23,6 +23,7 @@ mod index;
 mod raft_log;
 mod state_machine;
 mod store;
+mod torn;
 mod types;
 
 pub use blobs::{BLOB_MAX, BlobError, Blobs, Chunk, Digest, Stored};

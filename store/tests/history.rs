@@ -25,7 +25,7 @@ fn flip(path: &Path, at: usize, bit: u8) {
 
 #[test]
 fn what_was_appended_is_there_after_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = support::memory();
     let (head, membership) = {
         let history = unsynced(dir.path());
         (history.head(), history.membership())
@@ -56,7 +56,7 @@ fn what_was_appended_is_there_after_a_restart() {
 
 #[test]
 fn no_entry_is_recorded_twice() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = support::memory();
     let history = unsynced(dir.path());
     let head = history.head();
     for index in [1, 11, 12] {
@@ -75,13 +75,13 @@ fn no_entry_is_recorded_twice() {
 /// Cut at every byte of the last frame, and with the rest of the frame zeroed instead.
 #[test]
 fn a_torn_tail_is_cut_at_every_byte() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = support::memory();
     let (before, length_before) = {
         let (history, _) = open(dir.path()).unwrap();
         append(&history, 1..=14);
         (history.head(), segments(dir.path())[0].metadata().unwrap().len())
     };
-    let whole = tempfile::tempdir().unwrap();
+    let whole = support::memory();
     std::fs::copy(&segments(dir.path())[0], whole.path().join("00000000000000000001.seg")).unwrap();
     let after = {
         let (history, _) = open(whole.path()).unwrap();
@@ -93,7 +93,7 @@ fn a_torn_tail_is_cut_at_every_byte() {
     let mut cuts = 0;
     for at in start..bytes.len() {
         for zeroed in [false, true] {
-            let torn = tempfile::tempdir().unwrap();
+            let torn = support::memory();
             let path = torn.path().join("00000000000000000001.seg");
             let mut content = bytes[..at].to_vec();
             if zeroed {
@@ -124,7 +124,7 @@ fn a_torn_tail_is_cut_at_every_byte() {
 #[test]
 fn a_file_without_a_whole_frame_is_removed() {
     for length in [0, 5, 16, 17, 40] {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = support::memory();
         let head = unsynced(dir.path()).head();
         let mut content = b"skein-history-1\nskfr".to_vec();
         content.resize(40, 7);
@@ -141,7 +141,7 @@ fn a_file_without_a_whole_frame_is_removed() {
 /// Every byte of every file, one bit at a time.
 #[test]
 fn a_flipped_bit_below_the_mark_is_found_and_nothing_is_touched() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = support::memory();
     unsynced(dir.path()).sync().unwrap();
     assert_eq!(verify(dir.path()).unwrap().frames, 12);
     assert_eq!(verify(dir.path()).unwrap().torn, None);
@@ -176,7 +176,7 @@ fn a_flipped_bit_below_the_mark_is_found_and_nothing_is_touched() {
 /// in the last frame may be cut, if the log gives the entry back.
 #[test]
 fn a_flipped_bit_above_the_mark_is_never_taken_for_good() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = support::memory();
     drop(unsynced(dir.path()));
     let path = segments(dir.path()).remove(0);
     let good = std::fs::read(&path).unwrap();
@@ -212,7 +212,7 @@ fn a_flipped_bit_above_the_mark_is_never_taken_for_good() {
 
 #[test]
 fn a_history_shorter_than_its_mark_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = support::memory();
     unsynced(dir.path()).sync().unwrap();
     let path = segments(dir.path()).remove(0);
     let good = std::fs::read(&path).unwrap();
@@ -230,7 +230,7 @@ fn a_history_shorter_than_its_mark_is_refused() {
 /// Two whole frames exchanged, one left out, one twice: each checksum holds, the tree does not.
 #[test]
 fn frames_in_another_order_are_found() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = support::memory();
     drop(unsynced(dir.path()));
     let path = segments(dir.path()).remove(0);
     let good = std::fs::read(&path).unwrap();
@@ -253,7 +253,7 @@ fn frames_in_another_order_are_found() {
 /// Large enough for several files and many known places.
 #[test]
 fn reading_seeks_across_files() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = support::memory();
     let (history, _) = open(dir.path()).unwrap();
     let big = |seq: u64| bytes::Bytes::from(vec![u8::try_from(seq % 251).unwrap(); 300_000]);
     let count = 500;
@@ -282,4 +282,53 @@ fn reading_seeks_across_files() {
         std::fs::rename(&aside, &path).unwrap();
     }
     assert_eq!(open(dir.path()).unwrap().1.head, head);
+}
+
+/// Blocks reach the disk in any order, so that a power cut may take one from the middle of what was not
+/// forced to it. Above the mark that is a torn tail; below it is damage.
+#[test]
+fn a_missing_block_above_the_mark_is_cut_and_below_it_is_found() {
+    let dir = support::memory();
+    let big = |index: u64| vec![format!("event {index} {}", "z".repeat(1_500)).into()];
+    let synced = {
+        let (history, _) = open(dir.path()).unwrap();
+        (1..=4).for_each(|index| drop(history.append(log_id(1, index), None, big(index))));
+        let synced = history.sync().unwrap().head();
+        (5..=9).for_each(|index| drop(history.append(log_id(1, index), None, big(index))));
+        synced
+    };
+    let path = segments(dir.path()).remove(0);
+    let good = std::fs::read(&path).unwrap();
+    let mark = std::fs::read(dir.path().join("synced")).unwrap();
+    let start = good.windows(8).position(|window| window == b"event 5 ").unwrap();
+    let (mut cuts, mut damages) = (0, 0);
+    for block in 0..good.len() / 512 {
+        let mut bent = good.clone();
+        bent[block * 512..(block + 1) * 512].fill(0);
+        std::fs::write(&path, &bent).unwrap();
+        let above = block * 512 >= start;
+        match verify(dir.path()) {
+            Ok(found) => assert!(above && found.torn.is_some(), "block {block}"),
+            Err(error) => assert!(!above, "block {block}: {error}"),
+        }
+        let purged = History::open(dir.path(), Some(8), |_, _| Ok(()));
+        let whole = purged.is_ok_and(|(history, _)| history.last_applied() == Some(log_id(1, 8)));
+        assert!(!whole || block * 512 > good.len() - 1_600, "block {block}: the log has no longer");
+        std::fs::write(&path, &bent).unwrap();
+        std::fs::write(dir.path().join("synced"), &mark).unwrap();
+        match open(dir.path()) {
+            Ok((history, recovered)) => {
+                assert!(above && recovered.cut.is_some(), "block {block}");
+                assert!(history.head().size >= synced.size, "block {block}");
+                cuts += 1;
+            }
+            Err(error) => {
+                assert!(!above, "block {block}: {error}");
+                assert!(matches!(error, HistoryError::Corrupt { .. }), "{error}");
+                damages += 1;
+            }
+        }
+        std::fs::write(dir.path().join("synced"), &mark).unwrap();
+    }
+    assert!(cuts > 10 && damages > 8, "{cuts}, {damages}");
 }

@@ -114,6 +114,29 @@ impl Mark {
     }
 }
 
+/// Makes `dir` and what is missing on the way to it, durably: a file that was forced to the disk is gone
+/// all the same when the name of a directory above it was not.
+pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    std::fs::create_dir_all(dir)?;
+    missing.into_iter().rev().try_for_each(sync_name)?;
+    match sync_name(dir) {
+        // Somebody made it for this process, and does not let it look around.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        done => done,
+    }
+}
+
+/// Makes the name of `path` durable.
+fn sync_name(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(dir) if dir.as_os_str().is_empty() => sync_dir(Path::new(".")),
+        Some(dir) => sync_dir(dir),
+        None => Ok(()),
+    }
+}
+
 /// Makes names in `dir` (created, renamed, removed) durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()

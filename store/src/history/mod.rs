@@ -42,7 +42,7 @@ pub use tree::{
 };
 pub use verify::{Verified, verify};
 
-pub(crate) use mark::{Mark, sync_dir};
+pub(crate) use mark::{Mark, make_dir, sync_dir};
 
 use fold::Fold;
 use segment::Segment;

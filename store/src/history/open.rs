@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::error::HistoryError;
 use super::fold::Fold;
 use super::frame::{Fault, Frame};
-use super::mark::{Mark, sync_dir};
+use super::mark::{Mark, make_dir, sync_dir};
 use super::segment::{FIRST_FRAME, Scan, Segment, Stop};
 use super::tree::TreeHead;
 use super::{History, Part, State};
@@ -63,7 +63,7 @@ impl History {
         purged: Option<u64>,
         mut replay: impl FnMut(u64, &[Bytes]) -> Result<(), crate::Halt>,
     ) -> Result<(Self, Recovered), HistoryError> {
-        std::fs::create_dir_all(dir).map_err(HistoryError::io("create", dir))?;
+        make_dir(dir).map_err(HistoryError::io("create", dir))?;
         let mut state = State {
             fold: Fold::default(),
             segments: Vec::new(),
@@ -275,12 +275,14 @@ impl Walk {
         let offset = scan.offset();
         let seq = self.fold.tree.size();
         let durable = self.mark.as_ref().is_some_and(|mark| mark.covers(first_index, offset));
+        // Blocks reach the disk in any order, so whole frames may follow one that is not.
+        let lacks_block = scan.lacks_block()?;
         let in_log = match self.tail {
             Tail::InLog { purged } => purged <= self.fold.last.map(|last| last.index),
-            Tail::Keep => fault.torn,
+            Tail::Keep => fault.torn || lacks_block,
         };
         // A length that was altered looks like a file that ends early.
-        let once_whole = scan.frame_follows()?;
+        let once_whole = !lacks_block && scan.frame_follows()?;
         let reason = fault.reason.clone();
         if durable || once_whole || !in_log {
             return Err(HistoryError::Corrupt { path: path.to_owned(), offset, seq, reason });

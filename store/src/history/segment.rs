@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::error::HistoryError;
 use super::frame::{self, Fault, Frame, HEADER_LEN};
+use crate::torn::lacks_block;
 
 /// The first bytes of each segment.
 pub(super) const SEGMENT_MAGIC: [u8; 16] = *b"skein-history-1\n";
@@ -171,6 +172,14 @@ impl Scan {
         let (frame, len) = frame::parse(&bytes)?;
         self.at += u64::try_from(len).unwrap_or(u64::MAX);
         Ok(Some((bytes, frame)))
+    }
+
+    /// Whether the faulty frame was never written whole, as a power cut leaves it.
+    pub(super) fn lacks_block(&self) -> Result<bool, HistoryError> {
+        let rest = self.rest(u64::MAX)?;
+        let body = frame::body_len(&rest).and_then(|body| usize::try_from(body).ok());
+        let len = HEADER_LEN.saturating_add(body.unwrap_or(0)).min(rest.len());
+        Ok(lacks_block(&rest, self.at, len))
     }
 
     /// Whether a whole frame follows the faulty one.

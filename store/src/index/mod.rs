@@ -132,6 +132,7 @@ impl Drop for Index {
                 "the index's thread ended in a panic; the index is rebuilt at the next start"
             );
         }
+        self.shared.close();
     }
 }
 
@@ -139,6 +140,17 @@ impl Shared {
     fn signal(&self, change: impl FnOnce(&mut Signal)) {
         change(&mut lock(&self.signal));
         self.changed.notify_all();
+    }
+
+    /// Closes sled, which panics in its own destructors where the disk fails.
+    fn close(&self) {
+        let Some(db) = lock(&self.db).take() else { return };
+        let forced = guarded(|| Ok(db.flush().map(drop)?)).and_then(|()| self.sync());
+        if let Err(error) = forced {
+            tracing::warn!(%error, "the index is left as it is, and rebuilt at the next start");
+            #[expect(clippy::mem_forget, reason = "a second panic while the first unwinds aborts")]
+            std::mem::forget(db);
+        }
     }
 
     fn lookup(&self, term: &str, from: u64, limit: usize) -> Hits {

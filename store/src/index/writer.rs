@@ -159,7 +159,7 @@ impl Shared {
     }
 
     /// sled's flush submits the writes but does not force them.
-    fn sync(&self) -> Result<(), Failure> {
+    pub(super) fn sync(&self) -> Result<(), Failure> {
         File::open(self.dir.join("db")).and_then(|file| file.sync_data()).map_err(Failure::Sync)
     }
 }

@@ -5,6 +5,7 @@
 
 mod reader;
 mod records;
+mod recover;
 mod store;
 
 pub use reader::LogReader;

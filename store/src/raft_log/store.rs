@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 
 use super::reader::LogReader;
 use super::records::{Flushed, Records, StoredLogId, StoredPayload, StoredVote};
+use super::recover::recover;
 use crate::data_dir::DataDir;
-use crate::history::History;
+use crate::history::{History, make_dir};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
 
 /// How long the flush thread lingers for company before it calls fdatasync. Zero would turn
@@ -58,12 +59,13 @@ pub struct LogStore {
 }
 
 impl LogStore {
-    /// Opens the log in `dir`, creating it when absent. A record that was not wholly written when
-    /// the process died is cut off; any other damage is an error.
+    /// Opens the log in `dir`, creating it when absent. What was not wholly written when the process
+    /// died or the power went is cut off; any other damage is an error.
     pub(crate) fn open(dir: &Path) -> Result<Self, OpenLogError> {
         let text = dir.to_str().ok_or_else(|| OpenLogError::PathNotUtf8(dir.to_owned()))?;
-        let opened =
-            std::fs::create_dir_all(dir).and_then(|()| RaftLog::open(Arc::new(config(text))));
+        let opened = make_dir(dir)
+            .and_then(|()| recover(dir))
+            .and_then(|()| RaftLog::open(Arc::new(config(text))));
         let log = opened.map_err(|source| OpenLogError::Open { dir: dir.to_owned(), source })?;
         Ok(Self { log: Arc::new(Mutex::new(log)), history: None, _dir: None })
     }

@@ -12,6 +12,14 @@ use skein_store::{
     Store, log_id,
 };
 
+/// A directory in memory, where there is such a place: for tests that open a store thousands of times,
+/// each of which forces its files to the disk.
+pub(crate) fn memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a directory")
+}
+
 /// Event `seq` of the one history that the tests know: its bytes follow from its number.
 pub(crate) fn event(seq: u64) -> Bytes {
     let len = usize::try_from(seq * 7 % 40).expect("small");

@@ -5,8 +5,13 @@
 //! transactional DDL. [`invariants`] watch every event and every effect, one promise a file, through
 //! the words of [`observation`], which other simulators and [`history`] say as well. A run is a
 //! function of its seed, so that a violation is replayed by naming it.
+//!
+//! [`writer`] is the store's writer in a process of its own, that is killed, or loses its power.
 
+pub mod disks;
 pub mod history;
 pub mod invariants;
 pub mod model;
 pub mod observation;
+pub mod place;
+pub mod writer;

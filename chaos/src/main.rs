@@ -49,8 +49,12 @@ fn now() -> std::time::Instant {
 
 fn main() -> std::io::Result<ExitCode> {
     let mut out = std::io::stdout().lock();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = skein_chaos::disks::command(&words, &mut out)? {
+        return Ok(code);
+    }
     let Some(asked) = read(std::env::args().skip(1)) else {
-        writeln!(out, "{USAGE}")?;
+        writeln!(out, "{USAGE}\n{}", skein_chaos::disks::USAGE)?;
         return Ok(ExitCode::from(2));
     };
     let began = now();

@@ -41,6 +41,16 @@ pub struct Outcome {
     pub names_dropped: u64,
 }
 
+impl std::ops::AddAssign for Outcome {
+    fn add_assign(&mut self, other: Self) {
+        self.writes += other.writes;
+        self.dropped += other.dropped;
+        self.torn += other.torn;
+        self.names += other.names;
+        self.names_dropped += other.names_dropped;
+    }
+}
+
 /// How many of each fault were done since the last pull.
 pub fn injected(side: &Path) -> io::Result<BTreeMap<Injected, u64>> {
     let mut counts = BTreeMap::new();

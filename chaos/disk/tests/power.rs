@@ -12,7 +12,7 @@ use tempfile::TempDir;
 const SEEDS: u64 = 150;
 
 /// In memory where there is such a place: nothing here waits for a real disk, and one would be slow.
-fn directory() -> tempfile::TempDir {
+fn directory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("a directory")
@@ -344,12 +344,7 @@ fn random_work_keeps_what_was_forced() {
             }
         }
         drop(file);
-        let outcome = disk.pull(seed, Directories::Strict);
-        total.writes += outcome.writes;
-        total.torn += outcome.torn;
-        total.dropped += outcome.dropped;
-        total.names += outcome.names;
-        total.names_dropped += outcome.names_dropped;
+        total += disk.pull(seed, Directories::Strict);
         let found = read(&disk.path("f"));
         assert!(found.is_some() || !names_forced, "seed {seed}: the name is gone");
         if let Some(found) = found {

@@ -37,7 +37,7 @@ mod tests {
         let whole = vec![7_u8; 3_000];
         let hole = |from: usize, until: usize| {
             let mut bytes = whole.clone();
-            bytes.get_mut(from..until).unwrap().fill(0);
+            bytes.iter_mut().take(until).skip(from).for_each(|byte| *byte = 0);
             bytes
         };
         // The record stands at byte 100 of its file: its blocks begin at 0, 412, 924 …

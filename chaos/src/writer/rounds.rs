@@ -141,12 +141,12 @@ fn faults(dice: &mut Dice, lie: bool) -> (Faults, bool) {
     };
     // One failure may fall to the index, which is derived and does not stop anything.
     if stops && (faults.sync == SyncFault::Fail(1) || dice.one_in(2)) {
-        faults.only = match dice.below(3) {
+        let only = match dice.below(3) {
             0 => "leader/log",
             1 => "leader/history",
             _ => "follower/history",
-        }
-        .to_owned();
+        };
+        only.clone_into(&mut faults.only);
     }
     (faults, stops)
 }

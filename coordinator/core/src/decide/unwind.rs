@@ -196,7 +196,8 @@ pub(super) fn stands(fleet: &Fleet, state: &State, lane: &Lane) -> bool {
         match step.direction {
             Direction::Up => ledger.push(&step.entry),
             Direction::Down => {
-                if let Some(place) = ledger.iter().rposition(|entry| **entry == step.entry) {
+                let version = &step.entry.version;
+                if let Some(place) = ledger.iter().rposition(|entry| entry.version == *version) {
                     ledger.remove(place);
                 }
             }

@@ -3,10 +3,11 @@
 use super::leg::{end, lane_of, settled};
 use super::{Impossible, state_mut};
 use crate::event::{Archive, Verdict};
-use crate::ids::{Digest, Millis, RolloutId, StepIx, TargetId, TargetIx};
+use crate::ids::{Digest, Millis, RolloutId, StepIx, TargetId, TargetIx, Version};
 use crate::plan::Step;
 use crate::spec::Direction;
 use crate::state::Fleet;
+use crate::state::ledger::{Entries, EntryIx};
 use crate::state::rollout::Phase;
 
 pub(super) fn backed_up(
@@ -54,12 +55,18 @@ fn follow(fleet: &mut Fleet, target: TargetIx, step: &Step, ran: Direction) {
     match ran {
         Direction::Up => target.ledger.push(entry),
         Direction::Down => {
-            if let Some(place) = target.ledger.iter().rposition(|other| *other == entry) {
+            if let Some(place) = place_of(&target.ledger, &fleet.entries, &step.entry.version) {
                 target.ledger.remove(place);
             }
         }
         Direction::Validate => {}
     }
+}
+
+/// Where a version stands in a ledger. Its digest there may be that of a file whose comments were
+/// edited since.
+fn place_of(ledger: &[EntryIx], entries: &Entries, version: &Version) -> Option<usize> {
+    ledger.iter().rposition(|ix| entries.get(*ix).is_some_and(|entry| entry.version == *version))
 }
 
 pub(super) fn verified(

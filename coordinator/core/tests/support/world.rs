@@ -214,7 +214,9 @@ impl World {
                 return self.report(agent, &leg.target, leg.fence, outcome);
             }
             match step.script {
-                skein_core::spec::Direction::Down => ledger.retain(|entry| *entry != step.entry),
+                skein_core::spec::Direction::Down => {
+                    ledger.retain(|entry| entry.version != step.entry.version)
+                }
                 _ if leg.kind == LegKind::Trial => {}
                 _ => ledger.push(step.entry.clone()),
             }

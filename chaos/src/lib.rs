@@ -8,10 +8,12 @@
 //!
 //! [`writer`] is the store's writer in a process of its own, that is killed, or loses its power.
 
+pub mod cmd;
 pub mod disks;
 pub mod history;
 pub mod invariants;
 pub mod model;
+pub mod mutants;
 pub mod observation;
 pub mod place;
 pub mod writer;

@@ -138,6 +138,8 @@ pub enum Seen<'a> {
         /// Which.
         node: Node,
     },
+    /// Somebody has put a database back to an earlier state, ledger, fence and all.
+    Restored(&'a Database),
     /// Faults are over.
     Healed {
         /// By the clock that the events go by.

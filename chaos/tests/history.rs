@@ -9,7 +9,7 @@ use skein_core::ids::{Digest, Seq};
 use skein_core::spec::Direction;
 
 fn gathered(seed: u64) -> History {
-    run(seed, Options { history: true, ..Options::default() }).history
+    run(seed, &Options { history: true, ..Options::default() }).history
 }
 
 fn names(history: &History) -> Vec<&'static str> {
@@ -123,7 +123,7 @@ fn planted_bugs_show_afterwards_too() {
         [(Mutation::NoLedgerCheck, "effects_once"), (Mutation::WrongOrder, "plan_order")]
     {
         let options = Options { history: true, mutation: Some(mutation), ..Options::default() };
-        let seen = (0..300).any(|seed| names(&run(seed, options).history).contains(&promise));
+        let seen = (0..300).any(|seed| names(&run(seed, &options).history).contains(&promise));
         assert!(seen, "{mutation:?}");
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use skein_core::event::Body;
 use skein_core::ids::{TargetId, Version};
 use skein_core::spec::Direction;
+use skein_core::state::ledger::Entry;
 
 use super::{Held, Invariant, Past};
 use crate::observation::Seen;
@@ -13,6 +15,17 @@ pub(super) struct EffectsOnce {
     in_force: BTreeSet<(TargetId, Version)>,
     /// Begun, in that direction, and not finished.
     halves: BTreeSet<(TargetId, Version, bool)>,
+    /// Targets whose ledger was seen before.
+    known: BTreeSet<TargetId>,
+}
+
+impl EffectsOnce {
+    /// In force on a target is this, and nothing else.
+    fn settle(&mut self, target: &TargetId, ledger: &[Entry]) {
+        self.in_force.retain(|(other, _)| other != target);
+        self.halves.retain(|(other, _, _)| other != target);
+        self.in_force.extend(ledger.iter().map(|entry| (target.clone(), entry.version.clone())));
+    }
 }
 
 impl Invariant for EffectsOnce {
@@ -21,7 +34,23 @@ impl Invariant for EffectsOnce {
     }
 
     fn see(&mut self, seen: Seen<'_>, _past: &Past) -> Held {
-        let Seen::Effect(effect) = seen else { return Ok(()) };
+        let effect = match seen {
+            Seen::Effect(effect) => effect,
+            Seen::Restored(database) => {
+                self.settle(&database.target, &database.ledger);
+                return Ok(());
+            }
+            // What was in force before anybody came.
+            Seen::Event(event) => {
+                if let Body::TargetObserved { target, seen, .. } = &event.body
+                    && self.known.insert(target.clone())
+                {
+                    self.settle(target, &seen.ledger);
+                }
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let (target, version) = (effect.target.clone(), effect.entry.version.clone());
         let half = (target.clone(), version.clone(), effect.script == Direction::Down);
         if !effect.whole {

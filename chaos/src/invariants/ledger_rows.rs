@@ -43,7 +43,13 @@ fn row(
         return Err(format!("{rollout} has no step {step} on {target}"));
     };
     let wanted = (planned.direction == Direction::Up) == forward;
-    let there = past.ledgers.get(target).is_some_and(|rows| rows.contains(&planned.entry));
+    let there = past.ledgers.get(target).is_some_and(|rows| {
+        if wanted {
+            rows.contains(&planned.entry)
+        } else {
+            rows.iter().any(|row| row.version == planned.entry.version)
+        }
+    });
     if there == wanted {
         return Ok(());
     }

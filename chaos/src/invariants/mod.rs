@@ -17,6 +17,7 @@ mod intents;
 mod ledger_rows;
 mod one_executor;
 mod one_leader;
+mod parallelism;
 mod pause;
 mod plan_order;
 mod possible;
@@ -115,6 +116,12 @@ impl Past {
 
     fn event(&mut self, event: &Event) {
         self.impossible = evolve(&mut self.fleet, event).err();
+        // What was in force before anybody came.
+        if let Body::TargetObserved { target, seen, .. } = &event.body
+            && !self.ledgers.contains_key(target)
+        {
+            self.ledgers.insert(target.clone(), seen.ledger.clone());
+        }
         if let Body::LegAssigned { rollout, target, kind, .. } = &event.body {
             let grant = Grant { rollout: *rollout, target: target.clone(), kind: *kind };
             self.grants.insert(Fence(event.seq.0), grant);
@@ -130,9 +137,7 @@ impl Past {
         match effect.script {
             Direction::Up => ledger.push(effect.entry.clone()),
             Direction::Down => {
-                if let Some(place) = ledger.iter().rposition(|other| *other == effect.entry) {
-                    ledger.remove(place);
-                }
+                ledger.retain(|other| other.version != effect.entry.version);
             }
             Direction::Validate => {}
         }
@@ -177,6 +182,8 @@ impl Default for Watch {
                 clock::Clock,
                 content::Content,
                 effects_once::EffectsOnce,
+                // What keeps a rollout from its end says more than that it has none.
+                resolves::Resolves,
                 ends::Ends,
                 fail_stop::FailStop,
                 fences::Fences,
@@ -185,13 +192,13 @@ impl Default for Watch {
                 ledger_rows::LedgerRows,
                 one_executor::OneExecutor,
                 one_leader::OneLeader,
+                parallelism::Parallelism,
                 pause::Pause,
                 plan_order::PlanOrder,
                 principals::Principals,
                 reads::Reads,
                 replay::Replay,
                 requests::Requests,
-                resolves::Resolves,
                 same_log::SameLog,
                 secrets::Secrets,
                 settled::Settled,
@@ -229,6 +236,9 @@ impl Watch {
         match seen {
             Seen::Event(event) => self.past.event(event),
             Seen::Effect(effect) => self.past.effect(effect),
+            Seen::Restored(database) => {
+                self.past.ledgers.insert(database.target.clone(), database.ledger.clone());
+            }
             _ => {}
         }
         for (name, invariant) in &mut self.invariants {

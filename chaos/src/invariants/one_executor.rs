@@ -21,6 +21,10 @@ impl Invariant for OneExecutor {
         let (target, fence) = match seen {
             Seen::Fence { target, new, .. } => (target, new),
             Seen::Effect(effect) => (&effect.target, effect.fence),
+            Seen::Restored(database) => {
+                self.reached.insert(database.target.clone(), database.fence);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         let reached = self.reached.entry(target.clone()).or_default();

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use skein_core::event::LegKind;
 use skein_core::ids::{RolloutId, TargetId};
+use skein_core::plan::Step;
+use skein_core::spec::Direction;
 
 use super::{Held, Invariant, Past};
-use crate::observation::{Effect, Seen};
+use crate::observation::{Database, Effect, Seen};
 
 /// How many steps of a rollout are in force on a target, counted from effects alone.
 #[derive(Debug, Default)]
@@ -39,6 +41,24 @@ impl InForce {
     }
 }
 
+impl InForce {
+    /// The database was put back: of each rollout's steps those count that it still has.
+    pub(super) fn restored(&mut self, database: &Database, past: &Past) {
+        for ((rollout, target), count) in &mut self.0 {
+            let state = past.fleet.rollouts.get(rollout).filter(|_| *target == database.target);
+            let Some(state) = state else { continue };
+            let class = past.lane(state, target).and_then(|lane| state.class(lane));
+            let steps = class.map(|class| class.steps.as_slice()).unwrap_or_default();
+            let has = |step: &&Step| {
+                let mut rows = database.ledger.iter();
+                let there = rows.any(|row| row.version == step.entry.version);
+                there == (step.direction == Direction::Up)
+            };
+            *count = steps.iter().take_while(has).count();
+        }
+    }
+}
+
 fn forward(kind: LegKind) -> bool {
     match kind {
         LegKind::Forward | LegKind::Trial => true,
@@ -55,7 +75,14 @@ impl Invariant for PlanOrder {
     }
 
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
-        let Seen::Effect(effect) = seen else { return Ok(()) };
+        let effect = match seen {
+            Seen::Effect(effect) => effect,
+            Seen::Restored(database) => {
+                self.0.restored(database, past);
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         let trial = past.grants.get(&effect.fence).is_some_and(|one| one.kind == LegKind::Trial);
         let kind = if trial { LegKind::Trial } else { LegKind::Forward };
         match self.0.take(effect, past, kind) {

@@ -28,7 +28,8 @@ impl Invariant for Settled {
 fn found(database: &Database, past: &Past) -> Held {
     let Some(ix) = past.fleet.targets.find(&database.target) else { return Ok(()) };
     let Some(target) = past.fleet.targets.get(ix) else { return Ok(()) };
-    if !target.problem.is_empty() || named(past).contains(&ix) {
+    // Nobody has looked at it, and nobody has worked on it.
+    if target.observed_at.is_none() || !target.problem.is_empty() || named(past).contains(&ix) {
         return Ok(());
     }
     if let Some(version) = &database.open_intent {

@@ -17,6 +17,8 @@ pub struct Intent {
     pub script: Direction,
     /// Statements in force; a script has two.
     pub done: u32,
+    /// Under which fence it was begun.
+    pub fence: Fence,
 }
 
 /// Who holds the session lock: an agent, in one of its lives, under a fence.
@@ -50,6 +52,8 @@ pub struct Database {
     pub id: TargetId,
     /// Statement by statement on MariaDB/MySQL, else in one transaction.
     pub engine: Engine,
+    /// As its agents describe it.
+    pub labels: BTreeMap<String, String>,
     /// Server and database.
     pub identity: String,
     /// The fence row.
@@ -62,6 +66,12 @@ pub struct Database {
     pub lock: Option<Holder>,
     /// Scripts that fail.
     pub poison: BTreeMap<(Version, bool), Poison>,
+    /// Nobody reaches it until then.
+    pub down_until: u64,
+    /// How often its schema was changed by hand.
+    pub by_hand: u32,
+    /// It was put back to an earlier state.
+    pub restored: bool,
 }
 
 impl Database {
@@ -84,20 +94,28 @@ impl Database {
         }
     }
 
-    /// Of the schema: what the scripts in force make it.
-    pub fn fingerprint(&self) -> Digest {
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    /// The schema: what the scripts in force make it, and what was changed by hand.
+    pub fn schema(&self) -> String {
         let half = self.intent.iter().filter(|intent| intent.done > 0).map(|intent| &intent.entry);
         // The order in which they were applied does not show in a schema.
-        let mut versions: Vec<&Entry> = self.ledger.iter().chain(half).collect();
+        let mut versions: Vec<&str> =
+            self.ledger.iter().chain(half).map(|entry| entry.version.as_str()).collect();
         versions.sort_unstable();
-        for byte in versions.iter().flat_map(|entry| entry.version.as_str().bytes().chain([b'/'])) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let mut text = String::with_capacity(64);
+        for version in versions {
+            text.push('+');
+            text.push_str(version);
         }
-        let mut bytes = [0; 32];
-        bytes[..8].copy_from_slice(&hash.to_be_bytes());
-        bytes[8] = 1;
-        Digest(bytes)
+        if self.by_hand > 0 {
+            text.push('~');
+            text.push_str(&self.by_hand.to_string());
+        }
+        text
+    }
+
+    /// Of the schema.
+    pub fn fingerprint(&self) -> Digest {
+        digest(&self.schema())
     }
 
     /// A script's ledger row, written or taken away.
@@ -105,9 +123,7 @@ impl Database {
         match script {
             Direction::Up => self.ledger.push(entry.clone()),
             Direction::Down => {
-                if let Some(place) = self.ledger.iter().rposition(|other| other == entry) {
-                    self.ledger.remove(place);
-                }
+                self.ledger.retain(|other| other.version != entry.version);
             }
             Direction::Validate => {}
         }
@@ -120,4 +136,17 @@ impl Database {
         poison.times = poison.times.checked_sub(1)?;
         Some(*poison)
     }
+}
+
+/// A digest of a text, as the golden scripts of the core make it; not SHA-256, and no matter.
+pub(crate) fn digest(text: &str) -> Digest {
+    let mut bytes = [0_u8; 32];
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for chunk in bytes.chunks_mut(8) {
+        for byte in text.bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        chunk.copy_from_slice(&hash.to_be_bytes());
+    }
+    Digest(bytes)
 }

@@ -1,15 +1,37 @@
 //! Chance from a seed. Written out here, and not taken from a crate, so that a seed means the same run
 //! in every release of every dependency.
+//!
+//! Each thing that chance decides has dice of its own, so that leaving one out (which is how a failing
+//! run is shrunk) changes as little of the others as can be.
+
+/// Whose chance.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stream {
+    World,
+    Database,
+    Agent,
+    Operation,
+    Strike,
+    Network,
+    Leader,
+    Work,
+}
 
 /// A xorshift generator.
 #[derive(Debug, Clone)]
 pub(super) struct Dice(u64);
 
 impl Dice {
-    /// The same numbers from the same seed.
-    pub(super) fn new(seed: u64) -> Self {
-        // Neighbouring seeds must not give neighbouring numbers, and zero must not stay zero.
-        Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    /// The same numbers from the same seed, stream and number in it.
+    pub(super) fn new(seed: u64, stream: Stream, number: u64) -> Self {
+        // Neighbours must not give neighbouring numbers, and zero must not stay zero.
+        let stream = stream as u64 + 1;
+        let mut mixed = seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^= stream.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= number.wrapping_add(1).wrapping_mul(0xd6e8_feb8_6659_fd93);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        Self((mixed ^ (mixed >> 31)) | 1)
     }
 
     fn next(&mut self) -> u64 {

@@ -9,15 +9,20 @@ use skein_core::outbox::{Leg, Step};
 use skein_core::spec::{Backup, Direction};
 use skein_core::state::ledger::Entry;
 
-use super::database::{Database, Holder, Intent};
+use super::coverage::Reach;
+use super::database::{Database, Holder, Intent, digest};
 use super::mutation::Mutation;
-use super::{Answer, Happening, Message, Sim};
+use super::network::{Answer, Message};
+use super::{Happening, Sim};
 use crate::observation::{Effect, Seen};
 
 const RESEND_MS: u64 = 300;
 
+/// What must never reach the log.
+pub(super) const SECRET: &str = "hunter2";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Open,
     Read,
     BackUp,
@@ -30,19 +35,23 @@ enum Stage {
 
 #[derive(Debug)]
 pub(super) struct Executor {
-    leg: Leg,
+    pub(super) leg: Leg,
     database: usize,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// The step under way.
-    at: usize,
+    pub(super) at: usize,
     /// So many steps were found in force.
     found: usize,
     pub(super) cancelled: bool,
+    /// Its session is gone, and it has not noticed yet.
+    pub(super) lost: bool,
     backed_up: bool,
     /// Sent in order, each until it is acknowledged.
     reports: VecDeque<(u32, Told)>,
     serial: u32,
     sent_at: Option<u64>,
+    /// It does nothing any more, where that bug is planted.
+    asleep: bool,
     /// The step that was told before its effect, where that bug is planted.
     boasted: Option<StepIx>,
 }
@@ -67,6 +76,8 @@ impl Executor {
             stage: Stage::Open,
             at: 0,
             found: 0,
+            lost: false,
+            asleep: false,
             reports: VecDeque::new(),
             serial: 0,
             sent_at: None,
@@ -102,7 +113,7 @@ impl Executor {
             let there = expected.contains(&step.entry);
             match step.script {
                 Direction::Up if !there => expected.push(step.entry.clone()),
-                Direction::Down => expected.retain(|entry| *entry != step.entry),
+                Direction::Down => expected.retain(|entry| entry.version != step.entry.version),
                 Direction::Up | Direction::Validate => {}
             }
             if expected == ledger {
@@ -125,11 +136,17 @@ impl Sim {
                 executor.cancelled |= leg.cancelled;
                 continue;
             }
-            let database = self.databases.iter().position(|one| one.id == leg.target);
-            let Some(database) = database else { continue };
-            let again = self.mutated(Mutation::BeginsAgain);
-            if self.agents[agent].finished.contains(&fence) && !again {
-                continue;
+            let Some(database) = self.place_of(&leg.target) else { continue };
+            if self.agents[agent].finished.contains(&fence) {
+                self.reach(Reach::FinishedLegArrives);
+                if !self.mutated(Mutation::BeginsAgain) {
+                    continue;
+                }
+            }
+            let live = self.leader.applied.target(&leg.target);
+            let live = live.and_then(|(_, target)| target.lease.as_ref());
+            if live.is_none_or(|lease| lease.fence != fence) {
+                self.reach(Reach::LegAfterLease);
             }
             self.agents[agent].executors.insert(fence, Executor::new(leg, database));
             self.at(1, Happening::Work { agent, life, fence });
@@ -179,7 +196,7 @@ impl Sim {
         self.send(Message::Report { agent, life, target, fence, serial, told });
     }
 
-    fn stop(&mut self, agent: usize, fence: Fence) {
+    pub(super) fn stop(&mut self, agent: usize, fence: Fence) {
         self.agents[agent].finished.insert(fence);
         let Some(executor) = self.agents[agent].executors.remove(&fence) else { return };
         let holder = Holder { agent, life: self.agents[agent].life, fence };
@@ -205,14 +222,17 @@ impl Sim {
         let delay = match next {
             Next::Stop => return self.stop(agent, fence),
             Next::On | Next::Later if done => return self.stop(agent, fence),
-            Next::On => self.dice.between(1, 40),
-            Next::Later => self.dice.between(40, 120),
+            Next::On => self.agents[agent].dice.between(1, 40),
+            Next::Later => self.agents[agent].dice.between(40, 120),
         };
         self.push_report(agent, fence);
         self.at(delay, Happening::Work { agent, life, fence });
     }
 
     fn go_on(&mut self, (agent, life): (usize, u32), executor: &mut Executor) -> Next {
+        if executor.asleep || self.out_of_reach(executor) {
+            return Next::Later;
+        }
         match executor.stage {
             Stage::Open => self.open((agent, life), executor),
             Stage::Read => self.read(executor),
@@ -222,12 +242,14 @@ impl Sim {
                     return Next::On;
                 }
                 if executor.serial == 0 {
-                    let archive = archive(&self.databases[executor.database], executor.leg.backup);
+                    let database = &self.databases[executor.database];
+                    let (name, before) = (database.id.as_str(), database.fingerprint());
+                    let archive = archive(name, before, executor.leg.backup);
                     executor.tell(Told::BackedUp(Box::new(archive)));
                 }
                 Next::Later
             }
-            Stage::Step => self.step(executor),
+            Stage::Step => self.step(agent, executor),
             Stage::Statements => self.statements(executor),
             Stage::Told => told(executor, &self.databases[executor.database]),
             Stage::Verify => self.verify(executor),
@@ -241,6 +263,8 @@ impl Sim {
         if database.by_statements() && self.options.mutation != Some(Mutation::NoSessionLock) {
             let me = Holder { agent, life, fence };
             if database.lock.is_some_and(|holder| holder != me) {
+                self.reach(Reach::WaitsForSession);
+                executor.asleep = self.mutated(Mutation::WaitsForEver);
                 return Next::Later;
             }
             database.lock = Some(me);
@@ -249,6 +273,7 @@ impl Sim {
         let lowers = self.options.mutation == Some(Mutation::LowersFence);
         let blind = self.options.mutation == Some(Mutation::NoFenceCheck);
         if old > fence && !lowers && !blind {
+            self.reach(Reach::FencedOff);
             return Next::Stop;
         }
         database.fence = if lowers { fence } else { old.max(fence) };
@@ -277,19 +302,29 @@ impl Sim {
             }
         }
         let database = &self.databases[executor.database];
+        // Where it is now: whoever has lost its session reads again in the middle of its leg.
+        let step = executor.leg.steps.get(executor.at).map_or(first, |step| step.ix);
+        let known = &executor.leg.identity;
+        if !known.is_empty() && *known != database.identity {
+            self.reach(Reach::ServerDiffers);
+            let why = "the server is not the one that the log knows".to_owned();
+            return executor.close(Told::Stuck { step, why });
+        }
         if executor.leg.kind != LegKind::Trial && !self.mutated(Mutation::NoLedgerCheck) {
             match executor.reconcile(&database.ledger) {
                 // Nothing of this lane runs before its backup is recorded: what is found then is not ours.
                 Some(found)
-                    if found == 0
-                        || executor.leg.backed_up
-                        || self.mutated(Mutation::AdoptsDrift) =>
+                    if found == 0 || executor.backed_up || self.mutated(Mutation::AdoptsDrift) =>
                 {
                     executor.found = found;
+                    if found > executor.at {
+                        self.reach(Reach::FoundInForce);
+                    }
                 }
                 Some(_) | None => {
+                    self.reach(Reach::LedgerDiffers);
                     let why = "the ledger is not what the log says".to_owned();
-                    return executor.close(Told::Stuck { step: first, why });
+                    return executor.close(Told::Stuck { step, why });
                 }
             }
         }
@@ -297,7 +332,7 @@ impl Sim {
         Next::On
     }
 
-    fn step(&mut self, executor: &mut Executor) -> Next {
+    fn step(&mut self, agent: usize, executor: &mut Executor) -> Next {
         let database = &self.databases[executor.database];
         let Some(step) = executor.leg.steps.get(executor.at).cloned() else {
             executor.stage = Stage::Close;
@@ -308,10 +343,16 @@ impl Sim {
         });
         let found = executor.at < executor.found;
         if executor.leg.kind == LegKind::Trial {
-            let passed = !self.dice.chance(30);
+            let dice = &mut self.agents[agent].dice;
+            let passed = !dice.chance(30);
+            let impossible = passed && dice.chance(50);
             let note = if passed { String::new() } else { "no such column".to_owned() };
             let last = executor.last();
-            executor.tell(Told::Tried { step: step.ix, passed, impossible: false, note });
+            executor.tell(Told::Tried { step: step.ix, passed, impossible, note });
+            if self.mutated(Mutation::TrialLeaves) {
+                self.databases[executor.database].record(&step.entry, step.script);
+                self.effect(executor, &step, true);
+            }
             executor.at += 1;
             if !passed || last {
                 executor.stage = Stage::Close;
@@ -324,14 +365,20 @@ impl Sim {
             return executor.close(Told::Stuck { step: step.ix, why });
         }
         if executor.cancelled && !found && !begun {
+            self.reach(Reach::LegGivenBack);
             // An intent without a statement behind it: the probe says that nothing is in force.
             self.databases[executor.database].intent = None;
             return executor.close(Told::Released { why: "cancelled".to_owned() });
         }
         if found {
-            return told_found(executor, &step, database);
+            return told_found(executor, &step, &self.databases[executor.database]);
         }
-        if begun && self.dice.chance(150) {
+        let theirs = database.intent.as_ref().is_some_and(|one| one.fence != executor.leg.fence);
+        if begun && theirs {
+            self.reach(Reach::HalfCompleted);
+        }
+        let database = &self.databases[executor.database];
+        if begun && theirs && self.agents[agent].dice.chance(150) {
             let why = "there is no probe".to_owned();
             return executor.close(Told::Stuck { step: step.ix, why });
         }
@@ -344,7 +391,8 @@ impl Sim {
             }
             let done =
                 if begun { database.intent.as_ref().map_or(0, |intent| intent.done) } else { 0 };
-            let intent = Intent { entry: step.entry, script: step.script, done };
+            let fence = executor.leg.fence;
+            let intent = Intent { entry: step.entry, script: step.script, done, fence };
             if !self.mutated(Mutation::NoIntent) {
                 self.databases[executor.database].intent = Some(intent);
             }
@@ -367,11 +415,12 @@ impl Sim {
         let blind = self.mutated(Mutation::NoFenceCheck);
         let database = &mut self.databases[executor.database];
         if database.fence > fence && !blind {
+            self.reach(Reach::FencedOff);
             return Next::Stop;
         }
         let poison = database.fails(&step.entry.version, step.script);
         if let Some(poison) = poison.filter(|poison| !poison.verification) {
-            return executor.close(failed(step.ix, Verdict::Never, poison.retryable));
+            return executor.close(self.failed(step.ix, Verdict::Never, poison.retryable));
         }
         database.record(&step.entry, step.script);
         self.effect(executor, step, true);
@@ -396,7 +445,7 @@ impl Sim {
             } else {
                 Verdict::Partly
             };
-            return executor.close(failed(step.ix, verdict, poison.retryable));
+            return executor.close(self.failed(step.ix, verdict, poison.retryable));
         }
         if done == 0 {
             if let Some(intent) = &mut database.intent {
@@ -435,13 +484,22 @@ impl Sim {
         }
     }
 
+    /// What the database says of a failure may name the way to it; that is for nobody else.
+    fn failed(&self, step: StepIx, verdict: Verdict, retryable: bool) -> Told {
+        let leaks = self.mutated(Mutation::LeaksSecret);
+        let way = if leaks { SECRET } else { "***" };
+        let message = format!("syntax error (postgres://skein:{way}@db)");
+        Told::Failed { step, verdict, retryable, message, file: String::new(), line: 0 }
+    }
+
     fn verify(&mut self, executor: &mut Executor) -> Next {
         let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
         let database = &mut self.databases[executor.database];
         let key = (step.entry.version.clone(), step.script == Direction::Down);
         let wrong = database.poison.get(&key).is_some_and(|one| one.verification && one.times > 0);
         if wrong && database.fails(&step.entry.version, step.script).is_some() {
-            return executor.close(failed(step.ix, Verdict::Fully, false));
+            self.reach(Reach::VerificationFailed);
+            return executor.close(self.failed(step.ix, Verdict::Fully, false));
         }
         let fingerprint = executor.last().then(|| database.fingerprint());
         executor.tell(Told::Verified { step: step.ix, fingerprint });
@@ -475,21 +533,17 @@ fn report(executor: &mut Executor, step: &Step, already: bool, database: &Databa
     }
 }
 
-fn failed(step: StepIx, verdict: Verdict, retryable: bool) -> Told {
-    let message = "the database said no".to_owned();
-    Told::Failed { step, verdict, retryable, message, file: String::new(), line: 0 }
-}
-
-fn archive(database: &Database, scope: Backup) -> Archive {
+/// A backup as an agent tells of it.
+pub(super) fn archive(name: &str, fingerprint: Digest, scope: Backup) -> Archive {
     let exempt = scope == Backup::Exempt;
     Archive {
-        name: if exempt { String::new() } else { format!("{}.dump", database.id) },
-        sha256: Digest([1; 32]),
+        name: if exempt { String::new() } else { format!("{name}.dump") },
+        sha256: digest("archive"),
         bytes: 1,
-        tool: "model".to_owned(),
+        tool: "test".to_owned(),
         scope,
         ms: 1,
-        fingerprint: database.fingerprint(),
+        fingerprint,
         exemption: if exempt { "charter".to_owned() } else { String::new() },
     }
 }

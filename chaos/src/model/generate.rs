@@ -1,127 +1,157 @@
-//! A world from a seed: targets, agents, bundles, strategies, scripts that fail.
+//! A world from a seed: targets, agents, bundles, scripts that fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Command;
-use skein_core::ids::{AgentId, ClusterId, Digest, Fence, TargetId, Version};
-use skein_core::spec::{
-    Backup, Budget, Direction, Engine, Goal, OnBreach, Selector, Spec, Strategy, TransactionMode,
-    Wave,
-};
-use skein_core::state::target::Description;
+use skein_core::ids::{AgentId, ClusterId, Fence, TargetId, Version};
+use skein_core::policy::Policy;
+use skein_core::spec::{Backup, Engine, TransactionMode};
 
-use super::database::{Database, Poison};
-use super::dice::Dice;
+use super::agent::Agent;
+use super::database::{Database, Poison, digest};
+use super::dice::{Dice, Stream};
+use super::executor::SECRET;
 use super::leader::Leader;
-use super::{Agent, Happening, Options, Run, Sim};
+use super::network::Wire;
+use super::{Happening, Options, Run, Sim};
 use crate::invariants::Watch;
+use crate::observation::Seen;
 
 const ENGINES: [Engine; 3] = [Engine::Postgres, Engine::Mysql, Engine::Sqlite];
 
 /// The world of a seed, with its first happenings.
-pub(super) fn sim(seed: u64, options: Options) -> Sim {
-    let mut dice = Dice::new(seed);
-    let bundles = bundles(&mut dice);
-    let databases = databases(&mut dice);
-    let agents = agents(&mut dice, databases.len());
-    let loss = dice.below(150);
+pub(super) fn sim(seed: u64, options: &Options) -> Sim {
+    let mut dice = Dice::new(seed, Stream::World, 0);
+    let versions = versions(&mut dice);
+    let bundles = bundles(&mut dice, &versions);
+    let count = 2 + dice.below(7);
+    let databases: Vec<Database> = (1..=count)
+        .take(options.without.databases_beyond.unwrap_or(usize::MAX))
+        .map(|number| database(seed, number, &versions, options))
+        .collect();
+    let agents = agents(seed, &mut dice, databases.len());
+    let wires = (0..agents.len())
+        .map(|number| Wire {
+            dice: Dice::new(seed, Stream::Network, number as u64),
+            unheard_until: 0,
+            deaf_until: 0,
+        })
+        .collect();
+    // Words are looked for in every event, which takes its time.
+    let secrets = if dice.chance(60) || options.mutation.is_some() {
+        vec![SECRET.to_owned()]
+    } else {
+        Vec::new()
+    };
     let mut sim = Sim {
-        dice,
-        loss,
+        seed,
+        loss: dice.below(150),
         now: 0,
         order: 0,
         queue: BTreeMap::new(),
         healed: false,
-        leader: Leader { up: true, ..Leader::default() },
+        leader: Leader::new(Dice::new(seed, Stream::Leader, 0)),
         agents,
+        wires,
         databases,
         bundles,
         requests: Vec::new(),
-        watch: Watch::default(),
-        options,
+        watch: Watch::default().with_secrets(&secrets),
+        options: options.clone(),
         run: Run::default(),
     };
-    sim.begin();
+    sim.begin(&mut dice);
     sim
 }
 
 impl Sim {
-    /// Everything is registered and looked at once before anything goes wrong.
-    fn begin(&mut self) {
-        let command = Command::FormCluster {
-            cluster: ClusterId([1; 16]),
-            charter: Digest::default(),
-            bound: String::new(),
-        };
-        self.urge("root", command);
+    /// Everything that is there is registered and looked at once before anything goes wrong.
+    fn begin(&mut self, dice: &mut Dice) {
+        let charter = digest("charter");
+        let early = Command::RetireTarget { target: "t-1".into(), reason: "too early".to_owned() };
+        if let Ok(Some(_)) = self.ask_under(charter, "root", None, early) {
+            self.refused("nothing is done before a cluster is formed", String::new());
+        }
+        let command =
+            Command::FormCluster { cluster: ClusterId([1; 16]), charter, bound: String::new() };
+        if let Err(kind) = self.ask_under(charter, "root", None, command) {
+            self.refused("a cluster is formed", format!("{kind:?}"));
+        }
+        if dice.chance(400) {
+            let least_backup =
+                [Backup::Exempt, Backup::Schema, Backup::Tables, Backup::Database][dice.place(4)];
+            let policy = Policy { least_backup, refuse_irreversible: dice.chance(300) };
+            self.urge("root", Command::AdoptCharter { policy, text: String::new() });
+        }
         for manifest in self.bundles.clone() {
             self.urge("root", Command::StoreBundle { manifest: Box::new(manifest) });
         }
         for agent in 0..self.agents.len() {
+            if !self.agents[agent].up {
+                let late = self.agents[agent].dice.between(500, 15_000);
+                self.at(late, Happening::Start { agent });
+                continue;
+            }
             self.join(agent);
             self.at(1, Happening::Beat { agent, life: 0 });
-            for database in self.agents[agent].serves.clone() {
-                let seen = self.observation(database);
+            for place in 0..self.agents[agent].serves.len() {
+                let database = self.agents[agent].serves[place];
+                let seen = Ok(self.observation(database));
                 let target = self.databases[database].id.clone();
-                self.seen(agent, target, seen);
+                self.seen((agent, 0), target, seen);
             }
-            let first = self.dice.between(500, 3_000);
+            let first = self.agents[agent].dice.between(500, 3_000);
             self.at(first, Happening::Look { agent, life: 0 });
         }
         drop(self.make_durable());
-        self.at(0, Happening::Tick { term: 0 });
+        self.see(Seen::Leads { node: 1, term: 1 });
+        self.at(0, Happening::Tick { term: 1 });
         self.at(5, Happening::Operator);
         self.at(200, Happening::Nemesis);
-        let faults = self.dice.between(5_000, 30_000);
+        let faults = dice.between(5_000, 30_000);
         self.at(faults, Happening::Heal);
     }
-
-    /// An agent says what it serves.
-    pub(super) fn join(&mut self, agent: usize) {
-        let targets = self.agents[agent]
-            .serves
-            .iter()
-            .map(|database| {
-                let database = &self.databases[*database];
-                let description = Description {
-                    engine: database.engine,
-                    labels: BTreeMap::new(),
-                    group: String::new(),
-                };
-                (database.id.clone(), description)
-            })
-            .collect();
-        let id = self.agents[agent].id.clone();
-        let command = Command::JoinAgent { agent: id, version: "1.0".to_owned(), targets };
-        self.urge(&self.agents[agent].actor(), command);
-    }
 }
 
-fn digest(text: &str) -> Digest {
-    let mut bytes = [0; 32];
-    for (place, byte) in text.bytes().enumerate() {
-        bytes[place % 32] ^= byte;
-    }
-    bytes[31] = 9;
-    Digest(bytes)
-}
-
-fn bundles(dice: &mut Dice) -> Vec<Manifest> {
+fn versions(dice: &mut Dice) -> Vec<Version> {
     let count = 2 + dice.below(4);
-    let without_down = dice.chance(250).then(|| 1 + dice.below(count));
-    let all: Vec<Migration> = (1..=count)
-        .map(|number| Migration {
-            version: Version(number.to_string()),
-            name: format!("change {number}"),
-            up: script(&format!("{number}.up.sql")),
-            down: (Some(number) != without_down).then(|| script(&format!("{number}.down.sql"))),
-            verify: false,
-            probe: false,
+    let times = dice.chance(250);
+    (1..=count)
+        .map(|number| {
+            Version(if times { format!("2024010100{number:04}") } else { number.to_string() })
+        })
+        .collect()
+}
+
+/// Two that fit together, the later one longer; and some that do not fit.
+fn bundles(dice: &mut Dice, versions: &[Version]) -> Vec<Manifest> {
+    let without_down = dice.chance(250).then(|| dice.place(versions.len()));
+    let not_on_sqlite = dice.chance(60).then(|| dice.place(versions.len()));
+    let all: Vec<Migration> = versions
+        .iter()
+        .enumerate()
+        .map(|(place, version)| {
+            let refusal = if not_on_sqlite == Some(place) { "no such function" } else { "" };
+            migration(version, "", without_down != Some(place), refusal)
         })
         .collect();
     let some = 1 + dice.place(all.len());
-    [all[..some].to_vec(), all]
+    let mut bundles = vec![all[..some].to_vec(), all.clone()];
+    // A comment was edited, what runs was changed, the first one is gone, one has come late.
+    for text in ["~", "*"] {
+        let mut edited = all.clone();
+        edited[0] = migration(&versions[0], text, true, "");
+        bundles.push(edited);
+    }
+    bundles.push(all[1..].to_vec());
+    let mut late = all.clone();
+    late.insert(1, migration(&Version("1.5".to_owned()), "", true, ""));
+    bundles.push(late);
+    let mut twice = all.clone();
+    twice.push(all[0].clone());
+    bundles.push(twice);
+    bundles
         .into_iter()
         .enumerate()
         .map(|(place, migrations)| Manifest {
@@ -132,7 +162,28 @@ fn bundles(dice: &mut Dice) -> Vec<Manifest> {
         .collect()
 }
 
-fn script(file: &str) -> Script {
+/// As the golden scripts of the core make it.
+fn migration(version: &Version, mark: &str, down: bool, refusal: &str) -> Migration {
+    let edit = if mark == "~" { " edited" } else { "" };
+    let change = if mark == "*" { " changed" } else { "" };
+    let up = script(
+        format!("{version}.up.sql"),
+        &format!("{version}.up{edit}{change}"),
+        &format!("{version}.up normalised{change}"),
+        refusal,
+    );
+    let text = format!("{version}.down");
+    Migration {
+        version: version.clone(),
+        name: format!("change {version}"),
+        up,
+        down: down.then(|| script(format!("{version}.down.sql"), &text, &text, "")),
+        verify: false,
+        probe: false,
+    }
+}
+
+fn script(file: String, text: &str, normalised: &str, not_on_sqlite: &str) -> Script {
     let facts = ENGINES.map(|engine| Facts {
         engine,
         mode: match engine {
@@ -142,60 +193,71 @@ fn script(file: &str) -> Script {
         why: String::new(),
         locks: Vec::new(),
         destructive: false,
-        refusal: String::new(),
-        statements: 2,
+        refusal: if engine == Engine::Sqlite { not_on_sqlite.to_owned() } else { String::new() },
+        statements: 1,
     });
-    Script {
-        file: file.to_owned(),
-        raw: digest(file),
-        normalised: digest(file),
-        facts: facts.into(),
+    Script { file, raw: digest(text), normalised: digest(normalised), facts: facts.into() }
+}
+
+fn database(seed: u64, number: u32, versions: &[Version], options: &Options) -> Database {
+    let mut dice = Dice::new(seed, Stream::Database, u64::from(number));
+    let mut poison = BTreeMap::new();
+    for version in versions {
+        for down in [false, true] {
+            let one = Poison {
+                times: 1 + dice.below(3),
+                retryable: dice.chance(500),
+                half: dice.chance(300),
+                verification: dice.chance(200),
+            };
+            if dice.chance(60) && !options.without.poison {
+                poison.insert((version.clone(), down), one);
+            }
+        }
+    }
+    let ring = if dice.chance(500) { "red" } else { "blue" };
+    let engine = ENGINES[dice.place(3)];
+    // Some were migrated before anybody looked at them.
+    let found = if dice.chance(150) { dice.place(versions.len()) } else { 0 };
+    Database {
+        id: TargetId(format!("t-{number}")),
+        engine,
+        labels: BTreeMap::from([("ring".to_owned(), ring.to_owned())]),
+        identity: format!("server-of-t-{number}"),
+        fence: Fence(0),
+        ledger: versions[..found].iter().map(entry).collect(),
+        intent: None,
+        lock: None,
+        poison,
+        down_until: 0,
+        by_hand: 0,
+        restored: false,
     }
 }
 
-fn databases(dice: &mut Dice) -> Vec<Database> {
-    (1..=2 + dice.below(7))
-        .map(|number| {
-            let mut poison = BTreeMap::new();
-            for version in 1..=5_u32 {
-                for down in [false, true] {
-                    if dice.chance(60) {
-                        let one = Poison {
-                            times: 1 + dice.below(3),
-                            retryable: dice.chance(500),
-                            half: dice.chance(300),
-                            verification: dice.chance(200),
-                        };
-                        poison.insert((Version(version.to_string()), down), one);
-                    }
-                }
-            }
-            Database {
-                id: TargetId(format!("t-{number}")),
-                engine: ENGINES[dice.place(3)],
-                identity: format!("server {number}"),
-                fence: Fence(0),
-                ledger: Vec::new(),
-                intent: None,
-                lock: None,
-                poison,
-            }
-        })
-        .collect()
+fn entry(version: &Version) -> skein_core::state::ledger::Entry {
+    skein_core::state::ledger::Entry {
+        version: version.clone(),
+        digest: digest(&format!("{version}.up")),
+    }
 }
 
-fn agents(dice: &mut Dice, databases: usize) -> Vec<Agent> {
+fn agents(seed: u64, dice: &mut Dice, databases: usize) -> Vec<Agent> {
     let count = 1 + dice.place(3);
     let mut agents: Vec<Agent> = (0..count)
-        .map(|number| Agent {
-            id: AgentId(format!("a{number}")),
-            serves: Vec::new(),
-            slots: 1 + dice.below(5),
-            up: true,
-            life: 0,
-            stalled_until: 0,
-            executors: BTreeMap::new(),
-            finished: BTreeSet::new(),
+        .map(|number| {
+            let mut own = Dice::new(seed, Stream::Agent, number as u64);
+            Agent {
+                id: AgentId(format!("a{number}")),
+                serves: Vec::new(),
+                slots: 1 + own.below(5),
+                up: number == 0 || !own.chance(250),
+                life: 0,
+                stalled_until: 0,
+                executors: BTreeMap::new(),
+                finished: BTreeSet::new(),
+                dice: Dice::new(seed, Stream::Work, number as u64),
+            }
         })
         .collect();
     for database in 0..databases {
@@ -207,55 +269,4 @@ fn agents(dice: &mut Dice, databases: usize) -> Vec<Agent> {
         }
     }
     agents
-}
-
-/// A question for the planner.
-pub(super) fn spec(dice: &mut Dice, bundles: &[Manifest], databases: &[Database]) -> Spec {
-    let direction = match dice.below(10) {
-        0 => Direction::Validate,
-        1 => Direction::Down,
-        _ => Direction::Up,
-    };
-    let goal = match (direction, dice.below(3)) {
-        (Direction::Down, 0) => Goal::Nothing,
-        (Direction::Down, _) | (_, 0) => Goal::Steps(1 + dice.below(2)),
-        (Direction::Up | Direction::Validate, _) => Goal::Latest,
-    };
-    let mut waves = Vec::new();
-    for _ in 0..dice.below(3) {
-        let mut wave = Wave::default();
-        if dice.chance(500) {
-            wave.percent = 20 + dice.below(60);
-        } else {
-            wave.selector.targets = vec![databases[dice.place(databases.len())].id.0.clone()];
-        }
-        waves.push(wave);
-    }
-    let selector = if dice.chance(300) {
-        let ids = databases.iter().filter(|_| dice.chance(500)).map(|one| one.id.0.clone());
-        Selector { targets: ids.chain(["t-1".to_owned()]).collect(), labels: Vec::new() }
-    } else {
-        Selector::default()
-    };
-    Spec {
-        bundle: bundles[dice.place(bundles.len())].digest,
-        selector,
-        direction,
-        goal,
-        strategy: Strategy {
-            waves,
-            parallelism: 1 + dice.below(5),
-            budget: Budget { failed: dice.below(3), percent: 30 * dice.below(2) },
-            on_breach: [
-                OnBreach::Halt,
-                OnBreach::RollbackTarget,
-                OnBreach::RollbackWave,
-                OnBreach::RollbackRollout,
-            ][dice.place(4)],
-            retries: dice.below(3),
-            backup: if dice.chance(100) { Backup::Exempt } else { Backup::Database },
-        },
-        out_of_order: false,
-        accept_drift: dice.chance(200),
-    }
 }

@@ -4,24 +4,26 @@ use std::collections::BTreeMap;
 
 use skein_core::command::{Command, Request};
 use skein_core::decide::{Decision, decide};
-use skein_core::event::{Body, Event, LegKind};
+use skein_core::event::{Body, Event};
 use skein_core::evolve::evolve;
-use skein_core::ids::{Fence, Millis, RequestId, Seq, TargetId};
+use skein_core::ids::{Digest, Fence, Millis, RequestId, Seq, TargetId};
 use skein_core::outbox::{Leg, outbox};
 use skein_core::refusal::Kind;
 use skein_core::schedule::{Presence, schedule};
 use skein_core::state::Fleet;
-use skein_core::state::rollout::{Phase, Status};
 use skein_core::state::target::Observation;
 
+use super::coverage::{self, Reach};
+use super::dice::Dice;
 use super::mutation::Mutation;
-use super::{Answer, Happening, Message, Sim};
+use super::network::{Answer, Message};
+use super::{Happening, Sim};
 use crate::observation::{Node, Seen};
 
 /// As the coordinator names its own requests.
-const SCHEDULER: &str = "skein/scheduler";
-const LEASE_MS: u64 = 3_000;
-const TICK_MS: u64 = 250;
+pub(super) const SCHEDULER: &str = "skein/scheduler";
+pub(super) const LEASE_MS: u64 = 3_000;
+pub(super) const TICK_MS: u64 = 250;
 
 /// Who waits for a record to become durable.
 #[derive(Debug, Clone)]
@@ -32,14 +34,30 @@ pub(super) enum Waiter {
     Person(RequestId, u64, Option<Seq>),
 }
 
-#[derive(Debug, Default)]
+/// A leader that is none any more, and goes on.
+#[derive(Debug)]
+pub(super) struct Old {
+    /// What it takes to be the case.
+    pub(super) fleet: Fleet,
+    /// The agents that it speaks with, and their lives: it cannot make sure of anything, and so takes
+    /// in no other.
+    pub(super) heard: BTreeMap<usize, (u32, u64)>,
+    /// When it notices.
+    pub(super) until: u64,
+}
+
+#[derive(Debug)]
 pub(super) struct Leader {
     pub(super) up: bool,
-    pub(super) term: u32,
+    pub(super) node: Node,
+    pub(super) term: u64,
+    pub(super) dice: Dice,
     /// Behind the last durable event.
     pub(super) applied: Fleet,
     /// Behind the last proposed event.
     pub(super) ahead: Fleet,
+    /// What some node has on its disk: the log up to some event, folded.
+    pub(super) snapshot: Fleet,
     pub(super) pending: Vec<(Vec<Event>, Waiter)>,
     /// Its clock differs from the simulation's by so much.
     pub(super) clock_ms: i64,
@@ -47,19 +65,40 @@ pub(super) struct Leader {
     pub(super) leases: BTreeMap<Fence, (TargetId, u64)>,
     /// The life of each agent that was heard of, and when.
     pub(super) heard: BTreeMap<usize, (u32, u64)>,
+    /// Its next write fails.
+    pub(super) disk_fails: bool,
+    /// One that was cut off, and does not know it yet.
+    pub(super) old: Option<Old>,
 }
 
 impl Leader {
-    /// Three nodes lead in turn.
-    pub(super) fn node(&self) -> Node {
-        Node::from(1 + self.term % 3)
+    pub(super) fn new(dice: Dice) -> Self {
+        Self {
+            up: true,
+            node: 1,
+            term: 1,
+            dice,
+            applied: Fleet::default(),
+            ahead: Fleet::default(),
+            snapshot: Fleet::default(),
+            pending: Vec::new(),
+            clock_ms: 0,
+            leases: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            disk_fails: false,
+            old: None,
+        }
     }
 }
 
 impl Sim {
-    fn clock(&self) -> Millis {
+    pub(super) fn clock(&mut self) -> Millis {
         let own = i64::try_from(self.now).unwrap_or(i64::MAX) + 10_000_000 + self.leader.clock_ms;
-        Millis(u64::try_from(own).unwrap_or_default().max(self.leader.ahead.time.0))
+        let (own, log) = (u64::try_from(own).unwrap_or_default(), self.leader.ahead.time.0);
+        if own < log {
+            self.reach(Reach::ClockBehindLog);
+        }
+        Millis(own.max(log))
     }
 
     /// Decides on the state ahead, and proposes.
@@ -69,15 +108,26 @@ impl Sim {
         id: Option<(RequestId, u64)>,
         command: Command,
     ) -> Result<Option<Seq>, Kind> {
-        let actor =
-            if self.mutated(Mutation::Anonymous) && actor == SCHEDULER { "" } else { actor };
+        let charter = self.leader.ahead.charter();
+        self.ask_under(charter, actor, id, command)
+    }
+
+    /// The same, under a charter that may not be the one in force.
+    pub(super) fn ask_under(
+        &mut self,
+        charter: Digest,
+        actor: &str,
+        id: Option<(RequestId, u64)>,
+        command: Command,
+    ) -> Result<Option<Seq>, Kind> {
+        let anonymous = self.mutated(Mutation::Anonymous) && actor == SCHEDULER;
         let kept = if self.mutated(Mutation::ForgetsRequests) { None } else { id };
         let (request_id, digest) = kept.unzip();
         let request = Request {
             id: request_id,
             digest: digest.unwrap_or_default(),
-            actor: actor.to_owned(),
-            charter: self.leader.ahead.charter(),
+            actor: if anonymous { String::new() } else { actor.to_owned() },
+            charter,
             now: self.clock(),
             command,
         };
@@ -87,9 +137,15 @@ impl Sim {
                 self.propose(events);
                 Ok(first)
             }
-            Ok(Decision::Repeated(answer)) => Ok(Some(answer.first)),
+            Ok(Decision::Repeated(answer)) => {
+                self.reach(Reach::RequestRepeated);
+                Ok(Some(answer.first))
+            }
             Err(refusal) => {
                 self.note(|| format!("refused: {refusal} ({:?})", request.command));
+                if self.options.refusals {
+                    self.run.coverage.refusal(&refusal);
+                }
                 Err(refusal.kind)
             }
         }
@@ -102,9 +158,17 @@ impl Sim {
         }
     }
 
-    fn propose(&mut self, events: Vec<Event>) {
+    pub(super) fn propose(&mut self, mut events: Vec<Event>) {
+        if self.mutated(Mutation::TrustsClock) {
+            let own = self.now + 10_000_000;
+            for event in &mut events {
+                event.at = Millis(own.saturating_add_signed(self.leader.clock_ms));
+            }
+        }
         for event in &events {
-            if let Err(impossible) = evolve(&mut self.leader.ahead, event) {
+            if let Err(impossible) = evolve(&mut self.leader.ahead, event)
+                && !self.mutated(Mutation::TrustsClock)
+            {
                 self.refused("what is decided can be applied", impossible.to_string());
             }
         }
@@ -123,12 +187,12 @@ impl Sim {
 
     fn soon(&mut self) {
         if self.leader.pending.len() == 1 {
-            let (delay, term) = (self.dice.between(1, 20), self.leader.term);
+            let (delay, term) = (self.leader.dice.between(1, 20), self.leader.term);
             self.at(delay, Happening::Commit { term });
         }
     }
 
-    fn tell(&mut self, waiter: Waiter) {
+    pub(super) fn tell(&mut self, waiter: Waiter) {
         match waiter {
             Waiter::Nobody => {}
             Waiter::Agent(message, before) => {
@@ -149,15 +213,19 @@ impl Sim {
 
     /// Somebody outside hears that all before this event is recorded.
     fn told_before(&mut self, before: Seq) {
-        self.see(Seen::Acked { node: self.leader.node(), before });
+        let node = self.leader.node;
+        self.see(Seen::Acked { node, before });
         if self.options.history {
-            self.run.history.acked.push((self.leader.node(), before));
+            self.run.history.acked.push((node, before));
         }
     }
 
-    pub(super) fn commit(&mut self, term: u32) {
+    pub(super) fn commit(&mut self, term: u64) {
         if term != self.leader.term || !self.leader.up {
             return;
+        }
+        if std::mem::take(&mut self.leader.disk_fails) {
+            return self.fail_disk();
         }
         let waiters = self.make_durable();
         for waiter in waiters {
@@ -196,14 +264,20 @@ impl Sim {
             let until = self.now + LEASE_MS;
             self.leader.leases.insert(Fence(event.seq.0), (target.clone(), until));
         }
+        *self.run.coverage.events.entry(coverage::kind(&event.body)).or_default() += 1;
+        self.came_to(&event.body);
         self.see(Seen::Event(event));
     }
 
     /// Does what the schedule says, and hands out what is durable.
     pub(super) fn schedule(&mut self) {
+        let presence = self.presence();
         for _ in 0..1_000 {
-            let presence = self.presence();
-            let next = schedule(&self.leader.ahead, &presence, self.clock());
+            let now = self.clock();
+            let mut next = schedule(&self.leader.ahead, &presence, now);
+            if self.mutated(Mutation::NeverFinishes) {
+                next.commands.retain(|one| !matches!(one, Command::FinishRollout { .. }));
+            }
             if next.commands.is_empty() {
                 break;
             }
@@ -229,9 +303,13 @@ impl Sim {
     /// Legs that are durable, and that nothing proposed has ended.
     fn hand_out(&mut self, agent: usize) {
         let Some(&(life, _)) = self.leader.heard.get(&agent) else { return };
+        let id = &self.agents[agent].id;
+        if self.leader.ahead.agents.get(id).is_none_or(|known| known.legs.is_empty()) {
+            return;
+        }
         let early = self.mutated(Mutation::HandsOutEarly);
         let durable = self.leader.applied.seq.0;
-        let mut legs: Vec<Leg> = outbox(&self.leader.ahead, &self.agents[agent].id);
+        let mut legs: Vec<Leg> = outbox(&self.leader.ahead, id);
         legs.retain(|leg| early || leg.fence.0 < durable);
         let known = &self.agents[agent].executors;
         let news = legs.iter().any(|leg| {
@@ -243,6 +321,7 @@ impl Sim {
     }
 
     pub(super) fn heard(&mut self, agent: usize, life: u32, fences: &[Fence]) {
+        self.heard_by_old(agent, life);
         if !self.leader.up {
             return;
         }
@@ -265,15 +344,17 @@ impl Sim {
             return;
         }
         // An earlier life's report must not end the leg that a later one has been handed.
-        let current = self.leader.heard.get(&agent).is_none_or(|(known, _)| *known <= life);
-        if !current {
-            return;
+        if self.leader.heard.get(&agent).is_some_and(|(known, _)| *known > life) {
+            return self.reach(Reach::ReportOfEarlierLife);
         }
         let id = self.agents[agent].id.clone();
         let command = Command::Report { agent: id, target, fence, outcome: told };
         let answer = match self.ask(&self.agents[agent].actor(), None, command) {
             Ok(_) => Answer::Recorded,
-            Err(Kind::LeaseLost) => Answer::LeaseLost,
+            Err(Kind::LeaseLost) => {
+                self.reach(Reach::ReportAfterLease);
+                Answer::LeaseLost
+            }
             Err(_) => Answer::Refused,
         };
         // Also an empty answer stands on what is proposed, and waits with it.
@@ -281,17 +362,23 @@ impl Sim {
         self.wait(Waiter::Agent(ack, self.leader.ahead.seq));
     }
 
-    pub(super) fn seen(&mut self, agent: usize, target: TargetId, seen: Observation) {
-        if self.leader.up {
-            let actor = self.agents[agent].actor();
-            let agent = self.agents[agent].id.clone();
-            let command = Command::RecordObservation { agent, target, seen: Ok(seen) };
-            // A target may have been taken out in between.
-            self.urge(&actor, command);
+    pub(super) fn seen(
+        &mut self,
+        (agent, life): (usize, u32),
+        target: TargetId,
+        seen: Result<Observation, String>,
+    ) {
+        if !self.leader.up || self.leader.heard.get(&agent).is_some_and(|(known, _)| *known > life)
+        {
+            return;
         }
+        let actor = self.agents[agent].actor();
+        let agent = self.agents[agent].id.clone();
+        // A target may have been taken out in between.
+        self.urge(&actor, Command::RecordObservation { agent, target, seen });
     }
 
-    pub(super) fn tick(&mut self, term: u32) {
+    pub(super) fn tick(&mut self, term: u64) {
         if term != self.leader.term || !self.leader.up {
             return;
         }
@@ -311,78 +398,5 @@ impl Sim {
             self.urge(SCHEDULER, command);
         }
         self.schedule();
-    }
-
-    /// The leader loses its office; what it had proposed may have become durable, or not.
-    pub(super) fn depose(&mut self) {
-        if self.dice.chance(500) {
-            // Nobody hears of it.
-            drop(self.make_durable());
-        }
-        self.leader.pending.clear();
-        self.leader.up = false;
-        self.leader.heard.clear();
-        self.leader.leases.clear();
-        let pause = self.dice.between(50, 2_500);
-        self.at(pause, Happening::Elect);
-    }
-
-    /// A new leader starts from the durable state, and gives every live lease its full length.
-    pub(super) fn elect(&mut self) {
-        self.leader.up = true;
-        self.leader.term += 1;
-        self.leader.ahead = self.leader.applied.clone();
-        let until = self.now + LEASE_MS;
-        for (_, target) in self.leader.applied.targets.iter() {
-            if let Some(lease) = &target.lease {
-                self.leader.leases.insert(lease.fence, (target.id.clone(), until));
-            }
-        }
-        let term = self.leader.term;
-        self.note(|| format!("term {term} begins"));
-        self.at(TICK_MS, Happening::Tick { term });
-    }
-
-    /// Planted bugs of whatever is around the core.
-    fn sabotage(&mut self) {
-        let Some(mutation) = self.options.mutation else { return };
-        let mut body = None;
-        for state in self.leader.ahead.rollouts.values() {
-            let wanted = match mutation {
-                Mutation::OpensWaves => {
-                    let more = usize::try_from(state.opened)
-                        .is_ok_and(|opened| opened < state.plan.waves.len());
-                    if state.status == Status::Running && more && state.leased() > 0 {
-                        let wave = skein_core::ids::WaveIx(state.opened);
-                        body = Some(Body::WaveStarted { rollout: state.id, wave });
-                    }
-                    false
-                }
-                Mutation::GrantsWhilePaused => state.status == Status::Paused && !state.turned,
-                Mutation::GrantsAfterBreach => state.status == Status::Running && state.breached(),
-                _ => false,
-            };
-            let ready = state.lanes.iter().find(|(_, lane)| wanted && lane.phase == Phase::Ready);
-            let target = ready.and_then(|(_, lane)| self.leader.ahead.targets.get(lane.target));
-            if let Some((target, agent)) = target.and_then(|one| Some((one, one.agents.first()?))) {
-                body = Some(Body::LegAssigned {
-                    rollout: state.id,
-                    target: target.id.clone(),
-                    agent: agent.clone(),
-                    kind: LegKind::Forward,
-                });
-            }
-        }
-        if let Some(body) = body {
-            let event = Event {
-                seq: self.leader.ahead.seq,
-                at: self.clock(),
-                actor: SCHEDULER.to_owned(),
-                charter: self.leader.ahead.charter(),
-                request: None,
-                body,
-            };
-            self.propose(vec![event]);
-        }
     }
 }

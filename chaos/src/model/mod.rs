@@ -7,37 +7,44 @@
 //!                 └───────────────── reports, lost, doubled, late ◄──────────────────┘
 //! ```
 
+mod agent;
 mod dice;
 mod executor;
 mod generate;
 mod leader;
 mod nemesis;
+mod network;
+mod office;
 mod operator;
+mod reconnect;
+mod sabotage;
+mod spec;
 
+pub mod coverage;
 pub mod database;
 pub mod mutation;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use skein_core::bundle::Manifest;
-use skein_core::command::Outcome as Told;
-use skein_core::ids::{AgentId, Fence, TargetId};
-use skein_core::outbox::Leg;
+use skein_core::ids::{Fence, TargetId};
+use skein_core::state::Fleet;
 use skein_core::state::rollout::Status;
-use skein_core::state::target::Observation;
 
 use crate::history::History;
 use crate::invariants::{Broken, Watch};
 use crate::observation::Seen;
+use agent::Agent;
+use coverage::{Coverage, Reach};
 use database::Database;
-use dice::Dice;
-use executor::Executor;
+use dice::{Dice, Stream};
 use leader::Leader;
 use mutation::Mutation;
+use network::{Message, Wire};
 
 /// How a seed is played.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// A bug that is planted.
     pub mutation: Option<Mutation>,
@@ -45,6 +52,27 @@ pub struct Options {
     pub trace: bool,
     /// What a checker would find afterwards is kept.
     pub history: bool,
+    /// Refusals are kept.
+    pub refusals: bool,
+    /// What is left out of the run.
+    pub without: Without,
+}
+
+/// What is left out of a run, to make a failing one smaller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Without {
+    /// Operations, by their number.
+    pub operations: BTreeSet<u64>,
+    /// Faults, by their number.
+    pub strikes: BTreeSet<u64>,
+    /// The network loses, doubles and delays nothing.
+    pub noise: bool,
+    /// No script fails.
+    pub poison: bool,
+    /// Nobody looks at targets but at the beginning.
+    pub looks: bool,
+    /// No more databases than these.
+    pub databases_beyond: Option<usize>,
 }
 
 /// What came of a seed.
@@ -60,6 +88,10 @@ pub struct Run {
     pub events: u64,
     /// Faults that were made.
     pub faults: u32,
+    /// Operations and strikes that there were.
+    pub numbers: [u64; 2],
+    /// What it came across.
+    pub coverage: Coverage,
     /// Empty, unless it was asked for.
     pub trace: String,
     /// Empty, unless it was asked for.
@@ -78,12 +110,12 @@ enum Happening {
     /// An agent looks at a target that it serves.
     Look { agent: usize, life: u32 },
     /// What the leader has proposed is durable.
-    Commit { term: u32 },
+    Commit { term: u64 },
     /// The leader looks at its leases.
-    Tick { term: u32 },
+    Tick { term: u64 },
     /// Somebody is elected.
     Elect,
-    /// A crashed agent is started again.
+    /// An agent that is down is started.
     Start { agent: usize },
     /// Somebody wants something.
     Operator,
@@ -93,51 +125,10 @@ enum Happening {
     Heal,
 }
 
-/// What goes over the network.
-#[derive(Debug, Clone)]
-enum Message {
-    Beat { agent: usize, life: u32, fences: Vec<Fence> },
-    Report { agent: usize, life: u32, target: TargetId, fence: Fence, serial: u32, told: Told },
-    Ack { agent: usize, life: u32, fence: Fence, serial: u32, answer: Answer },
-    Legs { agent: usize, life: u32, legs: Vec<Leg> },
-    Seen { agent: usize, target: TargetId, seen: Observation },
-}
-
-/// What a report came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Recorded,
-    LeaseLost,
-    Refused,
-}
-
-/// A process beside its databases.
-#[derive(Debug)]
-struct Agent {
-    id: AgentId,
-    serves: Vec<usize>,
-    slots: u32,
-    up: bool,
-    /// How often it was started before.
-    life: u32,
-    /// It stands still until then.
-    stalled_until: u64,
-    executors: BTreeMap<Fence, Executor>,
-    /// Legs that this life has brought to an end: they are not begun again.
-    finished: std::collections::BTreeSet<Fence>,
-}
-
-impl Agent {
-    /// How the coordinator names it in events.
-    fn actor(&self) -> String {
-        format!("agent/{}", self.id)
-    }
-}
-
 /// The world.
 #[derive(Debug)]
 struct Sim {
-    dice: Dice,
+    seed: u64,
     /// Milliseconds since the beginning; the leader's clock differs.
     now: u64,
     order: u64,
@@ -147,6 +138,7 @@ struct Sim {
     loss: u32,
     leader: Leader,
     agents: Vec<Agent>,
+    wires: Vec<Wire>,
     databases: Vec<Database>,
     bundles: Vec<Manifest>,
     requests: Vec<operator::Asked>,
@@ -159,7 +151,7 @@ struct Sim {
 const LONGEST_MS: u64 = 600_000;
 
 /// Plays one seed from beginning to end.
-pub fn run(seed: u64, options: Options) -> Run {
+pub fn run(seed: u64, options: &Options) -> Run {
     let mut sim = generate::sim(seed, options);
     while sim.run.violation.is_none() {
         let Some(((at, _), happening)) = sim.queue.pop_first() else { break };
@@ -178,7 +170,7 @@ pub fn run(seed: u64, options: Options) -> Run {
     sim.count();
     if options.history {
         let log = sim.watch.log().to_vec();
-        sim.run.history.logs.push((sim.leader.node(), log));
+        sim.run.history.logs.push((sim.leader.node, log));
         sim.run.history.at_rest = true;
     }
     sim.run
@@ -201,38 +193,13 @@ impl Sim {
         }
     }
 
-    fn arrive(&mut self, message: Message) {
-        match message {
-            Message::Beat { agent, life, fences } => self.heard(agent, life, &fences),
-            Message::Report { .. } => self.reported(message),
-            Message::Seen { agent, target, seen } => self.seen(agent, target, seen),
-            Message::Ack { agent, life, fence, serial, answer } => {
-                self.acked((agent, life), fence, serial, answer);
-            }
-            Message::Legs { agent, life, legs } => self.handed(agent, life, legs),
-        }
-    }
-
     fn at(&mut self, delay: u64, happening: Happening) {
         self.order += 1;
         self.queue.insert((self.now + delay, self.order), happening);
     }
 
-    /// Loses, doubles and delays.
-    fn send(&mut self, message: Message) {
-        let loss = self.loss;
-        if !self.healed && self.dice.chance(loss) {
-            self.run.faults += 1;
-            return self.note(|| format!("lost: {message:?}"));
-        }
-        if !self.healed && self.dice.chance(30) {
-            self.run.faults += 1;
-            let late = self.dice.between(1, 4_000);
-            self.at(late, Happening::Arrive(message.clone()));
-        }
-        let slow = !self.healed && self.dice.chance(20);
-        let delay = if slow { self.dice.between(50, 9_000) } else { self.dice.between(1, 20) };
-        self.at(delay, Happening::Arrive(message));
+    fn dice(&self, stream: Stream, number: u64) -> Dice {
+        Dice::new(self.seed, stream, number)
     }
 
     fn note(&mut self, what: impl FnOnce() -> String) {
@@ -241,6 +208,10 @@ impl Sim {
             let written = writeln!(self.run.trace, "{now:>8} {what}");
             debug_assert!(written.is_ok(), "a String takes everything");
         }
+    }
+
+    fn reach(&mut self, reach: Reach) {
+        *self.run.coverage.reach.entry(reach).or_default() += 1;
     }
 
     fn hold(&mut self, held: Result<(), Broken>) {
@@ -264,8 +235,9 @@ impl Sim {
 
     /// Nothing moves any more.
     fn end(&mut self) {
-        let held =
-            self.watch.see(Seen::State { node: self.leader.node(), fleet: &self.leader.applied });
+        self.look_at_restored();
+        let (node, fleet) = (self.leader.node, &self.leader.applied);
+        let held = self.watch.see(Seen::State { node, fleet });
         self.hold(held);
         for place in 0..self.databases.len() {
             let found = self.databases[place].found();
@@ -275,8 +247,27 @@ impl Sim {
         self.see(Seen::End);
     }
 
+    /// Nobody may have looked at them since; the log cannot know yet.
+    fn look_at_restored(&mut self) {
+        for agent in 0..self.agents.len() {
+            let life = self.agents[agent].life;
+            for place in 0..self.agents[agent].serves.len() {
+                let database = self.agents[agent].serves[place];
+                if self.databases[database].restored {
+                    let seen = Ok(self.observation(database));
+                    let target = self.databases[database].id.clone();
+                    self.seen((agent, life), target, seen);
+                }
+            }
+        }
+        drop(self.make_durable());
+    }
+
     /// Who is still at work, for a reader of the trace.
     fn note_rest(&mut self) {
+        if !self.options.trace {
+            return;
+        }
         let rest: Vec<String> = self
             .agents
             .iter()
@@ -292,18 +283,17 @@ impl Sim {
         self.options.mutation == Some(mutation)
     }
 
+    fn place_of(&self, target: &TargetId) -> Option<usize> {
+        self.databases.iter().position(|database| database.id == *target)
+    }
+
     /// Faults are over, every rollout has ended, and nobody works any more.
     fn quiet(&self) -> bool {
         self.healed
             && self.leader.up
             && self.leader.pending.is_empty()
             && self.agents.iter().all(|agent| agent.executors.is_empty())
-            && self
-                .leader
-                .applied
-                .rollouts
-                .values()
-                .all(|state| state.status.ended() || state.status == Status::Planned)
+            && ended(&self.leader.applied)
     }
 
     fn count(&mut self) {
@@ -319,4 +309,8 @@ impl Sim {
         }
         self.run.events = self.leader.applied.seq.0;
     }
+}
+
+fn ended(fleet: &Fleet) -> bool {
+    fleet.rollouts.values().all(|state| state.status.ended() || state.status == Status::Planned)
 }

@@ -47,11 +47,33 @@ pub enum Mutation {
     Anonymous,
     /// A replica folds an event differently.
     FoldsDifferently,
+    /// A leg that is to try its steps leaves them in force.
+    TrialLeaves,
+    /// What the database says is told with the way to it.
+    LeaksSecret,
+    /// The leader gives events the time of its own clock.
+    TrustsClock,
+    /// A new leader applies another event than the one that was recorded.
+    AppliesAnother,
+    /// A new leader begins without the last event of the log.
+    LosesTail,
+    /// Two nodes lead in one term.
+    TwoLeaders,
+    /// A leader that was cut off answers reads.
+    StaleReads,
+    /// A leader whose disk has failed acknowledges what it could not write.
+    AcksAfterDiskError,
+    /// An executor that waits for a session waits for ever, and is heard of.
+    WaitsForEver,
+    /// A target is leased while it is leased.
+    LeasesTwice,
+    /// What is done is not called finished.
+    NeverFinishes,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 33] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -74,6 +96,17 @@ impl Mutation {
         Self::ForgetsRequests,
         Self::Anonymous,
         Self::FoldsDifferently,
+        Self::TrialLeaves,
+        Self::LeaksSecret,
+        Self::TrustsClock,
+        Self::AppliesAnother,
+        Self::LosesTail,
+        Self::TwoLeaders,
+        Self::StaleReads,
+        Self::AcksAfterDiskError,
+        Self::WaitsForEver,
+        Self::LeasesTwice,
+        Self::NeverFinishes,
     ];
 
     /// The one of that name.

@@ -1,10 +1,37 @@
-//! What breaks: agents crash, stand still and wake up; leaders lose their office; clocks jump.
+//! What breaks: processes, the network, disks, clocks, databases; and what others do behind our backs.
 
-use skein_core::state::target::Observation;
+use skein_core::command::{Command, Outcome as Told};
+use skein_core::event::Verdict;
+use skein_core::ids::{AgentId, Digest, Fence, RolloutId, StepIx, TargetId};
+use skein_core::spec::Backup;
+use skein_core::state::rollout::Lane;
 
-use super::{Happening, Message, Sim};
+use super::coverage::Fault;
+use super::dice::{Dice, Stream};
+use super::leader::SCHEDULER;
+use super::network::Message;
+use super::{Happening, Sim, executor};
+use crate::observation::Seen;
 
-const BEAT_MS: u64 = 700;
+/// Faults and their weights; the network's own are made by the network.
+const STRIKES: [(Fault, u32); 16] = [
+    (Fault::AgentCrashes, 28),
+    (Fault::AgentStalls, 16),
+    (Fault::AgentDrains, 6),
+    (Fault::AgentCutOff, 5),
+    (Fault::AgentUnheard, 5),
+    (Fault::AgentDeaf, 5),
+    (Fault::LeaderDies, 14),
+    (Fault::LeaderCutOff, 8),
+    (Fault::DiskFails, 5),
+    (Fault::ClockJumps, 8),
+    (Fault::DatabaseDown, 8),
+    (Fault::SchemaChanged, 1),
+    (Fault::DatabaseRestored, 3),
+    (Fault::ServerReplaced, 1),
+    (Fault::ReportsNonsense, 6),
+    (Fault::SchedulesNonsense, 4),
+];
 
 impl Sim {
     /// One fault, and the time of the next.
@@ -12,126 +39,245 @@ impl Sim {
         if self.healed {
             return;
         }
-        let next = self.dice.between(100, 2_500);
+        let number = self.run.numbers[1];
+        self.run.numbers[1] += 1;
+        let mut dice = self.dice(Stream::Strike, number);
+        let next = dice.between(100, 2_500);
         self.at(next, Happening::Nemesis);
-        self.run.faults += 1;
-        let agent = self.dice.place(self.agents.len());
-        match self.dice.below(10) {
-            0..=3 => self.crash(agent),
-            4..=5 => {
-                let long = self.dice.between(500, 12_000);
-                self.note(|| format!("agent {agent} stands still for {long} ms"));
-                self.agents[agent].stalled_until = self.now + long;
+        // Where nothing is under way little can go wrong.
+        let idle = self.leader.ahead.active.is_empty() && dice.chance(700);
+        if idle || self.options.without.strikes.contains(&number) {
+            return;
+        }
+        let all: u32 = STRIKES.iter().map(|(_, weight)| weight).sum();
+        let mut left = dice.below(all);
+        let fault = STRIKES.iter().find(|(_, weight)| match left.checked_sub(*weight) {
+            Some(less) => {
+                left = less;
+                false
             }
-            6..=8 => {
-                if self.leader.up {
-                    self.note(|| "the leader loses its office".to_owned());
-                    self.depose();
+            None => true,
+        });
+        let Some((fault, _)) = fault else { return };
+        if self.make(*fault, &mut dice) {
+            self.note(|| format!("strike {number}: {fault:?}"));
+            self.fault(*fault);
+        }
+    }
+
+    /// Makes a fault; false: there is nothing that it could happen to.
+    fn make(&mut self, fault: Fault, dice: &mut Dice) -> bool {
+        let agent = dice.place(self.agents.len());
+        let database = dice.place(self.databases.len());
+        let long = dice.between(500, 12_000);
+        let until = self.now + long;
+        match fault {
+            Fault::AgentCrashes => {
+                let up = self.agents[agent].up;
+                self.crash(agent, long.min(8_000));
+                up
+            }
+            Fault::AgentStalls => {
+                self.agents[agent].stalled_until = until;
+                self.agents[agent].up
+            }
+            Fault::AgentDrains => self.drain(agent),
+            Fault::AgentCutOff | Fault::AgentUnheard | Fault::AgentDeaf => {
+                if fault != Fault::AgentDeaf {
+                    self.wires[agent].unheard_until = until;
                 }
+                if fault != Fault::AgentUnheard {
+                    self.wires[agent].deaf_until = until;
+                }
+                true
             }
-            _ => {
-                let jump = i64::try_from(self.dice.between(0, 20_000)).unwrap_or_default() - 10_000;
-                self.note(|| format!("the leader's clock jumps by {jump} ms"));
+            Fault::LeaderDies | Fault::LeaderCutOff | Fault::DiskFails if !self.leader.up => false,
+            Fault::LeaderDies => {
+                self.depose();
+                true
+            }
+            Fault::LeaderCutOff => {
+                self.cut_off(long);
+                true
+            }
+            Fault::DiskFails => {
+                self.leader.disk_fails = true;
+                true
+            }
+            Fault::ClockJumps => {
+                let jump = i64::try_from(dice.between(0, 20_000)).unwrap_or_default() - 10_000;
                 self.leader.clock_ms += jump;
+                true
             }
-        }
-    }
-
-    fn crash(&mut self, agent: usize) {
-        if !self.agents[agent].up {
-            return;
-        }
-        self.note(|| format!("agent {agent} crashes"));
-        let life = self.agents[agent].life;
-        self.agents[agent].up = false;
-        self.agents[agent].executors.clear();
-        for database in &mut self.databases {
-            // A session lock dies with its session.
-            database.lock =
-                database.lock.filter(|holder| (holder.agent, holder.life) != (agent, life));
-        }
-        let down = self.dice.between(20, 8_000);
-        self.at(down, Happening::Start { agent });
-    }
-
-    pub(super) fn start(&mut self, agent: usize) {
-        let state = &mut self.agents[agent];
-        if state.up {
-            return;
-        }
-        state.up = true;
-        state.life += 1;
-        state.stalled_until = 0;
-        state.finished.clear();
-        let life = state.life;
-        self.note(|| format!("agent {agent} starts, life {life}"));
-        if self.leader.up {
-            self.join(agent);
-        }
-        self.at(1, Happening::Beat { agent, life });
-        self.at(50, Happening::Look { agent, life });
-    }
-
-    fn awake(&mut self, agent: usize, life: u32) -> bool {
-        let state = &self.agents[agent];
-        state.up && state.life == life && state.stalled_until <= self.now
-    }
-
-    pub(super) fn beat(&mut self, agent: usize, life: u32) {
-        if !self.agents[agent].up || self.agents[agent].life != life {
-            return;
-        }
-        self.at(BEAT_MS, Happening::Beat { agent, life });
-        if self.awake(agent, life) {
-            let fences = self.agents[agent].executors.keys().copied().collect();
-            self.send(Message::Beat { agent, life, fences });
-        }
-    }
-
-    /// Looks at each target that it serves and does not work on.
-    pub(super) fn look(&mut self, agent: usize, life: u32) {
-        if !self.agents[agent].up || self.agents[agent].life != life {
-            return;
-        }
-        let next = self.dice.between(1_500, 5_000);
-        self.at(next, Happening::Look { agent, life });
-        if !self.awake(agent, life) {
-            return;
-        }
-        for database in self.agents[agent].serves.clone() {
-            let target = self.databases[database].id.clone();
-            if self.agents[agent].executors.values().any(|one| one.database() == database) {
-                continue;
+            Fault::DatabaseDown => {
+                self.take_down(database, self.now + long / 2);
+                true
             }
-            let seen = self.observation(database);
-            self.send(Message::Seen { agent, target, seen });
+            Fault::SchemaChanged => {
+                self.databases[database].by_hand += 1;
+                true
+            }
+            Fault::DatabaseRestored => self.restore(database, dice),
+            Fault::ServerReplaced => {
+                let other = dice.place(self.databases.len());
+                let target = &self.databases[database].id;
+                let new = if dice.chance(500) {
+                    self.databases[other].identity.clone()
+                } else {
+                    format!("another-of-{target}")
+                };
+                let free = self.untouched(database);
+                if free {
+                    self.databases[database].identity = new;
+                }
+                free
+            }
+            Fault::ReportsNonsense => self.report_nonsense(dice),
+            Fault::SchedulesNonsense => self.schedule_nonsense(dice),
+            Fault::MessageLost | Fault::MessageDoubled | Fault::MessageLate => false,
         }
     }
 
-    pub(super) fn observation(&self, database: usize) -> Observation {
-        let database = &self.databases[database];
-        let open = database.intent.as_ref().filter(|intent| intent.done > 0);
-        Observation {
-            engine_version: "1".to_owned(),
-            identity: database.identity.clone(),
-            fingerprint: database.fingerprint(),
-            ledger: database.ledger.clone(),
-            fence: database.fence,
-            open_intent: open.map_or_else(String::new, |intent| intent.entry.version.to_string()),
+    /// It begins nothing more, gives its legs back, and is started again.
+    fn drain(&mut self, agent: usize) -> bool {
+        let any = !self.agents[agent].executors.is_empty();
+        for executor in self.agents[agent].executors.values_mut() {
+            executor.cancelled = true;
         }
+        any
     }
 
-    /// From here on nothing breaks: everybody is up and awake, and clocks are right.
+    /// No rollout has it, nobody works on it, and no leg for it is on its way.
+    fn untouched(&self, database: usize) -> bool {
+        let id = &self.databases[database].id;
+        let lane = self.leader.ahead.target(id).is_some_and(|(_, target)| target.lane.is_some());
+        let applied = self.leader.applied.target(id);
+        let lane = lane || applied.is_some_and(|(_, target)| target.lane.is_some());
+        let mut executors = self.agents.iter().flat_map(|agent| agent.executors.values());
+        let on_its_way = self.queue.values().any(|happening| match happening {
+            Happening::Arrive(Message::Legs { legs, .. }) => {
+                legs.iter().any(|leg| leg.target == *id)
+            }
+            _ => false,
+        });
+        !lane
+            && !on_its_way
+            && self.leader.old.as_ref().is_none_or(|old| old.until < self.now)
+            && !executors.any(|executor| executor.database() == database)
+    }
+
+    /// A database is put back to where it was: ledger, fence and all.
+    pub(super) fn restore(&mut self, database: usize, dice: &mut Dice) -> bool {
+        if !self.untouched(database) {
+            return false;
+        }
+        let one = &mut self.databases[database];
+        if one.ledger.is_empty() {
+            return false;
+        }
+        let keep = dice.place(one.ledger.len());
+        one.ledger.truncate(keep);
+        one.fence = Fence(dice.between(0, one.fence.0));
+        one.intent = None;
+        one.restored = true;
+        let found = one.found();
+        self.see(Seen::Restored(&found));
+        true
+    }
+
+    /// A report under a live lease that cannot be true.
+    fn report_nonsense(&mut self, dice: &mut Dice) -> bool {
+        let fleet = &self.leader.ahead;
+        let leases: Vec<(TargetId, AgentId, Fence)> = fleet
+            .targets
+            .iter()
+            .filter_map(|(_, target)| {
+                let lease = target.lease.as_ref()?;
+                Some((target.id.clone(), lease.agent.clone(), lease.fence))
+            })
+            .collect();
+        if leases.is_empty() || !self.leader.up {
+            return false;
+        }
+        let (target, agent, fence) = leases[dice.place(leases.len())].clone();
+        let found = fleet.targets.find(&target).and_then(|ix| fleet.lane(ix));
+        let Some(told) = found.map(|(state, lane)| {
+            nonsense(lane, state.plan.spec.strategy.backup == Backup::Exempt, dice)
+        }) else {
+            return false;
+        };
+        let actor = format!("agent/{agent}");
+        let command = Command::Report { agent, target, fence, outcome: told.clone() };
+        if let Ok(Some(_)) = self.ask(&actor, None, command) {
+            self.refused("a report that cannot be true is refused", format!("{told:?}"));
+        }
+        true
+    }
+
+    /// Somebody schedules what the rules do not ask for; they decide whether it does any harm.
+    fn schedule_nonsense(&mut self, dice: &mut Dice) -> bool {
+        let last = self.leader.ahead.rollouts.last_key_value().map_or(0, |(id, _)| id.0);
+        if last == 0 || !self.leader.up {
+            return false;
+        }
+        let rollout = RolloutId(last.saturating_sub(dice.below(3)));
+        let command = match dice.below(4) {
+            0 => Command::StartWave { rollout },
+            1 => Command::UnwindRollout { rollout },
+            2 => Command::FinishRollout { rollout },
+            _ => Command::AssignLeg {
+                rollout,
+                target: self.databases[dice.place(self.databases.len())].id.clone(),
+                agent: self.agents[dice.place(self.agents.len())].id.clone(),
+            },
+        };
+        self.urge(SCHEDULER, command);
+        true
+    }
+
+    /// From here on nothing breaks: everybody is up, awake and connected, and clocks are right.
     pub(super) fn heal(&mut self) {
         self.note(|| "faults end".to_owned());
         self.healed = true;
         self.leader.clock_ms = 0;
+        self.leader.old = None;
         for agent in 0..self.agents.len() {
             self.agents[agent].stalled_until =
                 self.agents[agent].stalled_until.min(self.now + 2_000);
+            self.wires[agent].unheard_until = 0;
+            self.wires[agent].deaf_until = 0;
             self.start(agent);
         }
+        for database in &mut self.databases {
+            database.down_until = database.down_until.min(self.now + 1_000);
+        }
+        let at = self.clock();
+        self.see(Seen::Healed { at });
         // What the operator has paused, he lets go.
         self.at(1_000, Happening::Operator);
+    }
+}
+
+/// What is no true report of a lane.
+fn nonsense(lane: &Lane, exempt: bool, dice: &mut Dice) -> Told {
+    let step = StepIx(lane.applied + 1);
+    match dice.below(6) {
+        0 if lane.archive.is_none() => {
+            Told::Applied { step: StepIx(lane.applied), ms: 1, rows: 0, already: false }
+        }
+        1 if lane.archive.is_none() && !exempt => {
+            Told::BackedUp(Box::new(executor::archive("", Digest::default(), Backup::Exempt)))
+        }
+        2 => Told::Verified { step: StepIx(lane.verified + 1), fingerprint: None },
+        3 => Told::Stuck { step: StepIx(99), why: "no reason".to_owned() },
+        4 => Told::Failed {
+            step: StepIx(99),
+            verdict: Verdict::Fully,
+            retryable: true,
+            message: "no reason".to_owned(),
+            file: "none.sql".to_owned(),
+            line: 1,
+        },
+        _ => Told::Applied { step, ms: 1, rows: 0, already: true },
     }
 }

@@ -2,12 +2,15 @@
 
 use skein_core::command::{Command, Waiver};
 use skein_core::ids::{Digest, RequestId, RolloutId};
-use skein_core::plan;
-use skein_core::spec::Selector;
+use skein_core::plan::{self, Plan};
+use skein_core::spec::{Selector, Spec};
 use skein_core::state::rollout::Status;
 
+use super::coverage::Reach;
+use super::database::digest;
+use super::dice::{Dice, Stream};
 use super::leader::Waiter;
-use super::{Happening, Sim, generate};
+use super::{Happening, Sim, spec};
 
 /// A request, kept to be sent again.
 #[derive(Debug, Clone)]
@@ -17,25 +20,51 @@ pub(super) struct Asked {
     command: Command,
 }
 
+const PERSON: &str = "ann";
+
 impl Sim {
     pub(super) fn operate(&mut self) {
         if self.healed {
             return self.let_go();
         }
-        let next = self.dice.between(100, 3_000);
+        let number = self.run.numbers[0];
+        self.run.numbers[0] += 1;
+        let mut dice = self.dice(Stream::Operation, number);
+        let idle = self.leader.ahead.active.is_empty();
+        let next = dice.between(100, if idle { 800 } else { 3_000 });
         self.at(next, Happening::Operator);
+        if self.options.without.operations.contains(&number) {
+            return;
+        }
+        if dice.chance(200) {
+            self.read_status(dice.below(2));
+        }
         if !self.leader.up {
             return;
         }
-        match self.dice.below(10) {
-            0..=3 => self.plan_and_start(),
-            4 if self.dice.chance(150) => {
-                let one = self.dice.place(self.databases.len());
-                let target = self.databases[one].id.clone();
+        match dice.below(40) {
+            _ if idle && dice.chance(600) => self.plan_and_start(number, &mut dice),
+            0..=15 => self.plan_and_start(number, &mut dice),
+            16 => {
+                let target = self.databases[dice.place(self.databases.len())].id.clone();
+                let planned =
+                    self.leader.ahead.rollouts.values().any(|state| {
+                        state.status == Status::Planned
+                            && state.plan.waves.iter().any(|wave| {
+                                wave.targets.iter().any(|(planned, _)| *planned == target)
+                            })
+                    });
+                if planned {
+                    self.reach(Reach::PlanOfRetired);
+                }
                 self.request(Command::RetireTarget { target, reason: "merged".to_owned() });
             }
-            4 => self.again(),
-            _ => self.on_a_rollout(),
+            17 => self.restore_on_purpose(&mut dice),
+            18 => self.start_an_old_one(&mut dice),
+            19..=21 => self.again(&mut dice),
+            22 => self.under_another_charter(&mut dice),
+            23 => self.a_plan_of_yesterday(number, &mut dice),
+            _ => self.on_a_rollout(&mut dice),
         }
     }
 
@@ -53,42 +82,104 @@ impl Sim {
             .map(|state| state.id)
             .collect();
         for rollout in paused {
-            self.urge("ann", Command::ResumeRollout { rollout });
+            self.urge(PERSON, Command::ResumeRollout { rollout });
         }
     }
 
-    fn plan_and_start(&mut self) {
-        let spec = generate::spec(&mut self.dice, &self.bundles, &self.databases);
-        let made = match plan::make(&self.leader.ahead, &spec) {
-            Ok(made) if !made.is_empty() => made,
-            Ok(_) => return,
-            Err(refusal) => return self.note(|| format!("no plan: {refusal}")),
-        };
-        let mut id = [0; 32];
-        let number = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
-        id[..4].copy_from_slice(&number.to_be_bytes());
-        id[4] = 1;
-        let id = Digest(id);
+    fn make_plan(&mut self, dice: &mut Dice) -> Option<(Spec, Plan)> {
+        let held = self.leader.ahead.targets.iter().any(|(_, one)| !one.problem.is_empty());
+        let spec = spec::question(dice, &self.bundles, &self.databases, held);
+        match plan::make(&self.leader.ahead, &spec) {
+            Ok(made) => Some((spec, made)),
+            Err(refusal) => {
+                if self.options.refusals {
+                    self.run.coverage.refusal(&refusal);
+                }
+                self.note(|| format!("no plan: {refusal}"));
+                None
+            }
+        }
+    }
+
+    fn plan_and_start(&mut self, number: u64, dice: &mut Dice) {
+        let Some((spec, made)) = self.make_plan(dice) else { return };
+        if made.is_empty() && dice.chance(900) {
+            return;
+        }
+        let id = digest(&format!("plan {number}"));
         self.request(Command::PlanRollout { spec: Box::new(spec), plan: Box::new(made), id });
-        if self.dice.chance(900) {
-            self.request(Command::StartRollout { plan: id, waivers: waivers() });
+        if dice.chance(900) {
+            let waivers = waivers(dice);
+            self.request(Command::StartRollout { plan: id, waivers });
         }
     }
 
-    fn on_a_rollout(&mut self) {
+    /// The fleet has moved since it was made, or whoever sends it has changed it.
+    fn a_plan_of_yesterday(&mut self, number: u64, dice: &mut Dice) {
+        let Some((spec, mut made)) = self.make_plan(dice) else { return };
+        made.up_to_date += 1;
+        let id = digest(&format!("old plan {number}"));
+        self.request(Command::PlanRollout { spec: Box::new(spec), plan: Box::new(made), id });
+    }
+
+    fn start_an_old_one(&mut self, dice: &mut Dice) {
+        let plans: Vec<Digest> =
+            self.leader.ahead.rollouts.values().map(|state| state.plan_id).collect();
+        let plan = if plans.is_empty() || dice.chance(100) {
+            digest("nobody's")
+        } else {
+            plans[dice.place(plans.len())]
+        };
+        let waivers = waivers(dice);
+        self.request(Command::StartRollout { plan, waivers });
+    }
+
+    fn restore_on_purpose(&mut self, dice: &mut Dice) {
+        let database = dice.place(self.databases.len());
+        let target = self.databases[database].id.clone();
+        let archive = format!("{target}.dump");
+        let reason = if dice.chance(200) { String::new() } else { "an old mistake".to_owned() };
+        let spoken = !reason.is_empty();
+        self.request(Command::StartRestore { target, archive, reason });
+        if spoken && dice.chance(700) {
+            self.restore(database, dice);
+        }
+    }
+
+    fn under_another_charter(&mut self, dice: &mut Dice) {
+        let rollout = self.some_rollout(dice);
+        let command = Command::PauseRollout { rollout, reason: "let me see".to_owned() };
+        let other = digest("another charter");
+        if let Ok(Some(_)) = self.ask_under(other, PERSON, None, command) {
+            self.refused("another charter is refused", "a pause was accepted".to_owned());
+        }
+    }
+
+    fn some_rollout(&self, dice: &mut Dice) -> RolloutId {
         let last = self.leader.ahead.rollouts.last_key_value().map_or(0, |(id, _)| id.0);
-        let rollout = RolloutId(last.saturating_sub(self.dice.below(3)));
-        let command = match self.dice.below(6) {
+        RolloutId(last.saturating_sub(dice.below(3)))
+    }
+
+    fn on_a_rollout(&mut self, dice: &mut Dice) {
+        let rollout = self.some_rollout(dice);
+        let status = self.leader.ahead.rollouts.get(&rollout).map(|state| state.status);
+        let widen = status == Some(Status::Unwinding) && dice.chance(500);
+        let command = match if widen { 5 } else { dice.below(6) } {
             0 => Command::PauseRollout { rollout, reason: "let me see".to_owned() },
-            1..=3 => Command::ResumeRollout { rollout },
+            1..=3 => {
+                self.comes_to(rollout, false);
+                Command::ResumeRollout { rollout }
+            }
             _ => {
+                self.comes_to(rollout, true);
                 let mut selector = Selector::default();
-                if self.dice.chance(400) {
-                    let one = self.dice.place(self.databases.len());
+                if dice.chance(400) {
+                    let one = dice.place(self.databases.len());
                     selector.targets = vec![self.databases[one].id.0.clone()];
                 }
-                let steps = self.dice.below(3);
-                Command::RollBackRollout { rollout, selector, steps, waivers: waivers() }
+                let steps = dice.below(3);
+                let waivers = waivers(dice);
+                Command::RollBackRollout { rollout, selector, steps, waivers }
             }
         };
         self.request(command);
@@ -104,13 +195,14 @@ impl Sim {
     }
 
     /// An earlier request once more: as it was, or with another body under the same id.
-    fn again(&mut self) {
+    fn again(&mut self, dice: &mut Dice) {
         if self.requests.is_empty() {
             return;
         }
-        let one = self.dice.place(self.requests.len());
+        let one = dice.place(self.requests.len());
         let mut asked = self.requests[one].clone();
-        if self.dice.chance(300) {
+        if dice.chance(300) {
+            self.reach(Reach::RequestIdReused);
             asked.body += 1_000_000;
         }
         self.put(asked);
@@ -119,7 +211,7 @@ impl Sim {
     fn put(&mut self, asked: Asked) {
         let Asked { id, body, command } = asked;
         self.note(|| format!("asked: {command:?}"));
-        let answer = match self.ask("ann", Some((id, body)), command) {
+        let answer = match self.ask(PERSON, Some((id, body)), command) {
             // Nothing to do: nothing is remembered either.
             Ok(None) => return,
             Ok(first) => first,
@@ -129,6 +221,13 @@ impl Sim {
     }
 }
 
-fn waivers() -> Vec<Waiver> {
-    vec![Waiver { step: "*".to_owned(), reason: "agreed".to_owned() }]
+fn waivers(dice: &mut Dice) -> Vec<Waiver> {
+    let waiver =
+        |step: &str, reason: &str| Waiver { step: step.to_owned(), reason: reason.to_owned() };
+    match dice.below(12) {
+        0 => Vec::new(),
+        1 => vec![waiver("*", " ")],
+        2 => vec![waiver("2", "agreed")],
+        _ => vec![waiver("*", "agreed")],
+    }
 }

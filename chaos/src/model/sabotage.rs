@@ -1,0 +1,59 @@
+//! Planted bugs of whatever is around the core: events that no rule has made.
+
+use skein_core::event::{Body, Event, LegKind};
+use skein_core::ids::WaveIx;
+use skein_core::state::rollout::{Phase, State, Status};
+
+use super::Sim;
+use super::leader::SCHEDULER;
+use super::mutation::Mutation;
+
+impl Sim {
+    pub(super) fn sabotage(&mut self) {
+        let Some(mutation) = self.options.mutation else { return };
+        let rollouts = self.leader.ahead.rollouts.values();
+        let Some(body) = rollouts.rev().find_map(|state| self.wanted(mutation, state)) else {
+            return;
+        };
+        let event = Event {
+            seq: self.leader.ahead.seq,
+            at: self.clock(),
+            actor: SCHEDULER.to_owned(),
+            charter: self.leader.ahead.charter(),
+            request: None,
+            body,
+        };
+        self.propose(vec![event]);
+    }
+
+    fn wanted(&self, mutation: Mutation, state: &State) -> Option<Body> {
+        let wanted = match mutation {
+            Mutation::OpensWaves => {
+                let more = usize::try_from(state.opened)
+                    .is_ok_and(|opened| opened < state.plan.waves.len());
+                let early = state.status == Status::Running && more && state.leased() > 0;
+                let wave = WaveIx(state.opened);
+                return early.then_some(Body::WaveStarted { rollout: state.id, wave });
+            }
+            Mutation::LeasesTwice => {
+                let target = state.lanes.iter().find(|(_, lane)| lane.phase == Phase::Leased);
+                return self.lease(state, target?.1.target);
+            }
+            Mutation::GrantsWhilePaused => state.status == Status::Paused && !state.turned,
+            Mutation::GrantsAfterBreach => state.status == Status::Running && state.breached(),
+            _ => false,
+        };
+        let ready = state.lanes.iter().find(|(_, lane)| wanted && lane.phase == Phase::Ready);
+        self.lease(state, ready?.1.target)
+    }
+
+    fn lease(&self, state: &State, target: skein_core::ids::TargetIx) -> Option<Body> {
+        let target = self.leader.ahead.targets.get(target)?;
+        Some(Body::LegAssigned {
+            rollout: state.id,
+            target: target.id.clone(),
+            agent: target.agents.first()?.clone(),
+            kind: LegKind::Forward,
+        })
+    }
+}

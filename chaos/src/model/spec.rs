@@ -1,0 +1,96 @@
+//! Questions for the planner, sensible ones and others.
+
+use skein_core::bundle::Manifest;
+use skein_core::ids::Version;
+use skein_core::spec::{Backup, Budget, Direction, Goal, OnBreach, Selector, Spec, Strategy, Wave};
+
+use super::database::{Database, digest};
+use super::dice::Dice;
+
+const BACKUPS: [Backup; 4] = [Backup::Database, Backup::Tables, Backup::Schema, Backup::Exempt];
+const SCOPES: [OnBreach; 4] =
+    [OnBreach::Halt, OnBreach::RollbackTarget, OnBreach::RollbackWave, OnBreach::RollbackRollout];
+
+/// A question; `held`: some target is not what the log says.
+pub(super) fn question(
+    dice: &mut Dice,
+    bundles: &[Manifest],
+    databases: &[Database],
+    held: bool,
+) -> Spec {
+    let direction = match dice.below(10) {
+        0 => Direction::Validate,
+        1 | 2 => Direction::Down,
+        _ => Direction::Up,
+    };
+    // The first two bundles are the ones that fit together.
+    let bundle = if dice.chance(880) { dice.place(2) } else { dice.place(bundles.len()) };
+    let waves = (0..dice.below(3)).map(|_| wave(dice, databases)).collect();
+    let backup = match dice.below(10) {
+        0 => BACKUPS[3],
+        1 => BACKUPS[2],
+        2 => BACKUPS[1],
+        _ => BACKUPS[0],
+    };
+    Spec {
+        bundle: if dice.chance(10) { digest("nowhere") } else { bundles[bundle].digest },
+        selector: selector(dice, databases),
+        direction,
+        goal: goal(dice, direction, &bundles[bundle]),
+        strategy: Strategy {
+            waves,
+            parallelism: if dice.chance(10) { 0 } else { 1 + dice.below(5) },
+            budget: Budget { failed: dice.below(3), percent: 30 * dice.below(2) },
+            on_breach: SCOPES[dice.place(4)],
+            retries: dice.below(3),
+            backup,
+        },
+        out_of_order: dice.chance(200),
+        accept_drift: dice.chance(if held { 600 } else { 100 }),
+    }
+}
+
+fn goal(dice: &mut Dice, direction: Direction, bundle: &Manifest) -> Goal {
+    let some = dice.place(bundle.migrations.len() + 1);
+    let version = bundle
+        .migrations
+        .get(some)
+        .map_or_else(|| Version("999".to_owned()), |migration| migration.version.clone());
+    match dice.below(20) {
+        0..=2 => Goal::Version(version),
+        3 => Goal::Timestamp(version.0),
+        4..=8 => Goal::Steps(1 + dice.below(2)),
+        9 => Goal::Nothing,
+        10 => Goal::Latest,
+        _ if direction == Direction::Down && dice.chance(500) => Goal::Nothing,
+        _ if direction == Direction::Down => Goal::Steps(1 + dice.below(2)),
+        _ => Goal::Latest,
+    }
+}
+
+fn wave(dice: &mut Dice, databases: &[Database]) -> Wave {
+    let mut wave = Wave::default();
+    match dice.below(4) {
+        0 | 1 => wave.percent = 20 + dice.below(60),
+        2 => wave.selector.labels = ring("red"),
+        _ => wave.selector.targets = vec![databases[dice.place(databases.len())].id.0.clone()],
+    }
+    wave
+}
+
+fn selector(dice: &mut Dice, databases: &[Database]) -> Selector {
+    match dice.below(20) {
+        0 => Selector { targets: Vec::new(), labels: ring("red") },
+        1 => Selector { targets: vec!["t-*".to_owned()], labels: ring("blue") },
+        2 if dice.chance(300) => Selector { targets: Vec::new(), labels: ring("green") },
+        3..=7 => {
+            let ids = databases.iter().filter(|_| dice.chance(500)).map(|one| one.id.0.clone());
+            Selector { targets: ids.chain(["t-1".to_owned()]).collect(), labels: Vec::new() }
+        }
+        _ => Selector::default(),
+    }
+}
+
+fn ring(color: &str) -> Vec<(String, Vec<String>)> {
+    vec![("ring".to_owned(), vec![color.to_owned()])]
+}

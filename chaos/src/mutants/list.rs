@@ -1,0 +1,223 @@
+//! The list. Each is a mistake that somebody could make.
+
+/// A place in the core's sources, and what stands there instead.
+#[derive(Debug)]
+pub struct Edit {
+    /// Below `coordinator/core/src`.
+    pub file: &'static str,
+    /// What stands there, once.
+    pub find: &'static str,
+    /// What is put there.
+    pub with: &'static str,
+}
+
+/// One planted bug.
+#[derive(Debug)]
+pub struct Mutant {
+    /// For people.
+    pub name: &'static str,
+    /// What it takes.
+    pub edits: &'static [Edit],
+}
+
+const fn edit(file: &'static str, find: &'static str, with: &'static str) -> Edit {
+    Edit { file, find, with }
+}
+
+/// All of them.
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "more legs than the strategy allows",
+        edits: &[
+            edit("decide/leg.rs", "let fits = fits && due && room;", "let fits = fits && due;"),
+            edit(
+                "schedule/assign.rs",
+                "state.plan.spec.strategy.parallelism.saturating_sub(state.leased());",
+                "state.plan.spec.strategy.parallelism;",
+            ),
+        ],
+    },
+    Mutant {
+        name: "a broken budget stops nothing",
+        edits: &[
+            edit(
+                "decide/leg.rs",
+                "state.status == Status::Running && !state.breached()",
+                "state.status == Status::Running",
+            ),
+            edit("schedule/mod.rs", "    if state.breached() {\n", "    if false {\n"),
+        ],
+    },
+    Mutant {
+        name: "the greater of two allowances holds",
+        edits: &[edit("spec.rs", "share.min(self.failed)", "share.max(self.failed)")],
+    },
+    Mutant {
+        name: "a pause changes nothing",
+        edits: &[edit("evolve/rollout.rs", "    state.status = Status::Paused;\n", "")],
+    },
+    Mutant {
+        name: "a wave opens while one target of the last is under way",
+        edits: &[
+            edit(
+                "schedule/mod.rs",
+                "    if state.under_way() > 0 {\n",
+                "    if state.under_way() > 1 {\n",
+            ),
+            edit(
+                "decide/rollout.rs",
+                "state.breached() || state.under_way() > 0",
+                "state.breached()",
+            ),
+        ],
+    },
+    Mutant {
+        name: "a rollout ends while targets are under way",
+        edits: &[edit(
+            "decide/rollout.rs",
+            "if left > 0 || (state.status == Status::Running && state.breached()) {",
+            "if false {",
+        )],
+    },
+    Mutant {
+        name: "a report under a lease that is gone counts",
+        edits: &[edit(
+            "decide/report.rs",
+            ".is_some_and(|lease| lease.fence == fence)",
+            ".is_some()",
+        )],
+    },
+    Mutant {
+        name: "a step counts before its backup",
+        edits: &[edit("decide/report.rs", "if self.lane.archive.is_none() {", "if false {")],
+    },
+    Mutant {
+        name: "no archive will do for a backup",
+        edits: &[edit(
+            "decide/report.rs",
+            "archive.name.is_empty() && !exempt",
+            "false && !exempt",
+        )],
+    },
+    Mutant {
+        name: "reports count in any order",
+        edits: &[edit(
+            "decide/report.rs",
+            "if step.0 == next { Ok(()) } else { Err(self.out_of_order(step)) }",
+            "if step.0 >= next { Ok(()) } else { Err(self.out_of_order(step)) }",
+        )],
+    },
+    Mutant {
+        name: "who vanished leaves no doubt",
+        edits: &[edit(
+            "evolve/leg.rs",
+            "lane.doubt = !released && lane.phase == Phase::Leased && lane.archive.is_some();",
+            "lane.doubt = false;",
+        )],
+    },
+    Mutant {
+        name: "a half is taken for nothing",
+        edits: &[
+            edit(
+                "evolve/step.rs",
+                "lane.partly = half && lane.phase != Phase::UndoLeased;",
+                "lane.partly = false;",
+            ),
+            edit(
+                "evolve/step.rs",
+                "lane.partly = lane.phase != Phase::UndoLeased;",
+                "lane.partly = false;",
+            ),
+        ],
+    },
+    Mutant {
+        name: "steps are undone from the first to the last",
+        edits: &[edit("outbox.rs", "range.rev().filter_map(one)", "range.filter_map(one)")],
+    },
+    Mutant {
+        name: "a leg begins with its first step, whatever is verified",
+        edits: &[edit("outbox.rs", "lane.verified..state.steps(lane)", "0..state.steps(lane)")],
+    },
+    Mutant {
+        name: "a step without a way back is undone",
+        edits: &[
+            edit("decide/unwind.rs", "if step.undo == Undo::Impossible {", "if false {"),
+            edit(
+                "evolve/leg.rs",
+                ".filter(|(step, _)| step.undo == Undo::Impossible)",
+                ".filter(|_| false)",
+            ),
+        ],
+    },
+    Mutant {
+        name: "an older rollout is undone under a later one",
+        edits: &[edit("decide/unwind.rs", "    on_top(fleet, state, &lines)?;\n", "")],
+    },
+    Mutant {
+        name: "a target may be in two rollouts",
+        edits: &[
+            edit(
+                "decide/rollout.rs",
+                "if let Some((other, _)) = target.lane {",
+                "if let Some((other, _)) = target.lane.filter(|_| false) {",
+            ),
+            edit(
+                "decide/rollout.rs",
+                "            && other != state.id\n",
+                "            && other != state.id && false\n",
+            ),
+        ],
+    },
+    Mutant {
+        name: "a target is retired under a rollout",
+        edits: &[edit(
+            "decide/fleet.rs",
+            "pub(super) fn retire(fleet: &Fleet, id: &TargetId, reason: &str) -> Result<Vec<Body>, Refusal> {\n    let (_, target) = target(fleet, id)?;\n    if let Some((rollout, _)) = target.lane {",
+            "pub(super) fn retire(fleet: &Fleet, id: &TargetId, reason: &str) -> Result<Vec<Body>, Refusal> {\n    let (_, target) = target(fleet, id)?;\n    if let Some((rollout, _)) = target.lane.filter(|_| false) {",
+        )],
+    },
+    Mutant {
+        name: "a lease ends by the fence of another",
+        edits: &[edit(
+            "decide/leg.rs",
+            "target.lease.as_ref().is_some_and(|lease| lease.fence == fence)",
+            "target.lease.is_some()",
+        )],
+    },
+    Mutant {
+        name: "a request id may be used again",
+        edits: &[edit("decide/mod.rs", "if answer.digest == request.digest {", "if true {")],
+    },
+    Mutant {
+        name: "any charter will do",
+        edits: &[edit(
+            "decide/mod.rs",
+            "Some(cluster) if request.charter == cluster.charter => Ok(()),",
+            "Some(cluster) if request.charter.0.len() == cluster.charter.0.len() => Ok(()),",
+        )],
+    },
+    Mutant {
+        name: "the log's ledger does not follow an undo",
+        edits: &[edit(
+            "evolve/step.rs",
+            "    follow(fleet, ix, &planned, ran);\n",
+            "    let _ = ran;\n",
+        )],
+    },
+    Mutant {
+        name: "a lane keeps its place in the queue",
+        edits: &[edit(
+            "evolve/queue.rs",
+            "            queue.remove(&old);\n",
+            "            let _ = old;\n",
+        )],
+    },
+    Mutant {
+        name: "undoing begins while legs still run in a later wave",
+        edits: &[edit(
+            "decide/rollout.rs",
+            "Status::Unwinding => state.leased() + state.total.of(Phase::UndoReady),",
+            "Status::Unwinding => 0,",
+        )],
+    },
+];

@@ -12,9 +12,10 @@ use crate::mutants::{MUTANTS, Scratch};
 
 /// How it is called.
 pub const USAGE: &str = "\
-skein-chaos mutations [--around | --core] [--seeds N]
+skein-chaos mutations [--around | --core] [--seeds N] [--part K/N]
     plants each bug in turn, around the core or in a copy of its sources (both, unless one is named),
-    and prints the seeds that it took (20000 at most, or N) and the promises that it broke";
+    and prints the seeds that it took (20000 at most, or N) and the promises that it broke; a part of the
+    list is the K-th of N (what is left out counts as not broken)";
 
 /// What was asked for.
 #[derive(Debug, Clone)]
@@ -25,16 +26,23 @@ pub struct Asked {
     pub core: bool,
     /// At most so many seeds for each.
     pub seeds: u64,
+    /// The k-th of n parts of the list.
+    pub part: (usize, usize),
 }
 
 /// Reads the words behind the verb.
 pub fn read(mut words: impl Iterator<Item = String>) -> Option<Asked> {
-    let mut asked = Asked { around: true, core: true, seeds: 20_000 };
+    let mut asked = Asked { around: true, core: true, seeds: 20_000, part: (1, 1) };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--around" => asked.core = false,
             "--core" => asked.around = false,
             "--seeds" => asked.seeds = words.next()?.parse().ok()?,
+            "--part" => {
+                let part = words.next()?;
+                let (k, n) = part.split_once('/')?;
+                asked.part = (k.parse().ok()?, n.parse().ok().filter(|n| *n > 0)?);
+            }
             _ => return None,
         }
     }
@@ -53,12 +61,13 @@ pub struct Found {
 /// Seeds played on after the first that broke something, to see what else breaks.
 const MORE: u64 = 300;
 
-/// Plants a bug around the core.
-pub fn plant(mutation: Mutation, seeds: u64) -> Found {
+/// Plants a bug around the core, and plays so many seeds at most until a promise breaks, and so many
+/// more.
+pub fn plant(mutation: Mutation, seeds: u64, more: u64) -> Found {
     let options = Options { mutation: Some(mutation), ..Options::default() };
     let mut found = Found::default();
     for seed in 0..seeds {
-        if found.first.is_some_and(|first| seed > first + MORE) {
+        if found.first.is_some_and(|first| seed > first + more) {
             break;
         }
         if let Some(broken) = run(seed, &options).violation {
@@ -91,15 +100,15 @@ pub fn main(asked: &Asked, out: &mut impl Write) -> io::Result<bool> {
     };
     writeln!(out, "| planted bug | found within | by the promises, seeds |\n|---|--:|---|")?;
     if asked.around {
-        for mutation in Mutation::ALL {
-            let found = plant(mutation, asked.seeds);
+        for mutation in part(&Mutation::ALL, asked.part).copied() {
+            let found = plant(mutation, asked.seeds, MORE);
             line(out, &format!("{mutation:?}"), &found)?;
             take(format!("{mutation:?}"), &found);
         }
     }
     if asked.core {
         let scratch = Scratch::new(&folder())?;
-        for mutant in MUTANTS {
+        for mutant in part(MUTANTS, asked.part) {
             if let Err(said) = scratch.build(mutant)? {
                 return Err(io::Error::other(format!("{} is no program: {said}", mutant.name)));
             }
@@ -112,7 +121,12 @@ pub fn main(asked: &Asked, out: &mut impl Write) -> io::Result<bool> {
     let idle: Vec<&str> =
         watch.promises().map(|(name, _)| name).filter(|name| !broken.contains(*name)).collect();
     writeln!(out, "\nnot found: {unseen:?}\npromises that no bug broke: {idle:?}")?;
-    Ok(unseen.is_empty() && (idle.is_empty() || !asked.around))
+    Ok(unseen.is_empty() && (idle.is_empty() || !asked.around || asked.part.1 > 1))
+}
+
+/// The k-th of n parts.
+fn part<T>(all: &[T], (k, n): (usize, usize)) -> impl Iterator<Item = &T> {
+    all.iter().skip(k.saturating_sub(1)).step_by(n)
 }
 
 fn folder() -> PathBuf {

@@ -16,4 +16,5 @@ pub mod model;
 pub mod mutants;
 pub mod observation;
 pub mod place;
+pub mod shrink;
 pub mod writer;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use skein_chaos::cmd::{coverage, model, mutations};
+use skein_chaos::cmd::{coverage, model, mutations, shrink};
 use skein_chaos::disks;
 
 fn main() -> std::io::Result<ExitCode> {
@@ -27,13 +27,17 @@ fn main() -> std::io::Result<ExitCode> {
             Some(asked) => mutations::main(&asked, &mut out)?,
             None => return usage(&mut out),
         },
+        "shrink" => match model::read(words) {
+            Some(asked) => shrink::main(&asked, &mut out)?,
+            None => return usage(&mut out),
+        },
         _ => return usage(&mut out),
     };
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn usage(out: &mut impl Write) -> std::io::Result<ExitCode> {
-    for usage in [model::USAGE, coverage::USAGE, mutations::USAGE, disks::USAGE] {
+    for usage in [model::USAGE, coverage::USAGE, mutations::USAGE, shrink::USAGE, disks::USAGE] {
         writeln!(out, "{usage}")?;
     }
     Ok(ExitCode::from(2))

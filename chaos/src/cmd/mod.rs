@@ -3,3 +3,4 @@
 pub mod coverage;
 pub mod model;
 pub mod mutations;
+pub mod shrink;

@@ -19,6 +19,7 @@ use super::mutation::Mutation;
 use super::network::{Answer, Message};
 use super::{Happening, Sim};
 use crate::observation::{Node, Seen};
+use crate::shrink::{Asked, Entry};
 
 /// As the coordinator names its own requests.
 pub(super) const SCHEDULER: &str = "skein/scheduler";
@@ -134,6 +135,7 @@ impl Sim {
         match decide(&self.leader.ahead, &request) {
             Ok(Decision::Events(events)) => {
                 let first = events.first().map(|event| event.seq);
+                self.write_down(&request, &events);
                 self.propose(events);
                 Ok(first)
             }
@@ -143,12 +145,37 @@ impl Sim {
             }
             Err(refusal) => {
                 self.note(|| format!("refused: {refusal} ({:?})", request.command));
+                if actor == SCHEDULER {
+                    self.write_down(&request, &[]);
+                }
                 if self.options.refusals {
                     self.run.coverage.refusal(&refusal);
                 }
                 Err(refusal.kind)
             }
         }
+    }
+
+    /// Keeps what the core was given; a refusal of what was scheduled as well.
+    fn write_down(&mut self, request: &Request, events: &[Event]) {
+        if !self.options.transcript {
+            return;
+        }
+        let made = |body: &Body| match body {
+            Body::RolloutPlanned { rollout, .. } => Some(*rollout),
+            _ => None,
+        };
+        let leased = events.iter().find(|event| matches!(event.body, Body::LegAssigned { .. }));
+        self.run.transcript.push(Entry::Asked(Box::new(Asked {
+            actor: request.actor.clone(),
+            id: request.id.map(|id| (id, request.digest)),
+            charter: request.charter,
+            now: request.now,
+            command: request.command.clone(),
+            first: events.first().map(|event| event.seq),
+            planned: events.iter().find_map(|event| made(&event.body)),
+            fence: leased.map(|event| Fence(event.seq.0)),
+        })));
     }
 
     /// Asks for something that may have become needless; a refusal changes nothing.

@@ -35,6 +35,7 @@ use skein_core::state::rollout::Status;
 use crate::history::History;
 use crate::invariants::{Broken, Watch};
 use crate::observation::Seen;
+use crate::shrink::Entry;
 use agent::Agent;
 use coverage::{Coverage, Reach};
 use database::Database;
@@ -54,6 +55,8 @@ pub struct Options {
     pub history: bool,
     /// Refusals are kept.
     pub refusals: bool,
+    /// What the core was given is kept.
+    pub transcript: bool,
     /// What is left out of the run.
     pub without: Without,
 }
@@ -96,6 +99,8 @@ pub struct Run {
     pub trace: String,
     /// Empty, unless it was asked for.
     pub history: History,
+    /// Empty, unless it was asked for.
+    pub transcript: Vec<Entry>,
 }
 
 /// Something that happens at a time.
@@ -229,6 +234,14 @@ impl Sim {
     }
 
     fn see(&mut self, seen: Seen<'_>) {
+        if self.options.transcript {
+            self.run.transcript.extend(match seen {
+                Seen::Effect(effect) => Some(Entry::Effect(effect.clone())),
+                Seen::Fence { target, old, new } => Some(Entry::Fence(target.clone(), old, new)),
+                Seen::Restored(database) => Some(Entry::Restored(database.clone())),
+                _ => None,
+            });
+        }
         let held = self.watch.see(seen);
         self.hold(held);
     }

@@ -12,6 +12,7 @@ use super::mutation::Mutation;
 use super::network::Message;
 use super::{Happening, Sim};
 use crate::observation::Seen;
+use crate::shrink::Entry;
 
 impl Sim {
     /// The leader loses its office; what it had proposed may have become durable, or not.
@@ -34,6 +35,11 @@ impl Sim {
             self.leader.snapshot = self.leader.applied.clone();
         }
         self.leader.pending.clear();
+        let durable = self.leader.applied.seq;
+        self.run.transcript.retain(|entry| match entry {
+            Entry::Asked(asked) => asked.first.is_some_and(|first| first < durable),
+            Entry::Effect(_) | Entry::Fence(..) | Entry::Restored(_) => true,
+        });
         self.leader.disk_fails = false;
         self.leader.up = false;
         self.leader.heard.clear();

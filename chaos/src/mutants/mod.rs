@@ -18,7 +18,8 @@ pub struct Scratch {
 }
 
 /// What of this crate the copy is made of.
-const ROOMS: [&str; 6] = ["cmd", "history.rs", "invariants", "model", "mutants", "observation.rs"];
+const ROOMS: [&str; 7] =
+    ["cmd", "history.rs", "invariants", "model", "mutants", "observation.rs", "shrink"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -55,7 +56,7 @@ impl Scratch {
         write(
             "chaos/src/lib.rs",
             "pub mod cmd;\npub mod history;\npub mod invariants;\npub mod model;\npub mod mutants;\n\
-             pub mod observation;\n",
+             pub mod observation;\npub mod shrink;\n",
         )?;
         write(
             "chaos/src/main.rs",

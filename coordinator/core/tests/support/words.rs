@@ -8,9 +8,10 @@
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
 //! start [of=1] [waive=V|*] | pause 1 why | resume 1 | rollback 1 [select=…] [steps=N] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
-//! t-1 backed-up [nothing] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
+//! t-1 backed-up [nothing] [schema=x] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
 //!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
-//! observe t-1 [ledger=1,2] [identity=x] [schema=x] [intent=x] | unreachable t-1 why | retire t-1 why
+//! observe t-1 [ledger=1,2~] [identity=x] [schema=x] [intent=x] | unreachable t-1 why | retire t-1 why
+//! restore t-1 archive why | adopt [least=schema] [reversible]
 //! status [1] | targets | id=7 body=1 WORDS… | charter=other WORDS…
 //! ```
 
@@ -24,6 +25,7 @@ use skein_core::ids::{
 };
 use skein_core::outbox::outbox;
 use skein_core::plan;
+use skein_core::policy::Policy;
 use skein_core::schedule::waits_for;
 use skein_core::spec::{
     Backup, Budget, Direction, Engine, Goal, OnBreach, Selector, Spec, TransactionMode, Wave,
@@ -186,6 +188,16 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 Command::RetireTarget { target: words.at(1).into(), reason: words.rest(2) };
             world.ask("ann", command);
         }
+        "adopt" => {
+            let least = words.key("least").map_or(Backup::Exempt, backup);
+            let policy =
+                Policy { least_backup: least, refuse_irreversible: words.has("reversible") };
+            world.ask("root", Command::AdoptCharter { policy, text: String::new() });
+        }
+        "restore" => {
+            let (target, archive) = (words.at(1).into(), words.at(2).to_owned());
+            world.ask("ann", Command::StartRestore { target, archive, reason: words.rest(3) });
+        }
         "status" => status(world),
         "targets" => targets(world),
         target => report(world, &TargetId::from(target), words),
@@ -285,9 +297,14 @@ fn look(world: &mut World, id: &TargetId, words: &Words<'_>) {
         Some(versions) => versions
             .split(',')
             .filter(|version| !version.is_empty())
-            .map(|version| Entry {
-                version: version.into(),
-                digest: digest(&format!("{version}.up")),
+            .map(|word| {
+                let version = word.trim_end_matches(['~', '*']);
+                let edit = if word.contains('~') { " edited" } else { "" };
+                let change = if word.contains('*') { " changed" } else { "" };
+                Entry {
+                    version: version.into(),
+                    digest: digest(&format!("{version}.up{edit}{change}")),
+                }
             })
             .collect(),
     };
@@ -350,7 +367,7 @@ fn bundle(world: &mut World, words: &Words<'_>) {
 fn strategy(world: &mut World, words: &Words<'_>) {
     let strategy = &mut world.strategy;
     if let Some(waves) = words.key("waves") {
-        strategy.waves = waves.split(',').map(wave).collect();
+        strategy.waves = waves.split(',').filter(|one| !one.is_empty()).map(wave).collect();
     }
     strategy.parallelism = words.number("parallel", strategy.parallelism);
     strategy.retries = words.number("retries", strategy.retries);
@@ -367,12 +384,17 @@ fn strategy(world: &mut World, words: &Words<'_>) {
         Some("rollout") => OnBreach::RollbackRollout,
         Some(other) => panic!("no scope {other}"),
     };
-    strategy.backup = match words.key("backup") {
-        None => strategy.backup,
-        Some("exempt") => Backup::Exempt,
-        Some("schema") => Backup::Schema,
-        Some(other) => panic!("no backup {other}"),
-    };
+    strategy.backup = words.key("backup").map_or(strategy.backup, backup);
+}
+
+fn backup(text: &str) -> Backup {
+    match text {
+        "exempt" => Backup::Exempt,
+        "schema" => Backup::Schema,
+        "tables" => Backup::Tables,
+        "database" => Backup::Database,
+        other => panic!("no backup {other}"),
+    }
 }
 
 /// `t-1` one target, `50%` a share, `l:red` those with a label.
@@ -457,7 +479,9 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
         "backed-up" => {
             let ledger = world.ledger(target);
             let scope = if words.has("nothing") { Backup::Exempt } else { Backup::Database };
-            Outcome::BackedUp(Box::new(World::archive(target, &ledger, scope)))
+            let mut archive = World::archive(target, &ledger, scope);
+            archive.fingerprint = after.unwrap_or(archive.fingerprint);
+            Outcome::BackedUp(Box::new(archive))
         }
         "applied" => Outcome::Applied { step, ms: 1, rows: 0, already: words.has("already") },
         "verified" => Outcome::Verified { step, fingerprint: after },

@@ -1,0 +1,306 @@
+//! A transcript as a golden script of the core (`coordinator/core/tests/scripts`): the same words, so
+//! that it can be kept there.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use skein_core::bundle::Manifest;
+use skein_core::command::{Command, Outcome, Waiver};
+use skein_core::event::{Archive, Verdict};
+use skein_core::ids::{Digest, RolloutId, Version};
+use skein_core::spec::{Backup, Direction, Engine, Goal, OnBreach, Selector, Spec};
+use skein_core::state::ledger::Entry as Row;
+use skein_core::state::target::{Description, Observation};
+
+use super::transcript::{Asked, Entry};
+use crate::model::database::digest;
+use crate::observation::Effect;
+
+/// A pause that a retry waits for is no shorter.
+const SHORTEST_PAUSE_MS: u64 = 500;
+
+/// The script, with a sentence on top.
+pub fn script(title: &str, entries: &[Entry]) -> String {
+    let mut words = Words::default();
+    let mut text = format!("# {title}\n\n");
+    let mut now = None;
+    for entry in entries {
+        let lines = match entry {
+            Entry::Asked(asked) => {
+                let last = *now.get_or_insert(asked.now.0);
+                let mut lines = Vec::new();
+                let waited = asked.now.0.saturating_sub(last);
+                let waits = matches!(asked.command, Command::AssignLeg { .. });
+                if waits && waited >= SHORTEST_PAUSE_MS {
+                    now = Some(asked.now.0);
+                    lines.push(format!("after {waited}"));
+                }
+                lines.extend(words.command(asked));
+                lines
+            }
+            Entry::Effect(effect) => vec![self::effect(effect)],
+            Entry::Fence(..) => Vec::new(),
+            Entry::Restored(database) => {
+                vec![format!("# {} is put back to [{}]", database.target, rows(&database.ledger))]
+            }
+        };
+        for line in lines {
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn effect(effect: &Effect) -> String {
+    let sign = if effect.script == Direction::Down { '-' } else { '+' };
+    let half = if effect.whole { "" } else { ", the first part" };
+    format!("# effect: {} {sign}{}{half}", effect.target, effect.entry.version)
+}
+
+/// Numbers that the script gives by itself.
+#[derive(Debug, Default)]
+struct Words {
+    bundles: BTreeMap<Digest, usize>,
+    rollouts: BTreeMap<RolloutId, usize>,
+    plans: BTreeMap<Digest, usize>,
+}
+
+impl Words {
+    fn rollout(&self, rollout: RolloutId) -> usize {
+        self.rollouts.get(&rollout).copied().unwrap_or_default()
+    }
+
+    fn command(&mut self, asked: &Asked) -> Vec<String> {
+        let line = match &asked.command {
+            // A script's cluster is formed by itself.
+            Command::FormCluster { .. } => return Vec::new(),
+            Command::AdoptCharter { policy, .. } => {
+                let never = if policy.refuse_irreversible { " reversible" } else { "" };
+                format!("adopt least={}{never}", backup(policy.least_backup))
+            }
+            Command::JoinAgent { agent, targets, .. } => return join(agent.as_str(), targets),
+            Command::RecordObservation { target, seen: Ok(seen), .. } => {
+                format!("observe {target} {}", observation(seen))
+            }
+            Command::RecordObservation { target, seen: Err(why), .. } => {
+                format!("unreachable {target} {why}")
+            }
+            Command::RetireTarget { target, reason } => format!("retire {target} {reason}"),
+            Command::StartRestore { target, archive, reason } => {
+                format!("restore {target} {archive} {reason}")
+            }
+            Command::StoreBundle { manifest } => {
+                let number = self.bundles.len() + 1;
+                self.bundles.insert(manifest.digest, number);
+                format!("bundle b{number} {}", bundle(manifest))
+            }
+            Command::PlanRollout { spec, id, .. } => {
+                let number = self.rollouts.len() + 1;
+                self.rollouts.extend(asked.planned.map(|planned| (planned, number)));
+                self.plans.insert(*id, number);
+                let bundle = self.bundles.get(&spec.bundle).copied().unwrap_or_default();
+                return vec![strategy(spec), format!("plan b{bundle} {}", question(spec))];
+            }
+            Command::StartRollout { plan, waivers } => {
+                let number = self.plans.get(plan).copied().unwrap_or_default();
+                format!("start of={number}{}", self::waivers(waivers))
+            }
+            Command::PauseRollout { rollout, reason } => {
+                format!("pause {} {reason}", self.rollout(*rollout))
+            }
+            Command::ResumeRollout { rollout } => format!("resume {}", self.rollout(*rollout)),
+            Command::RollBackRollout { rollout, selector, steps, waivers } => format!(
+                "rollback {}{} steps={steps}{}",
+                self.rollout(*rollout),
+                self::selector(selector),
+                self::waivers(waivers)
+            ),
+            Command::StartWave { rollout } => format!("ask start-wave {}", self.rollout(*rollout)),
+            Command::AssignLeg { rollout, target, agent } => {
+                format!("ask assign {} {target} {agent}", self.rollout(*rollout))
+            }
+            Command::UnwindRollout { rollout } => format!("ask unwind {}", self.rollout(*rollout)),
+            Command::FinishRollout { rollout } => format!("ask finish {}", self.rollout(*rollout)),
+            Command::ExpireLease { target, .. } => format!("expire {target}"),
+            Command::Report { target, outcome, .. } => format!("{target} {}", report(outcome)),
+        };
+        vec![line]
+    }
+}
+
+/// A line for each description among the targets.
+fn join(agent: &str, targets: &[(skein_core::ids::TargetId, Description)]) -> Vec<String> {
+    let mut lines: BTreeMap<String, String> = BTreeMap::new();
+    for (id, description) in targets {
+        let engine = match description.engine {
+            Engine::Postgres => "postgres",
+            Engine::Mysql => "mysql",
+            Engine::Sqlite => "sqlite",
+        };
+        let ring = description.labels.get("ring").map(|ring| format!(" label={ring}"));
+        let key = format!("engine={engine}{}", ring.unwrap_or_default());
+        let ids = lines.entry(key).or_default();
+        ids.push(' ');
+        ids.push_str(id.as_str());
+    }
+    if lines.is_empty() {
+        return vec![format!("agent {agent}")];
+    }
+    lines.into_iter().map(|(key, ids)| format!("agent {agent}{ids} {key}")).collect()
+}
+
+/// A word that stands for a schema.
+fn schema(fingerprint: Digest) -> String {
+    format!("schema={}", fingerprint.short())
+}
+
+fn observation(seen: &Observation) -> String {
+    let mut text = format!(
+        "ledger={} {} identity={}",
+        rows(&seen.ledger),
+        schema(seen.fingerprint),
+        seen.identity
+    );
+    if !seen.open_intent.is_empty() {
+        let written = write!(text, " intent={}", seen.open_intent);
+        debug_assert!(written.is_ok(), "a String takes everything");
+    }
+    text
+}
+
+fn rows(rows: &[Row]) -> String {
+    rows.iter().map(|row| marked(&row.version, row.digest)).collect::<Vec<_>>().join(",")
+}
+
+/// A version, with the mark of a file that was edited.
+fn marked(version: &Version, raw: Digest) -> String {
+    let marks = [("", ""), (" edited", "~"), (" changed", "*")];
+    let mark = marks.iter().find(|(text, _)| digest(&format!("{version}.up{text}")) == raw);
+    format!("{version}{}", mark.map_or("", |(_, mark)| mark))
+}
+
+fn bundle(manifest: &Manifest) -> String {
+    let words = manifest.migrations.iter().map(|migration| {
+        let down = if migration.down.is_none() { "-" } else { "" };
+        format!("{}{down}", marked(&migration.version, migration.up.raw))
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn backup(backup: Backup) -> &'static str {
+    match backup {
+        Backup::Database => "database",
+        Backup::Tables => "tables",
+        Backup::Schema => "schema",
+        Backup::Exempt => "exempt",
+    }
+}
+
+fn strategy(spec: &Spec) -> String {
+    let strategy = &spec.strategy;
+    let waves: Vec<String> = strategy
+        .waves
+        .iter()
+        .map(|wave| match (wave.percent, wave.selector.labels.first()) {
+            (0, Some((_, rings))) => format!("l:{}", rings.join("+")),
+            (0, None) => wave.selector.targets.join("+"),
+            (percent, _) => format!("{percent}%"),
+        })
+        .collect();
+    let breach = match strategy.on_breach {
+        OnBreach::Halt => "halt",
+        OnBreach::RollbackTarget => "target",
+        OnBreach::RollbackWave => "wave",
+        OnBreach::RollbackRollout => "rollout",
+    };
+    format!(
+        "strategy waves={} parallel={} budget={} percent={} breach={breach} retries={} backup={}",
+        waves.join(","),
+        strategy.parallelism,
+        strategy.budget.failed,
+        strategy.budget.percent,
+        strategy.retries,
+        backup(strategy.backup)
+    )
+}
+
+fn question(spec: &Spec) -> String {
+    let direction = match spec.direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
+        Direction::Validate => "validate",
+    };
+    let goal = match &spec.goal {
+        Goal::Latest => String::new(),
+        Goal::Version(version) => format!(" to={version}"),
+        Goal::Steps(steps) => format!(" steps={steps}"),
+        Goal::Timestamp(time) => format!(" time={time}"),
+        Goal::Nothing => " none".to_owned(),
+    };
+    let late = if spec.out_of_order { " out-of-order" } else { "" };
+    let drift = if spec.accept_drift { " accept-drift" } else { "" };
+    format!("{direction}{goal}{}{late}{drift}", selector(&spec.selector))
+}
+
+fn selector(selector: &Selector) -> String {
+    let mut text = String::new();
+    if !selector.targets.is_empty() {
+        text = format!(" select={}", selector.targets.join(","));
+    }
+    if let Some((_, rings)) = selector.labels.first() {
+        text.push_str(" label=");
+        text.push_str(&rings.join(","));
+    }
+    text
+}
+
+fn waivers(waivers: &[Waiver]) -> String {
+    match waivers.first() {
+        None => String::new(),
+        Some(waiver) if waiver.reason.trim().is_empty() => format!(" silent waive={}", waiver.step),
+        Some(waiver) => format!(" waive={}", waiver.step),
+    }
+}
+
+fn after(fingerprint: Option<Digest>) -> String {
+    fingerprint.map_or_else(String::new, |after| format!(" {}", schema(after)))
+}
+
+fn report(outcome: &Outcome) -> String {
+    let found = |already: bool| if already { " already" } else { "" };
+    match outcome {
+        Outcome::BackedUp(archive) => backed_up(archive),
+        Outcome::Applied { step, already, .. } => format!("applied {step}{}", found(*already)),
+        Outcome::Verified { step, fingerprint } => {
+            format!("verified {step}{}", after(*fingerprint))
+        }
+        Outcome::Failed { step, verdict, retryable, .. } => {
+            let verdict = match verdict {
+                Verdict::Never => "",
+                Verdict::Partly => " partly",
+                Verdict::Fully => " fully",
+                Verdict::Unknown => " unknown",
+            };
+            format!("failed {step}{verdict}{}", if *retryable { " retryable" } else { "" })
+        }
+        Outcome::RolledBack { step, already, fingerprint, .. } => {
+            format!("rolled-back {step}{}{}", found(*already), after(*fingerprint))
+        }
+        Outcome::Stuck { step, .. } => format!("stuck {step}"),
+        Outcome::Tried { step, passed, impossible, .. } => {
+            let how = match (passed, impossible) {
+                (_, true) => "pass impossible",
+                (true, false) => "pass",
+                (false, false) => "fail",
+            };
+            format!("tried {step} {how}")
+        }
+        Outcome::Released { .. } => "released".to_owned(),
+    }
+}
+
+fn backed_up(archive: &Archive) -> String {
+    let nothing = if archive.name.is_empty() { " nothing" } else { "" };
+    format!("backed-up{nothing} {}", schema(archive.fingerprint))
+}

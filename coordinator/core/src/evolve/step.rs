@@ -50,8 +50,9 @@ pub(super) fn applied(
 fn follow(fleet: &mut Fleet, target: TargetIx, step: &Step, ran: Direction) {
     let entry = fleet.entries.intern(step.entry.clone());
     let Some(target) = fleet.targets.get_mut(target) else { return };
-    // Not known until the leg's last step tells it, or the next look.
+    // Not known until the leg's last step tells it, or the next look; the last look is older.
     target.fingerprint = None;
+    target.seen = None;
     match ran {
         Direction::Up => target.ledger.push(entry),
         Direction::Down => {

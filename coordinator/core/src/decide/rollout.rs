@@ -9,7 +9,7 @@ use crate::refusal::{Kind, Refusal};
 use crate::spec::Spec;
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
-use crate::state::rollout::{Phase, State, Status};
+use crate::state::rollout::{Lane, Phase, State, Status};
 
 pub(super) fn plan(
     fleet: &Fleet,
@@ -147,18 +147,23 @@ pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
     }
 }
 
-/// Targets that would go on still stand where the rollout left them.
+/// Targets that would go on still stand where the rollout left them, and by its own steps.
 fn unmoved(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
-    let moved = state.lanes.iter().find(|(_, lane)| {
-        let goes_on = match lane.phase {
-            Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !state.turned,
-            Phase::UndoReady => state.turned,
-            Phase::Residual => lane.applied > lane.keep && !lane.partly,
-            Phase::Leased | Phase::UndoLeased | Phase::Done | Phase::Undone => false,
-        };
-        goes_on && !unwind::stands(fleet, state, lane)
-    });
-    match moved.and_then(|(_, lane)| fleet.targets.get(lane.target)) {
+    let goes_on = |lane: &&Lane| match lane.phase {
+        Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !state.turned,
+        Phase::UndoReady => state.turned,
+        Phase::Residual => lane.applied > lane.keep && !lane.partly,
+        Phase::Leased | Phase::UndoLeased | Phase::Done | Phase::Undone => false,
+    };
+    let lanes = || state.lanes.iter().map(|(_, lane)| lane).filter(goes_on);
+    let moved = lanes().find(|lane| !unwind::stands(fleet, state, lane));
+    let moved = moved.and_then(|lane| fleet.targets.get(lane.target));
+    // A later rollout may have brought a target to the same ledger.
+    let above = || {
+        let targets = lanes().map(|lane| lane.target).collect();
+        unwind::above(fleet, state.id, &targets).map(|(_, target)| target)
+    };
+    match moved.or_else(above) {
         None => Ok(()),
         Some(target) => Err(Refusal::new(
             Kind::Stale,

@@ -12,6 +12,7 @@ use crate::spec::{Direction, OnBreach, Selector};
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
 use crate::state::rollout::{Lane, Phase, State, Status};
+use crate::state::target;
 
 /// What a rollback would undo on one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,20 +158,12 @@ pub(super) fn on_request(
 fn on_top(fleet: &Fleet, state: &State, lines: &[Line]) -> Result<(), Refusal> {
     let asked: BTreeSet<TargetIx> =
         lines.iter().filter_map(|line| fleet.targets.find(&line.target)).collect();
-    for (later, other) in fleet.rollouts.range(RolloutId(state.id.0 + 1)..) {
-        if other.trial() {
-            continue;
-        }
-        let above = other.lanes.iter().find(|(_, lane)| {
-            (lane.applied > 0 || lane.partly || lane.doubt) && asked.contains(&lane.target)
-        });
-        if let Some(target) = above.and_then(|(_, lane)| fleet.targets.get(lane.target)) {
-            return Err(Refusal::new(
-                Kind::Conflict,
-                format!("{later} stands on top of {} on target {}", state.id, target.id),
-                format!("roll back {later} first"),
-            ));
-        }
+    if let Some((later, target)) = above(fleet, state.id, &asked) {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("{later} stands on top of {} on target {}", state.id, target.id),
+            format!("roll back {later} first"),
+        ));
     }
     let moved = state.lanes.iter().find(|(_, lane)| {
         asked.contains(&lane.target) && lane.applied > 0 && !stands(fleet, state, lane)
@@ -183,6 +176,22 @@ fn on_top(fleet: &Fleet, state: &State, lines: &[Line]) -> Result<(), Refusal> {
             "leave it out, and look at it with `skein verify`",
         )),
     }
+}
+
+/// A later rollout that has done something on one of these targets.
+pub(super) fn above<'a>(
+    fleet: &'a Fleet,
+    id: RolloutId,
+    targets: &BTreeSet<TargetIx>,
+) -> Option<(RolloutId, &'a target::State)> {
+    let later = fleet.rollouts.range(RolloutId(id.0 + 1)..);
+    later.filter(|(_, other)| !other.trial()).find_map(|(later, other)| {
+        let mut lanes = other.lanes.iter().map(|(_, lane)| lane);
+        let lane = lanes.find(|lane| {
+            (lane.applied > 0 || lane.partly || lane.doubt) && targets.contains(&lane.target)
+        })?;
+        Some((*later, fleet.targets.get(lane.target)?))
+    })
 }
 
 /// The ledger that the log keeps of a lane's target is what the rollout found and did.

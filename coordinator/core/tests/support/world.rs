@@ -215,7 +215,7 @@ impl World {
             }
             match step.script {
                 skein_core::spec::Direction::Down => {
-                    ledger.retain(|entry| entry.version != step.entry.version)
+                    ledger.retain(|entry| entry.version != step.entry.version);
                 }
                 _ if leg.kind == LegKind::Trial => {}
                 _ => ledger.push(step.entry.clone()),

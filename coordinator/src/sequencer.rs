@@ -3,8 +3,8 @@
 //!
 //! ```text
 //!   Handle::ask ─► queue ─► decide on `ahead` ─► record ─► consensus ─► answers, leases, dispatch
-//!                    ▲                                                        │
-//!                    └────────────── schedule(ahead) ◄────────────────────────┘
+//!                    ▲            │
+//!                    └── schedule(ahead)
 //! ```
 //!
 //! What must hold:
@@ -12,6 +12,8 @@
 //! - One record is in flight. Whatever goes wrong with it, `ahead` is dropped and built again from
 //!   the applied state; askers hear that the outcome is unknown, and repeat with the same id.
 //! - Nothing is handed to an agent before its assignment is committed.
+
+mod batch;
 
 use openraft::async_runtime::WatchReceiver as _;
 use std::collections::VecDeque;
@@ -22,9 +24,7 @@ use futures::FutureExt as _;
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, RaftError};
 use skein_core::command::{Command, Request};
-use skein_core::decide::{Decision, decide};
 use skein_core::event::{Body, Event};
-use skein_core::evolve::evolve;
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId};
 use skein_core::schedule::schedule;
 use skein_core::{Fleet, Refusal};
@@ -36,9 +36,8 @@ use crate::leases::Leases;
 use crate::raft::{Machine, Raft, Recorded};
 use crate::sessions::Sessions;
 use crate::{clock, codec};
+use batch::Batch;
 
-/// A record is closed at about this size, so that one message to a peer stays small, bytes.
-const RECORD_BYTES: usize = 256 * 1024;
 /// Requests that wait: above this askers wait to ask. At 256 clients with 16 in flight each.
 const QUEUE_MAX: usize = 4096;
 /// A commit that takes longer counts as unknown.
@@ -60,7 +59,7 @@ pub(crate) struct Accepted {
 }
 
 /// Why a request was not accepted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// The asker's fault; nothing was changed.
     Refused(Refusal),
@@ -72,12 +71,12 @@ pub(crate) enum Failure {
 
 pub(crate) type Answer = Result<Accepted, Failure>;
 
-/// What is told when it is certain.
-type Held = (Option<oneshot::Sender<Answer>>, Result<Option<RolloutId>, Refusal>);
+type Reply = oneshot::Sender<Answer>;
 
 struct Job {
     request: Request,
-    reply: Option<oneshot::Sender<Answer>>,
+    /// `None`: the node's own.
+    reply: Option<Reply>,
 }
 
 enum Message {
@@ -251,18 +250,8 @@ impl Sequencer {
             }
             return false;
         };
-        // What it asked for and is not decided yet it would ask for again.
-        let asked = !self.waiting.iter().any(|job| job.reply.is_none());
-        if asked {
-            let next = schedule(&state.ahead, &self.sessions.presence(), clock::now());
-            state.wake_at = next.wake_at;
-            self.waiting.extend(next.commands.into_iter().map(own));
-        }
-        if self.waiting.is_empty() {
-            return false;
-        }
-        if let Some(made) = self.commit(state).await {
-            return made > 0 || !asked;
+        if let Some(more) = self.commit(state).await {
+            return more;
         }
         *leading = None;
         true
@@ -296,79 +285,53 @@ impl Sequencer {
         Some(Leading { term, ahead, leases, wake_at: None })
     }
 
-    /// Decides as much of what waits as fits one record, and makes it durable. The number of events,
-    /// or `None` when the lead is to be taken up anew.
-    async fn commit(&mut self, leading: &mut Leading) -> Option<usize> {
-        let base = leading.ahead.seq;
-        let mut bytes = Vec::new();
-        let mut size = 0;
-        let mut made: Vec<Event> = Vec::new();
-        let mut held: Vec<Held> = Vec::new();
-        while size < RECORD_BYTES
-            && let Some(mut job) = self.waiting.pop_front()
-        {
-            job.request.now = clock::now().max(leading.ahead.time);
-            if job.reply.is_none() {
-                job.request.charter = leading.ahead.charter();
-            }
-            match decide(&leading.ahead, &job.request) {
-                // A refusal may rest on events of this batch, or on what a leader that was deposed
-                // knows: it is told when these are committed, or the lead is confirmed.
-                Err(refusal) => held.push((job.reply, Err(refusal))),
-                Ok(Decision::Repeated(first)) => held.push((job.reply, Ok(first.rollout))),
-                Ok(Decision::Events(events)) => {
-                    let rollout = events.iter().find_map(|event| about(&event.body));
-                    for event in events {
-                        if let Err(error) = evolve(&mut leading.ahead, &event) {
-                            // A rule made an event that the fold refuses: nothing of this batch has
-                            // left the node, and none of it will.
-                            tracing::error!(%error, "a decision contradicts the state");
-                            let why = format!("a decision contradicts the state: {error}");
-                            answer(job.reply, Err(Failure::Unknown(why.clone())));
-                            for (reply, _) in held {
-                                answer(reply, Err(Failure::Unknown(why.clone())));
-                            }
-                            // It may be decided again at once.
-                            tokio::select! {
-                                () = self.stop.cancelled() => {}
-                                () = tokio::time::sleep(CONTRADICTION_REST) => {}
-                            }
-                            return None;
-                        }
-                        let encoded = codec::encode_event(&event);
-                        size += encoded.len();
-                        bytes.push(encoded);
-                        made.push(event);
+    /// Decides as much of what waits as fits one record, and what the scheduler makes of it, and makes
+    /// it durable. Whether there is more to do at once; `None` when the lead is to be taken up anew.
+    ///
+    /// A report that frees a slot and the leg that takes it are one record: between two legs a fleet waits
+    /// for one commit, not for two.
+    async fn commit(&mut self, leading: &mut Leading) -> Option<bool> {
+        let mut batch = Batch::on(leading.ahead.seq);
+        let mut asked_at = None;
+        loop {
+            while !batch.is_full()
+                && let Some(job) = self.waiting.pop_front()
+            {
+                if let Err(failure) = batch.decide(&mut leading.ahead, *job) {
+                    batch.fail(&failure);
+                    // It may be decided again at once.
+                    tokio::select! {
+                        () = self.stop.cancelled() => {}
+                        () = tokio::time::sleep(CONTRADICTION_REST) => {}
                     }
-                    held.push((job.reply, Ok(rollout)));
+                    return None;
                 }
             }
+            // What it asked for and is not decided yet, and on the same state what is, it would ask for
+            // again.
+            let state = Some(leading.ahead.seq);
+            if batch.is_full() || asked_at == state {
+                break;
+            }
+            asked_at = state;
+            let next = schedule(&leading.ahead, &self.sessions.presence(), clock::now());
+            leading.wake_at = next.wake_at;
+            self.waiting.extend(next.commands.into_iter().map(own));
         }
-        let made_sure = if !bytes.is_empty() {
-            self.write(codec::record_entry(base, bytes)).await
-        } else if held.iter().any(|(reply, _)| reply.is_some()) {
-            self.confirm().await
-        } else {
-            Ok(())
+        let made_sure = match batch.take_encoded() {
+            events if !events.is_empty() => {
+                self.write(codec::record_entry(batch.base, events)).await
+            }
+            _ if batch.has_askers() => self.confirm().await,
+            _ => Ok(()),
         };
         if let Err(failure) = made_sure {
-            for (reply, _) in held {
-                let failure = match &failure {
-                    Failure::NotLeader => Failure::NotLeader,
-                    Failure::Refused(refusal) => Failure::Refused(refusal.clone()),
-                    Failure::Unknown(why) => Failure::Unknown(why.clone()),
-                };
-                answer(reply, Err(failure));
-            }
+            batch.fail(&failure);
             return None;
         }
-        let seq = leading.ahead.seq.0;
-        for (reply, decided) in held {
-            let told = decided.map(|rollout| Accepted { seq, rollout }).map_err(Failure::Refused);
-            answer(reply, told);
-        }
-        self.follow(leading, &made);
-        Some(made.len())
+        batch.settle(leading.ahead.seq);
+        self.follow(leading, &batch.events);
+        Some(batch.is_full())
     }
 
     async fn write(&self, entry: bytes::Bytes) -> Result<(), Failure> {
@@ -434,7 +397,7 @@ enum Woken {
     Look,
 }
 
-fn answer(reply: Option<oneshot::Sender<Answer>>, with: Answer) {
+fn answer(reply: Option<Reply>, with: Answer) {
     if let Some(reply) = reply {
         // An asker that has gone away needs no answer.
         drop(reply.send(with));
@@ -452,17 +415,6 @@ fn own(command: Command) -> Box<Job> {
         command,
     };
     Box::new(Job { request, reply: None })
-}
-
-fn about(body: &Body) -> Option<RolloutId> {
-    match body {
-        Body::RolloutPlanned { rollout, .. }
-        | Body::RolloutStarted { rollout }
-        | Body::RolloutPaused { rollout, .. }
-        | Body::RolloutResumed { rollout }
-        | Body::RollbackStarted { rollout, .. } => Some(*rollout),
-        _ => None,
-    }
 }
 
 fn live_leases(

@@ -19,6 +19,9 @@ use crate::api;
 /// Messages that wait for a slow agent. Legs are bounded by its slots; above this it is cut off.
 pub(crate) const OUTGOING_MAX: usize = 1024;
 
+/// A leg that was over within this time, its wait in its agent's hands included, is a brief one.
+const BRIEF: Duration = Duration::from_millis(500);
+
 type Outgoing = mpsc::Sender<Result<wire::FromCoordinator, tonic::Status>>;
 
 #[derive(Debug)]
@@ -28,7 +31,10 @@ struct Session {
     outgoing: Outgoing,
     /// Ends it, also where its agent reads nothing.
     ended: CancellationToken,
-    in_hand: BTreeSet<Fence>,
+    /// Since when.
+    in_hand: BTreeMap<Fence, Instant>,
+    /// Its last leg was over so soon that the commit behind it counts.
+    brief: bool,
     cancelled: BTreeSet<Fence>,
     /// When it last had a heartbeat. Not a report: what renews no lease must not make an agent whose
     /// lease has just run out the first to get the next.
@@ -86,7 +92,8 @@ impl Sessions {
             ended: ended.clone(),
             slots: slots.max(1),
             outgoing,
-            in_hand: BTreeSet::new(),
+            in_hand: BTreeMap::new(),
+            brief: false,
             cancelled: BTreeSet::new(),
             heard: Instant::now(),
         };
@@ -152,7 +159,7 @@ impl Sessions {
                 .sessions
                 .iter()
                 .filter(|(_, session)| !session.is_silent(self.silence))
-                .map(|(id, session)| (id.clone(), session.slots))
+                .map(|(id, session)| (id.clone(), session.legs()))
                 .collect(),
         }
     }
@@ -228,6 +235,13 @@ impl Session {
         self.heard.elapsed() >= limit
     }
 
+    /// Legs that it may hold at one time. Where they are brief, as many again as it runs wait with it: a
+    /// slot would otherwise be idle for as long as a commit takes. Where they are not, one that waits
+    /// could be another agent's.
+    fn legs(&self) -> u32 {
+        if self.brief { self.slots.saturating_mul(2) } else { self.slots }
+    }
+
     /// Whether it was taken. Who takes nothing any more is cut off: when it comes again it is offered
     /// everything again.
     fn send(&self, message: wire::from_coordinator::Message) -> bool {
@@ -242,15 +256,19 @@ impl Session {
     fn offer(&mut self, fleet: &Fleet, agent: &AgentId) {
         let legs = outbox(fleet, agent);
         let live: BTreeSet<Fence> = legs.iter().map(|leg| leg.fence).collect();
-        self.in_hand.retain(|fence| live.contains(fence));
+        let now = Instant::now();
+        let over = self.in_hand.extract_if(.., |fence, _| !live.contains(fence));
+        if let Some(since) = over.map(|(_, since)| since).max() {
+            self.brief = now - since < BRIEF;
+        }
         self.cancelled.retain(|fence| live.contains(fence));
         let charter = fleet.charter();
         for leg in legs {
             let (fence, cancelled) = (leg.fence, leg.cancelled);
-            if !self.in_hand.contains(&fence) {
+            if !self.in_hand.contains_key(&fence) {
                 let leg = wire::from_coordinator::Message::Leg(api::leg_out(leg, charter));
                 if self.send(leg) {
-                    self.in_hand.insert(fence);
+                    self.in_hand.insert(fence, now);
                 }
             }
             if cancelled && !self.cancelled.contains(&fence) {

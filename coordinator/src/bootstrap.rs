@@ -1,5 +1,6 @@
 //! The first start of a cluster: its membership, its charter.
 
+use openraft::async_runtime::WatchReceiver as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,9 +55,11 @@ pub(crate) async fn form(
     config: Config,
     policy: Policy,
     machine: Arc<Machine>,
+    raft: Raft,
     (sequencer, stop): (Handle, CancellationToken),
 ) {
     let mut changes = machine.changes();
+    let mut lead = raft.server_metrics();
     loop {
         let cluster = machine.fleet().cluster.clone();
         let command = match &cluster {
@@ -97,6 +100,7 @@ pub(crate) async fn form(
             () = stop.cancelled() => return,
             _ = changes.changed() => {}
             // Who leads is asked for again until the first events are there.
+            changed = lead.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(Duration::from_millis(config.raft.heartbeat_ms)) => {}
         }
     }

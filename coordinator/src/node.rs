@@ -184,7 +184,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         running.shutdown().await;
         return Err(error);
     }
-    tokio::spawn(form(config, policy, machine, (handle, stop)));
+    tokio::spawn(form(config, policy, machine, raft, (handle, stop)));
     Ok(running)
 }
 

@@ -32,18 +32,13 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    async fn routes(&self) -> Result<Routes, String> {
+    async fn routes(&self) -> Routes {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
         health.set_serving::<v1::rollouts_server::RolloutsServer<Api>>().await;
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(skein_proto::DESCRIPTORS)
-            .build_v1()
-            .map_err(|error| error.to_string())?;
         let api = &self.api;
         let peer = crate::raft::PEER_MESSAGE_MAX;
-        Ok(Routes::new(health_service)
-            .add_service(reflection)
+        Routes::new(health_service)
             .add_service(
                 v1::fleet_server::FleetServer::new(api.clone())
                     .max_decoding_message_size(MESSAGE_MAX),
@@ -69,7 +64,7 @@ impl Serving {
                 RaftServer::new(self.service.clone())
                     .max_decoding_message_size(peer)
                     .max_encoding_message_size(peer),
-            ))
+            )
     }
 
     pub(crate) async fn spawn(
@@ -77,7 +72,16 @@ impl Serving {
         listener: Option<TcpListener>,
         connections: mpsc::Receiver<DuplexStream>,
     ) -> Result<Vec<JoinHandle<()>>, String> {
-        let routes = self.routes().await?;
+        let mut routes = self.routes().await;
+        // Nobody looks around within a process, and to read the descriptors takes longer than to form a
+        // cluster.
+        if listener.is_some() {
+            let reflection = tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(skein_proto::DESCRIPTORS)
+                .build_v1()
+                .map_err(|error| error.to_string())?;
+            routes = routes.add_service(reflection);
+        }
         let server = || {
             Server::builder()
                 .http2_keepalive_interval(Some(Duration::from_secs(5)))

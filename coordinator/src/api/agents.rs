@@ -106,6 +106,7 @@ impl Api {
         if hello.agent.is_empty() {
             return Err(Status::invalid_argument("an agent needs an id"));
         }
+        self.formed().await;
         let charter = self.machine.fleet().charter();
         if !hello.charter.is_empty() && hello.charter.as_ref() != charter.0 {
             return Err(status::refused(&Refusal::new(

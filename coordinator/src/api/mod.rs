@@ -52,6 +52,8 @@ pub(crate) struct Api {
 
 /// How long a read waits for the leader to make sure that it still leads.
 const READ_LIMIT: Duration = Duration::from_secs(5);
+/// How long an agent waits for a cluster that is not formed yet. Shorter than its own patience.
+const FORMING_LIMIT: Duration = Duration::from_secs(3);
 
 impl Api {
     /// Asks the sequencer on behalf of a person or a tool. `body` is the whole message: a repeat of
@@ -92,6 +94,17 @@ impl Api {
             format!("not made under charter {}, which is in force", charter.short()),
             "use the charter file that the cluster was formed with (`project.charter` in skein.toml)",
         )))
+    }
+
+    /// Waits for the first events of a cluster that is being formed: whoever comes in that moment would
+    /// be refused, and would have to come again. Not for long: what is missing is said by who looks then.
+    async fn formed(&self) {
+        let mut changes = self.machine.changes();
+        let formed = async {
+            while self.machine.fleet().cluster.is_none() && changes.changed().await.is_ok() {}
+        };
+        // Late is no worse than not having waited.
+        drop(tokio::time::timeout(FORMING_LIMIT, formed).await);
     }
 
     /// Waits until everything that was acknowledged before now is applied here.

@@ -8,6 +8,7 @@ use skein_core::command::{Command, Waiver};
 use skein_core::decide::lines;
 use skein_core::ids::{Digest, RolloutId};
 use skein_proto::v1;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::{Api, convert, status};
@@ -128,8 +129,12 @@ impl v1::rollouts_server::Rollouts for Api {
                     break;
                 }
                 let heard = async {
-                    tokio::time::sleep(WATCH_PACE).await;
-                    drop(changes.changed().await);
+                    let end = api.end_of(&request, changes.clone());
+                    let paced = tokio::time::timeout(WATCH_PACE, end);
+                    // An end is told at once, other news at the pace.
+                    if paced.await.is_err() {
+                        drop(changes.changed().await);
+                    }
                 };
                 tokio::select! {
                     () = api.stop.cancelled() => break,
@@ -144,6 +149,20 @@ impl v1::rollouts_server::Rollouts for Api {
 }
 
 impl Api {
+    /// Waits until the rollout that is watched has ended; for ever, where all are.
+    async fn end_of(&self, request: &v1::StatusRequest, mut changes: watch::Receiver<u64>) {
+        let watched = RolloutId::parse(&request.rollout);
+        loop {
+            let over = watched.is_some_and(|id| {
+                let fleet = self.machine.fleet();
+                fleet.rollouts.get(&id).is_none_or(|state| state.status.ended())
+            });
+            if over || changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
     fn look(&self, request: &v1::StatusRequest) -> Result<v1::StatusReply, Status> {
         let wanted =
             if request.rollout.is_empty() { None } else { Some(number(&request.rollout)?) };

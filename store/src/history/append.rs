@@ -15,8 +15,9 @@ use crate::types::{LogId, Membership};
 
 /// A segment is closed when the next frame would take it past this size, in bytes.
 const SEGMENT_MAX: u64 = 64 * 1024 * 1024;
-/// At most this many bytes are read past to find an event.
-const PLACE_EVERY: u64 = 256 * 1024;
+/// About this many bytes are read past to find an event: readers that follow the history pay it at each
+/// turn. A place is remembered in 32 bytes.
+const PLACE_EVERY: u64 = 16 * 1024;
 
 impl History {
     /// Adds what `log_id`'s entry brought. Returns once the operating system has the bytes; they

@@ -1,20 +1,22 @@
 //! Bundles by digest: in memory, else on disk, else fetched from the coordinator. What is not what
-//! its digest says is never used.
+//! its digest says is never used. How a script is run is worked out once, for however many targets.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use skein_bundle::Bundle;
+use skein_bundle::sql::{Dialect, ScriptPlan, plan_script};
+use skein_bundle::{Bundle, Finding, Script};
 use skein_proto::agent::v1::FetchBundleRequest;
 use skein_proto::agent::v1::session_client::SessionClient;
 use tokio::sync::{Mutex, OnceCell, watch};
 use tonic::transport::Channel;
 
+use crate::db::Direction;
 use crate::text::hex;
 use crate::wire::{self, WireError};
 
@@ -55,7 +57,35 @@ impl BundleError {
     }
 }
 
-type Cell = Arc<OnceCell<Arc<Bundle>>>;
+type Cell = Arc<OnceCell<Arc<Loaded>>>;
+
+/// A bundle at hand.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) bundle: Bundle,
+    plans: std::sync::Mutex<BTreeMap<(usize, Direction, Dialect), Planned>>,
+}
+
+type Planned = Result<Arc<ScriptPlan>, Finding>;
+
+impl Loaded {
+    pub(crate) fn new(bundle: Bundle) -> Self {
+        Self { bundle, plans: std::sync::Mutex::default() }
+    }
+
+    /// How `script`, which is the one of migration `at` in that direction, is run.
+    pub(crate) fn plan(
+        &self,
+        (at, direction, dialect): (usize, Direction, Dialect),
+        script: &Script,
+    ) -> Planned {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        plans
+            .entry((at, direction, dialect))
+            .or_insert_with(|| plan_script(dialect, script).map(Arc::new))
+            .clone()
+    }
+}
 
 /// The bundles of one agent.
 #[derive(Debug)]
@@ -73,7 +103,7 @@ impl Bundles {
 
     /// The bundle of that digest. Legs that ask at one time wait for one fetch. While the coordinator
     /// is away this waits for it.
-    pub(crate) async fn get(&self, digest: &[u8]) -> Result<Arc<Bundle>, BundleError> {
+    pub(crate) async fn get(&self, digest: &[u8]) -> Result<Arc<Loaded>, BundleError> {
         let digest: [u8; 32] =
             digest.try_into().ok().ok_or(BundleError::NoDigest { bytes: digest.len() })?;
         let cell = self.cell(digest).await;
@@ -90,12 +120,12 @@ impl Bundles {
         kept.entry(digest).or_default().clone()
     }
 
-    async fn read_or_fetch(&self, digest: [u8; 32]) -> Result<Arc<Bundle>, BundleError> {
+    async fn read_or_fetch(&self, digest: [u8; 32]) -> Result<Arc<Loaded>, BundleError> {
         let name = hex(&digest);
         let path = self.directory.join(format!("{name}.bundle"));
         match tokio::fs::read(&path).await {
             Ok(bytes) if wire::digest(&bytes) == digest => {
-                return Ok(Arc::new(wire::decode(&bytes)?));
+                return Ok(Arc::new(Loaded::new(wire::decode(&bytes)?)));
             }
             Ok(_) => tracing::warn!(bundle = name, "the cached bundle was damaged; fetching it"),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -104,7 +134,7 @@ impl Bundles {
             }
         }
         let bytes = self.fetch_patiently(&digest, &name).await?;
-        let bundle = Arc::new(wire::decode(&bytes)?);
+        let bundle = Arc::new(Loaded::new(wire::decode(&bytes)?));
         let kept = tokio::task::spawn_blocking(move || keep(&path, &bytes)).await;
         if let Ok(Err(error)) = kept {
             // The leg can go on without; only the next start has to fetch again.

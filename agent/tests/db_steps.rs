@@ -395,3 +395,75 @@ async fn a_script_may_become_another_role() {
     target.raw(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
     target.remove().await;
 }
+
+/// SQLite runs a step in one message where it can; whatever a script does to the text around it is found.
+#[tokio::test]
+async fn a_script_of_any_ending_is_committed_once_or_not_at_all() {
+    let target = sqlite();
+    let mut session = target.session().await;
+    session.apply(&target.up("1", TABLE)).await.unwrap();
+    for (step, script, rows) in [
+        ("2", "INSERT INTO accounts (id) VALUES (1)", 1),
+        ("3", "INSERT INTO accounts (id) VALUES (2) -- no semicolon", 1),
+        ("4", "INSERT INTO accounts (id) VALUES (3), (4);\n-- the end", 2),
+        ("5", "INSERT INTO accounts (id) VALUES (5); /* an open comment", 1),
+        ("6", "-- nothing", 0),
+        ("7", "SELECT id FROM accounts;;;", 0),
+        ("8", "UPDATE accounts SET name = 'skein' WHERE id < 3;\nSELECT 1;", 2),
+        ("9", "ALTER TABLE accounts ADD COLUMN tier int;", 0),
+    ] {
+        let order = target.up(step, script);
+        match session.apply(&order).await.unwrap() {
+            Outcome::Applied { rows: changed, .. } => assert_eq!(changed, rows, "{script}"),
+            Outcome::Already(row) => panic!("{script}: {row:?}"),
+        }
+        assert!(!is_applied(&session.apply(&order).await.unwrap()), "{script}");
+    }
+    // Seen from outside: it was committed.
+    assert_eq!(target.count("accounts").await, 5);
+    assert_eq!(target.count("_skein_ledger").await, 9);
+    let text =
+        target.up("10", "INSERT INTO accounts (id) VALUES (9);\n\nINSERT INTO nowhere VALUES (1);");
+    let error = session.apply(&text).await.unwrap_err();
+    assert_eq!(
+        (error.cause, error.verdict, error.line),
+        (Cause::Statement, Verdict::Never, Some(3))
+    );
+    assert_eq!(target.count("accounts").await, 5);
+    assert_eq!(target.count("_skein_ledger").await, 9);
+    session.close().await;
+}
+
+/// What the one message does not find to be a step to be run, the longer way names.
+#[tokio::test]
+async fn a_fence_raised_past_a_session_stops_its_next_step() {
+    let target = sqlite();
+    let mut session = target.session().await;
+    session.apply(&target.up("1", TABLE)).await.unwrap();
+    target.raw("UPDATE _skein_fence SET token = 9;").await;
+    let error = session.apply(&target.up("2", ROWS)).await.unwrap_err();
+    assert_eq!((error.cause, error.fence_lost), (Cause::Fence, true), "{error}");
+    assert_eq!(target.count("accounts").await, 0);
+    target.raw("UPDATE _skein_fence SET token = 1, format = 99;").await;
+    let error = session.apply(&target.up("2", ROWS)).await.unwrap_err();
+    assert_eq!(error.cause, Cause::Stuck, "{error}");
+    assert_eq!(target.count("accounts").await, 0);
+    session.close().await;
+}
+
+/// A constraint that is only checked at the end of a transaction fails its COMMIT.
+#[tokio::test]
+async fn a_commit_that_is_refused_leaves_nothing() {
+    let target = sqlite();
+    let mut session = target.session().await;
+    session.apply(&target.up("1", TABLE)).await.unwrap();
+    let child =
+        "CREATE TABLE child (a int REFERENCES accounts (id) DEFERRABLE INITIALLY DEFERRED);";
+    session.apply(&target.up("2", child)).await.unwrap();
+    let script = "PRAGMA foreign_keys = ON;\nINSERT INTO child VALUES (7);";
+    let error = session.apply(&target.up("3", script)).await.unwrap_err();
+    assert_eq!(error.verdict, Verdict::Never, "{error}");
+    assert_eq!(target.count("child").await, 0);
+    assert_eq!(target.count("_skein_ledger").await, 2);
+    session.close().await;
+}

@@ -136,9 +136,14 @@ impl Tables {
 
     /// Reads the fence, holding its row until the transaction ends.
     pub(crate) fn lock_fence(&self) -> String {
+        self.lock_fence_and("NULL")
+    }
+
+    /// The same, with one value more in the third column.
+    pub(crate) fn lock_fence_and(&self, value: &str) -> String {
         let fence = self.fence();
         let lock = if self.engine == Engine::Sqlite { "" } else { " FOR UPDATE" };
-        format!("SELECT token, format FROM {fence} WHERE id = 1{lock};\n")
+        format!("SELECT token, format, {value} FROM {fence} WHERE id = 1{lock};\n")
     }
 
     /// The latest row of one step.
@@ -170,6 +175,24 @@ impl Tables {
         format!(
             "INSERT INTO {ledger} (seq, step, direction, digest, token, at_ms) \
              SELECT CASE WHEN (SELECT token FROM {fence} WHERE id = 1) <= {token} \
+             THEN COALESCE(MAX(seq), 0) + 1 END, {values} FROM {ledger};\n"
+        )
+    }
+
+    /// SQLite: adds the row of an order whose script is then run in the same transaction; fails (the number
+    /// is NULL) where the fence is not the order's, the tables have another form, or the step's latest row
+    /// does not leave it to be run.
+    pub(crate) fn insert_where_due(&self, order: &Order) -> String {
+        let (ledger, fence, token) = (self.ledger(), self.fence(), order.token);
+        let (values, step) = (self.values(order), literal(self.engine, &order.step));
+        let due = match order.direction {
+            Direction::Up => "IS NOT 'up'",
+            Direction::Down => "IS 'up'",
+        };
+        format!(
+            "INSERT INTO {ledger} (seq, step, direction, digest, token, at_ms) SELECT CASE WHEN \
+             (SELECT token FROM {fence} WHERE id = 1 AND format = {FORMAT}) = {token} AND \
+             (SELECT direction FROM {ledger} WHERE step = {step} ORDER BY seq DESC LIMIT 1) {due} \
              THEN COALESCE(MAX(seq), 0) + 1 END, {values} FROM {ledger};\n"
         )
     }

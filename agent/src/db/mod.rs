@@ -35,6 +35,7 @@ mod units;
 mod validate;
 
 mod answer;
+mod at_once;
 mod batch;
 mod connecting;
 mod connection;

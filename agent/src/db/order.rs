@@ -1,6 +1,7 @@
 //! What a session is asked to run, and what came of it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use skein_bundle::Script;
 use skein_bundle::sql::ScriptPlan;
@@ -45,7 +46,7 @@ pub struct Order {
     pub digest: [u8; 32],
     pub script: Script,
     /// How the script is run, as `skein_bundle::sql::plan_script` decided.
-    pub plan: ScriptPlan,
+    pub plan: Arc<ScriptPlan>,
     /// Must succeed and return only true values before the step counts as applied.
     pub verify: Option<Script>,
     /// Asked where nothing else tells whether an interrupted statement took effect. Its first

@@ -240,7 +240,7 @@ mod tests {
             direction: Direction::Up,
             digest: [1; 32],
             script,
-            plan,
+            plan: plan.into(),
             verify: None,
             probe: None,
             token: Token(1),

@@ -35,6 +35,8 @@ pub struct Session {
     pub(super) made: Made,
     /// The token to which this session is known to have raised the fence.
     pub(super) raised: Option<Token>,
+    /// SQLite: whether foreign keys are enforced, as last set on this connection.
+    pub(super) foreign_keys: Option<u8>,
     /// For the fence row, if this session is the one that makes it.
     pub(super) lineage: String,
     /// Set while a call runs: a call that was dropped leaves it set.
@@ -78,6 +80,7 @@ impl Session {
             timeouts: *timeouts,
             made: Made::default(),
             raised: None,
+            foreign_keys: None,
             lineage: Uuid::now_v7().to_string(),
             busy: false,
         };
@@ -123,6 +126,7 @@ impl Session {
         let row = super::batch::answer(&answers, at);
         self.check_format(&row)?;
         fence::check(row.number(), token)?;
+        self.raised = Some(token);
         Ok(())
     }
 
@@ -225,20 +229,30 @@ impl Session {
     }
 
     /// Opens a transaction. SQLite's foreign keys can only be switched before it.
-    pub(super) fn begin(&self, batch: &mut Batch, order: &Order) {
+    pub(super) fn begin(&mut self, batch: &mut Batch, order: &Order) {
         match self.engine() {
             Engine::Postgres => batch.add("BEGIN;"),
             Engine::Mysql => batch.add("START TRANSACTION;"),
             Engine::Sqlite => {
-                batch.add(&format!("PRAGMA foreign_keys = {};", self.foreign_keys(order)));
+                self.set_foreign_keys(batch, order);
                 batch.add("BEGIN IMMEDIATE;")
             }
         };
     }
 
+    /// SQLite, outside of a transaction: switches foreign keys as the script wants them, where they are
+    /// not so already.
+    pub(super) fn set_foreign_keys(&mut self, batch: &mut Batch, order: &Order) {
+        let wanted = Some(self.foreign_keys_for(order));
+        if let Some(value) = wanted.filter(|_| self.foreign_keys != wanted) {
+            batch.add(&format!("PRAGMA foreign_keys = {value};"));
+            self.foreign_keys = wanted;
+        }
+    }
+
     /// SQLite: what the script asks for, else what the tool does whose format it has.
     #[expect(clippy::unused_self, reason = "read beside begin")]
-    pub(super) fn foreign_keys(&self, order: &Order) -> u8 {
+    pub(super) fn foreign_keys_for(&self, order: &Order) -> u8 {
         let asked = order.plan.sqlite_foreign_keys;
         u8::from(asked.unwrap_or_else(|| order.script.format.sqlite_foreign_keys()))
     }
@@ -255,6 +269,7 @@ impl Session {
     }
 
     pub(super) async fn reset_settings(&mut self) {
+        self.foreign_keys = None;
         if let Err(broken) = self.connection.reset().await {
             // The next message on the connection meets the same trouble and reports it.
             tracing::warn!(

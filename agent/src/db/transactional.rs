@@ -8,7 +8,7 @@
 
 use tokio::time::Instant;
 
-use super::answer::{Answer, Keep};
+use super::answer::{Answer, Keep, text};
 use super::batch::{Batch, answer};
 use super::failure::{Broken, Failure};
 use super::location::Engine;
@@ -49,6 +49,14 @@ impl Session {
 
     async fn try_in_transaction(&mut self, order: &Order) -> Result<Outcome, StepError> {
         let started = Instant::now();
+        let ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.may_run_at_once(order)
+            && let Some(rows) = self.run_at_once(order).await?
+        {
+            self.reset_after(order).await;
+            let (ms, fingerprint_after, resumed_at) = (ms(), None, None);
+            return Ok(Outcome::Applied { rows, ms, fingerprint_after, resumed_at });
+        }
         let opened = match self.open_transaction(order).await {
             Ok(opened) => opened,
             Err(error) => return Err(self.roll_back(error).await),
@@ -66,8 +74,7 @@ impl Session {
         self.made.base = true;
         self.raised = Some(order.token);
         self.reset_after(order).await;
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Outcome::Applied { rows, ms, fingerprint_after: None, resumed_at: None })
+        Ok(Outcome::Applied { rows, ms: ms(), fingerprint_after: None, resumed_at: None })
     }
 
     async fn open_transaction(&mut self, order: &Order) -> Result<Opened, StepError> {
@@ -76,7 +83,10 @@ impl Session {
         if !self.made.base {
             batch.add_many(&self.tables.create(&self.lineage), ledger::Tables::CREATE_LEN);
         }
-        let at_fence = batch.add(&self.tables.lock_fence());
+        let at_fence = batch.add(&self.tables.lock_fence_and(match self.engine() {
+            Engine::Sqlite => "total_changes()",
+            Engine::Postgres | Engine::Mysql => "pg_catalog.txid_current()",
+        }));
         // A fence is never lowered, so once in a session is enough.
         if self.raised != Some(order.token) {
             batch.add(&self.tables.raise(order.token));
@@ -85,15 +95,13 @@ impl Session {
         let at_lock = (!holds_lock.is_empty()).then(|| batch.add(&holds_lock));
         let at_latest = batch.add(&self.tables.latest(&order.step));
         let at_intent = self.made.intent.then(|| batch.add(&self.tables.read_intent()));
-        let at_mark = batch.add(match self.engine() {
-            Engine::Sqlite => "SELECT total_changes();",
-            Engine::Postgres | Engine::Mysql => "SELECT pg_catalog.txid_current();",
-        });
         let failed =
             |broken: Broken| StepError::of(order, Cause::Database, Verdict::Never, broken.failure);
         let answers = self.connection.send(batch.into_sql(), Keep::All).await.map_err(failed)?;
 
-        check_fence(&answer(&answers, at_fence), order)?;
+        let fence = answer(&answers, at_fence);
+        check_fence(&fence, order)?;
+        let mark = fence.rows.first().and_then(|row| text(row, 2)?.parse().ok());
         if at_lock.is_some_and(|at| !answer(&answers, at).is_true()) {
             return Err(lock_lost(order));
         }
@@ -107,7 +115,7 @@ impl Session {
         if let (None, Some(open)) = (&already, open) {
             return Err(open.in_the_way_of(order));
         }
-        Ok(Opened { already, mark: answer(&answers, at_mark).number().unwrap_or_default() })
+        Ok(Opened { already, mark: mark.unwrap_or_default() })
     }
 
     /// The script and its verify script, inside of the open transaction.
@@ -135,7 +143,9 @@ impl Session {
     /// Commits script and ledger row together. On SQLite the number of rows that the script
     /// changed.
     async fn commit(&mut self, order: &Order, mark: u64) -> Result<Option<u64>, StepError> {
-        if self.engine() == Engine::Sqlite {
+        let may_end =
+            || ["commit", "end", "rollback"].iter().any(|w| mentions(&order.script.text, w));
+        if self.engine() == Engine::Sqlite && may_end() {
             // SQLite has no word for "am I in a transaction"; a second BEGIN has.
             if self.connection.send("BEGIN;".to_owned(), Keep::Nothing).await.is_ok() {
                 self.roll_back_quietly().await;
@@ -180,7 +190,12 @@ impl Session {
     }
 
     /// COMMIT, or what went before it in the same message, did not succeed.
-    fn not_committed(&self, order: &Order, failure: Failure, at_commit: bool) -> StepError {
+    pub(super) fn not_committed(
+        &self,
+        order: &Order,
+        failure: Failure,
+        at_commit: bool,
+    ) -> StepError {
         // SQLite: busy (5) and a violated constraint (19) leave the transaction open. Of an error
         // of the file system it is not said how far it came.
         let sqlite = self.engine() == Engine::Sqlite
@@ -224,7 +239,7 @@ impl Session {
 
 /// Refuses a ledger of a form that we do not know and a fence above the order's.
 pub(super) fn check_fence(row: &Answer, order: &Order) -> Result<(), StepError> {
-    let column = |at| row.rows.first().and_then(|row| super::answer::text(row, at)?.parse().ok());
+    let column = |at| row.rows.first().and_then(|row| text(row, at)?.parse().ok());
     if column(1) != Some(ledger::FORMAT) {
         let message = "the ledger tables in the target were made by another version of Skein \
                        or are damaged; upgrade the agent, or look at _skein_fence";

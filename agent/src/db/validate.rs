@@ -48,14 +48,14 @@ impl Session {
             .send(batch.into_sql(), Keep::Nothing)
             .await
             .map_err(|broken| DbError::database("begin a trial", &self.location, broken.failure))?;
-        let keys = self.foreign_keys(first);
+        let keys = self.foreign_keys_for(first);
         let mut trials = Vec::with_capacity(orders.len());
         let mut stop: Option<&str> = None;
         for order in orders {
             if stop.is_none() && order.plan.mode != Mode::InTransaction {
                 stop = Some("the step runs outside of a transaction, so it cannot be taken back");
             }
-            if stop.is_none() && self.foreign_keys(order) != keys {
+            if stop.is_none() && self.foreign_keys_for(order) != keys {
                 stop = Some("the step wants foreign keys set otherwise than the first one");
             }
             if let Some(why) = stop {

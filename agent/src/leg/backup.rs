@@ -5,6 +5,7 @@ use bytes::Bytes;
 use skein_proto::agent::v1::BackedUp;
 use skein_proto::agent::v1::report::Outcome;
 use skein_proto::v1::BackupScope;
+use tokio::sync::oneshot;
 
 use super::hold::Hold;
 use super::stop::Stop;
@@ -17,27 +18,46 @@ use crate::text::chain;
 /// Archives of one leg: more agents than this do not die in a row with the same lease.
 const NAMES_MAX: u32 = 9;
 
-/// Takes the backup, checks it, reports it, and waits until the report is in the log.
-pub(super) async fn pass(task: &Task<'_>, hold: &Hold<'_>, lease: &mut Lease) -> Result<(), Stop> {
-    let first = task.step(0);
-    let before = task.seen.fingerprint;
-    lease.may_start().await?;
-    let backed_up = match task.leg.backup() {
-        BackupScope::BackupNone => BackedUp {
+/// The exemption on its way into the log, where the plan wants no backup. There is nothing to take, so that
+/// it can be recorded while the target is prepared.
+pub(super) fn exemption(task: &Task<'_>) -> Option<oneshot::Receiver<Answer>> {
+    (task.leg.backup() == BackupScope::BackupNone).then(|| {
+        task.reports.ask(Outcome::BackedUp(BackedUp {
             scope: BackupScope::BackupNone.into(),
-            fingerprint: Bytes::copy_from_slice(&before.0),
+            fingerprint: Bytes::copy_from_slice(&task.seen.fingerprint.0),
             exemption: "the plan asks for no backup, which only the charter's exemption allows"
                 .to_owned(),
             ..BackedUp::default()
-        },
+        }))
+    })
+}
+
+/// Takes the backup, checks it and reports it, unless there is an exemption; waits until that is in the
+/// log.
+pub(super) async fn pass(
+    task: &Task<'_>,
+    hold: &Hold<'_>,
+    lease: &mut Lease,
+    exemption: Option<oneshot::Receiver<Answer>>,
+) -> Result<(), Stop> {
+    let first = task.step(0);
+    let before = task.seen.fingerprint;
+    lease.may_start().await?;
+    let wait = if let Some(exemption) = exemption {
+        exemption
+    } else {
         // Which tables a script touches is known from its words only: the whole database is more
         // than was asked for, and never less.
-        BackupScope::BackupDatabase | BackupScope::BackupTables | BackupScope::Unspecified => {
-            take(task, hold, lease, (Scope::Database, before)).await?
-        }
-        BackupScope::BackupSchema => take(task, hold, lease, (Scope::SchemaOnly, before)).await?,
+        let scope = match task.leg.backup() {
+            BackupScope::BackupSchema => Scope::SchemaOnly,
+            BackupScope::BackupNone
+            | BackupScope::BackupDatabase
+            | BackupScope::BackupTables
+            | BackupScope::Unspecified => Scope::Database,
+        };
+        let backed_up = take(task, hold, lease, (scope, before)).await?;
+        task.reports.ask(Outcome::BackedUp(backed_up))
     };
-    let wait = task.reports.ask(Outcome::BackedUp(backed_up));
     let answer = tokio::select! {
         // A refusal is acted upon here.
         biased;

@@ -46,9 +46,10 @@ async fn carry_out(
     if let Err(over) = lease.may_start().await {
         return Err(give_back(task, hold, lease, over).await);
     }
+    let exemption = (!task.leg.backup_recorded).then(|| backup::exemption(task)).flatten();
     hold.raise_fence(task.token()).await.map_err(|error| error.stop(first))?;
     if !task.leg.backup_recorded {
-        backup::pass(task, hold, lease).await?;
+        backup::pass(task, hold, lease, exemption).await?;
         if let Some(last) = tell_done(task) {
             return Ok(last);
         }

@@ -1,24 +1,23 @@
 //! From the steps of a leg to orders for the database.
 
-use skein_bundle::Bundle;
-use skein_bundle::sql::plan_script;
 use skein_proto::agent::v1::{Failed, Leg, LegStep, Verdict};
 use skein_proto::v1;
 
 use super::stop::Stop;
+use crate::bundles::Loaded;
 use crate::db::{Direction, Engine, Order, Token};
 use crate::text::hex;
 
 /// An order for each step, in the order of the leg. Nothing has been run where this refuses.
-pub(super) fn of(bundle: &Bundle, leg: &Leg, engine: Engine) -> Result<Vec<Order>, Stop> {
+pub(super) fn of(bundle: &Loaded, leg: &Leg, engine: Engine) -> Result<Vec<Order>, Stop> {
     leg.steps.iter().map(|step| order(bundle, step, engine, Token(leg.fence))).collect()
 }
 
-fn order(bundle: &Bundle, step: &LegStep, engine: Engine, token: Token) -> Result<Order, Stop> {
+fn order(loaded: &Loaded, step: &LegStep, engine: Engine, token: Token) -> Result<Order, Stop> {
     let version = &step.version;
     let refused = |why: String| Stop::refused(step.step, why);
     let at = usize::try_from(step.migration).unwrap_or(usize::MAX);
-    let found = bundle.migrations.get(at).filter(|migration| migration.version == *version);
+    let found = loaded.bundle.migrations.get(at).filter(|migration| migration.version == *version);
     let Some(migration) = found else {
         return Err(refused(format!(
             "the bundle has no migration {version} at position {}; plan again",
@@ -45,7 +44,7 @@ fn order(bundle: &Bundle, step: &LegStep, engine: Engine, token: Token) -> Resul
             "migration {version} has no down script, so that it cannot be undone"
         )));
     };
-    let plan = plan_script(engine.dialect(), script).map_err(|finding| {
+    let plan = loaded.plan((at, direction, engine.dialect()), script).map_err(|finding| {
         Stop::failed(Failed {
             step: step.step,
             verdict: Verdict::Never.into(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use skein_proto::agent::v1::Observed;
 use tokio::sync::Notify;
 
@@ -64,16 +65,20 @@ impl Looks {
 
     /// Looks at whatever is asked for, for ever.
     pub(crate) async fn run(self: Arc<Self>, targets: Arc<BTreeMap<TargetId, Target>>) {
+        let mut looks = FuturesUnordered::new();
         loop {
-            self.asked.notified().await;
-            let asked = std::mem::take(&mut self.lock().asked);
-            let known: Vec<Target> =
-                asked.iter().filter_map(|id| targets.get(id).cloned()).collect();
-            let mut looks =
-                futures::stream::iter(known).map(look_in_time).buffer_unordered(LOOKS_MAX);
-            while let Some(observed) = looks.next().await {
-                self.lock().seen.insert(observed.target.clone(), observed);
-                self.seen.notify_one();
+            // One that waits is still asked for: who asks again meanwhile gets the same look.
+            while looks.len() < LOOKS_MAX
+                && let Some(id) = { self.lock().asked.pop_first() }
+            {
+                looks.extend(targets.get(&id).cloned().map(look_in_time));
+            }
+            tokio::select! {
+                () = self.asked.notified(), if looks.len() < LOOKS_MAX => {}
+                Some(observed) = looks.next() => {
+                    self.lock().seen.insert(observed.target.clone(), observed);
+                    self.seen.notify_one();
+                }
             }
         }
     }

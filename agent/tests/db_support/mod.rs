@@ -209,7 +209,7 @@ pub(crate) fn of_script(engine: Engine, step: &str, direction: Direction, script
         direction,
         digest: script.raw_digest,
         script,
-        plan,
+        plan: plan.into(),
         verify: None,
         probe: None,
         token: Token(1),

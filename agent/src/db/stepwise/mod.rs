@@ -112,7 +112,7 @@ impl Session {
         }
         let mut batch = Batch::default();
         if self.engine() == Engine::Sqlite {
-            batch.add(&format!("PRAGMA foreign_keys = {};", self.foreign_keys(order)));
+            self.set_foreign_keys(&mut batch, order);
         }
         let fence = self.tables.fence();
         let at_fence = batch.add(&format!("SELECT token, format FROM {fence} WHERE id = 1;"));

@@ -104,6 +104,9 @@ impl Tool {
         let at_once = self.at_once().to_string();
         let mut command = match self {
             Self::Skein(_, backup) => {
+                // The agent's slots say how many shards are worked on at one time. As many legs again may
+                // wait for a slot, so that none is idle while the log is forced to the disk.
+                let handed_out = (2 * self.at_once()).to_string();
                 let mut command = Command::new(this);
                 command.arg("role-skein");
                 let scope = if backup { "database" } else { "none" };
@@ -114,7 +117,7 @@ impl Tool {
                         "--backup",
                         scope,
                         "--parallelism",
-                        &at_once,
+                        &handed_out,
                     ]),
                     Task::Status => command.arg("status"),
                 };

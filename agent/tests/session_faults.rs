@@ -244,8 +244,9 @@ async fn two_agents_on_one_target_do_each_step_once() {
     // A lease from before is refused by the target itself.
     to_first.hand_out(&forward((9, "a"), &digest, &migrations, 0..3)).await;
     let late = to_first.reports_until(is_last(2)).await;
-    let Outcome::Stuck(stuck) = outcome(&late[0]) else { panic!("{late:?}") };
+    let Outcome::Stuck(stuck) = outcome(late.last().unwrap()) else { panic!("{late:?}") };
     assert!(stuck.why.contains("fence stands at 11"), "{}", stuck.why);
+    assert_eq!(fleet.observe("a").await.ledger.len(), 3);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod list;
 
 pub use list::{Edit, MUTANTS, Mutant};
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -46,7 +47,7 @@ impl Scratch {
         write(
             "Cargo.toml",
             "[workspace]\nresolver = \"3\"\nmembers = [\"core\", \"chaos\"]\n\n\
-             [profile.release]\nopt-level = 1\n",
+             [profile.dev]\ndebug = 0\n",
         )?;
         write("core/Cargo.toml", &package("skein-core", ""))?;
         write(
@@ -67,26 +68,18 @@ impl Scratch {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// Breaks one thing and builds it; gives what cargo said where it could not be built.
+    /// Breaks one thing and builds it, without optimisation: most are found within few seeds, so that
+    /// building takes longer than playing; gives what cargo said where it could not be built.
     ///
     /// # Errors
     /// The sources are no longer what the mutant was written for, or cargo cannot be run.
     pub fn build(&self, mutant: &Mutant) -> io::Result<Result<(), String>> {
-        let original = workspace().join("coordinator/core/src");
-        copy(&original, &self.folder.join("core/src"))?;
-        for Edit { file, find, with } in mutant.edits {
-            let path = self.folder.join("core/src").join(file);
-            let text = std::fs::read_to_string(&path)?;
-            if text.matches(find).count() != 1 {
-                return Err(io::Error::other(format!(
-                    "{}: {file} does not have {find:?} once; write the mutant anew",
-                    mutant.name
-                )));
-            }
-            std::fs::write(&path, text.replacen(find, with, 1))?;
+        copy(&workspace().join("coordinator/core/src"), &self.folder.join("core/src"))?;
+        for (file, text) in broken(mutant)? {
+            std::fs::write(self.folder.join("core/src").join(file), text)?;
         }
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--release", "--offline", "--quiet"]).current_dir(&self.folder);
+        cargo.args(["build", "--offline", "--quiet"]).current_dir(&self.folder);
         cargo.env("CARGO_TARGET_DIR", self.folder.join("target")).env("RUSTFLAGS", "-Awarnings");
         let built = cargo.output()?;
         let said = String::from_utf8_lossy(&built.stderr).into_owned();
@@ -98,10 +91,33 @@ impl Scratch {
     /// # Errors
     /// It cannot be run.
     pub fn play(&self, seeds: std::ops::Range<u64>) -> io::Result<Output> {
-        Command::new(self.folder.join("target/release/skein-chaos"))
+        Command::new(self.folder.join("target/debug/skein-chaos"))
             .args(["--seeds", &format!("{}..{}", seeds.start, seeds.end)])
             .output()
     }
+}
+
+/// The files that a mutant changes, as it has them.
+///
+/// # Errors
+/// The sources are no longer what the mutant was written for.
+pub fn broken(mutant: &Mutant) -> io::Result<BTreeMap<&'static str, String>> {
+    let core = workspace().join("coordinator/core/src");
+    let mut files: BTreeMap<&'static str, String> = BTreeMap::new();
+    for Edit { file, find, with } in mutant.edits {
+        let text = match files.remove(file) {
+            Some(text) => text,
+            None => std::fs::read_to_string(core.join(file))?,
+        };
+        if text.matches(find).count() != 1 {
+            return Err(io::Error::other(format!(
+                "{}: {file} does not have {find:?} once; write the mutant anew",
+                mutant.name
+            )));
+        }
+        files.insert(file, text.replacen(find, with, 1));
+    }
+    Ok(files)
 }
 
 /// A file, or a folder with all that is in it. What is the same is left alone, so that cargo sees it.

@@ -3,18 +3,18 @@
 use std::collections::VecDeque;
 
 use skein_core::command::Outcome as Told;
-use skein_core::event::{Archive, LegKind, Verdict};
+use skein_core::event::{Archive, LegKind};
 use skein_core::ids::{Digest, Fence, StepIx};
-use skein_core::outbox::{Leg, Step};
+use skein_core::outbox::Leg;
 use skein_core::spec::{Backup, Direction};
 use skein_core::state::ledger::Entry;
 
 use super::coverage::Reach;
-use super::database::{Database, Holder, Intent, digest};
+use super::database::{Holder, digest};
 use super::mutation::Mutation;
 use super::network::{Answer, Message};
-use super::{Happening, Sim};
-use crate::observation::{Effect, Seen};
+use super::{Happening, Sim, steps};
+use crate::observation::Seen;
 
 const RESEND_MS: u64 = 300;
 
@@ -36,28 +36,28 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Executor {
     pub(super) leg: Leg,
-    database: usize,
+    pub(super) database: usize,
     pub(super) stage: Stage,
     /// The step under way.
     pub(super) at: usize,
     /// So many steps were found in force.
-    found: usize,
+    pub(super) found: usize,
     pub(super) cancelled: bool,
     /// Its session is gone, and it has not noticed yet.
     pub(super) lost: bool,
-    backed_up: bool,
+    pub(super) backed_up: bool,
     /// Sent in order, each until it is acknowledged.
-    reports: VecDeque<(u32, Told)>,
-    serial: u32,
-    sent_at: Option<u64>,
+    pub(super) reports: VecDeque<(u32, Told)>,
+    pub(super) serial: u32,
+    pub(super) sent_at: Option<u64>,
     /// It does nothing any more, where that bug is planted.
-    asleep: bool,
+    pub(super) asleep: bool,
     /// The step that was told before its effect, where that bug is planted.
-    boasted: Option<StepIx>,
+    pub(super) boasted: Option<StepIx>,
 }
 
 /// What a step of an executor comes to.
-enum Next {
+pub(super) enum Next {
     /// Go on after a moment.
     On,
     /// Somebody else has the target: stop, and say nothing.
@@ -90,16 +90,16 @@ impl Executor {
         self.database
     }
 
-    fn tell(&mut self, told: Told) {
+    pub(super) fn tell(&mut self, told: Told) {
         self.serial += 1;
         self.reports.push_back((self.serial, told));
     }
 
-    fn last(&self) -> bool {
+    pub(super) fn last(&self) -> bool {
         self.at + 1 == self.leg.steps.len()
     }
 
-    fn close(&mut self, told: Told) -> Next {
+    pub(super) fn close(&mut self, told: Told) -> Next {
         self.tell(told);
         self.stage = Stage::Close;
         Next::On
@@ -251,7 +251,7 @@ impl Sim {
             }
             Stage::Step => self.step(agent, executor),
             Stage::Statements => self.statements(executor),
-            Stage::Told => told(executor, &self.databases[executor.database]),
+            Stage::Told => steps::told(executor, &self.databases[executor.database]),
             Stage::Verify => self.verify(executor),
             Stage::Close => Next::Later,
         }
@@ -330,206 +330,6 @@ impl Sim {
         }
         executor.stage = Stage::BackUp;
         Next::On
-    }
-
-    fn step(&mut self, agent: usize, executor: &mut Executor) -> Next {
-        let database = &self.databases[executor.database];
-        let Some(step) = executor.leg.steps.get(executor.at).cloned() else {
-            executor.stage = Stage::Close;
-            return Next::On;
-        };
-        let begun = database.intent.as_ref().is_some_and(|intent| {
-            intent.entry == step.entry && intent.script == step.script && intent.done > 0
-        });
-        let found = executor.at < executor.found;
-        if executor.leg.kind == LegKind::Trial {
-            let dice = &mut self.agents[agent].dice;
-            let passed = !dice.chance(30);
-            let impossible = passed && dice.chance(50);
-            let note = if passed { String::new() } else { "no such column".to_owned() };
-            let last = executor.last();
-            executor.tell(Told::Tried { step: step.ix, passed, impossible, note });
-            if self.mutated(Mutation::TrialLeaves) {
-                self.databases[executor.database].record(&step.entry, step.script);
-                self.effect(executor, &step, true);
-            }
-            executor.at += 1;
-            if !passed || last {
-                executor.stage = Stage::Close;
-            }
-            return Next::On;
-        }
-        let other = !begun && database.intent.as_ref().is_some_and(|intent| intent.done > 0);
-        if other && !found {
-            let why = "another step was begun and not finished".to_owned();
-            return executor.close(Told::Stuck { step: step.ix, why });
-        }
-        if executor.cancelled && !found && !begun {
-            self.reach(Reach::LegGivenBack);
-            // An intent without a statement behind it: the probe says that nothing is in force.
-            self.databases[executor.database].intent = None;
-            return executor.close(Told::Released { why: "cancelled".to_owned() });
-        }
-        if found {
-            return told_found(executor, &step, &self.databases[executor.database]);
-        }
-        let theirs = database.intent.as_ref().is_some_and(|one| one.fence != executor.leg.fence);
-        if begun && theirs {
-            self.reach(Reach::HalfCompleted);
-        }
-        let database = &self.databases[executor.database];
-        if begun && theirs && self.agents[agent].dice.chance(150) {
-            let why = "there is no probe".to_owned();
-            return executor.close(Told::Stuck { step: step.ix, why });
-        }
-        if database.by_statements() {
-            if database.fence > executor.leg.fence
-                && !self.mutated(Mutation::NoFenceCheck)
-                && !self.mutated(Mutation::NoSessionLock)
-            {
-                return Next::Stop;
-            }
-            let done =
-                if begun { database.intent.as_ref().map_or(0, |intent| intent.done) } else { 0 };
-            let fence = executor.leg.fence;
-            let intent = Intent { entry: step.entry, script: step.script, done, fence };
-            if !self.mutated(Mutation::NoIntent) {
-                self.databases[executor.database].intent = Some(intent);
-            }
-            executor.stage = Stage::Statements;
-            return Next::On;
-        }
-        self.in_one_transaction(executor, &step)
-    }
-
-    fn in_one_transaction(&mut self, executor: &mut Executor, step: &Step) -> Next {
-        let fence = executor.leg.fence;
-        if self.mutated(Mutation::ReportsBeforeEffect)
-            && executor.leg.kind == LegKind::Forward
-            && executor.boasted != Some(step.ix)
-        {
-            executor.boasted = Some(step.ix);
-            executor.tell(Told::Applied { step: step.ix, ms: 1, rows: 0, already: false });
-            return Next::Later;
-        }
-        let blind = self.mutated(Mutation::NoFenceCheck);
-        let database = &mut self.databases[executor.database];
-        if database.fence > fence && !blind {
-            self.reach(Reach::FencedOff);
-            return Next::Stop;
-        }
-        let poison = database.fails(&step.entry.version, step.script);
-        if let Some(poison) = poison.filter(|poison| !poison.verification) {
-            return executor.close(self.failed(step.ix, Verdict::Never, poison.retryable));
-        }
-        database.record(&step.entry, step.script);
-        self.effect(executor, step, true);
-        executor.stage = Stage::Told;
-        Next::On
-    }
-
-    /// One statement of two, each with its progress row.
-    fn statements(&mut self, executor: &mut Executor) -> Next {
-        let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
-        let database = &mut self.databases[executor.database];
-        let done = database.intent.as_ref().map_or(1, |intent| intent.done);
-        let poison =
-            database.poison.get(&(step.entry.version.clone(), step.script == Direction::Down));
-        let bites = poison.is_some_and(|poison| {
-            poison.times > 0 && !poison.verification && (poison.half == (done == 1))
-        });
-        if bites && let Some(poison) = database.fails(&step.entry.version, step.script) {
-            let verdict = if done == 0 {
-                database.intent = None;
-                Verdict::Never
-            } else {
-                Verdict::Partly
-            };
-            return executor.close(self.failed(step.ix, verdict, poison.retryable));
-        }
-        if done == 0 {
-            if let Some(intent) = &mut database.intent {
-                intent.done = 1;
-            }
-            self.effect(executor, &step, false);
-            return Next::On;
-        }
-        let intent = database.intent.is_some();
-        database.record(&step.entry, step.script);
-        self.effect_with(executor, &step, (true, intent));
-        executor.stage = Stage::Told;
-        Next::On
-    }
-
-    fn effect(&mut self, executor: &Executor, step: &Step, whole: bool) {
-        let intent = self.databases[executor.database].intent.is_some();
-        self.effect_with(executor, step, (whole, intent));
-    }
-
-    fn effect_with(&mut self, executor: &Executor, step: &Step, (whole, intent): (bool, bool)) {
-        let database = &self.databases[executor.database];
-        let effect = Effect {
-            target: executor.leg.target.clone(),
-            entry: step.entry.clone(),
-            script: step.script,
-            fence: executor.leg.fence,
-            whole,
-            intent,
-            statements: database.by_statements(),
-        };
-        self.note(|| format!("effect {effect:?}"));
-        self.see(Seen::Effect(&effect));
-        if self.options.history {
-            self.run.history.effects.push((None, effect));
-        }
-    }
-
-    /// What the database says of a failure may name the way to it; that is for nobody else.
-    fn failed(&self, step: StepIx, verdict: Verdict, retryable: bool) -> Told {
-        let leaks = self.mutated(Mutation::LeaksSecret);
-        let way = if leaks { SECRET } else { "***" };
-        let message = format!("syntax error (postgres://skein:{way}@db)");
-        Told::Failed { step, verdict, retryable, message, file: String::new(), line: 0 }
-    }
-
-    fn verify(&mut self, executor: &mut Executor) -> Next {
-        let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
-        let database = &mut self.databases[executor.database];
-        let key = (step.entry.version.clone(), step.script == Direction::Down);
-        let wrong = database.poison.get(&key).is_some_and(|one| one.verification && one.times > 0);
-        if wrong && database.fails(&step.entry.version, step.script).is_some() {
-            self.reach(Reach::VerificationFailed);
-            return executor.close(self.failed(step.ix, Verdict::Fully, false));
-        }
-        let fingerprint = executor.last().then(|| database.fingerprint());
-        executor.tell(Told::Verified { step: step.ix, fingerprint });
-        executor.at += 1;
-        executor.stage = Stage::Step;
-        Next::On
-    }
-}
-
-/// The effect is there; it is told, and then verified.
-fn told(executor: &mut Executor, database: &Database) -> Next {
-    let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
-    report(executor, &step, false, database);
-    Next::On
-}
-
-fn told_found(executor: &mut Executor, step: &Step, database: &Database) -> Next {
-    report(executor, step, true, database);
-    Next::On
-}
-
-fn report(executor: &mut Executor, step: &Step, already: bool, database: &Database) {
-    if executor.leg.kind == LegKind::Undo {
-        let fingerprint = executor.last().then(|| database.fingerprint());
-        executor.tell(Told::RolledBack { step: step.ix, ms: 1, already, fingerprint });
-        executor.at += 1;
-        executor.stage = Stage::Step;
-    } else {
-        executor.tell(Told::Applied { step: step.ix, ms: 1, rows: 0, already });
-        executor.stage = Stage::Verify;
     }
 }
 

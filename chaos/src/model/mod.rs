@@ -19,6 +19,7 @@ mod operator;
 mod reconnect;
 mod sabotage;
 mod spec;
+mod steps;
 
 pub mod coverage;
 pub mod database;

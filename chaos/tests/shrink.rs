@@ -37,7 +37,7 @@ fn a_failing_run_becomes_a_short_script_that_the_core_can_play() {
         for (seed, options) in failing(mutation, promise, 3) {
             let (shrunk, text) = small(seed, &options);
             let entries = shrunk.entries.as_deref().expect("looked at above");
-            let broken = replay(entries).expect("it still fails");
+            let broken = replay(entries, false).expect("it still fails");
             assert_eq!(broken.invariant, promise, "seed {seed}");
             let ([.., before], [.., after]) = (shrunk.before, shrunk.after);
             assert!(after <= before && after < 60, "seed {seed}: {before} → {after}");

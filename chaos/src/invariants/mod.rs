@@ -254,6 +254,11 @@ impl Watch {
         &self.past.fleet
     }
 
+    /// What the effects seen so far have left in a database.
+    pub fn ledger(&self, target: &TargetId) -> &[Entry] {
+        self.past.ledgers.get(target).map_or(&[], Vec::as_slice)
+    }
+
     /// The durable events.
     pub fn log(&self) -> &[Event] {
         &self.past.log

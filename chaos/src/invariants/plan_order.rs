@@ -44,17 +44,17 @@ impl InForce {
 impl InForce {
     /// The database was put back: of each rollout's steps those count that it still has.
     pub(super) fn restored(&mut self, database: &Database, past: &Past) {
-        for ((rollout, target), count) in &mut self.0 {
-            let state = past.fleet.rollouts.get(rollout).filter(|_| *target == database.target);
-            let Some(state) = state else { continue };
+        let target = &database.target;
+        for (rollout, state) in &past.fleet.rollouts {
             let class = past.lane(state, target).and_then(|lane| state.class(lane));
-            let steps = class.map(|class| class.steps.as_slice()).unwrap_or_default();
+            let Some(steps) = class.map(|class| class.steps.as_slice()) else { continue };
             let has = |step: &&Step| {
                 let mut rows = database.ledger.iter();
                 let there = rows.any(|row| row.version == step.entry.version);
                 there == (step.direction == Direction::Up)
             };
-            *count = steps.iter().take_while(has).count();
+            let count = steps.iter().take_while(has).count();
+            self.0.insert((*rollout, target.clone()), count);
         }
     }
 }

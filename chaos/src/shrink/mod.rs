@@ -42,8 +42,10 @@ pub fn shrink(seed: u64, options: &Options) -> Option<Shrunk> {
     let (without, small) = fewer(&first, &fails);
     let small = small.unwrap_or_else(|| run(seed, &with(options, without.clone())));
     let all = small.transcript.clone();
-    let alone = replay(&all).is_some_and(|broken| broken.invariant == promise);
-    let entries = alone.then(|| least(all, promise));
+    // A bug that is planted in executors is one of their order.
+    let keep = options.mutation.is_none();
+    let alone = replay(&all, keep).is_some_and(|broken| broken.invariant == promise);
+    let entries = alone.then(|| least(all, promise, keep));
     let size = |run: &Run, without: &Without, entries: usize| {
         let [operations, strikes] = run.numbers;
         let left =
@@ -52,7 +54,10 @@ pub fn shrink(seed: u64, options: &Options) -> Option<Shrunk> {
     };
     let count = entries.as_ref().map_or(small.transcript.len(), Vec::len);
     Some(Shrunk {
-        broken: entries.as_ref().and_then(|entries| replay(entries)).or(small.violation.clone())?,
+        broken: entries
+            .as_ref()
+            .and_then(|entries| replay(entries, keep))
+            .or(small.violation.clone())?,
         before: size(&first, &Without::default(), first.transcript.len()),
         after: size(&small, &without, count),
         without,
@@ -109,9 +114,9 @@ fn fewer(first: &Run, fails: &dyn Fn(&Without) -> Option<Run>) -> (Without, Opti
 }
 
 /// Leaves out commands and effects, in ever smaller pieces, until each that is left is needed.
-fn least(mut entries: Vec<Entry>, promise: &str) -> Vec<Entry> {
+fn least(mut entries: Vec<Entry>, promise: &str, keep: bool) -> Vec<Entry> {
     let fails =
-        |entries: &[Entry]| replay(entries).is_some_and(|broken| broken.invariant == promise);
+        |entries: &[Entry]| replay(entries, keep).is_some_and(|broken| broken.invariant == promise);
     let mut width = entries.len().next_power_of_two();
     loop {
         let before = entries.len();

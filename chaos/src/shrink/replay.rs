@@ -8,8 +8,10 @@ use skein_core::decide::{Decision, decide};
 use skein_core::event::Body;
 use skein_core::evolve::evolve;
 use skein_core::ids::{Digest, Fence, RolloutId};
+use skein_core::outbox::outbox;
 use skein_core::plan;
 use skein_core::schedule::{Presence, schedule};
+use skein_core::spec::Direction;
 use skein_core::state::Fleet;
 
 use super::transcript::{Asked, Entry};
@@ -24,8 +26,10 @@ struct Numbers {
     plans: BTreeMap<Digest, Digest>,
 }
 
-/// The first promise that the transcript breaks.
-pub fn replay(entries: &[Entry]) -> Option<Broken> {
+/// The first promise that the transcript breaks. Executors `keep_order`: an effect for which the leg's
+/// earlier steps are missing, because they were left out, is left out as well; else leaving out would
+/// break promises by itself.
+pub fn replay(entries: &[Entry], keep_order: bool) -> Option<Broken> {
     let (mut fleet, mut watch, mut numbers) =
         (Fleet::default(), Watch::default(), Numbers::default());
     for entry in entries {
@@ -34,6 +38,9 @@ pub fn replay(entries: &[Entry]) -> Option<Broken> {
             Entry::Effect(effect) => match numbers.fences.get(&effect.fence) {
                 Some(fence) => {
                     let effect = Effect { fence: *fence, ..effect.clone() };
+                    if keep_order && !follows(&fleet, &watch, &effect) {
+                        continue;
+                    }
                     watch.see(Seen::Effect(&effect))
                 }
                 None => Ok(()),
@@ -52,6 +59,22 @@ pub fn replay(entries: &[Entry]) -> Option<Broken> {
         }
     }
     None
+}
+
+/// Every step of its leg that comes before it is done.
+fn follows(fleet: &Fleet, watch: &Watch, effect: &Effect) -> bool {
+    let lease = fleet.target(&effect.target).and_then(|(_, target)| target.lease.as_ref());
+    let Some(lease) = lease.filter(|lease| lease.fence == effect.fence) else { return true };
+    let legs = outbox(fleet, &lease.agent);
+    let Some(leg) = legs.iter().find(|leg| leg.fence == effect.fence) else { return true };
+    let ledger = watch.ledger(&effect.target);
+    let mut before = leg.steps.iter().take_while(|step| {
+        step.entry.version != effect.entry.version || step.script != effect.script
+    });
+    before.all(|step| {
+        let there = ledger.iter().any(|row| row.version == step.entry.version);
+        there == (step.script == Direction::Up)
+    })
 }
 
 fn ask(

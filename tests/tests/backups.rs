@@ -129,3 +129,66 @@ async fn a_backup_is_verified_and_restored_on_mariadb() {
 async fn a_backup_is_verified_and_restored_on_sqlite() {
     verified_and_restored("backup-lite", None).await;
 }
+
+/// Of two tables only the one that the step changes is in the archive, and comes back by a restore; the
+/// other keeps what was written to it since.
+async fn only_the_affected_tables(name: &str, server: Server) {
+    let project = Project::new(name);
+    let databases = vec![server.database("t/1").await];
+    let alone = Alone::within(project, &databases, "[project]\nmigrations = \"m\"\n");
+    let database = &databases[0];
+    let tables = "CREATE TABLE orders (id integer primary key, note varchar(40));\n\
+                  CREATE TABLE visits (id integer primary key);\n";
+    alone.migration("0001_tables", tables, "DROP TABLE visits;\nDROP TABLE orders;\n");
+    alone.run("migrate").exits(0);
+    database.raw(ROWS).await.expect("rows can be written");
+    let before = (database.schema().await, notes(database).await);
+    alone.migration("0002_gone", "UPDATE orders SET note = 'gone';\n", "SELECT 1;\n");
+    alone.run("apply --yes --backup tables").exits(0);
+    database.raw("INSERT INTO visits VALUES (7)").await.expect("rows can be written");
+
+    let listed = alone.json("backup list --target t/1", 0);
+    let newest = &listed["backups"].as_array().expect("backups are listed")[1];
+    assert_eq!(newest["scope"], "tables", "{listed}");
+    let archive = newest["archive"].as_str().expect("an archive has a name").to_owned();
+    let tried = alone.json(&format!("backup verify {archive}"), 0);
+    assert_eq!(
+        (&tried["tables"], &tried["equal"]),
+        (&1.into(), &serde_json::Value::Null),
+        "{tried}"
+    );
+    let words = ["backup", "restore", archive.as_str(), "--waive", "agreed with kim", "--yes"];
+    alone.run_words(&words).exits(0);
+    assert_eq!((database.schema().await, notes(database).await), before);
+    let visits = if database.engine == Engine::Mysql { "char" } else { "text" };
+    let visits = database.column(&format!("SELECT CAST(id AS {visits}) FROM visits")).await;
+    assert_eq!(visits.expect("the visits can be read"), ["7"]);
+
+    // A statement that nobody can judge is backed up against with everything there is.
+    let opaque = match database.engine {
+        Engine::Mysql => "DO SLEEP(0);\n",
+        Engine::Postgres | Engine::Sqlite => "DO $$ BEGIN PERFORM 1; END $$;\n",
+    };
+    alone.migration("0003_opaque", opaque, "SELECT 1;\n");
+    alone.run("apply --yes --backup tables").exits(0);
+    let listed = alone.json("backup list --target t/1", 0);
+    let newest = &listed["backups"].as_array().expect("backups are listed")[2];
+    assert_eq!(newest["scope"], "database", "{listed}");
+    for database in databases {
+        database.remove().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_the_affected_tables_on_postgres() {
+    let test = "a_backup_of_the_affected_tables_on_postgres";
+    let Some(server) = Server::shared(Engine::Postgres, test) else { return };
+    only_the_affected_tables("backup-tables-pg", server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_the_affected_tables_on_mariadb() {
+    let test = "a_backup_of_the_affected_tables_on_mariadb";
+    let Some(server) = Server::shared(Engine::Mysql, test) else { return };
+    only_the_affected_tables("backup-tables-my", server).await;
+}

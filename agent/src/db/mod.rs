@@ -49,6 +49,8 @@ mod sqlite;
 
 pub use error::DbError;
 pub use fence::{StaleFence, Token};
+#[cfg(test)]
+pub(crate) use fingerprint::Key;
 pub use fingerprint::{Fingerprint, RULE, Schema};
 pub use identity::Identity;
 pub use intent::{Intent, Phase};
@@ -58,6 +60,7 @@ pub use observe::{Observation, observe};
 pub use order::{Direction, Order, Outcome};
 pub use session::Session;
 pub use settle::Settlement;
+pub(crate) use sql::mentions;
 pub use step_error::{Cause, StepError};
 pub use timeouts::Timeouts;
 pub use validate::Trial;

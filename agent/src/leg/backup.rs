@@ -9,9 +9,9 @@ use tokio::sync::oneshot;
 
 use super::hold::Hold;
 use super::stop::Stop;
-use super::{Task, name};
+use super::{Task, affected, name};
 use crate::backup::{self, Archive, BackupError, Progress, Request, Scope, Source};
-use crate::db::Fingerprint;
+use crate::db::{Fingerprint, Order};
 use crate::session::{Answer, Lease, Over};
 use crate::text::chain;
 
@@ -36,9 +36,9 @@ pub(super) fn exemption(task: &Task<'_>) -> Option<oneshot::Receiver<Answer>> {
 /// log.
 pub(super) async fn pass(
     task: &Task<'_>,
-    hold: &Hold<'_>,
+    hold: &mut Hold<'_>,
     lease: &mut Lease,
-    exemption: Option<oneshot::Receiver<Answer>>,
+    (orders, exemption): (&[Order], Option<oneshot::Receiver<Answer>>),
 ) -> Result<(), Stop> {
     let first = task.step(0);
     let before = task.seen.fingerprint;
@@ -46,14 +46,12 @@ pub(super) async fn pass(
     let wait = if let Some(exemption) = exemption {
         exemption
     } else {
-        // Which tables a script touches is known from its words only: the whole database is more
-        // than was asked for, and never less.
         let scope = match task.leg.backup() {
             BackupScope::BackupSchema => Scope::SchemaOnly,
-            BackupScope::BackupNone
-            | BackupScope::BackupDatabase
-            | BackupScope::BackupTables
-            | BackupScope::Unspecified => Scope::Database,
+            BackupScope::BackupTables => tables(task, hold, orders).await?,
+            BackupScope::BackupNone | BackupScope::BackupDatabase | BackupScope::Unspecified => {
+                Scope::Database
+            }
         };
         let backed_up = take(task, hold, lease, (scope, before)).await?;
         task.reports.ask(Outcome::BackedUp(backed_up))
@@ -72,6 +70,18 @@ pub(super) async fn pass(
         }
         Err(_) => Err(Stop::Lost("the session of this agent has ended".to_owned())),
     }
+}
+
+/// The tables that the leg can change, as far as they can be told.
+async fn tables(task: &Task<'_>, hold: &mut Hold<'_>, orders: &[Order]) -> Result<Scope, Stop> {
+    let (first, engine) = (task.step(0), hold.engine());
+    let session = hold.session().await.map_err(|error| error.stop(first))?;
+    let schema = session.schema().await.map_err(|error| Stop::database(first, &error))?;
+    let (scope, why) = affected::scope(engine, &schema, orders);
+    if let Some(why) = why {
+        tracing::info!(target = task.leg.target, why, "the whole database is backed up");
+    }
+    Ok(scope)
 }
 
 async fn take(

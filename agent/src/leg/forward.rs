@@ -49,7 +49,7 @@ async fn carry_out(
     let exemption = (!task.leg.backup_recorded).then(|| backup::exemption(task)).flatten();
     hold.raise_fence(task.token()).await.map_err(|error| error.stop(first))?;
     if !task.leg.backup_recorded {
-        backup::pass(task, hold, lease, exemption).await?;
+        backup::pass(task, hold, lease, (&orders, exemption)).await?;
         if let Some(last) = tell_done(task) {
             return Ok(last);
         }

@@ -12,6 +12,7 @@
 //! but a lost lease, of which another agent tells; a leg is given back only when everything that
 //! stands of it was seen and told before.
 
+mod affected;
 mod backup;
 mod forward;
 mod hold;

@@ -113,6 +113,14 @@ pub(crate) fn run(
         report.add("build", Outcome::whole(false));
         return Ok(false);
     }
+    // Tests of one package run the program too, and must not run an older one; with the features of the
+    // whole workspace nothing is built twice.
+    if selection.package.is_some()
+        && !step::run(&mut step::cargo(["build", "--workspace", "--bin", "skein"]))?.success()
+    {
+        report.add("build", Outcome::whole(false));
+        return Ok(false);
+    }
     if step::has("nextest") {
         report.add("tests", nextest(surroundings, selection)?);
     } else {

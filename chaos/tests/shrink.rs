@@ -28,7 +28,7 @@ fn small(seed: u64, options: &Options) -> (Shrunk, String) {
 }
 
 #[test]
-fn a_failing_run_becomes_a_short_script_that_the_core_can_play() {
+fn rounds_of_failing_runs_become_short_scripts_that_the_core_can_play() {
     for (mutation, promise) in [
         (Mutation::WrongOrder, "plan_order"),
         (Mutation::NoLedgerCheck, "effects_once"),
@@ -53,7 +53,7 @@ fn a_failing_run_becomes_a_short_script_that_the_core_can_play() {
 }
 
 #[test]
-fn shrinking_twice_gives_the_same() {
+fn rounds_of_shrinking_give_the_same_twice() {
     for (seed, options) in failing(Mutation::NoLedgerCheck, "effects_once", 2) {
         assert_eq!(small(seed, &options).1, small(seed, &options).1, "seed {seed}");
     }

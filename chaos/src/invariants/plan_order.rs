@@ -6,6 +6,7 @@ use skein_core::event::LegKind;
 use skein_core::ids::{RolloutId, TargetId};
 use skein_core::plan::Step;
 use skein_core::spec::Direction;
+use skein_core::state::rollout::{State, Status};
 
 use super::{Held, Invariant, Past};
 use crate::observation::{Database, Effect, Seen};
@@ -45,7 +46,8 @@ impl InForce {
     /// The database was put back: of each rollout's steps those count that it still has.
     pub(super) fn restored(&mut self, database: &Database, past: &Past) {
         let target = &database.target;
-        for (rollout, state) in &past.fleet.rollouts {
+        let started = |state: &State| state.status != Status::Planned;
+        for (rollout, state) in past.fleet.rollouts.iter().filter(|(_, state)| started(state)) {
             let class = past.lane(state, target).and_then(|lane| state.class(lane));
             let Some(steps) = class.map(|class| class.steps.as_slice()) else { continue };
             let has = |step: &&Step| {

@@ -81,6 +81,10 @@ impl Sim {
             .filter(|state| state.status == Status::Paused)
             .map(|state| state.id)
             .collect();
+        if !paused.is_empty() {
+            // What he asks for may be lost with a leader.
+            self.at(5_000, Happening::Operator);
+        }
         for rollout in paused {
             self.urge(PERSON, Command::ResumeRollout { rollout });
         }

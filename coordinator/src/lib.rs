@@ -16,6 +16,8 @@ pub mod charter;
 mod clock;
 mod codec;
 pub mod config;
+#[doc(hidden)]
+pub mod doors;
 mod leases;
 mod node;
 mod raft;

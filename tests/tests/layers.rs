@@ -17,8 +17,15 @@ const PICTURE: [(&str, &[&str]); 7] = [
 ];
 
 /// The crates that import all of them, and that nobody else imports.
-const OUTER: [&str; 5] =
-    ["skein-benches", "skein-chaos", "skein-chaos-disk", "skein-chaos-preload", "skein-tests"];
+const OUTER: [&str; 7] = [
+    "skein-benches",
+    "skein-chaos",
+    "skein-chaos-disk",
+    "skein-chaos-fuzz",
+    "skein-chaos-power",
+    "skein-chaos-preload",
+    "skein-tests",
+];
 
 /// What a crate depends on, apart from what only its own tests need.
 #[derive(Debug, Default)]

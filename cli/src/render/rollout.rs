@@ -133,7 +133,7 @@ impl Rollout {
         let (sign, tone) = self.sign();
         let state = look.paint(tone, &format!("{} {}", look.sign(sign), self.state));
         let mut parts = vec![
-            format!("{} {state}", self.id),
+            format!("{} {state}", super::table::shown(&self.id)),
             format!("{} {}", self.direction, words::count(self.targets, "target")),
             format!(
                 "steps {}/{} applied, {} verified",
@@ -291,7 +291,7 @@ impl Rollout {
                 out,
                 "  {} {}  {} of {} applied{}{}",
                 look.sign(Sign::Bad),
-                lane.target,
+                super::table::shown(&lane.target),
                 lane.applied,
                 words::count(lane.steps, "step"),
                 if lane.note.is_empty() { "" } else { ": " },

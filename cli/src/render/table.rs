@@ -77,9 +77,9 @@ impl Table {
     }
 }
 
-/// Text that stays text inside a Markdown table.
+/// Text that stays text inside a Markdown table, and steers no terminal that it is shown on.
 pub fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('|', "\\|").replace(['\n', '\r'], " ")
+    shown(text).replace('\\', "\\\\").replace('|', "\\|")
 }
 
 fn cell(text: &str, tone: Tone, look: &Look) -> Cell {
@@ -106,7 +106,12 @@ pub fn shown(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Look, Table};
+    use super::{Look, Table, escaped};
+
+    #[test]
+    fn names_do_not_steer_the_terminal_in_markdown_either() {
+        assert_eq!(escaped("a\u{1b}[31m|b\nc\u{7f}"), "a [31m\\|b c ");
+    }
 
     #[test]
     fn columns_line_up_and_lines_end_without_blanks() {

@@ -369,7 +369,7 @@ fn fingerprint(bytes: &Bytes) -> Result<Option<Digest>, Malformed> {
     codec::digest_option(bytes, "the schema fingerprint")
 }
 
-fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
+pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
     use wire::report::Outcome as Wire;
     Ok(match codec::required(report.outcome, "a report's outcome")? {
         Wire::BackedUp(it) => Outcome::BackedUp(Box::new(codec::archive(it)?)),

@@ -11,6 +11,7 @@ mod planner;
 mod rollouts;
 mod status;
 
+pub(crate) use agents::outcome;
 pub(crate) use convert::leg_out;
 pub(crate) use forward::ForwardLayer;
 

@@ -93,8 +93,7 @@ fn started(error: &skein_coordinator::StartError) -> Failure {
             .next("put the charter back as it was; another charter needs another cluster"),
         skein_coordinator::StartError::Open { .. }
         | skein_coordinator::StartError::Listen { .. }
-        | skein_coordinator::StartError::Raft(_)
-        | skein_coordinator::StartError::Wiped { .. } => Failure::new(ExitCode::Internal, what)
+        | skein_coordinator::StartError::Raft(_) => Failure::new(ExitCode::Internal, what)
             .next("skein history verify --data DIR tells whether the data is whole"),
     }
 }

@@ -164,7 +164,7 @@ fn hash_of(text: &str) -> Result<[u8; 32], Failure> {
 }
 
 /// `user@host`, as far as the machine tells.
-fn account() -> String {
+pub(crate) fn account() -> String {
     let said = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user = said("USER").or_else(|| said("LOGNAME")).unwrap_or_else(|| {
         let uid = rustix::process::getuid().as_raw();

@@ -8,45 +8,131 @@ use std::time::Duration;
 use skein_core::command::{Command, Request};
 use skein_core::ids::Millis;
 use skein_core::policy::Policy;
-use skein_proto::raft::v1::HistoryJointRequest;
-use skein_store::Node;
+use skein_proto::raft::v1::{HistoryJointRequest, IntroduceReply, IntroduceRequest};
+use skein_store::{Node, StoreId};
 use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
 
 use crate::config::Config;
-use crate::node::StartError;
-use crate::raft::{Identity, Machine, Peers, Raft};
+use crate::raft::{Identity, Machine, Peers, Raft, wiped};
 use crate::sequencer::{Failure, Handle};
 
-/// The first start of a cluster: the member with the lowest number proposes the membership, unless a
-/// member says that the cluster exists.
+/// Between two rounds of asking the members.
+const AGAIN: Duration = Duration::from_millis(200);
+/// How long one of them may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// What the members say to a node that holds nothing.
+enum Round {
+    /// All hold nothing: their stores.
+    AllNew(BTreeMap<u64, StoreId>),
+    /// The cluster is there, and knows this node by another store, or by none.
+    Wiped(u64),
+    /// The cluster is there and will name this node, or these did not answer.
+    Open(Vec<u64>),
+}
+
+/// A node that holds nothing finds out whether it may take part. The member with the lowest number
+/// proposes the membership once every member has said that it holds nothing; the others wait to be
+/// named. A member that the cluster remembers lost its disk, and may not.
 pub(crate) async fn bootstrap(
-    config: &Config,
+    config: Config,
     identity: Identity,
-    raft: &Raft,
-    peers: &Peers,
-) -> Result<(), StartError> {
-    let pristine =
-        !raft.is_initialized().await.map_err(|error| StartError::Raft(error.to_string()))?;
+    raft: Raft,
+    (peers, stop): (Peers, CancellationToken),
+) {
     let first = config.members.iter().map(|(node, _)| *node).min();
-    if !pristine || first != Some(config.node) {
-        return Ok(());
-    }
-    for (node, address) in config.members.iter().filter(|(node, _)| *node != config.node) {
-        let Ok(mut client) = peers.client(address) else { continue };
-        let request = HistoryJointRequest { route: Some(identity.route(*node)) };
-        let asked = tokio::time::timeout(Duration::from_secs(2), client.history_joint(request));
-        if let Ok(Ok(reply)) = asked.await
-            && reply.into_inner().size > 0
-        {
-            return Err(StartError::Wiped { peer: *node });
+    let mut said = None;
+    while !identity.takes_part() && !config.members.is_empty() {
+        match ask(&config, &identity, &peers).await {
+            Round::Wiped(peer) => {
+                identity.condemn(wiped(identity.node, &format!("node {peer}")));
+                return;
+            }
+            Round::AllNew(stores) if first == Some(config.node) => {
+                let members: BTreeMap<u64, Node> = config
+                    .members
+                    .iter()
+                    .map(|(node, address)| {
+                        let store = stores.get(node).copied().unwrap_or_default();
+                        (*node, Node { addr: address.clone(), store })
+                    })
+                    .collect();
+                identity.take_part();
+                if let Err(error) = raft.initialize(members).await {
+                    tracing::error!(%error, "the cluster could not be formed");
+                }
+                return;
+            }
+            Round::AllNew(_) => {}
+            Round::Open(silent) => {
+                if said.as_ref() != Some(&silent) && !silent.is_empty() {
+                    tracing::info!(
+                        ?silent,
+                        "this node holds nothing and waits: all members must answer before a cluster is formed"
+                    );
+                }
+                said = Some(silent);
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(AGAIN) => {}
         }
     }
-    let members: BTreeMap<u64, Node> = config
-        .members
-        .iter()
-        .map(|(node, address)| (*node, Node { addr: address.clone() }))
-        .collect();
-    raft.initialize(members).await.map_err(|error| StartError::Raft(error.to_string()))
+}
+
+async fn ask(config: &Config, identity: &Identity, peers: &Peers) -> Round {
+    let mut stores = BTreeMap::from([(identity.node, identity.store())]);
+    let mut silent = Vec::new();
+    let mut exists = false;
+    for (node, address) in config.members.iter().filter(|(node, _)| *node != config.node) {
+        match introduce(peers, identity, (*node, address)).await {
+            Ok(reply) if reply.remembers => {
+                exists = true;
+                let ours = StoreId::read(&reply.known_store) == Some(identity.store());
+                if reply.member && !ours {
+                    return Round::Wiped(*node);
+                }
+            }
+            Ok(reply) => {
+                stores.insert(*node, StoreId::read(&reply.store).unwrap_or_default());
+            }
+            // An older release: it cannot say what it knows of this node, but whether the cluster is there.
+            Err(status) if status.code() == Code::Unimplemented => {
+                silent.push(*node);
+                if has_history(peers, identity, (*node, address)).await {
+                    return Round::Wiped(*node);
+                }
+            }
+            Err(_) => silent.push(*node),
+        }
+    }
+    if exists || !silent.is_empty() { Round::Open(silent) } else { Round::AllNew(stores) }
+}
+
+/// Asks a node who it is, and what it knows of this one.
+pub(crate) async fn introduce(
+    peers: &Peers,
+    identity: &Identity,
+    (node, address): (u64, &str),
+) -> Result<IntroduceReply, Status> {
+    let mut client =
+        peers.client(address).map_err(|error| Status::unavailable(error.to_string()))?;
+    let route = Some(identity.route(node, StoreId::default()));
+    let asked = client.introduce(IntroduceRequest { route });
+    match tokio::time::timeout(ANSWER, asked).await {
+        Ok(reply) => reply.map(tonic::Response::into_inner),
+        Err(_elapsed) => Err(Status::unavailable(format!("node {node} does not answer"))),
+    }
+}
+
+async fn has_history(peers: &Peers, identity: &Identity, (node, address): (u64, &str)) -> bool {
+    let Ok(mut client) = peers.client(address) else { return false };
+    let route = Some(identity.route(node, StoreId::default()));
+    let asked = client.history_joint(HistoryJointRequest { route });
+    let asked = tokio::time::timeout(ANSWER, asked).await;
+    asked.is_ok_and(|reply| reply.is_ok_and(|reply| reply.into_inner().size > 0))
 }
 
 /// The first events: whoever leads first says which charter the cluster stands under, and what it

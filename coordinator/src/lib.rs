@@ -11,6 +11,7 @@
 
 mod api;
 pub mod audit;
+pub mod backup;
 mod bootstrap;
 pub mod charter;
 mod clock;
@@ -21,6 +22,7 @@ pub mod doors;
 mod leases;
 mod node;
 mod raft;
+mod roll_call;
 mod sequencer;
 mod serve;
 mod sessions;

@@ -20,6 +20,7 @@ use crate::bootstrap::{bootstrap, form};
 use crate::codec;
 use crate::config::Config;
 use crate::raft::{self, Identity, Machine, Network, Peers, Raft, Service};
+use crate::roll_call::call_the_roll;
 use crate::sequencer::Sequencer;
 use crate::serve::Serving;
 use crate::sessions::Sessions;
@@ -55,20 +56,12 @@ pub enum StartError {
     /// Another charter.
     #[error("{0}")]
     Charter(String),
-    /// Its data is gone, and the cluster remembers it.
-    #[error(
-        "this node has no data, and node {peer} says that the cluster exists: starting it anew under \
-         its old number could lose what it had promised; remove it, and add a node with a new number"
-    )]
-    Wiped {
-        /// Who says so.
-        peer: u64,
-    },
 }
 
 /// A node that runs.
 pub struct Running {
     stop: CancellationToken,
+    identity: Identity,
     raft: Raft,
     history: Arc<skein_store::History>,
     tasks: Vec<JoinHandle<()>>,
@@ -89,9 +82,9 @@ impl std::fmt::Debug for Running {
 /// Its data belongs to another node or cluster or is damaged, its address is taken, or its charter is
 /// not the one in force. Nothing was changed then.
 pub async fn start(config: Config) -> Result<Running, StartError> {
-    let identity = Identity { cluster: config.cluster_id(), node: config.node };
     let machine = Arc::new(Machine::new());
-    let store = open(&config, identity, &machine).await?;
+    let store = open(&config, &machine).await?;
+    let identity = Identity::new(config.cluster_id(), config.node, store.dir.clone());
     if let Some(cut) = &store.recovered.cut {
         tracing::warn!(%cut, "the history's tail was not wholly written; the log has it");
     }
@@ -123,12 +116,16 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let raft: Raft = openraft::Raft::new(
         config.node,
         Arc::new(raft_config),
-        Network::new(identity, peers.clone()),
+        Network::new(identity.clone(), peers.clone()),
         store.log.clone(),
         store.state_machine.clone(),
     )
     .await
     .map_err(|error| StartError::Raft(error.to_string()))?;
+    // Whoever has a vote or a log may have promised something by it.
+    if raft.is_initialized().await.map_err(|error| StartError::Raft(error.to_string()))? {
+        identity.take_part();
+    }
 
     let stop = CancellationToken::new();
     let lease = Duration::from_millis(config.lease_ms.into());
@@ -141,7 +138,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop.clone(),
     );
     let api = Api {
-        identity,
+        identity: identity.clone(),
         raft: raft.clone(),
         machine: Arc::clone(&machine),
         history: Arc::clone(&store.history),
@@ -154,7 +151,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop: stop.clone(),
     };
     let service = Service {
-        identity,
+        identity: identity.clone(),
         raft: raft.clone(),
         state_machine: store.state_machine.clone(),
         history: Arc::clone(&store.history),
@@ -162,16 +159,21 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop: stop.clone(),
     };
     // Connections of its own: what is passed on never makes consensus wait for a stream.
-    let forward = ForwardLayer { identity, raft: raft.clone(), peers: Peers::default() };
+    let forward =
+        ForwardLayer { identity: identity.clone(), raft: raft.clone(), peers: Peers::default() };
     let (connections, incoming) = mpsc::channel(16);
     let bundles = api.clone();
     let serving = Serving { api, service, forward, stop: stop.clone() };
     let mut tasks = serving.spawn(listener, incoming).await.map_err(StartError::Raft)?;
     tasks.push(tokio::spawn(sequencer.run()));
     tasks.push(tokio::spawn(bundles.fetch_missing()));
+    let asking = (peers.clone(), stop.clone());
+    tasks.push(tokio::spawn(bootstrap(config.clone(), identity.clone(), raft.clone(), asking)));
+    tasks.push(tokio::spawn(call_the_roll(identity.clone(), raft.clone(), peers, stop.clone())));
 
     let running = Running {
         stop: stop.clone(),
+        identity,
         raft: raft.clone(),
         history: Arc::clone(&store.history),
         tasks,
@@ -180,21 +182,14 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         released: Box::pin(store.released()),
     };
     drop(store);
-    if let Err(error) = bootstrap(&config, identity, &raft, &peers).await {
-        running.shutdown().await;
-        return Err(error);
-    }
     tokio::spawn(form(config, policy, machine, raft, (handle, stop)));
     Ok(running)
 }
 
-async fn open(
-    config: &Config,
-    identity: Identity,
-    machine: &Arc<Machine>,
-) -> Result<Store<Machine>, StartError> {
+async fn open(config: &Config, machine: &Arc<Machine>) -> Result<Store<Machine>, StartError> {
     let (path, machine) = (config.data.clone(), Arc::clone(machine));
-    let owner = skein_store::Identity { cluster: identity.cluster.0.to_vec(), node: identity.node };
+    let owner =
+        skein_store::Identity { cluster: config.cluster_id().0.to_vec(), node: config.node };
     tokio::task::spawn_blocking(move || Store::open(&path, &owner, machine, codec::terms))
         .await
         .map_err(|error| StartError::Raft(error.to_string()))?
@@ -224,9 +219,16 @@ impl Running {
         self.address
     }
 
-    /// Resolves when the node cannot go on: a disk that fails, or a history that contradicts itself.
-    /// The process should exit and be started again.
+    /// Resolves when the node cannot go on: a disk that fails, a history that contradicts itself, or
+    /// data that is not the node's. The process should exit.
     pub async fn failed(&self) -> String {
+        tokio::select! {
+            why = self.identity.condemned() => why,
+            why = self.consensus_failed() => why,
+        }
+    }
+
+    async fn consensus_failed(&self) -> String {
         let mut metrics = self.raft.metrics();
         loop {
             if let Err(fatal) = &metrics.borrow_watched().running_state {
@@ -257,7 +259,7 @@ impl Running {
             }
             Err(error) => tracing::error!(%error, "the history could not be forced to the disk"),
         }
-        drop((self.raft, self.connections));
+        drop((self.raft, self.identity, self.connections));
         // Whoever opens the data next in this process finds it free.
         if tokio::time::timeout(STOP_LIMIT, self.released).await.is_err() {
             tracing::warn!("the data directory is still in use by this process");

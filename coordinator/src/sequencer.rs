@@ -32,10 +32,11 @@ use skein_store::Payload;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::LogTime;
+use crate::codec;
 use crate::leases::Leases;
 use crate::raft::{Machine, Raft, Recorded};
 use crate::sessions::Sessions;
-use crate::{clock, codec};
 use batch::Batch;
 
 /// Requests that wait: above this askers wait to ask. At 256 clients with 16 in flight each.
@@ -47,7 +48,7 @@ const BEGIN_AGAIN: Duration = Duration::from_millis(500);
 /// After a decision that the state contradicts nothing is decided for so long.
 const CONTRADICTION_REST: Duration = Duration::from_secs(1);
 /// Who stands behind what the scheduler asks for.
-const SCHEDULER: &str = "skein/scheduler";
+pub(crate) const SCHEDULER: &str = "skein/scheduler";
 
 /// The answer to an accepted request: it is durable on a majority.
 #[derive(Debug, Clone, Copy)]
@@ -145,7 +146,16 @@ struct Leading {
     term: u64,
     ahead: Fleet,
     leases: Leases,
-    wake_at: Option<Millis>,
+    time: LogTime,
+    /// How long from the last look on.
+    wake_in: Option<Duration>,
+}
+
+impl Leading {
+    /// The time by which this leader decides.
+    fn now(&mut self) -> Millis {
+        self.time.now(self.ahead.time)
+    }
 }
 
 impl Sequencer {
@@ -172,7 +182,7 @@ impl Sequencer {
                 break;
             }
             if !eager && self.waiting.is_empty() {
-                let wake_at = leading.as_ref().and_then(|leading| leading.wake_at);
+                let wake_in = leading.as_ref().and_then(|leading| leading.wake_in);
                 let elected = leading.is_none() && self.term_led().is_some();
                 let woken = tokio::select! {
                     biased;
@@ -188,7 +198,7 @@ impl Sequencer {
                     },
                     () = self.sessions.changed() => Woken::Look,
                     expired = expired(leading.as_mut()) => Woken::Expired(expired),
-                    () = due(wake_at) => Woken::Look,
+                    () = due(wake_in) => Woken::Look,
                     () = tokio::time::sleep(BEGIN_AGAIN), if elected => Woken::Look,
                 };
                 match woken {
@@ -282,7 +292,7 @@ impl Sequencer {
             leases.grant(fence, target);
         }
         tracing::info!(term, seq = ahead.seq.0, "leading");
-        Some(Leading { term, ahead, leases, wake_at: None })
+        Some(Leading { term, ahead, leases, time: LogTime::new(), wake_in: None })
     }
 
     /// Decides as much of what waits as fits one record, and what the scheduler makes of it, and makes
@@ -297,7 +307,8 @@ impl Sequencer {
             while !batch.is_full()
                 && let Some(job) = self.waiting.pop_front()
             {
-                if let Err(failure) = batch.decide(&mut leading.ahead, *job) {
+                let now = leading.now();
+                if let Err(failure) = batch.decide(&mut leading.ahead, now, *job) {
                     batch.fail(&failure);
                     // It may be decided again at once.
                     tokio::select! {
@@ -314,8 +325,10 @@ impl Sequencer {
                 break;
             }
             asked_at = state;
-            let next = schedule(&leading.ahead, &self.sessions.presence(), clock::now());
-            leading.wake_at = next.wake_at;
+            let now = leading.now();
+            let next = schedule(&leading.ahead, &self.sessions.presence(), now);
+            leading.wake_in =
+                next.wake_at.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
             self.waiting.extend(next.commands.into_iter().map(own));
         }
         let made_sure = match batch.take_encoded() {
@@ -372,7 +385,8 @@ impl Sequencer {
         for event in events {
             match &event.body {
                 Body::LegAssigned { agent, target, .. } => {
-                    leading.leases.grant(Fence(event.seq.0), target.clone());
+                    let fence = leading.ahead.fence(event.seq);
+                    leading.leases.grant(fence, target.clone());
                     agents.push(agent);
                 }
                 Body::RollbackStarted { .. } => everybody = true,
@@ -444,12 +458,9 @@ async fn expired(leading: Option<&mut Leading>) -> Option<Command> {
 }
 
 /// The time at which the scheduler wants to be asked again.
-async fn due(wake_at: Option<Millis>) {
-    match wake_at {
-        Some(at) => {
-            let left = at.0.saturating_sub(clock::now().0);
-            tokio::time::sleep(Duration::from_millis(left.max(1))).await;
-        }
+async fn due(wake_in: Option<Duration>) {
+    match wake_in {
+        Some(left) => tokio::time::sleep(left.max(Duration::from_millis(1))).await,
         None => std::future::pending().await,
     }
 }

@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -123,13 +124,16 @@ fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BlobEr
 #[derive(Debug)]
 pub struct Blobs {
     dir: PathBuf,
+    /// Held while a chunk is taken in: a bundle may come through the log and from a peer at once, and
+    /// both write to one file.
+    putting: Mutex<()>,
 }
 
 impl Blobs {
     /// Opens the store in `dir`, creating it when absent.
     pub fn open(dir: &Path) -> Result<Self, BlobError> {
         make_dir(dir).map_err(io_error("create", dir))?;
-        Ok(Self { dir: dir.to_owned() })
+        Ok(Self { dir: dir.to_owned(), putting: Mutex::new(()) })
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -144,6 +148,8 @@ impl Blobs {
         if chunk.total > BLOB_MAX || end > chunk.total {
             return Ok(Stored::Refused);
         }
+        // What a panic left behind is a part file, which any order of chunks may continue.
+        let _alone = self.putting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.has(&chunk.digest) {
             return Ok(Stored::Whole);
         }

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::types::{
-    self, Entry, EntryPayload, LogId, Membership, Node, Payload, SnapshotMeta, StoredMembership,
-    Vote,
+    self, Entry, EntryPayload, LogId, Membership, Node, Payload, SnapshotMeta, StoreId,
+    StoredMembership, Vote,
 };
 
 /// Bytes that are not what they should be.
@@ -73,6 +73,9 @@ struct WireNode {
     id: u64,
     #[prost(string, tag = "2")]
     addr: String,
+    /// Empty: not known, as in every membership from before stores had ids.
+    #[prost(bytes = "bytes", tag = "3")]
+    store: Bytes,
 }
 
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -138,7 +141,11 @@ impl From<&Membership> for WireMembership {
                 .collect(),
             nodes: m
                 .nodes()
-                .map(|(id, node)| WireNode { id: *id, addr: node.addr.clone() })
+                .map(|(id, node)| WireNode {
+                    id: *id,
+                    addr: node.addr.clone(),
+                    store: node.store.to_bytes(),
+                })
                 .collect(),
         }
     }
@@ -151,9 +158,16 @@ impl TryFrom<WireMembership> for Membership {
         let configs: Vec<BTreeSet<u64>> =
             m.configs.into_iter().map(|voters| voters.nodes.into_iter().collect()).collect();
         let nodes: BTreeMap<u64, Node> =
-            m.nodes.into_iter().map(|node| (node.id, Node::new(node.addr))).collect();
+            m.nodes.into_iter().map(|node| (node.id, node.into())).collect();
         Self::new(configs, nodes)
             .map_err(|error| CodecError::Membership { reason: error.to_string() })
+    }
+}
+
+impl From<WireNode> for Node {
+    fn from(node: WireNode) -> Self {
+        let store = StoreId::read(&node.store).unwrap_or_default();
+        Self { addr: node.addr, store }
     }
 }
 

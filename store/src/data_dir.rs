@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::codec;
 use crate::history::{make_dir, sync_dir};
-use crate::types::NodeId;
+use crate::types::{NodeId, StoreId};
 
 const IDENTITY: &str = "identity";
 const IDENTITY_TMP: &str = "identity.tmp";
@@ -34,6 +34,40 @@ impl std::fmt::Display for Identity {
     }
 }
 
+/// Which beginning of the cluster a directory belongs to. A cluster that is restored from a backup begins
+/// again: what is left of it from before is another cluster from then on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Incarnation(pub [u8; 16]);
+
+impl Incarnation {
+    /// A new one, by chance.
+    pub fn draw() -> Self {
+        Self(rand::random())
+    }
+
+    /// What `bytes` say; nothing is the first.
+    pub fn read(bytes: &[u8]) -> Self {
+        bytes.try_into().map_or_else(|_short| Self::default(), Self)
+    }
+
+    /// Whether the cluster was never restored.
+    pub fn is_first(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// To bytes; the first is empty, as in everything from before clusters could be restored.
+    pub fn to_bytes(self) -> Bytes {
+        if self.is_first() { Bytes::new() } else { Bytes::copy_from_slice(&self.0) }
+    }
+}
+
+impl std::fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What a directory says of itself. The first builds wrote the first three fields, and skip the others.
 #[derive(Clone, PartialEq, Eq, Message)]
 struct WireIdentity {
     #[prost(bytes = "vec", tag = "1")]
@@ -43,6 +77,15 @@ struct WireIdentity {
     /// CRC-32 of the cluster, then the node as eight little-endian bytes.
     #[prost(uint32, tag = "3")]
     crc: u32,
+    /// Empty: the first.
+    #[prost(bytes = "bytes", tag = "4")]
+    incarnation: Bytes,
+    /// Empty: from before stores had ids.
+    #[prost(bytes = "bytes", tag = "5")]
+    store: Bytes,
+    /// CRC-32 of the incarnation, then the store.
+    #[prost(uint32, tag = "6")]
+    later_crc: u32,
 }
 
 impl WireIdentity {
@@ -51,6 +94,46 @@ impl WireIdentity {
         hasher.update(&self.cluster);
         hasher.update(&self.node.to_le_bytes());
         hasher.finalize()
+    }
+
+    fn later_checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.incarnation);
+        hasher.update(&self.store);
+        hasher.finalize()
+    }
+
+    fn read(path: &Path) -> Result<Option<Self>, DataDirError> {
+        let file = path.join(IDENTITY);
+        let bytes = match std::fs::read(&file) {
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(DataDirError::Io { what: "read", path: file, source }),
+        };
+        let unreadable = |reason: String| DataDirError::Unreadable { path: file.clone(), reason };
+        let wire: Self = codec::decode_as("an identity", bytes)
+            .map_err(|error| unreadable(error.to_string()))?;
+        if wire.crc != wire.checksum() || wire.later_crc != wire.later_checksum() {
+            return Err(unreadable("its checksum does not fit".to_owned()));
+        }
+        Ok(Some(wire))
+    }
+
+    fn write(mut self, path: &Path) -> Result<(), DataDirError> {
+        self.crc = self.checksum();
+        self.later_crc = self.later_checksum();
+        let tmp = path.join(IDENTITY_TMP);
+        File::create(&tmp)
+            .and_then(|mut file| {
+                file.write_all(&self.encode_to_vec()).and_then(|()| file.sync_all())
+            })
+            .and_then(|()| std::fs::rename(&tmp, path.join(IDENTITY)))
+            .and_then(|()| sync_dir(path))
+            .map_err(io_error("write", &tmp))
+    }
+
+    fn identity(&self) -> Identity {
+        Identity { cluster: self.cluster.clone(), node: self.node }
     }
 }
 
@@ -122,6 +205,7 @@ pub struct DataDir {
 #[derive(Debug)]
 struct Lock {
     _file: File,
+    says: Mutex<WireIdentity>,
     held: watch::Sender<()>,
 }
 
@@ -138,50 +222,57 @@ impl DataDir {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(DataDirError::InUse(path.to_owned())),
             Err(errno) => return Err(io_error("lock", &lock_path)(errno.into())),
         }
-        match Self::identity(path)? {
-            Some(found) if found == *identity => {}
+        let mut says = match WireIdentity::read(path)? {
+            Some(found) if found.identity() == *identity => found,
             Some(found) => {
-                let wanted = identity.clone();
+                let (found, wanted) = (found.identity(), identity.clone());
                 return Err(DataDirError::OtherIdentity { dir: path.to_owned(), found, wanted });
             }
             None if path.join("history").exists() || path.join("log").exists() => {
                 return Err(DataDirError::NoIdentity { dir: path.to_owned() });
             }
-            None => Self::write_identity(path, identity)?,
+            None => WireIdentity {
+                cluster: identity.cluster.clone(),
+                node: identity.node,
+                ..WireIdentity::default()
+            },
+        };
+        if StoreId::read(&says.store).is_none() {
+            says.store = StoreId::draw().to_bytes();
+            says.clone().write(path)?;
         }
-        let lock = Lock { _file: lock, held: watch::Sender::new(()) };
+        let lock = Lock { _file: lock, says: Mutex::new(says), held: watch::Sender::new(()) };
         Ok(Self { path: path.to_owned(), lock: Arc::new(lock) })
+    }
+
+    fn says(&self) -> MutexGuard<'_, WireIdentity> {
+        // It is replaced whole or not at all.
+        self.lock.says.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What tells this directory from one that is made anew for the same node.
+    pub fn store(&self) -> StoreId {
+        StoreId::read(&self.says().store).unwrap_or_default()
+    }
+
+    /// Which beginning of the cluster the data is of.
+    pub fn incarnation(&self) -> Incarnation {
+        Incarnation::read(&self.says().incarnation)
+    }
+
+    /// From here on the data is of another beginning. On the disk when this returns. For a directory
+    /// that holds nothing yet.
+    pub fn adopt(&self, incarnation: Incarnation) -> Result<(), DataDirError> {
+        let mut says = self.says();
+        let new = WireIdentity { incarnation: incarnation.to_bytes(), ..says.clone() };
+        new.clone().write(&self.path)?;
+        *says = new;
+        Ok(())
     }
 
     /// Whose data is in `path`; nothing if no node ever started there. Takes no lock.
     pub fn identity(path: &Path) -> Result<Option<Identity>, DataDirError> {
-        let file = path.join(IDENTITY);
-        let bytes = match std::fs::read(&file) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(DataDirError::Io { what: "read", path: file, source }),
-        };
-        let unreadable = |reason: String| DataDirError::Unreadable { path: file.clone(), reason };
-        let wire: WireIdentity = codec::decode_as("an identity", bytes)
-            .map_err(|error| unreadable(error.to_string()))?;
-        if wire.crc != wire.checksum() {
-            return Err(unreadable("its checksum does not fit".to_owned()));
-        }
-        Ok(Some(Identity { cluster: wire.cluster, node: wire.node }))
-    }
-
-    fn write_identity(path: &Path, identity: &Identity) -> Result<(), DataDirError> {
-        let mut wire =
-            WireIdentity { cluster: identity.cluster.clone(), node: identity.node, crc: 0 };
-        wire.crc = wire.checksum();
-        let tmp = path.join(IDENTITY_TMP);
-        File::create(&tmp)
-            .and_then(|mut file| {
-                file.write_all(&wire.encode_to_vec()).and_then(|()| file.sync_all())
-            })
-            .and_then(|()| std::fs::rename(&tmp, path.join(IDENTITY)))
-            .and_then(|()| sync_dir(path))
-            .map_err(io_error("write", &tmp))
+        Ok(WireIdentity::read(path)?.map(|says| says.identity()))
     }
 
     /// Waits until every clone of this one is gone and the directory can be taken again. For a node

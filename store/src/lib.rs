@@ -11,10 +11,12 @@
 //!   history/         frames of events under one Merkle tree               DIR/history
 //!   blobs            content by digest, assembled from chunks             DIR/blobs
 //!   index            term → events; derived, rebuilt when in doubt        DIR/index
+//!   backup/          a copy of all that, and a node's data made from it
 //!   data_dir         whose data this is, and that one process has it      DIR/identity, DIR/lock
 //! ```
 #![warn(missing_docs, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
+pub mod backup;
 mod blobs;
 pub mod codec;
 mod data_dir;
@@ -27,7 +29,7 @@ mod torn;
 mod types;
 
 pub use blobs::{BLOB_MAX, BlobError, Blobs, Chunk, Digest, Stored};
-pub use data_dir::{DataDir, DataDirError, Identity};
+pub use data_dir::{DataDir, DataDirError, Identity, Incarnation};
 pub use history::History;
 pub use index::{Hits, Index, Terms};
 pub use raft_log::{LogReader, LogStore, OpenLogError};

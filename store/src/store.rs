@@ -43,7 +43,8 @@ pub struct Store<M> {
     pub index: Arc<Index>,
     /// What opening found.
     pub recovered: Recovered,
-    dir: DataDir,
+    /// Whose data it is.
+    pub dir: DataDir,
 }
 
 impl<M: Machine> Store<M> {

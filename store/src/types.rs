@@ -34,21 +34,80 @@ impl fmt::Debug for Response {
     }
 }
 
+/// Which data directory a node keeps its promises in. Drawn when the directory is made, so that a node
+/// that comes back without its data is told from the one that gave the promises.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoreId(pub [u8; 16]);
+
+impl StoreId {
+    /// A new one, by chance.
+    pub fn draw() -> Self {
+        Self(rand::random())
+    }
+
+    /// What `bytes` say; none said is not known.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self).filter(Self::is_known)
+    }
+
+    /// Whether it says anything: members from before stores had ids have none on record.
+    pub fn is_known(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// To bytes; not known is empty.
+    pub fn to_bytes(self) -> Bytes {
+        if self.is_known() { Bytes::copy_from_slice(&self.0) } else { Bytes::new() }
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A member: where it is reached, and which store is its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Node {
+    /// `host:port`.
+    pub addr: String,
+    /// Not known: any store will do.
+    pub store: StoreId,
+}
+
+impl Node {
+    /// A member whose store is not known.
+    pub fn new(addr: impl Into<String>) -> Self {
+        Self { addr: addr.into(), store: StoreId::default() }
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.addr)
+    }
+}
+
 openraft::declare_raft_types!(
     /// The choice of types that openraft is compiled for.
     pub TypeConfig:
         D = Payload,
         R = Response,
         NodeId = u64,
-        Node = openraft::BasicNode,
+        Node = Node,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
         AsyncRuntime = openraft_rt_tokio::TokioRuntime,
 );
 
 /// A node's number in the cluster; never used again once its node is gone.
 pub type NodeId = u64;
-/// Where a node is reached.
-pub type Node = openraft::BasicNode;
 /// A term's candidate.
 pub type LeaderId = alias::LeaderIdOf<TypeConfig>;
 /// A term's elected leader. In standard mode a term has one leader, so it is the term alone.

@@ -101,3 +101,26 @@ fn a_digest_reads_what_it_writes() {
         assert_eq!(Digest::from_hex(bad), None, "{bad}");
     }
 }
+
+/// A bundle may come through the log and from a peer at once: both write to one file.
+#[test]
+fn two_at_once_make_one_blob() {
+    for _ in 0..50 {
+        let dir = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(dir.path()).unwrap();
+        let whole = content(64_000);
+        let digest = Digest::of(&whole);
+        let pieces = [chunks(&whole, 16_000), chunks(&whole, 64_000)];
+        std::thread::scope(|scope| {
+            for pieces in &pieces {
+                let blobs = &blobs;
+                scope.spawn(move || {
+                    for chunk in pieces {
+                        blobs.put(chunk).expect("neither is in the way of the other");
+                    }
+                });
+            }
+        });
+        assert_eq!(blobs.get(&digest).unwrap(), Some(whole));
+    }
+}

@@ -34,6 +34,7 @@ fn right(body: &Body) -> Right<'_> {
         | Body::TargetUnreachable { agent, .. } => Right::Agent(agent),
         Body::TargetRetired { .. }
         | Body::RestoreStarted { .. }
+        | Body::ClusterRestored { .. }
         | Body::BundleStored { .. }
         | Body::RolloutPlanned { .. }
         | Body::RolloutStarted { .. }

@@ -140,6 +140,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
     match body {
         Body::ClusterFormed { .. } => "ClusterFormed",
         Body::CharterAdopted { .. } => "CharterAdopted",
+        Body::ClusterRestored { .. } => "ClusterRestored",
         Body::AgentJoined { .. } => "AgentJoined",
         Body::AgentLeft { .. } => "AgentLeft",
         Body::TargetRegistered { .. } => "TargetRegistered",
@@ -171,7 +172,8 @@ pub(super) fn kind(body: &Body) -> &'static str {
     }
 }
 
-/// Every kind of event that something can ask for. Nothing makes an agent leave.
+/// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
+/// before any node runs.
 pub const EVENTS: [&str; 29] = [
     "ClusterFormed",
     "CharterAdopted",

@@ -140,7 +140,8 @@ impl Numbers {
             | Command::StartWave { rollout }
             | Command::AssignLeg { rollout, .. }
             | Command::UnwindRollout { rollout }
-            | Command::FinishRollout { rollout } => *rollout = *self.rollouts.get(rollout)?,
+            | Command::FinishRollout { rollout }
+            | Command::HaltRollout { rollout, .. } => *rollout = *self.rollouts.get(rollout)?,
             Command::ExpireLease { fence, .. } | Command::Report { fence, .. } => {
                 *fence = *self.fences.get(fence)?;
             }
@@ -150,6 +151,7 @@ impl Numbers {
             }
             Command::StartRollout { plan, .. } => *plan = *self.plans.get(plan)?,
             Command::FormCluster { .. }
+            | Command::RestoreCluster { .. }
             | Command::AdoptCharter { .. }
             | Command::JoinAgent { .. }
             | Command::RecordObservation { .. }

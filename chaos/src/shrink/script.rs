@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use skein_core::bundle::Manifest;
 use skein_core::command::{Command, Outcome, Waiver};
 use skein_core::event::{Archive, Verdict};
-use skein_core::ids::{Digest, RolloutId, Version};
+use skein_core::ids::{Digest, Incarnation, RolloutId, Version};
 use skein_core::spec::{Backup, Direction, Engine, Goal, OnBreach, Selector, Spec};
 use skein_core::state::ledger::Entry as Row;
 use skein_core::state::target::{Description, Observation};
@@ -75,6 +75,16 @@ impl Words {
         let line = match &asked.command {
             // A script's cluster is formed by itself.
             Command::FormCluster { .. } => return Vec::new(),
+            Command::RestoreCluster {
+                incarnation: Incarnation([number, ..]),
+                fence,
+                reason,
+                ..
+            } => {
+                format!("restore-cluster {number} fence={fence} {reason}")
+            }
+            // Follows the restore by itself.
+            Command::HaltRollout { .. } => return Vec::new(),
             Command::AdoptCharter { policy, .. } => {
                 let never = if policy.refuse_irreversible { " reversible" } else { "" };
                 format!("adopt least={}{never}", backup(policy.least_backup))

@@ -1,5 +1,6 @@
 //! Who takes part: nodes, agents, targets.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -65,4 +66,20 @@ pub enum ClusterVerb {
     Remove { node: u64 },
     /// Make another voter the leader
     Transfer { node: u64 },
+    /// Copy everything that the coordinators keep: history, bundles, whose they are
+    Backup {
+        /// Where the copy will be; nothing may be there
+        dir: PathBuf,
+        /// Instead of asking a running node, copy the data directory of one that is stopped
+        #[arg(long, value_name = "DIR")]
+        data: Option<PathBuf>,
+    },
+    /// Begin again from a backup, as one new node; --config names its coordinator.toml
+    Restore {
+        /// What `skein cluster backup` wrote
+        dir: PathBuf,
+        /// Why, for the log
+        #[arg(long)]
+        reason: String,
+    },
 }

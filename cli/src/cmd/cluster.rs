@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skein_proto::v1;
 
-use super::with_session;
+use super::{cluster_backup, cluster_restore, with_session};
 use crate::args::{ClusterArgs, ClusterVerb, Global};
 use crate::connect;
 use crate::exit::ExitCode;
@@ -21,6 +21,22 @@ pub(crate) async fn run(
     global: &Global,
     screen: &mut Screen,
 ) -> Result<ExitCode, Failure> {
+    match &args.verb {
+        ClusterVerb::Backup { dir, data: None } => {
+            return cluster_backup::of_a_running_node(dir, global, screen).await;
+        }
+        ClusterVerb::Backup { dir, data: Some(data) } => {
+            return cluster_backup::of_a_directory(data, dir, screen);
+        }
+        ClusterVerb::Restore { dir, reason } => {
+            return cluster_restore::run(dir, reason, global, screen);
+        }
+        ClusterVerb::Members
+        | ClusterVerb::Add { .. }
+        | ClusterVerb::Promote { .. }
+        | ClusterVerb::Remove { .. }
+        | ClusterVerb::Transfer { .. } => {}
+    }
     with_session(global, Need::Log, screen, async |session, screen| {
         let reply = ask(session, &args.verb).await?;
         screen.show(&Members::new(&reply))?;
@@ -41,7 +57,10 @@ async fn ask(session: &Session, verb: &ClusterVerb) -> Result<v1::MembersReply, 
             let (asker, mut cluster) = (asker.clone(), connect::cluster(channel));
             async move {
                 match verb {
-                    ClusterVerb::Members => cluster.members(v1::MembersRequest {}).await,
+                    // The other two are no question about members.
+                    ClusterVerb::Members
+                    | ClusterVerb::Backup { .. }
+                    | ClusterVerb::Restore { .. } => cluster.members(v1::MembersRequest {}).await,
                     ClusterVerb::Add { node, address } => {
                         let request =
                             v1::AddLearnerRequest { asker, node: *node, address: address.clone() };

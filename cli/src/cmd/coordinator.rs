@@ -30,8 +30,7 @@ pub(crate) async fn run(
             skein_coordinator::StartError::Charter(_) => ExitCode::Denied,
             skein_coordinator::StartError::Open { .. }
             | skein_coordinator::StartError::Listen { .. }
-            | skein_coordinator::StartError::Raft(_)
-            | skein_coordinator::StartError::Wiped { .. } => ExitCode::Internal,
+            | skein_coordinator::StartError::Raft(_) => ExitCode::Internal,
         };
         Failure::new(exit, chain(&error)).next(format!(
             "skein history verify --data {} tells whether its data is whole",

@@ -6,6 +6,8 @@ mod apply;
 mod audit;
 mod backup;
 mod cluster;
+mod cluster_backup;
+mod cluster_restore;
 mod completions;
 mod coordinator;
 mod demo;

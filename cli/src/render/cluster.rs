@@ -22,6 +22,8 @@ pub struct Members {
     pub applied_index: u64,
     pub charter: String,
     pub charter_bound: String,
+    /// Hexadecimal; empty: the cluster was never restored.
+    pub incarnation: String,
     pub nodes: Vec<Member>,
 }
 
@@ -52,6 +54,7 @@ impl Members {
             applied_index: reply.applied_index,
             charter: words::hex(&reply.charter),
             charter_bound: reply.charter_bound.clone(),
+            incarnation: words::hex(&reply.incarnation),
             nodes: members.collect(),
         }
     }
@@ -101,6 +104,10 @@ impl View for Members {
             format!(", bound to {}", self.charter_bound)
         };
         writeln!(out, "charter {}{bound}", words::id(&self.charter, look.wide))?;
+        if !self.incarnation.is_empty() {
+            let incarnation = words::id(&self.incarnation, look.wide);
+            writeln!(out, "incarnation {incarnation}, restored from a backup")?;
+        }
         writeln!(out)?;
         self.table(look).text(look, "", out)
     }

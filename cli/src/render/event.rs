@@ -71,6 +71,7 @@ impl Event {
         match body {
             Body::ClusterFormed(_)
             | Body::CharterAdopted(_)
+            | Body::ClusterRestored(_)
             | Body::AgentJoined(_)
             | Body::AgentLeft(_) => {
                 self.members(body);
@@ -118,6 +119,16 @@ impl Event {
             self.of(
                 "charter_adopted",
                 format!("adopted the charter: backup at least {backup}, {undo}"),
+            );
+        } else if let Body::ClusterRestored(e) = body {
+            let incarnation = words::hex(&e.incarnation);
+            self.of(
+                "cluster_restored",
+                format!(
+                    "began again from a backup, as incarnation {}: {}",
+                    words::id(&incarnation, false),
+                    e.reason
+                ),
             );
         } else if let Body::AgentJoined(e) = body {
             self.agent.clone_from(&e.agent);

@@ -21,6 +21,8 @@ pub mod agents;
 
 pub mod cluster;
 
+pub mod cluster_backup;
+
 pub mod undo;
 
 pub mod verify;

@@ -3,7 +3,7 @@
 use crate::bundle::Manifest;
 use crate::event::{Archive, Verdict};
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, StepIx, TargetId,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, StepIx, TargetId,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -45,6 +45,17 @@ pub enum Command {
         policy: Policy,
         /// Its words, for whoever reads the log.
         text: String,
+    },
+    /// Begin again from a backup. Asked by whoever writes the restored data, before any node starts on it.
+    RestoreCluster {
+        /// The new beginning.
+        incarnation: Incarnation,
+        /// Above every fence that was ever given, also by what the backup does not know of.
+        fence: Fence,
+        /// When the backup was taken.
+        taken: Millis,
+        /// Why, for the log.
+        reason: String,
     },
     /// An agent has come, with the targets that it serves.
     JoinAgent {
@@ -147,6 +158,13 @@ pub enum Command {
     FinishRollout {
         /// Which.
         rollout: RolloutId,
+    },
+    /// After a restore: a rollout does not go on by itself.
+    HaltRollout {
+        /// Which.
+        rollout: RolloutId,
+        /// Why.
+        reason: String,
     },
     /// Leader: an executor was not heard of for the length of its lease, or gave it back.
     ExpireLease {

@@ -3,7 +3,8 @@
 use crate::bundle::Manifest;
 use crate::command::Waiver;
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, Seq, StepIx, TargetId, WaveIx,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq, StepIx,
+    TargetId, WaveIx,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -103,6 +104,9 @@ pub enum Body {
     ClusterFormed { cluster: ClusterId, charter: Digest, bound: String },
     /// What the charter demands, and its words.
     CharterAdopted { policy: Policy, text: String },
+    /// The cluster began again from a backup: what happened after that is not in the log. `fence` is this
+    /// event's own; later ones count on from it.
+    ClusterRestored { incarnation: Incarnation, fence: Fence, taken: Millis, reason: String },
     /// An agent came, or came back with another release.
     AgentJoined { agent: AgentId, version: String },
     /// An agent is gone for good.

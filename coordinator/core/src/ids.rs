@@ -52,10 +52,14 @@ number!(
     Millis(u64)
 );
 number!(
-    /// Event sequence of the assignment under which an executor works. Later assignments of a target
-    /// have greater fences.
+    /// Event sequence of the assignment under which an executor works, behind a floor that each restore of
+    /// the cluster raises. Later assignments of a target have greater fences.
     Fence(u64)
 );
+/// Which beginning of the cluster: all zero for the first, by chance after each restore.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub [u8; 16]);
+
 number!(
     /// A target's place in the fleet's table.
     TargetIx(u32)

@@ -283,7 +283,10 @@ impl Api {
     }
 
     /// A bundle that this node lacks: it came by a snapshot, or lost a file.
-    async fn blob_from_peers(&self, digest: skein_store::Digest) -> Result<Bytes, Status> {
+    pub(super) async fn blob_from_peers(
+        &self,
+        digest: skein_store::Digest,
+    ) -> Result<Bytes, Status> {
         let nodes: Vec<(u64, String)> = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow_watched();
@@ -324,7 +327,7 @@ impl Api {
         let mut client =
             self.peers.client(address).map_err(|error| Status::unavailable(error.to_string()))?;
         let request = raft_wire::FetchBlobRequest {
-            route: Some(self.identity.route(node)),
+            route: Some(self.identity.route(node, skein_store::StoreId::default())),
             digest: Bytes::copy_from_slice(&digest.0),
         };
         let mut parts = client.fetch_blob(request).await?.into_inner();

@@ -2,23 +2,32 @@
 
 use openraft::async_runtime::WatchReceiver as _;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream::BoxStream;
 use openraft::ChangeMembers;
+use openraft::errors::{ClientWriteError, RaftError};
 use skein_core::Refusal;
 use skein_core::refusal::Kind;
 use skein_proto::v1;
-use skein_store::Node;
-use tonic::{Request, Response, Status};
+use skein_store::{Node, StoreId, TypeConfig};
+use tonic::{Code, Request, Response, Status};
 
 use super::{Api, status};
+use crate::bootstrap::introduce;
 
 /// A change of membership that takes longer is reported as unknown. A learner copies the whole
 /// history meanwhile.
 const CHANGE_LIMIT: Duration = Duration::from_mins(2);
+/// How long a node that is to be added may take to answer.
+const NEWCOMER_LIMIT: Duration = Duration::from_secs(20);
+/// Between two times of asking it.
+const NEWCOMER_AGAIN: Duration = Duration::from_millis(200);
+
+/// Why a membership is not another one now.
+type Changed = RaftError<TypeConfig, ClientWriteError<TypeConfig>>;
 
 #[tonic::async_trait]
 impl v1::cluster_server::Cluster for Api {
@@ -27,6 +36,15 @@ impl v1::cluster_server::Cluster for Api {
         _request: Request<v1::MembersRequest>,
     ) -> Result<Response<v1::MembersReply>, Status> {
         Ok(Response::new(self.members_now()))
+    }
+
+    type BackupStream = BoxStream<'static, Result<v1::BackupReply, Status>>;
+
+    async fn backup(
+        &self,
+        _request: Request<v1::BackupRequest>,
+    ) -> Result<Response<Self::BackupStream>, Status> {
+        self.back_up().await
     }
 
     async fn add_learner(
@@ -47,21 +65,15 @@ impl v1::cluster_server::Cluster for Api {
                 "give the new node a number that no node ever had",
             )));
         }
-        // A node that comes back under its old number without its old data breaks what it promised.
-        // Who was removed is not kept; that numbers only rise catches it wherever a later node is left.
-        let highest = members.iter().map(|member| member.node).max().unwrap_or_default();
-        if known.is_none() && request.node < highest {
-            return Err(status::refused(&Refusal::new(
-                Kind::Conflict,
-                format!(
-                    "a node {} may have been here before, since there is a node {highest}; no number \
-                     is ever used twice",
-                    request.node
-                ),
-                format!("give the new node number {} and an empty data directory", highest + 1),
-            )));
-        }
-        let node = Node { addr: request.address };
+        let node = match known {
+            // Asked again: it goes on where it was.
+            Some(_) => self.member(request.node),
+            None => None,
+        };
+        let node = match node {
+            Some(node) => node,
+            None => self.newcomer(request.node, request.address).await?,
+        };
         let change = self.raft.add_learner(request.node, node, true);
         self.change(change).await
     }
@@ -150,6 +162,67 @@ impl v1::cluster_server::Cluster for Api {
 }
 
 impl Api {
+    fn member(&self, number: u64) -> Option<Node> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&number).cloned()
+    }
+
+    /// A node that may be added: its number is new, it runs, and it holds nothing. A node that comes
+    /// back under its old number without its old data breaks what it promised.
+    async fn newcomer(&self, number: u64, address: String) -> Result<Node, Status> {
+        let highest = self.history.highest_node();
+        if number <= highest {
+            return Err(status::refused(&Refusal::new(
+                Kind::Conflict,
+                format!(
+                    "a node {number} may have been here before, since there was a node {highest}; no \
+                     number is ever used twice"
+                ),
+                format!("give the new node number {} and an empty data directory", highest + 1),
+            )));
+        }
+        let deadline = tokio::time::Instant::now() + NEWCOMER_LIMIT;
+        let reply = loop {
+            match introduce(&self.peers, &self.identity, (number, &address)).await {
+                Ok(reply) => break reply,
+                Err(refused) if refused.code() == Code::Unimplemented => {
+                    return Err(status::refused(&Refusal::new(
+                        Kind::Unfit,
+                        format!("node {number} at {address} runs a release older than this one"),
+                        "start the release that the cluster runs there, and add it again",
+                    )));
+                }
+                Err(refused) if refused.code() != Code::Unavailable => {
+                    return Err(status::refused(&Refusal::new(
+                        Kind::Conflict,
+                        format!(
+                            "{address} is not ready to be node {number}: {}",
+                            refused.message()
+                        ),
+                        "mend its configuration file, start it, and add it again",
+                    )));
+                }
+                Err(silent) if tokio::time::Instant::now() >= deadline => {
+                    return Err(status::unavailable(format!(
+                        "node {number} does not answer at {address}; start it there first: {}",
+                        silent.message()
+                    )));
+                }
+                Err(_) => tokio::time::sleep(NEWCOMER_AGAIN).await,
+            }
+        };
+        if reply.remembers {
+            return Err(status::refused(&Refusal::new(
+                Kind::Conflict,
+                format!("node {number} at {address} holds data of another time already"),
+                "give it an empty data directory, start it, and add it again",
+            )));
+        }
+        let store = StoreId::read(&reply.store).unwrap_or_default();
+        Ok(Node { addr: address, store })
+    }
+
     /// The leader that this node knows, with its address.
     pub(super) fn leader(&self) -> Option<(u64, String)> {
         let metrics = self.raft.metrics();
@@ -193,15 +266,20 @@ impl Api {
                 .as_ref()
                 .map(|cluster| cluster.bound.clone())
                 .unwrap_or_default(),
+            incarnation: self.identity.incarnation().to_bytes(),
         }
     }
 
-    async fn change<T, E: Display>(
+    async fn change<T>(
         &self,
-        change: impl Future<Output = Result<T, E>>,
+        change: impl Future<Output = Result<T, Changed>>,
     ) -> Result<Response<v1::MembersReply>, Status> {
         match tokio::time::timeout(CHANGE_LIMIT, change).await {
             Ok(Ok(_)) => Ok(Response::new(self.members_now())),
+            // Asked again it goes on where it was.
+            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(_)))) => {
+                Err(status::unavailable("the lead has just passed to another node".to_owned()))
+            }
             Ok(Err(error)) => Err(Status::failed_precondition(error.to_string())),
             Err(_elapsed) => Err(status::unavailable(
                 "the change has not ended in time; see `skein cluster members`".to_owned(),

@@ -21,7 +21,7 @@ pub(crate) use record::{Entry, chunk_entry, decode_entry, record_entry};
 pub(crate) use subject::{concerns, terms};
 
 use bytes::Bytes;
-use skein_core::ids::{ClusterId, Digest, RequestId};
+use skein_core::ids::{ClusterId, Digest, Incarnation, RequestId};
 
 /// Bytes that do not say what they should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +67,12 @@ pub(crate) fn request_id(bytes: &[u8]) -> Result<Option<RequestId>, Malformed> {
     <[u8; 16]>::try_from(bytes)
         .map(|id| Some(RequestId(id)))
         .map_err(|_wrong| Malformed::new("the request id", "should have 16 bytes"))
+}
+
+fn incarnation(bytes: &[u8]) -> Result<Incarnation, Malformed> {
+    <[u8; 16]>::try_from(bytes)
+        .map(Incarnation)
+        .map_err(|_wrong| Malformed::new("an incarnation", "should have 16 bytes"))
 }
 
 fn cluster_id(bytes: &[u8]) -> Result<ClusterId, Malformed> {

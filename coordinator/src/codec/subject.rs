@@ -30,6 +30,7 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
     match body {
         Body::ClusterFormed(_)
         | Body::CharterAdopted(_)
+        | Body::ClusterRestored(_)
         | Body::AgentJoined(_)
         | Body::AgentLeft(_)
         | Body::BundleStored(_) => (Vec::new(), None),

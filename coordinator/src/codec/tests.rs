@@ -7,8 +7,8 @@ use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Waiver;
 use skein_core::event::{Archive, Body, Event, LegKind, Unwind, Verdict};
 use skein_core::ids::{
-    AgentId, ClassIx, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, Seq, StepIx,
-    TargetId, Version, WaveIx,
+    AgentId, ClassIx, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq,
+    StepIx, TargetId, Version, WaveIx,
 };
 use skein_core::plan::{Class, Plan, Step, Undo, Wave};
 use skein_core::policy::Policy;
@@ -274,6 +274,12 @@ fn one_of_each() -> Vec<Body> {
             impossible: true,
             note: "DDL commits".to_owned(),
         },
+        Body::ClusterRestored {
+            incarnation: Incarnation([6; 16]),
+            fence: Fence(1_800_000_000_000_000),
+            taken: Millis(1_700_000_000_000),
+            reason: "the rack burned".to_owned(),
+        },
     ]
 }
 
@@ -324,6 +330,7 @@ fn place(body: &Body) -> usize {
         Body::StepWaived { .. } => 27,
         Body::StepStuck { .. } => 28,
         Body::StepTried { .. } => 29,
+        Body::ClusterRestored { .. } => 30,
     }
 }
 
@@ -334,7 +341,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 30);
+    assert_eq!(events.len(), 31);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

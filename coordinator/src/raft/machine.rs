@@ -131,3 +131,64 @@ impl skein_store::Machine for Machine {
         self.take_in(&decoded)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use skein_core::event::Body;
+    use skein_core::ids::{AgentId, ClusterId, Digest, Millis};
+    use skein_store::Machine as _;
+
+    use super::*;
+
+    fn event(seq: u64, body: Body) -> Bytes {
+        let charter = Digest([1; 32]);
+        let (seq, at) = (Seq(seq), Millis(seq));
+        codec::encode_event(&Event { seq, at, actor: "a".to_owned(), charter, request: None, body })
+    }
+
+    fn formed() -> Bytes {
+        let (cluster, charter) = (ClusterId([1; 16]), Digest([1; 32]));
+        event(0, Body::ClusterFormed { cluster, charter, bound: String::new() })
+    }
+
+    fn joined() -> Bytes {
+        event(1, Body::AgentJoined { agent: AgentId("a1".to_owned()), version: "1".to_owned() })
+    }
+
+    /// A field that no release has, at the end of a message: number 500, three bytes.
+    fn with_a_field(bytes: &Bytes) -> Bytes {
+        [bytes.as_ref(), &[0xa2, 0x1f, 3, 1, 2, 3]].concat().into()
+    }
+
+    #[test]
+    fn fields_of_a_newer_release_survive() {
+        let machine = Machine::new();
+        let events = vec![with_a_field(&formed()), with_a_field(&joined())];
+        let applied = machine.apply(1, &codec::record_entry(Seq(0), events.clone())).unwrap();
+        assert_eq!(applied.events, events, "what is stored is what came");
+        let again = Machine::new();
+        again.replay(0, &events).unwrap();
+        assert_eq!(again.fleet().seq, Seq(2));
+    }
+
+    /// Architecture: a deterministic answer, or a stopped node.
+    #[test]
+    fn an_event_of_a_kind_that_only_a_newer_release_knows_stops_the_node() {
+        // Kind 900 of the body: a message of one byte.
+        let stranger: Bytes =
+            [&[8, 1][..], &[0x22, 32], &[1; 32], &[0xa2, 0x38, 2, 8, 1]].concat().into();
+        let machine = Machine::new();
+        machine.replay(0, &[formed()]).unwrap();
+        let halts = [
+            machine.replay(1, std::slice::from_ref(&stranger)).unwrap_err(),
+            machine.apply(2, &codec::record_entry(Seq(1), vec![stranger])).unwrap_err(),
+        ];
+        for halt in halts {
+            let said = halt.to_string();
+            for words in ["event 1", "newer release", "start that one"] {
+                assert!(said.contains(words), "{words:?} is missing: {said}");
+            }
+        }
+        assert_eq!(machine.fleet().seq, Seq(1), "nothing of it counts");
+    }
+}

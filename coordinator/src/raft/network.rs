@@ -80,10 +80,10 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 
     async fn new_client(&mut self, target: u64, node: &Node) -> Peer {
         Peer {
-            identity: self.identity,
+            identity: self.identity.clone(),
             peers: self.peers.clone(),
-            node: target,
-            address: node.addr.clone(),
+            number: target,
+            node: node.clone(),
         }
     }
 }
@@ -152,8 +152,8 @@ impl UnderWay {
 pub(crate) struct Peer {
     identity: Identity,
     peers: Peers,
-    node: u64,
-    address: String,
+    number: u64,
+    node: Node,
 }
 
 fn unreachable(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig> {
@@ -166,11 +166,11 @@ fn malformed(error: &(impl std::error::Error + 'static)) -> RPCError<TypeConfig>
 
 impl Peer {
     fn client(&self) -> Result<RaftClient<Channel>, RPCError<TypeConfig>> {
-        self.peers.client(&self.address).map_err(|error| unreachable(&error))
+        self.peers.client(&self.node.addr).map_err(|error| unreachable(&error))
     }
 
     fn route(&self) -> v1::Route {
-        self.identity.route(self.node)
+        self.identity.route(self.number, self.node.store)
     }
 
     async fn within<T>(
@@ -192,7 +192,7 @@ impl Peer {
         let lost = |error: &(dyn std::error::Error + 'static)| {
             StreamingError::Unreachable(Unreachable::from_string(error.to_string()))
         };
-        let mut client = self.peers.client(&self.address).map_err(|error| lost(&error))?;
+        let mut client = self.peers.client(&self.node.addr).map_err(|error| lost(&error))?;
         let request = v1::HistoryJointRequest { route: Some(self.route()) };
         let theirs =
             client.history_joint(request).await.map_err(|error| lost(&error))?.into_inner();

@@ -1,11 +1,12 @@
 //! Answering other nodes. A message for another cluster or node is refused before it is looked at.
 
+use openraft::async_runtime::WatchReceiver as _;
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use skein_proto::raft::v1;
-use skein_store::{Blobs, Digest, History, SnapshotData, StateMachine, codec};
+use skein_store::{Blobs, Digest, History, Node, SnapshotData, StateMachine, codec};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -34,22 +35,16 @@ fn failed(error: &dyn std::error::Error) -> Status {
 }
 
 impl Service {
-    fn check(&self, route: Option<&v1::Route>) -> Result<(), Status> {
-        let route = route.ok_or_else(|| Status::invalid_argument("the message has no route"))?;
-        if route.cluster_id.as_ref() != self.identity.cluster.0 {
-            return Err(Status::permission_denied(format!(
-                "node {} belongs to another cluster than this node {}; check `cluster` in both \
-                 configurations",
-                route.from, self.identity.node
-            )));
-        }
-        if route.to != self.identity.node {
-            return Err(Status::failed_precondition(format!(
-                "the message is for node {}, and this is node {}; check the members' addresses",
-                route.to, self.identity.node
-            )));
-        }
-        Ok(())
+    /// Whether a message of consensus may be looked at.
+    fn admit(&self, route: Option<&v1::Route>) -> Result<(), Status> {
+        self.identity.admit(route, |number| self.member(number))
+    }
+
+    /// A member, as far as this node knows.
+    fn member(&self, number: u64) -> Option<Node> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&number).cloned()
     }
 }
 
@@ -60,7 +55,7 @@ impl v1::raft_server::Raft for Service {
         request: Request<v1::AppendRequest>,
     ) -> Result<Response<v1::AppendReply>, Status> {
         let request = request.into_inner();
-        self.check(request.route.as_ref())?;
+        self.admit(request.route.as_ref())?;
         let request = wire::append(request).map_err(|error| malformed(&error))?;
         let reply = self.raft.append_entries(request).await.map_err(|error| failed(&error))?;
         Ok(Response::new(wire::appended_out(&reply)))
@@ -87,7 +82,7 @@ impl v1::raft_server::Raft for Service {
                     };
                     let read = match message {
                         Ok(None) => return None,
-                        Ok(Some(request)) => this.check(request.route.as_ref()).and_then(|()| {
+                        Ok(Some(request)) => this.admit(request.route.as_ref()).and_then(|()| {
                             wire::append(request).map_err(|error| malformed(&error))
                         }),
                         Err(status) => Err(status),
@@ -116,7 +111,7 @@ impl v1::raft_server::Raft for Service {
         request: Request<v1::VoteRequest>,
     ) -> Result<Response<v1::VoteReply>, Status> {
         let request = request.into_inner();
-        self.check(request.route.as_ref())?;
+        self.admit(request.route.as_ref())?;
         let request = wire::vote(request).map_err(|error| malformed(&error))?;
         let reply = self.raft.vote(request).await.map_err(|error| failed(&error))?;
         Ok(Response::new(wire::voted_out(&reply)))
@@ -127,7 +122,7 @@ impl v1::raft_server::Raft for Service {
         request: Request<v1::VoteRequest>,
     ) -> Result<Response<v1::VoteReply>, Status> {
         let request = request.into_inner();
-        self.check(request.route.as_ref())?;
+        self.admit(request.route.as_ref())?;
         let request = wire::vote(request).map_err(|error| malformed(&error))?;
         let reply = self.raft.pre_vote(request).await.map_err(|error| failed(&error))?;
         Ok(Response::new(wire::voted_out(&reply)))
@@ -138,7 +133,7 @@ impl v1::raft_server::Raft for Service {
         request: Request<v1::TransferLeaderRequest>,
     ) -> Result<Response<v1::TransferLeaderReply>, Status> {
         let request = request.into_inner();
-        self.check(request.route.as_ref())?;
+        self.admit(request.route.as_ref())?;
         let request = wire::transfer(request).map_err(|error| malformed(&error))?;
         let reply =
             self.raft.handle_transfer_leader(request).await.map_err(|error| failed(&error))?;
@@ -149,7 +144,7 @@ impl v1::raft_server::Raft for Service {
         &self,
         request: Request<v1::HistoryJointRequest>,
     ) -> Result<Response<v1::HistoryJointReply>, Status> {
-        self.check(request.into_inner().route.as_ref())?;
+        self.admit(request.into_inner().route.as_ref())?;
         let joint = self.history.joint();
         Ok(Response::new(v1::HistoryJointReply {
             last_log_id: wire::log_id_out(joint.last.as_ref()),
@@ -168,7 +163,7 @@ impl v1::raft_server::Raft for Service {
             .await?
             .and_then(|part| part.header)
             .ok_or_else(|| Status::invalid_argument("the snapshot has no header"))?;
-        self.check(first.route.as_ref())?;
+        self.admit(first.route.as_ref())?;
         let vote = codec::decode_vote(first.vote).map_err(|error| malformed(&error))?;
         let meta = codec::decode_snapshot_meta(first.meta).map_err(|error| malformed(&error))?;
         let mut incoming = self.state_machine.receive().map_err(|error| failed(&error))?;
@@ -198,6 +193,26 @@ impl v1::raft_server::Raft for Service {
         Ok(Response::new(v1::SnapshotReply { vote: codec::encode_vote(&reply.vote) }))
     }
 
+    async fn introduce(
+        &self,
+        request: Request<v1::IntroduceRequest>,
+    ) -> Result<Response<v1::IntroduceReply>, Status> {
+        let request = request.into_inner();
+        self.identity.is_addressed(request.route.as_ref())?;
+        if self.identity.takes_part() {
+            self.identity.check(request.route.as_ref())?;
+        }
+        let asker = request.route.map(|route| route.from).unwrap_or_default();
+        let known = self.member(asker);
+        Ok(Response::new(v1::IntroduceReply {
+            store: self.identity.store().to_bytes(),
+            remembers: self.identity.takes_part(),
+            member: known.is_some(),
+            known_store: known.map(|node| node.store.to_bytes()).unwrap_or_default(),
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+        }))
+    }
+
     type FetchBlobStream = BoxStream<'static, Result<v1::FetchBlobReply, Status>>;
 
     async fn fetch_blob(
@@ -205,7 +220,7 @@ impl v1::raft_server::Raft for Service {
         request: Request<v1::FetchBlobRequest>,
     ) -> Result<Response<Self::FetchBlobStream>, Status> {
         let request = request.into_inner();
-        self.check(request.route.as_ref())?;
+        self.identity.check(request.route.as_ref())?;
         let digest = <[u8; 32]>::try_from(request.digest.as_ref())
             .map(Digest)
             .map_err(|_wrong| Status::invalid_argument("a digest has 32 bytes"))?;

@@ -6,10 +6,10 @@ use skein_core::Refusal;
 use skein_core::decide::{Decision, decide};
 use skein_core::event::{Body, Event};
 use skein_core::evolve::evolve;
-use skein_core::ids::{RolloutId, Seq};
+use skein_core::ids::{Millis, RolloutId, Seq};
 
 use super::{Accepted, Failure, Job, Reply, answer};
-use crate::{clock, codec};
+use crate::codec;
 
 /// A record is closed at about this size, so that one message to a peer stays small, bytes.
 const RECORD_BYTES: usize = 256 * 1024;
@@ -52,8 +52,13 @@ impl Batch {
     /// # Errors
     /// A rule made an event that the fold refuses: `ahead` is to be dropped, and nothing of the batch may
     /// leave the node.
-    pub(super) fn decide(&mut self, ahead: &mut Fleet, mut job: Job) -> Result<(), Failure> {
-        job.request.now = clock::now().max(ahead.time);
+    pub(super) fn decide(
+        &mut self,
+        ahead: &mut Fleet,
+        now: Millis,
+        mut job: Job,
+    ) -> Result<(), Failure> {
+        job.request.now = now;
         if job.reply.is_none() {
             job.request.charter = ahead.charter();
         }

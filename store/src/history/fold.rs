@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::tree::{Tree, TreeHead, leaf_hash};
-use crate::types::{LogId, StoredMembership};
+use crate::types::{LogId, NodeId, StoredMembership};
 
 /// The state of a history after some frame.
 #[derive(Debug, Clone, Default)]
@@ -10,6 +10,8 @@ pub(super) struct Fold {
     pub(super) tree: Tree,
     pub(super) last: Option<LogId>,
     pub(super) membership: StoredMembership,
+    /// The highest number that any member ever had, removed ones too.
+    pub(super) highest_node: NodeId,
 }
 
 /// Why a frame does not continue a history.
@@ -62,6 +64,8 @@ impl Fold {
     /// Moves on over a frame whose events are in the tree.
     pub(super) fn advance(&mut self, frame: &Frame) {
         if let Some(membership) = &frame.membership {
+            let highest = membership.nodes().map(|(node, _)| *node).max().unwrap_or_default();
+            self.highest_node = self.highest_node.max(highest);
             self.membership = StoredMembership::new(Some(frame.log_id), membership.clone());
         }
         self.last = Some(frame.log_id);

@@ -108,7 +108,7 @@ impl Frame {
 }
 
 /// Header and body as they are stored.
-pub(super) fn seal(body: &[u8]) -> Result<Bytes, usize> {
+pub(crate) fn seal(body: &[u8]) -> Result<Bytes, usize> {
     let len = match u32::try_from(body.len()) {
         Ok(len) if body.len() <= BODY_MAX => len,
         Ok(_) | Err(_) => return Err(body.len()),

@@ -42,12 +42,13 @@ pub use tree::{
 };
 pub use verify::{Verified, verify};
 
+pub(crate) use frame::seal;
 pub(crate) use mark::{Mark, make_dir, sync_dir};
 
 use fold::Fold;
 use segment::Segment;
 
-use crate::types::{LogId, StoredMembership};
+use crate::types::{LogId, NodeId, StoredMembership};
 
 /// The history of one node. Share it in an `Arc`; reading takes its lock for a moment only.
 #[derive(Debug)]
@@ -90,6 +91,16 @@ struct Place {
     offset: u64,
 }
 
+/// The one sealed body that `bytes` are.
+pub(crate) fn unseal(bytes: &bytes::Bytes) -> Result<bytes::Bytes, String> {
+    let body = frame::unseal(bytes).map_err(|fault| fault.reason)?;
+    if body.len() + frame::HEADER_LEN == bytes.len() {
+        Ok(body)
+    } else {
+        Err("bytes follow its end".to_owned())
+    }
+}
+
 impl History {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Each change to the state is finished by plain assignments; a panic cannot split one.
@@ -109,6 +120,11 @@ impl History {
     /// The membership as of that entry.
     pub fn membership(&self) -> StoredMembership {
         self.lock().fold.membership.clone()
+    }
+
+    /// The highest number that any member ever had, removed ones too: no later one may have it again.
+    pub fn highest_node(&self) -> NodeId {
+        self.lock().fold.highest_node
     }
 
     /// The last entry, and the tree as of it: what another node compares with its own.

@@ -27,6 +27,14 @@ pub struct Outgoing {
     upto: Option<Mark>,
 }
 
+impl History {
+    /// Everything so far, forced to the disk first.
+    pub fn outgoing(self: &Arc<Self>) -> Result<Outgoing, HistoryError> {
+        let synced = self.sync()?;
+        Ok(Outgoing::new(Arc::clone(self), synced.into_mark()))
+    }
+}
+
 impl Outgoing {
     pub(crate) fn new(history: Arc<History>, upto: Option<Mark>) -> Self {
         Self { history, upto }

@@ -4,6 +4,7 @@ use super::target;
 use crate::bundle::Manifest;
 use crate::event::Body;
 use crate::ids::{AgentId, ClusterId, Digest, TargetId};
+use crate::plan;
 use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
 use crate::state::Fleet;
@@ -128,6 +129,12 @@ fn finding(fleet: &Fleet, target: &State, seen: &Observation) -> String {
     if !target.identity.is_empty() && target.identity != seen.identity {
         return "the server or database behind it is another one than before".to_owned();
     }
+    if let Some(ahead) = ahead(fleet, target, seen) {
+        return format!(
+            "its ledger is ahead of the log by {ahead}: applied past this cluster, or before the cluster \
+             was restored from a backup"
+        );
+    }
     if !same_ledger(fleet, target, seen) {
         return "its ledger is not what the log says: restored from a backup, or changed by hand"
             .to_owned();
@@ -136,6 +143,14 @@ fn finding(fleet: &Fleet, target: &State, seen: &Observation) -> String {
         return "its schema is not what it was after the last step: changed by hand".to_owned();
     }
     String::new()
+}
+
+/// What its ledger has behind everything that the log has; `None`: it is not just ahead.
+fn ahead(fleet: &Fleet, target: &State, seen: &Observation) -> Option<String> {
+    let known = fleet.entries.spell(&target.ledger);
+    let more = seen.ledger.get(target.ledger.len()..).filter(|more| !more.is_empty())?;
+    let versions: Vec<&str> = more.iter().map(|entry| entry.version.as_str()).collect();
+    known.eq(seen.ledger.iter().take(target.ledger.len())).then(|| plan::few(&versions))
 }
 
 fn same_ledger(fleet: &Fleet, target: &State, seen: &Observation) -> bool {

@@ -3,6 +3,7 @@
 mod fleet;
 mod leg;
 mod report;
+mod restore;
 mod rollout;
 mod unwind;
 
@@ -87,6 +88,9 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
             fleet::form(fleet, *cluster, *charter, bound)
         }
         Command::AdoptCharter { policy, text } => Ok(fleet::adopt(fleet, *policy, text)),
+        Command::RestoreCluster { incarnation, fence, taken, reason } => {
+            restore::cluster(fleet, *incarnation, *fence, (*taken, reason))
+        }
         Command::JoinAgent { agent, version, targets } => {
             Ok(fleet::join(fleet, agent, version, targets))
         }
@@ -111,6 +115,7 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         }
         Command::UnwindRollout { rollout } => unwind::on_breach(fleet, *rollout),
         Command::FinishRollout { rollout } => rollout::finish(fleet, *rollout),
+        Command::HaltRollout { rollout, reason } => restore::halt(fleet, *rollout, reason),
         Command::ExpireLease { target, fence, why } => leg::expire(fleet, target, *fence, why),
         Command::Report { agent: _, target, fence, outcome } => report::decide(
             fleet,

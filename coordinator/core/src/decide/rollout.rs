@@ -138,6 +138,7 @@ pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
         Status::Halted => {
             free(fleet, state)?;
             unmoved(fleet, state)?;
+            sound(fleet, state)?;
             Ok(vec![Body::RolloutResumed { rollout: id }])
         }
         Status::Running | Status::Unwinding => Ok(Vec::new()),
@@ -171,6 +172,20 @@ fn unmoved(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
             "make a new plan: it starts from where its targets are now",
         )),
     }
+}
+
+/// A rollout from before the cluster was restored goes on only where all of its targets were looked at
+/// since, and are where the log has them.
+fn sound(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
+    let restored = fleet.cluster.as_ref().and_then(|cluster| cluster.restored.as_ref());
+    if restored.is_none_or(|restored| state.started_at > restored.at) {
+        return Ok(());
+    }
+    for (_, lane) in state.lanes.iter() {
+        let Some(target) = fleet.targets.get(lane.target) else { continue };
+        target.may_work(false)?;
+    }
+    Ok(())
 }
 
 /// No other rollout has one of its targets.

@@ -6,7 +6,7 @@ use crate::ids::{AgentId, ClusterId, Digest, Millis, TargetId};
 use crate::policy::Policy;
 use crate::state::ledger::EntryIx;
 use crate::state::target::{Description, Observation, Seen};
-use crate::state::{Cluster, Fleet};
+use crate::state::{Cluster, Fleet, Restored};
 
 pub(super) fn cluster_formed(
     fleet: &mut Fleet,
@@ -17,7 +17,8 @@ pub(super) fn cluster_formed(
     if fleet.cluster.is_some() {
         return Err(Impossible("the cluster is formed a second time".to_owned()));
     }
-    fleet.cluster = Some(Cluster { id, charter, bound: bound.to_owned(), policy: None });
+    fleet.cluster =
+        Some(Cluster { id, charter, bound: bound.to_owned(), policy: None, restored: None });
     Ok(())
 }
 
@@ -29,6 +30,25 @@ pub(super) fn charter_adopted(fleet: &mut Fleet, policy: Policy) -> Result<(), I
         }
         None => Err(Impossible("a charter is adopted before the cluster is formed".to_owned())),
     }
+}
+
+/// Targets may have moved on since the backup was taken: nothing works on one before it was looked at.
+pub(super) fn cluster_restored(fleet: &mut Fleet, restored: Restored) -> Result<(), Impossible> {
+    let Some(cluster) = &mut fleet.cluster else {
+        return Err(Impossible("a cluster is restored that was not formed".to_owned()));
+    };
+    cluster.restored = Some(restored);
+    let known: Vec<_> = fleet.targets.iter().map(|(ix, _)| ix).collect();
+    for ix in known {
+        if let Some(target) = fleet.targets.get_mut(ix)
+            && !target.retired
+        {
+            "nobody has looked at it since the cluster was restored from a backup"
+                .clone_into(&mut target.problem);
+            target.unreachable = true;
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn agent_joined(fleet: &mut Fleet, agent: &AgentId, version: &str) {

@@ -28,7 +28,7 @@ pub(super) fn assigned(
     rollout: RolloutId,
     (target, agent, kind): (&TargetId, &AgentId, LegKind),
 ) -> Result<(), Impossible> {
-    let fence = Fence(seq.0);
+    let fence = fleet.fence(seq);
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     if let Some(target) = fleet.targets.get_mut(ix) {
         if target.lease.is_some() {

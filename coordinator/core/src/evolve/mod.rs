@@ -11,7 +11,7 @@ use std::fmt;
 
 use crate::event::{Body, Event};
 use crate::ids::{RolloutId, TargetId, TargetIx};
-use crate::state::{Fleet, rollout as run};
+use crate::state::{Fleet, Restored, rollout as run};
 
 /// The history contradicts itself: this replica may not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,11 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
         }
         Body::CharterAdopted { policy, text: _ } => {
             fleet::charter_adopted(fleet, *policy)?;
+            return Ok(None);
+        }
+        Body::ClusterRestored { incarnation, fence, taken, reason: _ } => {
+            let restored = Restored::new(*incarnation, (*taken, event.at), (event.seq, *fence));
+            fleet::cluster_restored(fleet, restored)?;
             return Ok(None);
         }
         Body::AgentJoined { agent, version } => {

@@ -6,8 +6,10 @@
 
 mod assign;
 mod explain;
+mod restore;
 
 pub use explain::waits_for;
+pub use restore::after_restore;
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,9 @@ pub mod target;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::Manifest;
-use crate::ids::{AgentId, ClusterId, Digest, Millis, RolloutId, Seq, TargetId, TargetIx};
+use crate::ids::{
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RolloutId, Seq, TargetId, TargetIx,
+};
 use crate::policy::Policy;
 
 /// The state. Only [`crate::evolve`] changes it.
@@ -54,6 +56,32 @@ pub struct Cluster {
     pub bound: String,
     /// What the charter demands; `None` until it has been read into the log.
     pub policy: Option<Policy>,
+    /// The last time that it began again from a backup.
+    pub restored: Option<Restored>,
+}
+
+/// A beginning from a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// Which.
+    pub incarnation: Incarnation,
+    /// When the backup was taken: what came after that the log does not know.
+    pub taken: Millis,
+    /// When it was restored.
+    pub at: Millis,
+    /// Added to an assignment's sequence, it gives the fence.
+    floor: u64,
+}
+
+impl Restored {
+    /// From the event at `seq`, whose own fence is `fence`.
+    pub(crate) fn new(
+        incarnation: Incarnation,
+        (taken, at): (Millis, Millis),
+        (seq, fence): (Seq, Fence),
+    ) -> Self {
+        Self { incarnation, taken, at, floor: fence.0.saturating_sub(seq.0) }
+    }
 }
 
 impl Fleet {
@@ -73,6 +101,12 @@ impl Fleet {
     /// What the charter in force demands.
     pub fn policy(&self) -> Policy {
         self.cluster.as_ref().and_then(|cluster| cluster.policy).unwrap_or_default()
+    }
+
+    /// The fence of a leg that the event at `seq` assigns.
+    pub fn fence(&self, seq: Seq) -> Fence {
+        let restored = self.cluster.as_ref().and_then(|cluster| cluster.restored.as_ref());
+        Fence(seq.0.saturating_add(restored.map_or(0, |restored| restored.floor)))
     }
 
     /// The charter in force; all zero before the cluster is formed.

@@ -327,6 +327,14 @@ impl State {
         self.total.of(Phase::Ready) + self.leased()
     }
 
+    /// It was started and has not ended: it goes on, or may.
+    pub fn is_open(&self) -> bool {
+        match self.status {
+            Status::Running | Status::Paused | Status::Unwinding => true,
+            Status::Planned | Status::Completed | Status::RolledBack | Status::Halted => false,
+        }
+    }
+
     /// More targets of the open wave have failed than its budget allows.
     pub fn breached(&self) -> bool {
         let Some(wave) = self.wave() else { return false };

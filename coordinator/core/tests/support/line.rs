@@ -17,6 +17,9 @@ fn body(body: &Body) -> String {
     match body {
         Body::ClusterFormed { .. } => "ClusterFormed".to_owned(),
         Body::CharterAdopted { policy, .. } => format!("CharterAdopted {policy:?}"),
+        Body::ClusterRestored { fence, reason, .. } => {
+            format!("ClusterRestored at fence {fence}{}", tail(reason))
+        }
         Body::AgentJoined { agent, version } => format!("AgentJoined {agent} {version}"),
         Body::AgentLeft { agent } => format!("AgentLeft {agent}"),
         Body::TargetRegistered { agent, target, description } => {

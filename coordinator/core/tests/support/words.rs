@@ -12,6 +12,7 @@
 //!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
 //! observe t-1 [ledger=1,2~] [identity=x] [schema=x] [intent=x] | unreachable t-1 why | retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
+//! restore-cluster 7 [fence=1000] why
 //! status [1] | targets | id=7 body=1 WORDS… | charter=other WORDS…
 //! ```
 
@@ -21,12 +22,13 @@ use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::{Command, Outcome, Waiver};
 use skein_core::event::Verdict;
 use skein_core::ids::{
-    AgentId, ClusterId, Digest, Fence, Millis, RequestId, RolloutId, StepIx, TargetId, Version,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, StepIx, TargetId,
+    Version,
 };
 use skein_core::outbox::outbox;
 use skein_core::plan;
 use skein_core::policy::Policy;
-use skein_core::schedule::waits_for;
+use skein_core::schedule::{after_restore, waits_for};
 use skein_core::spec::{
     Backup, Budget, Direction, Engine, Goal, OnBreach, Selector, Spec, TransactionMode, Wave,
 };
@@ -197,6 +199,18 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "restore" => {
             let (target, archive) = (words.at(1).into(), words.at(2).to_owned());
             world.ask("ann", Command::StartRestore { target, archive, reason: words.rest(3) });
+        }
+        "restore-cluster" => {
+            let command = Command::RestoreCluster {
+                incarnation: Incarnation([u8::try_from(number(words.at(1))).expect("small"); 16]),
+                fence: Fence(u64::from(words.number("fence", 1_000))),
+                taken: world.now,
+                reason: words.rest(2),
+            };
+            world.ask("root", command);
+            for command in after_restore(&world.fleet) {
+                world.ask("scheduler", command);
+            }
         }
         "status" => status(world),
         "targets" => targets(world),

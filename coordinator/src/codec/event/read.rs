@@ -8,7 +8,7 @@ use skein_proto::log::v1::event::Body as Wire;
 use super::super::fleet::{description, observation};
 use super::super::manifest::manifest;
 use super::super::plan::{backup, plan};
-use super::super::{Malformed, cluster_id, digest, digest_option, required};
+use super::super::{Malformed, cluster_id, digest, digest_option, incarnation, required};
 use super::{archive, leg_kind, verdict, waiver};
 
 pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
@@ -24,6 +24,12 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
                 refuse_irreversible: wire.refuse_irreversible,
             },
             text: wire.text,
+        },
+        Wire::ClusterRestored(wire) => Body::ClusterRestored {
+            incarnation: incarnation(&wire.incarnation)?,
+            fence: Fence(wire.fence),
+            taken: Millis(wire.taken_ms),
+            reason: wire.reason,
         },
         Wire::AgentJoined(wire) => {
             Body::AgentJoined { agent: AgentId(wire.agent), version: wire.version }

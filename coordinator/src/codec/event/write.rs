@@ -27,6 +27,14 @@ pub(super) fn body(body: &Body) -> Wire {
             refuse_irreversible: policy.refuse_irreversible,
             text: text.clone(),
         }),
+        Body::ClusterRestored { incarnation, fence, taken, reason } => {
+            Wire::ClusterRestored(log::ClusterRestored {
+                incarnation: Bytes::copy_from_slice(&incarnation.0),
+                fence: fence.0,
+                taken_ms: taken.0,
+                reason: reason.clone(),
+            })
+        }
         Body::AgentJoined { agent, version } => Wire::AgentJoined(log::AgentJoined {
             agent: agent.to_string(),
             version: version.clone(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::client::Client;
 use super::cluster::Cluster;
 use super::database::Database;
-use super::process::Process;
-use super::project::Project;
+use super::process::{Process, Start};
+use super::project::{Project, binary};
 use super::wait::until;
 
 /// How long an agent may take to connect and look at its targets.
@@ -54,6 +54,7 @@ pub(crate) struct Agent {
     pub(crate) id: String,
     project: Arc<Project>,
     config: PathBuf,
+    start: Start,
     process: Option<Process>,
 }
 
@@ -76,7 +77,8 @@ impl Agent {
         }
         let config = project.write(&format!("{}.toml", spec.id), &text);
         let project = Arc::clone(project);
-        let mut agent = Self { id: spec.id.clone(), project, config, process: None };
+        let start = Start::of(&binary());
+        let mut agent = Self { id: spec.id.clone(), project, config, start, process: None };
         agent.restart();
         agent
     }
@@ -87,7 +89,12 @@ impl Agent {
         let config = self.config.display().to_string();
         let log = self.project.join(&format!("{}.log", self.id));
         let args = ["agent", "--config", &config];
-        self.process = Some(Process::start(&args, self.project.path(), &log));
+        self.process = Some(Process::start_with(&self.start, &args, self.project.path(), &log));
+    }
+
+    /// From its next start on it runs so.
+    pub(crate) fn starts(&mut self, start: &Start) {
+        self.start = start.clone();
     }
 
     pub(crate) fn kill9(&mut self) {

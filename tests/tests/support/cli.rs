@@ -47,8 +47,15 @@ impl Cli {
     }
 
     pub(crate) async fn run_words(&self, words: &[&str]) -> Ran {
+        let config = self.config.display().to_string();
+        let words: Vec<&str> = words.iter().copied().chain(["--config", &config]).collect();
+        self.run_alone(&words).await
+    }
+
+    /// The same, without the configuration of the cluster.
+    pub(crate) async fn run_alone(&self, words: &[&str]) -> Ran {
         let mut command = tokio::process::Command::new(binary());
-        command.args(words).arg("--config").arg(&self.config).current_dir(self.project.path());
+        command.args(words).current_dir(self.project.path());
         command.stdin(Stdio::null()).kill_on_drop(true);
         let line = words.join(" ");
         let output = timeout(LIMIT, command.output()).await;

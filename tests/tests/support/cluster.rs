@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Client;
-use super::process::Process;
-use super::project::Project;
+use super::process::{Process, Start};
+use super::project::{Project, binary};
 use super::wait::until_some;
 
 /// How long anything about the cluster itself may take.
@@ -44,6 +44,7 @@ struct Node {
     address: String,
     config: PathBuf,
     log: PathBuf,
+    start: Start,
     process: Option<Process>,
 }
 
@@ -60,7 +61,37 @@ impl Cluster {
         timing: Timing,
         more: &str,
     ) -> Self {
-        let addresses = free_addresses(size);
+        let mut cluster = Self::configure(project, free_addresses(size), timing, more);
+        for number in cluster.numbers() {
+            cluster.start_node(number);
+        }
+        cluster.leader().await;
+        cluster
+    }
+
+    /// The same, of another program.
+    pub(crate) async fn start_program(
+        project: &Arc<Project>,
+        size: usize,
+        timing: Timing,
+        start: &Start,
+    ) -> Self {
+        let mut cluster = Self::configure(project, free_addresses(size), timing, "");
+        for number in cluster.numbers() {
+            cluster.starts(number, start);
+            cluster.start_node(number);
+        }
+        cluster.leader().await;
+        cluster
+    }
+
+    /// Writes the configurations of nodes at these addresses, and starts none.
+    pub(crate) fn configure(
+        project: &Arc<Project>,
+        addresses: Vec<String>,
+        timing: Timing,
+        more: &str,
+    ) -> Self {
         let mut members = String::new();
         for (number, address) in (1..).zip(&addresses) {
             writeln!(members, "[[member]]\nnode = {number}\naddress = \"{address}\"")
@@ -77,14 +108,42 @@ impl Cluster {
             );
             let config = project.write(&format!("node-{number}.toml"), &text);
             let log = project.join(&format!("node-{number}.log"));
-            nodes.push(Node { number, address, config, log, process: None });
+            let start = Start::of(&binary());
+            nodes.push(Node { number, address, config, log, start, process: None });
         }
-        let mut cluster = Self { project: Arc::clone(project), nodes };
-        for number in cluster.numbers() {
-            cluster.start_node(number);
-        }
-        cluster.leader().await;
-        cluster
+        Self { project: Arc::clone(project), nodes }
+    }
+
+    /// A node that is not of those that form the cluster: its configuration is written, nothing else.
+    /// It listens at an address of its own.
+    pub(crate) fn newcomer(&mut self, number: u64, timing: Timing) {
+        let address = free_addresses(1).remove(0);
+        let Timing { heartbeat_ms, election_min_ms, election_max_ms, lease_ms } = timing;
+        let text = format!(
+            "node = {number}\ncluster = \"test\"\ndata = \"node-{number}\"\nlisten = \"{address}\"\n\
+             lease_ms = {lease_ms}\n\n[raft]\nheartbeat_ms = {heartbeat_ms}\n\
+             election_min_ms = {election_min_ms}\nelection_max_ms = {election_max_ms}\n"
+        );
+        let config = self.project.write(&format!("node-{number}.toml"), &text);
+        let log = self.project.join(&format!("node-{number}.log"));
+        let start = Start::of(&binary());
+        self.nodes.push(Node { number, address, config, log, start, process: None });
+    }
+
+    /// From its next start on a node runs so.
+    pub(crate) fn starts(&mut self, number: u64, start: &Start) {
+        self.node(number).start = start.clone();
+    }
+
+    /// A node that is gone for good.
+    pub(crate) fn forget(&mut self, number: u64) {
+        self.nodes.retain(|node| node.number != number);
+    }
+
+    /// The configuration file of a node.
+    pub(crate) fn config(&self, number: u64) -> PathBuf {
+        let node = self.nodes.iter().find(|node| node.number == number);
+        node.expect("nodes are numbered from 1").config.clone()
     }
 
     pub(crate) fn numbers(&self) -> Vec<u64> {
@@ -102,7 +161,7 @@ impl Cluster {
         let node = self.node(number);
         let config = node.config.display().to_string();
         let args = ["coordinator", "--config", &config];
-        node.process = Some(Process::start(&args, &dir, &node.log));
+        node.process = Some(Process::start_with(&node.start, &args, &dir, &node.log));
     }
 
     pub(crate) fn kill9(&mut self, number: u64) {

@@ -31,7 +31,7 @@ pub(crate) use client::Client;
 pub(crate) use cluster::{Cluster, Timing};
 pub(crate) use corpus::{Corpus, Reference, Step, dump};
 pub(crate) use database::{Database, Server};
-pub(crate) use process::Process;
+pub(crate) use process::{Process, Start};
 pub(crate) use project::{Project, binary};
 pub(crate) use valve::Valve;
 pub(crate) use wait::{until, until_some, within};

@@ -11,6 +11,19 @@ use super::project::binary;
 /// Lines of a log that a failed test shows.
 const TAIL: usize = 40;
 
+/// Which program is started, and with what in its surroundings.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) program: PathBuf,
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Start {
+    pub(crate) fn of(program: &Path) -> Self {
+        Self { program: program.to_owned(), variables: Vec::new() }
+    }
+}
+
 /// A child of this test. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -22,10 +35,16 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `skein ARGS`; what it says is added to `log`.
     pub(crate) fn start(args: &[&str], dir: &Path, log: &Path) -> Self {
+        Self::start_with(&Start::of(&binary()), args, dir, log)
+    }
+
+    /// The same for another program, or with another clock.
+    pub(crate) fn start_with(start: &Start, args: &[&str], dir: &Path, log: &Path) -> Self {
         let log_file = File::options().create(true).append(true).open(log);
         let log_file = log_file.expect("a log can be written");
-        let child = Command::new(binary())
+        let child = Command::new(&start.program)
             .args(args)
+            .envs(start.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(dir)
             .env("NO_COLOR", "1")
             .env("SKEIN_LOG", std::env::var("SKEIN_LOG").unwrap_or("info,openraft=warn".to_owned()))

@@ -1,0 +1,25 @@
+//! What goes wrong at night, and the runbooks of `docs/operations.md`, each followed command for command
+//! with real processes.
+//!
+//! ```text
+//! runbook    the commands of one runbook, in their order, with the test's own paths and numbers in them
+//! fleet      a cluster, an agent and its targets
+//! restore    all coordinators are lost; a backup under load; what a restore refuses
+//! majority   one of three disks is left
+//! wiped      a disk was wiped: under its old number its node takes part in nothing
+//! replace    a machine is replaced while work goes on
+//! disk       a full disk that is freed again
+//! clock      a clock two hours off
+//! ```
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clock;
+mod disk;
+mod fleet;
+mod majority;
+mod replace;
+mod restore;
+mod runbook;
+mod wiped;

@@ -6,6 +6,8 @@
 //! cargo xtask verify    what a change must pass
 //! cargo xtask fix       what a program can put right
 //! cargo xtask bench     the measurements
+//! cargo xtask fixtures  what the release under way leaves behind, for later ones to read
+//! cargo xtask upgrade   a rolling restart from an earlier program to this one
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program for people and shells, which print is for")]

@@ -2,8 +2,10 @@
 
 mod bench;
 mod fix;
+mod fixtures;
 pub(crate) mod servers;
 mod test;
+mod upgrade;
 mod verify;
 
 use std::process::ExitCode;
@@ -21,6 +23,10 @@ usage: cargo xtask COMMAND
   verify                    format, lints, tests, documentation, dependencies
   fix                       what the linter and the formatter can put right
   bench [ARGS]              run the benchmarks in release mode
+  fixtures                  write down what the release under way leaves on disk and says on the
+                            wire; what another release wrote is never touched
+  upgrade [--from REV]      restart a cluster under load, node by node, from the program of REV (the
+                            last tag, else the commit before this one) to this one
 ";
 
 pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
@@ -34,6 +40,8 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
         "verify" => verify::run(rest),
         "fix" => fix::run(rest),
         "bench" => bench::run(rest),
+        "fixtures" => fixtures::run(rest),
+        "upgrade" => upgrade::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -12,7 +12,7 @@ use super::Target;
 fn histories() -> Vec<Vec<Bytes>> {
     let options = Options { history: true, ..Options::default() };
     (1..6)
-        .filter_map(|seed| run(seed, options).history.logs.into_iter().next())
+        .filter_map(|seed| run(seed, &options).history.logs.into_iter().next())
         .map(|(_, events)| events.iter().map(doors::encode_event).collect())
         .collect()
 }

@@ -159,8 +159,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop: stop.clone(),
     };
     // Connections of its own: what is passed on never makes consensus wait for a stream.
-    let forward =
-        ForwardLayer { identity: identity.clone(), raft: raft.clone(), peers: Peers::default() };
+    let forward = ForwardLayer {
+        identity: identity.clone(),
+        raft: raft.clone(),
+        peers: Peers::default(),
+        stop: stop.clone(),
+    };
     let (connections, incoming) = mpsc::channel(16);
     let bundles = api.clone();
     let serving = Serving { api, service, forward, stop: stop.clone() };

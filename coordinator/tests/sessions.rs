@@ -239,6 +239,23 @@ async fn a_node_stops_in_bounded_time_under_agents_and_watchers() {
     assert_eq!(agent.end().await.code(), tonic::Code::Unavailable);
 }
 
+/// The agent has gone quiet, and whoever asks is ready to wait for a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_stops_in_bounded_time_while_an_agent_is_waited_for() {
+    let root = TempDir::new().unwrap();
+    let node = skein_coordinator::start(single(&root, 60_000)).await.unwrap();
+    formed(&node).await;
+    let mut agent = attach(node.channel(), "a", &["t"]).await;
+    let asker = Some(asker());
+    let mut fleet = v1::fleet_client::FleetClient::new(node.channel());
+    let look = tokio::spawn(async move {
+        fleet.observe(v1::ObserveRequest { asker, selector: None, timeout_ms: 60_000 }).await
+    });
+    while !matches!(agent.word().await.unwrap(), Word::Observe(_)) {}
+    timeout(Duration::from_secs(5), node.shutdown()).await.unwrap();
+    assert_eq!(look.await.unwrap().unwrap_err().code(), tonic::Code::Unavailable);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_over_the_limit_is_refused_and_the_node_goes_on() {
     let root = TempDir::new().unwrap();

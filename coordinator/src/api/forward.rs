@@ -8,7 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, Uri};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Uri};
+use http_body::Frame;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service, ServiceExt as _};
@@ -22,6 +25,8 @@ const FORWARDED: &str = "skein-forwarded-by";
 const LOCAL: &str = "skein-local";
 /// How long a request waits while there is no leader.
 const LEADER_LIMIT: Duration = Duration::from_secs(5);
+/// How long a question that is being answered has when the node stops.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Answered by any node, from its own memory or disk.
 const OWN: [&str; 5] = [
@@ -38,6 +43,7 @@ pub(crate) struct ForwardLayer {
     pub(crate) identity: Identity,
     pub(crate) raft: Raft,
     pub(crate) peers: Peers,
+    pub(crate) stop: CancellationToken,
 }
 
 impl<S> Layer<S> for ForwardLayer {
@@ -76,11 +82,12 @@ where
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
         let own = OWN.iter().any(|path| request.uri().path().starts_with(path));
-        if own || request.headers().contains_key(LOCAL) {
-            return Box::pin(inner.call(request));
-        }
         let to = self.to.clone();
-        Box::pin(async move {
+        let stop = to.stop.clone();
+        if own || request.headers().contains_key(LOCAL) {
+            return Box::pin(until(stop, inner.call(request)));
+        }
+        Box::pin(until(stop, async move {
             match to.leader().await {
                 Some((node, _)) if node == to.identity.node => inner.call(request).await,
                 Some((_, address)) if !request.headers().contains_key(FORWARDED) => {
@@ -88,7 +95,23 @@ where
                 }
                 leader => Ok(no_leader(leader.map(|(_, address)| address)).into_http()),
             }
-        })
+        }))
+    }
+}
+
+/// The answer, unless this node stops before there is one: what a question waits for (agents that look,
+/// a majority) may not come any more, and would keep the node.
+async fn until(
+    stop: CancellationToken,
+    answer: impl Future<Output = Result<Response<Body>, Infallible>>,
+) -> Result<Response<Body>, Infallible> {
+    let late = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP_GRACE).await;
+    };
+    tokio::select! {
+        answer = answer => answer,
+        () = late => Ok(stopping().into_http()),
     }
 }
 
@@ -135,12 +158,51 @@ impl ForwardLayer {
             *request.uri_mut() = uri;
         }
         request.headers_mut().insert(FORWARDED, self.identity.node.into());
-        match channel.oneshot(request).await {
-            Ok(response) => response,
+        let passed = tokio::select! {
+            () = self.stop.cancelled() => return stopping().into_http(),
+            passed = channel.oneshot(request) => passed,
+        };
+        match passed {
+            Ok(response) => response.map(|body| {
+                Body::new(Passed {
+                    body,
+                    stop: Some(Box::pin(self.stop.clone().cancelled_owned())),
+                })
+            }),
             Err(error) => {
                 tracing::info!(address, %error, "the leader could not be reached");
                 no_leader(None).into_http()
             }
         }
+    }
+}
+
+fn stopping() -> Status {
+    unavailable("this node is stopping".to_owned())
+}
+
+/// An answer of the leader's on its way through this node. A stream may go on for ever, and would keep a
+/// node that stops: it ends with the node.
+struct Passed {
+    body: Body,
+    /// `None` once the stream was ended here.
+    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+}
+
+impl http_body::Body for Passed {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let Some(stop) = &mut self.stop else { return Poll::Ready(None) };
+        if stop.as_mut().poll(cx).is_pending() {
+            return Pin::new(&mut self.body).poll_frame(cx);
+        }
+        self.stop = None;
+        let mut trailers = HeaderMap::new();
+        Poll::Ready(Some(stopping().add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
     }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 /// Two targets with equal identities are one database under two names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
-    /// The server: PostgreSQL's system identifier and timeline, MariaDB's `server_uid` (else server
-    /// id, host and port) with its data directory, SQLite's device and inode.
+    /// The server: PostgreSQL's system identifier and timeline, MySQL's uuid or else
+    /// MariaDB's server id with host, port and data directory, SQLite's device and inode.
     pub server: String,
     /// The database within the server, by its own number where it has one, and the schema.
     pub database: String,

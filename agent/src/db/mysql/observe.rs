@@ -8,8 +8,8 @@ use crate::db::identity::Identity;
 use crate::db::observe::Server;
 
 /// `SHOW VARIABLES` leaves out what a server does not know, where `@@name` would fail.
-const VARIABLES: &str = "SHOW VARIABLES WHERE Variable_name IN ('server_uid', 'server_uuid', \
-     'server_id', 'hostname', 'port', 'datadir', 'version', 'version_comment', 'read_only', \
+const VARIABLES: &str = "SHOW VARIABLES WHERE Variable_name IN ('server_uuid', 'server_id', \
+     'hostname', 'port', 'datadir', 'version', 'version_comment', 'read_only', \
      'super_read_only', 'innodb_read_only');";
 
 /// An account above plain `read_only` may still write; for others the first write tells.
@@ -46,9 +46,11 @@ impl MysqlConnection {
                 .and_then(|row| text(row, 1))
                 .unwrap_or_default()
         };
-        // A copied data directory carries the server's uid along, so where it listens counts too.
-        let own = [variable("server_uid"), variable("server_uuid")];
-        let own = own.into_iter().find(|uid| !uid.is_empty()).unwrap_or(variable("server_id"));
+        // A copied data directory carries MySQL's uuid along, so where it listens counts too. MariaDB's
+        // `server_uid` says nothing of the server: it is made of a network card's address and the port,
+        // and another one after a restart on a host whose cards have changed.
+        let own = Some(variable("server_uuid")).filter(|uuid| !uuid.is_empty());
+        let own = own.unwrap_or(variable("server_id"));
         let server = format!(
             "mysql:{own}@{}:{}:{}",
             variable("hostname"),

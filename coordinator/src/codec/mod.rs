@@ -26,7 +26,7 @@ use skein_core::ids::{ClusterId, Digest, Incarnation, RequestId};
 /// Bytes that do not say what they should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {why}")]
-pub(crate) struct Malformed {
+pub struct Malformed {
     what: &'static str,
     why: String,
 }

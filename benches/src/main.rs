@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! commit   three nodes as processes of their own, beside etcd and the disk
+//! recovery the leader killed, fifty times
 //! fleet    a hundred SQLite shards, beside the sqlite3 shell and the least that one process can do
 //! core     what an event and a tick cost as the fleet grows
 //! ```
@@ -33,7 +34,7 @@ struct Options {
     shards: u32,
 }
 
-const USE: &str = "use: cargo run --release -p skein-benches -- commit|failover|fleet|core|all [--quick] [--pairs N] [--shards N]";
+const USE: &str = "use: cargo run --release -p skein-benches -- commit|failover|recovery|fleet|core|all [--quick] [--pairs N] [--shards N]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -74,13 +75,15 @@ fn run(words: &[String]) -> Result<()> {
     match name {
         "commit" => commit::run(options),
         "failover" => commit::failover::run(options),
+        "recovery" => commit::recovery::run(options),
         "fleet" => fleet::run(options),
         "core" => core::run(options),
         "all" => {
             core::run(options)?;
             fleet::run(options)?;
             commit::run(options)?;
-            commit::failover::run(options)
+            commit::failover::run(options)?;
+            commit::recovery::run(options)
         }
         _ => bail!("there is no measurement `{name}`; {USE}"),
     }

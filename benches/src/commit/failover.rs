@@ -29,7 +29,7 @@ const BEFORE: Duration = Duration::from_secs(1);
 /// etcd takes with it (a fifth; ours is 150).
 const TIMING: (u32, u32) = (120, 600);
 /// The longest election timeout, by default, milliseconds.
-const ELECTION_MAX: f64 = 900.0;
+pub(super) const ELECTION_MAX: f64 = 900.0;
 
 pub(crate) fn run(options: Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

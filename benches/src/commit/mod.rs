@@ -7,6 +7,7 @@ mod disk;
 mod etcd;
 pub(crate) mod failover;
 pub(crate) mod node;
+pub(crate) mod recovery;
 mod skein;
 
 use std::time::Duration;

@@ -17,13 +17,14 @@ const PICTURE: [(&str, &[&str]); 7] = [
 ];
 
 /// The crates that import all of them, and that nobody else imports.
-const OUTER: [&str; 7] = [
+const OUTER: [&str; 8] = [
     "skein-benches",
     "skein-chaos",
     "skein-chaos-disk",
     "skein-chaos-fuzz",
     "skein-chaos-power",
     "skein-chaos-preload",
+    "skein-chaos-process",
     "skein-tests",
 ];
 

@@ -1,0 +1,85 @@
+//! What must hold after each round, once everything was healed.
+//!
+//! ```text
+//! agreement   all nodes have the same events, and disks that verify
+//! truth       what each target's own tables and rows say, and whether they say the same
+//! replay      the log, event by event, with the targets' own rows put where they took effect, under
+//!             the eyes of the same invariants that watch the model (chaos/src/invariants)
+//! promises    what users were told
+//! ```
+
+mod agreement;
+mod promises;
+mod replay;
+mod truth;
+
+pub(crate) use promises::{Promise, Promises};
+
+use anyhow::Result;
+
+use crate::world::World;
+
+/// What a check has seen, for the report.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Seen {
+    pub(crate) events: usize,
+    pub(crate) effects: usize,
+    pub(crate) expired: usize,
+    /// Steps whose effect a later holder found.
+    pub(crate) already: usize,
+    pub(crate) failed: usize,
+    pub(crate) stuck: usize,
+    pub(crate) completed: usize,
+    pub(crate) rolled_back: usize,
+    pub(crate) halted: usize,
+    pub(crate) elections: usize,
+    pub(crate) promises: usize,
+}
+
+impl std::ops::AddAssign for Seen {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.effects += other.effects;
+        self.expired += other.expired;
+        self.already += other.already;
+        self.failed += other.failed;
+        self.stuck += other.stuck;
+        self.completed += other.completed;
+        self.rolled_back += other.rolled_back;
+        self.halted += other.halted;
+        self.elections += other.elections;
+        self.promises += other.promises;
+    }
+}
+
+/// Goes on from round to round: no event is looked at twice.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    replay: replay::Replay,
+    term: u64,
+}
+
+impl Checker {
+    pub(crate) fn new(world: &World) -> Self {
+        Self { replay: replay::Replay::new(&world.targets), term: 0 }
+    }
+
+    /// Everything. What does not hold is an error that says so.
+    pub(crate) async fn check(&mut self, world: &World, promises: &Promises) -> Result<Seen> {
+        let mut seen = Seen::default();
+        let news = agreement::news(world, self.replay.seq()).await?;
+        seen.elections = usize::try_from(news.term.saturating_sub(self.term))?;
+        self.term = news.term;
+        let mut found = Vec::new();
+        for target in &world.targets {
+            found.push(truth::look(target).await?);
+        }
+        self.replay.events(&news, &found, &mut seen)?;
+        for (target, found) in world.targets.iter().zip(&found) {
+            truth::agrees(target, found, self.replay.named(&target.id))?;
+        }
+        self.replay.end(&found)?;
+        seen.promises = promises.kept(self.replay.fleet(), self.replay.requests())?;
+        Ok(seen)
+    }
+}

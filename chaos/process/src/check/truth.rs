@@ -1,0 +1,83 @@
+//! Each effect exactly once: what the steps did to a target's rows, and what its ledger says of it.
+
+use anyhow::{Result, ensure};
+use skein_agent::db::{Direction, Observation};
+
+use crate::world::target::Target;
+
+/// What a target is.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) seen: Observation,
+    /// The names that the steps left, in the order in which they took effect.
+    effects: Vec<String>,
+    /// The sum of all amounts, where there are any.
+    amount: Option<i64>,
+}
+
+/// What each script of the fixture leaves in `effects`.
+fn leaves(step: &str, direction: Direction) -> &'static [&'static str] {
+    match (step, direction) {
+        ("1", Direction::Up) => &["1"],
+        ("2", Direction::Up) => &["2"],
+        ("2", Direction::Down) => &["-2"],
+        ("3", Direction::Up) => &["3a", "3b"],
+        ("3", Direction::Down) => &["-3a", "-3b"],
+        ("4", Direction::Up) => &["4"],
+        ("4", Direction::Down) => &["-4"],
+        ("5", Direction::Up) => &["5"],
+        ("5", Direction::Down) => &["-5"],
+        _ => &[],
+    }
+}
+
+/// Rows of `items`, and what their amounts come to before the last step adds one to each.
+const ITEMS: (i64, i64) = (10_000, 180_000);
+
+pub(super) async fn look(target: &Target) -> Result<Found> {
+    let seen = target.observe().await?;
+    let applied: Vec<&str> = seen.applied().iter().map(|row| row.step.as_str()).collect();
+    let effects = if seen.ledger.is_empty() {
+        Vec::new()
+    } else {
+        target.column("SELECT step FROM effects ORDER BY id").await?
+    };
+    let amount = if applied.contains(&"2") {
+        let sum = "SELECT concat('', sum(amount)) FROM items";
+        target.column(sum).await?.first().and_then(|sum| sum.parse().ok())
+    } else {
+        None
+    };
+    Ok(Found { seen, effects, amount })
+}
+
+/// `named`: the log itself says that the target is not where it should be.
+pub(super) fn agrees(target: &Target, found: &Found, named: bool) -> Result<()> {
+    let id = &target.id;
+    let ledger = &found.seen.ledger;
+    let due: Vec<&str> =
+        ledger.iter().flat_map(|row| leaves(&row.step, row.direction)).copied().collect();
+    if found.seen.intent.is_some() {
+        ensure!(named, "{id} is in the middle of a step, and the log does not say so");
+        ensure!(
+            found.effects.iter().map(String::as_str).take(due.len()).eq(due.iter().copied()),
+            "{id}: effects {:?}, and the ledger makes {due:?}",
+            found.effects
+        );
+        return Ok(());
+    }
+    ensure!(
+        found.effects == due,
+        "{id}: each effect exactly once, in the order of the ledger: effects {:?}, ledger {due:?}",
+        found.effects
+    );
+    let applied: Vec<&str> = found.seen.applied().iter().map(|row| row.step.as_str()).collect();
+    let (rows, sum) = ITEMS;
+    let amount = if applied.contains(&"5") { sum + rows } else { sum };
+    ensure!(
+        found.amount.is_none_or(|found| found == amount),
+        "{id}: the amounts come to {:?} with {applied:?} in force",
+        found.amount
+    );
+    Ok(())
+}

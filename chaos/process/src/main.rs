@@ -1,0 +1,177 @@
+//! `skein-chaos-process --rounds N --seed S`: real `skein` processes, real databases, real faults.
+//!
+//! ```text
+//! provide    what the system lacks
+//! enclose    namespaces of our own: whatever is made goes with this program
+//! world      three coordinators, agents in three regions, two database servers, wires between them
+//! workload   users: rollouts forward and back, pauses
+//! fault      what goes wrong       round   for how long, and how it is put right
+//! register   linearizability: histories of clients, and their checker
+//! check      what must hold afterwards
+//! report     what was seen, in Markdown
+//! ```
+
+mod check;
+mod enclose;
+mod fault;
+mod provide;
+mod register;
+mod report;
+mod round;
+mod workload;
+mod world;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use report::Report;
+use round::Campaign;
+use world::{Ground, World};
+
+/// Real `skein` processes on make-believe machines, under faults that come from a seed.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// How many rounds
+    #[arg(long, default_value_t = 3)]
+    rounds: u64,
+    /// Faults in a round
+    #[arg(long, default_value_t = 7)]
+    faults: usize,
+    /// From which everything is drawn; without one it is drawn, and said
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The first round's number: `--seed S --from N --rounds 1` plays one round of a longer run
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Begin no further round after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    within: Option<u64>,
+    /// Only faults whose name contains this
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    only: String,
+    /// Where the report goes besides standard output
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Keep everything on loopback, as for an ordinary user
+    #[arg(long)]
+    loopback: bool,
+    /// Said by this program to itself
+    #[arg(long, hide = true)]
+    inside: bool,
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if !args.inside
+        && let Err(error) = provide::provide(&mut say)
+    {
+        return end(Err(error));
+    }
+    let (ground, why) = match (args.inside, args.loopback) {
+        (true, _) => (Ground::Spaces, None),
+        (false, true) => (Ground::Loopback, Some("it was asked for".to_owned())),
+        (false, false) => {
+            let Some(why) = enclose::refused() else {
+                let words: Vec<String> = std::env::args().skip(1).collect();
+                return end(enclose::enter(&words).map(|()| true));
+            };
+            (Ground::Loopback, Some(why))
+        }
+    };
+    end(run(&args, ground, why))
+}
+
+fn end(result: Result<bool>) -> ExitCode {
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(&format!("failed: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Progress, and what is left out: to standard error. Standard output is for the report.
+fn say(line: &str) {
+    // Where nobody can be told, there is nobody to tell that.
+    drop(writeln!(std::io::stderr().lock(), "{line}"));
+}
+
+/// Whether everything held.
+fn run(args: &Args, ground: Ground, why: Option<String>) -> Result<bool> {
+    if ground == Ground::Spaces {
+        enclose::furnish()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Children are started by this thread, which lives as long as the program: they die with it.
+    let held = runtime.block_on(Box::pin(async {
+        tokio::select! {
+            held = campaign(args, ground, why) => held,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("failed to listen for Ctrl-C")?;
+                Err(anyhow::anyhow!("interrupted"))
+            }
+        }
+    }));
+    runtime.shutdown_background();
+    held
+}
+
+async fn campaign(args: &Args, ground: Ground, why: Option<String>) -> Result<bool> {
+    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let dir = tempfile::Builder::new().prefix("skein-chaos-").tempdir()?;
+    let mut report = Report::new(seed, ground);
+    if let Some(why) = why {
+        report.leave_out(&format!("machines of their own, and what needs them: {why}"));
+    }
+    let world = World::make(dir.path(), ground).await?;
+    for what in &world.left_out {
+        report.leave_out(what);
+    }
+    for what in report.left_out() {
+        say(&format!("LEFT OUT: {what}"));
+    }
+    say(&format!("seed {seed}; everything is below {}", dir.path().display()));
+    let mut campaign = Campaign::new(world, seed, &args.only)?;
+    let mut violation = None;
+    match campaign.found().await {
+        Ok(()) => {}
+        Err(error) => violation = Some((0, format!("{error:#}"))),
+    }
+    let begun = tokio::time::Instant::now();
+    for number in args.from..args.from.saturating_add(args.rounds) {
+        let late = args.within.is_some_and(|seconds| begun.elapsed().as_secs() >= seconds);
+        if violation.is_some() || late {
+            break;
+        }
+        match campaign.round(number, args.faults, &mut say).await {
+            Ok(outcome) => {
+                say(&report.add(number, &outcome));
+            }
+            Err(error) => violation = Some((number, format!("{error:#}"))),
+        }
+    }
+    report.tally(&campaign.tally);
+    if let Some((number, what)) = &violation {
+        say(&format!("round {number}: {what}"));
+        say(&format!("    again: skein-chaos-process --seed {seed} --from {number} --rounds 1"));
+        report.violation(*number, what);
+    }
+    let text = report.markdown();
+    std::io::stdout().write_all(text.as_bytes())?;
+    if let Some(path) = &args.report {
+        std::fs::write(path, &text)
+            .with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    drop(campaign);
+    if violation.is_some() || std::env::var_os("SKEIN_KEEP").is_some() {
+        say(&format!("what the run left behind: {}", dir.keep().display()));
+    }
+    Ok(violation.is_none())
+}

@@ -271,7 +271,12 @@ async fn peers_of_another_cluster_are_refused_before_they_are_read() {
             (Some((ours.clone(), node + 1)), Code::FailedPrecondition),
         ];
         for (route, code) in routes {
-            let route = route.map(|(cluster_id, to)| raft::Route { cluster_id, from: 77, to });
+            let route = route.map(|(cluster_id, to)| raft::Route {
+                cluster_id,
+                from: 77,
+                to,
+                ..Default::default()
+            });
             for vote in [high_vote(), vec![0xff; 9]] {
                 let request = raft::VoteRequest {
                     route: route.clone(),
@@ -310,7 +315,12 @@ async fn peers_of_another_cluster_are_refused_before_they_are_read() {
             refused(peer.fetch_blob(blob).await, code);
         }
         // From this cluster, to this node, and still no message.
-        let route = Some(raft::Route { cluster_id: ours, from: leader, to: node });
+        let route = Some(raft::Route {
+            cluster_id: ours,
+            from: leader,
+            to: node,
+            ..Default::default()
+        });
         let vote = vec![0xff; 9].into();
         let request = raft::VoteRequest { route: route.clone(), vote, ..Default::default() };
         refused(peer.vote(request).await, Code::InvalidArgument);

@@ -44,7 +44,7 @@ pub enum Error {
         path: PathBuf,
         /// Why.
         #[source]
-        source: OpenError,
+        source: Box<OpenError>,
     },
     /// What a node sent is not a backup.
     #[error("the node sent something else than a backup: {0}")]
@@ -124,7 +124,7 @@ impl Receiving {
 /// # Errors
 /// The node runs, its data is damaged, or something is at `place` already.
 pub fn from_directory(data: &Path, place: &Path, now_ms: u64) -> Result<Written, Error> {
-    let open = |source| Error::Open { path: data.to_owned(), source };
+    let open = |source| Error::Open { path: data.to_owned(), source: Box::new(source) };
     let stopped = open_stopped(data, Arc::new(Machine::new()), codec::terms).map_err(open)?;
     let store = &stopped.store;
     let mut writer = Writer::create(place)?;

@@ -315,12 +315,8 @@ async fn peers_of_another_cluster_are_refused_before_they_are_read() {
             refused(peer.fetch_blob(blob).await, code);
         }
         // From this cluster, to this node, and still no message.
-        let route = Some(raft::Route {
-            cluster_id: ours,
-            from: leader,
-            to: node,
-            ..Default::default()
-        });
+        let route =
+            Some(raft::Route { cluster_id: ours, from: leader, to: node, ..Default::default() });
         let vote = vec![0xff; 9].into();
         let request = raft::VoteRequest { route: route.clone(), vote, ..Default::default() };
         refused(peer.vote(request).await, Code::InvalidArgument);

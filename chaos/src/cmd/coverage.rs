@@ -13,11 +13,16 @@ skein-chaos coverage [--seeds FROM..TO]
     refusal came up; what never did is an error";
 
 /// Refusals that the model cannot meet, and why.
-const BEYOND: [(&str, &str); 4] = [
+const BEYOND: [(&str, &str); 6] = [
     ("the bundle's list is broken", "no list is"),
     (" was not read for ", "every script is read for every engine"),
     ("mend ", "the words are the script's own; `no such function` stands for them"),
     ("the cluster was formed under charter ", "the node's own, before it serves anybody"),
+    (
+        " may have been given before",
+        "asked by whoever restores a cluster, which the model does not do",
+    ),
+    (" has ended, or somebody works on it", "the same"),
 ];
 
 /// Every refusal in the sources of the core, by the parts of its sentence that do not change.

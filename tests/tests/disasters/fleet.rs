@@ -110,7 +110,7 @@ impl Fleet {
     }
 
     /// Points the agent and the user at the nodes that there are now, and starts the agent again.
-    pub(crate) async fn turn_to_the_cluster(&mut self) {
+    pub(crate) fn turn_to_the_cluster(&mut self) {
         self.agent.kill9();
         self.agent = Agent::start(
             &self.project,

@@ -38,7 +38,7 @@ async fn restored(fleet: &mut Fleet, book: &mut Runbook, node: u64) {
     book.done_by_hand("systemctl enable --now skein-coordinator");
     fleet.cluster.start_node(node);
     fleet.cluster.leader().await;
-    fleet.turn_to_the_cluster().await;
+    fleet.turn_to_the_cluster();
     let reply = fleet.follow(book, "skein cluster members").await.exits(0).json();
     assert_eq!((members(&reply), &reply["leader"]), (vec![(node, true)], &node.into()), "{reply}");
     assert_ne!(reply["incarnation"], "", "{reply}");
@@ -163,16 +163,12 @@ async fn a_backup_under_load_is_consistent() {
         assert_eq!(verified["nodes"][0]["root"], taken["root"], "{verified}");
         // It is a part of the one history, not another one.
         let head = fleet.leader().await.head(events).await.expect("the leader answers");
-        assert_eq!(taken["root"], hex(&head.root), "{taken}");
+        assert_eq!(taken["root"], skein_tests::hex(&head.root), "{taken}");
     }
     stop.store(true, Ordering::Relaxed);
     assert!(load.await.expect("the load ends") > 4, "there was no load");
     fleet.json(&format!("watch {id}")).await;
     fleet.each_once(&["1", "2"]).await;
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A bundle that nobody had before.

@@ -36,7 +36,7 @@ async fn data_of_each_release_is_read_and_gone_on_with() {
 
         // The same history, event for event and byte for byte.
         let head = client.head(size).await.expect("the leader answers");
-        let root: String = head.root.iter().map(|byte| format!("{byte:02x}")).collect();
+        let root = skein_tests::hex(&head.root);
         assert_eq!(expected["root"], root, "{}", release.display());
         let request = v1::EventsRequest::default();
         let mut stream = client.audit().events(request).await.expect("it answers").into_inner();

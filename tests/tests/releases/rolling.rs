@@ -31,12 +31,11 @@ struct Fleet {
 impl Fleet {
     async fn start(old: Option<&Start>) -> Self {
         let project = Arc::new(Project::new("rolling"));
-        let cluster = match old {
-            Some(old) => Cluster::start_program(&project, 3, Timing::default(), old).await,
-            None => {
-                let last = each_release().pop().expect("there is a release");
-                data::start(&project, &last).await.0
-            }
+        let cluster = if let Some(old) = old {
+            Cluster::start_program(&project, 3, Timing::default(), old).await
+        } else {
+            let last = each_release().pop().expect("there is a release");
+            data::start(&project, &last).await.0
         };
         let server = Server::sqlite(&project.join("db"));
         let mut databases = Vec::new();

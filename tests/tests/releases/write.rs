@@ -36,7 +36,7 @@ async fn the_release_under_way_is_written_when_asked_for() {
 
     let (size, root) = cluster.settled().await;
     let status = cli.run("status -o json").await.exits(0).json();
-    let root: String = root.iter().map(|byte| format!("{byte:02x}")).collect();
+    let root = skein_tests::hex(&root);
     let ends: Vec<Value> = status["rollouts"]
         .as_array()
         .expect("rollouts are listed")

@@ -28,4 +28,4 @@ mod session;
 mod text;
 
 pub use config::Config;
-pub use session::{Coordinators, Running, StartError, start};
+pub use session::{Coordinators, Dial, Running, StartError, start};

@@ -19,6 +19,7 @@ mod codec;
 pub mod config;
 #[doc(hidden)]
 pub mod doors;
+pub mod host;
 mod leases;
 mod node;
 mod raft;
@@ -28,4 +29,5 @@ mod serve;
 mod sessions;
 
 pub use config::Config;
-pub use node::{Running, StartError, start};
+pub use host::Host;
+pub use node::{Running, StartError, start, start_on};

@@ -9,7 +9,6 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use skein_store::{OpenError, Store};
 use tokio::io::DuplexStream;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +18,11 @@ use crate::api::{Api, ForwardLayer};
 use crate::bootstrap::{bootstrap, form};
 use crate::codec;
 use crate::config::Config;
+use crate::host::Host;
 use crate::raft::{self, Identity, Machine, Network, Peers, Raft, Service};
 use crate::roll_call::call_the_roll;
 use crate::sequencer::Sequencer;
-use crate::serve::Serving;
+use crate::serve::{Incoming, Serving};
 use crate::sessions::Sessions;
 
 /// What is buffered of an in-process connection in each direction, bytes.
@@ -63,6 +63,7 @@ pub struct Running {
     stop: CancellationToken,
     identity: Identity,
     raft: Raft,
+    machine: Arc<Machine>,
     history: Arc<skein_store::History>,
     tasks: Vec<JoinHandle<()>>,
     connections: mpsc::Sender<DuplexStream>,
@@ -82,8 +83,16 @@ impl std::fmt::Debug for Running {
 /// Its data belongs to another node or cluster or is damaged, its address is taken, or its charter is
 /// not the one in force. Nothing was changed then.
 pub async fn start(config: Config) -> Result<Running, StartError> {
+    start_on(config, Host::default()).await
+}
+
+/// Starts a node on something else than TCP, or without its index.
+///
+/// # Errors
+/// As for [`start`].
+pub async fn start_on(config: Config, host: Host) -> Result<Running, StartError> {
     let machine = Arc::new(Machine::new());
-    let store = open(&config, &machine).await?;
+    let store = open(&config, &machine, host.indexed).await?;
     let identity = Identity::new(config.cluster_id(), config.node, store.dir.clone());
     if let Some(cut) = &store.recovered.cut {
         tracing::warn!(%cut, "the history's tail was not wholly written; the log has it");
@@ -101,17 +110,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
             cluster.charter.short()
         )));
     }
-    let listener = match config.listen {
-        Some(address) => Some(
-            TcpListener::bind(address)
+    let outside = match (host.incoming, config.listen) {
+        (Some(incoming), _) => Some(Incoming::Given(incoming)),
+        (None, Some(address)) => Some(
+            Incoming::listen(address)
                 .await
                 .map_err(|source| StartError::Listen { address, source })?,
         ),
-        None => None,
+        (None, None) => None,
     };
-    let address = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let address = outside.as_ref().and_then(Incoming::address);
 
-    let peers = Peers::default();
+    let peers = Peers::new(host.dial.clone());
     let raft_config = raft::settings(&config).map_err(StartError::Raft)?;
     let raft: Raft = openraft::Raft::new(
         config.node,
@@ -162,13 +172,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let forward = ForwardLayer {
         identity: identity.clone(),
         raft: raft.clone(),
-        peers: Peers::default(),
+        peers: Peers::new(host.dial),
         stop: stop.clone(),
     };
     let (connections, incoming) = mpsc::channel(16);
     let bundles = api.clone();
     let serving = Serving { api, service, forward, stop: stop.clone() };
-    let mut tasks = serving.spawn(listener, incoming).await.map_err(StartError::Raft)?;
+    let mut tasks = serving.spawn(outside, incoming).await.map_err(StartError::Raft)?;
     tasks.push(tokio::spawn(sequencer.run()));
     tasks.push(tokio::spawn(bundles.fetch_missing()));
     let asking = (peers.clone(), stop.clone());
@@ -179,6 +189,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         stop: stop.clone(),
         identity,
         raft: raft.clone(),
+        machine: Arc::clone(&machine),
         history: Arc::clone(&store.history),
         tasks,
         connections,
@@ -190,14 +201,25 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     Ok(running)
 }
 
-async fn open(config: &Config, machine: &Arc<Machine>) -> Result<Store<Machine>, StartError> {
+async fn open(
+    config: &Config,
+    machine: &Arc<Machine>,
+    indexed: bool,
+) -> Result<Store<Machine>, StartError> {
     let (path, machine) = (config.data.clone(), Arc::clone(machine));
     let owner =
         skein_store::Identity { cluster: config.cluster_id().0.to_vec(), node: config.node };
-    tokio::task::spawn_blocking(move || Store::open(&path, &owner, machine, codec::terms))
-        .await
-        .map_err(|error| StartError::Raft(error.to_string()))?
-        .map_err(|source| StartError::Open { path: config.data.clone(), source })
+    tokio::task::spawn_blocking(move || {
+        let terms = codec::terms;
+        if indexed {
+            Store::open(&path, &owner, machine, terms)
+        } else {
+            Store::open_unindexed(&path, &owner, machine, terms)
+        }
+    })
+    .await
+    .map_err(|error| StartError::Raft(error.to_string()))?
+    .map_err(|source| StartError::Open { path: config.data.clone(), source })
 }
 
 impl Running {
@@ -216,6 +238,23 @@ impl Running {
                 }
             },
         ))
+    }
+
+    /// What it has recorded, for whoever runs it in his own process.
+    pub fn history(&self) -> &skein_store::History {
+        &self.history
+    }
+
+    /// The state behind that, as it is now.
+    pub fn fleet(&self) -> skein_core::Fleet {
+        self.machine.fleet().clone()
+    }
+
+    /// The term that it leads in, if it believes to.
+    pub fn leads(&self) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let now = metrics.borrow_watched();
+        now.state.is_leader().then_some(now.current_term)
     }
 
     /// Where it listens.

@@ -1,8 +1,11 @@
 //! What a node serves, on every way in: a port, and connections within its process.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use skein_proto::agent::v1::session_server::SessionServer;
 use skein_proto::raft::v1::raft_server::RaftServer;
 use skein_proto::v1;
@@ -15,6 +18,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::api::{Api, ForwardLayer};
+use crate::host::Connection;
 use crate::raft::Service;
 
 /// An agent's or a tool's message may weigh this much, bytes.
@@ -22,6 +26,37 @@ const MESSAGE_MAX: usize = 4 * 1024 * 1024;
 
 /// Streams on one connection: a follower passes all agents and watchers that came to it on by one.
 const STREAMS_MAX: u32 = 16_384;
+
+/// Connections from outside this process.
+pub(crate) enum Incoming {
+    Tcp(TcpListener),
+    Given(BoxStream<'static, io::Result<Connection>>),
+}
+
+impl Incoming {
+    pub(crate) async fn listen(address: SocketAddr) -> io::Result<Self> {
+        TcpListener::bind(address).await.map(Self::Tcp)
+    }
+
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Given(_) => None,
+        }
+    }
+
+    fn connections(self) -> BoxStream<'static, io::Result<Connection>> {
+        match self {
+            Self::Tcp(listener) => tokio_stream::wrappers::TcpListenerStream::new(listener)
+                .map(|stream| {
+                    let stream = stream.inspect(|stream| drop(stream.set_nodelay(true)));
+                    stream.map(Connection::new)
+                })
+                .boxed(),
+            Self::Given(connections) => connections,
+        }
+    }
+}
 
 /// What is served, on every way in.
 pub(crate) struct Serving {
@@ -69,13 +104,13 @@ impl Serving {
 
     pub(crate) async fn spawn(
         self,
-        listener: Option<TcpListener>,
+        outside: Option<Incoming>,
         connections: mpsc::Receiver<DuplexStream>,
     ) -> Result<Vec<JoinHandle<()>>, String> {
         let mut routes = self.routes().await;
         // Nobody looks around within a process, and to read the descriptors takes longer than to form a
         // cluster.
-        if listener.is_some() {
+        if matches!(outside, Some(Incoming::Tcp(_))) {
             let reflection = tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(skein_proto::DESCRIPTORS)
                 .build_v1()
@@ -92,11 +127,10 @@ impl Serving {
                 .add_routes(routes.clone())
         };
         let mut tasks = Vec::new();
-        if let Some(listener) = listener {
-            let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener)
-                .map(|stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
+        if let Some(outside) = outside {
+            let connections = outside.connections();
             let serve = server()
-                .serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
+                .serve_with_incoming_shutdown(connections, self.stop.clone().cancelled_owned());
             tasks.push(tokio::spawn(async move {
                 if let Err(error) = serve.await {
                     tracing::error!(%error, "the listener has stopped");

@@ -57,6 +57,27 @@ impl<M: Machine> Store<M> {
         machine: Arc<M>,
         terms: Terms,
     ) -> Result<Self, OpenError> {
+        Self::open_with(dir, identity, machine, |history| {
+            Index::open(&dir.join("index"), history, terms)
+        })
+    }
+
+    /// The same without an index on the disk: lookups read the history.
+    pub fn open_unindexed(
+        dir: &Path,
+        identity: &Identity,
+        machine: Arc<M>,
+        terms: Terms,
+    ) -> Result<Self, OpenError> {
+        Self::open_with(dir, identity, machine, |history| Index::none(history, terms))
+    }
+
+    fn open_with(
+        dir: &Path,
+        identity: &Identity,
+        machine: Arc<M>,
+        index: impl FnOnce(Arc<History>) -> Index,
+    ) -> Result<Self, OpenError> {
         let data_dir = DataDir::open(dir, identity)?;
         let log = LogStore::open(&dir.join("log"))?;
         let purged = log.purged().map(|id| id.index);
@@ -65,7 +86,7 @@ impl<M: Machine> Store<M> {
         let history = Arc::new(history);
         let log = log.behind(Arc::clone(&history), data_dir.clone());
         let blobs = Arc::new(Blobs::open(&dir.join("blobs"))?);
-        let index = Arc::new(Index::open(&dir.join("index"), Arc::clone(&history), terms));
+        let index = Arc::new(index(Arc::clone(&history)));
         let state_machine = StateMachine::new(
             machine,
             Arc::clone(&history),

@@ -12,7 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
-use super::Coordinators;
+use super::{Coordinators, Dial};
 
 /// Messages on their way into the stream. More would only wait in the transport's own window.
 const OUTGOING_MAX: usize = 4;
@@ -129,7 +129,9 @@ impl Dialler {
     /// Tries in one round: each address, and a hint or two.
     fn round_len(&self) -> usize {
         match &self.coordinators {
-            Coordinators::Addresses(addresses) => addresses.len() + 1,
+            Coordinators::Addresses(addresses) | Coordinators::Dialled(addresses, _) => {
+                addresses.len() + 1
+            }
             Coordinators::Channel(_) => 1,
         }
     }
@@ -139,7 +141,7 @@ impl Dialler {
             return hint;
         }
         match &self.coordinators {
-            Coordinators::Addresses(addresses) => {
+            Coordinators::Addresses(addresses) | Coordinators::Dialled(addresses, _) => {
                 let at = self.next % addresses.len().max(1);
                 self.next = at + 1;
                 addresses.get(at).cloned().unwrap_or_default()
@@ -151,7 +153,8 @@ impl Dialler {
     async fn try_attach(&self, address: &str, hello: &Hello) -> Result<Attached, Status> {
         let channel = match &self.coordinators {
             Coordinators::Channel(channel) => channel.clone(),
-            Coordinators::Addresses(_) => connect(address).await?,
+            Coordinators::Addresses(_) => connect(address, None).await?,
+            Coordinators::Dialled(_, dial) => connect(address, Some(dial)).await?,
         };
         let (outgoing, words) = mpsc::channel(OUTGOING_MAX);
         let first = FromAgent { message: Some(Word::Hello(hello.clone())) };
@@ -174,17 +177,19 @@ impl Dialler {
     }
 }
 
-async fn connect(address: &str) -> Result<Channel, Status> {
+async fn connect(address: &str, dial: Option<&Dial>) -> Result<Channel, Status> {
     let unavailable = |error: tonic::transport::Error| {
         Status::unavailable(format!("it cannot be reached: {}", crate::text::chain(&error)))
     };
-    Endpoint::from_shared(address.to_owned())
+    let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(unavailable)?
         .connect_timeout(CONNECT_WAIT)
         .http2_keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PONG_WAIT)
-        .keep_alive_while_idle(true)
-        .connect()
-        .await
-        .map_err(unavailable)
+        .keep_alive_while_idle(true);
+    let connected = match dial {
+        Some(dial) => dial(endpoint).await,
+        None => endpoint.connect().await,
+    };
+    connected.map_err(unavailable)
 }

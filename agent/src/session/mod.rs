@@ -23,4 +23,4 @@ mod talk;
 
 pub(crate) use lease::{Lease, Over};
 pub(crate) use mailbox::{Answer, Mailbox};
-pub use start::{Coordinators, Running, StartError, start};
+pub use start::{Coordinators, Dial, Running, StartError, start};

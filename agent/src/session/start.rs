@@ -1,17 +1,19 @@
 //! Starting and stopping an agent.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use skein_proto::agent::v1::Hello;
 use skein_proto::v1;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 use super::dial::Dialler;
 use super::hands::Hands;
@@ -24,13 +26,31 @@ use crate::config::{AgentId, Config, Target, TargetId, UrlError, check_address};
 use crate::db::Engine;
 use crate::leg::Site;
 
+/// Connects to an endpoint by something that is not TCP.
+pub type Dial = Arc<
+    dyn Fn(Endpoint) -> BoxFuture<'static, Result<Channel, tonic::transport::Error>> + Send + Sync,
+>;
+
 /// How the coordinator is reached.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Coordinators {
     /// `http://host:port`, any of them in any order.
     Addresses(Vec<String>),
+    /// The same, by something else than TCP.
+    Dialled(Vec<String>, Dial),
     /// One in this process.
     Channel(Channel),
+}
+
+impl fmt::Debug for Coordinators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addresses(addresses) | Self::Dialled(addresses, _) => {
+                f.debug_tuple("Coordinators").field(addresses).finish()
+            }
+            Self::Channel(_) => f.write_str("Coordinators(in this process)"),
+        }
+    }
 }
 
 /// Why an agent cannot start.
@@ -180,7 +200,10 @@ async fn describe(target: &Target) -> Result<v1::TargetDescription, StartError> 
 }
 
 fn check(coordinators: &Coordinators) -> Result<(), StartError> {
-    let Coordinators::Addresses(addresses) = coordinators else { return Ok(()) };
+    let (Coordinators::Addresses(addresses) | Coordinators::Dialled(addresses, _)) = coordinators
+    else {
+        return Ok(());
+    };
     if addresses.is_empty() {
         return Err(StartError::NoAddress);
     }

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
 use super::{Identity, wire};
+use crate::host::Dial;
 
 /// Peers send each other batches of entries; this is the most that one message may weigh, bytes.
 pub(crate) const PEER_MESSAGE_MAX: usize = 64 * 1024 * 1024;
@@ -30,24 +31,39 @@ pub(crate) const PEER_MESSAGE_MAX: usize = 64 * 1024 * 1024;
 const SNAPSHOT_PART: usize = 1024 * 1024;
 
 /// Connections to other nodes, by address.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Peers {
     channels: Arc<Mutex<BTreeMap<String, Channel>>>,
+    /// In the place of TCP.
+    dial: Option<Dial>,
+}
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers").field("channels", &self.channels).finish_non_exhaustive()
+    }
 }
 
 impl Peers {
+    pub(crate) fn new(dial: Option<Dial>) -> Self {
+        Self { channels: Arc::default(), dial }
+    }
+
     /// A connection that is made when it is first used, and again when it breaks.
     pub(crate) fn channel(&self, address: &str) -> Result<Channel, tonic::transport::Error> {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(address) {
             return Ok(channel.clone());
         }
-        let channel = Endpoint::from_shared(format!("http://{address}"))?
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))?
             .connect_timeout(Duration::from_secs(2))
             .http2_keep_alive_interval(Duration::from_secs(2))
             .keep_alive_timeout(Duration::from_secs(4))
-            .tcp_nodelay(true)
-            .connect_lazy();
+            .tcp_nodelay(true);
+        let channel = match &self.dial {
+            Some(dial) => crate::host::channel(&endpoint, Arc::clone(dial)),
+            None => endpoint.connect_lazy(),
+        };
         channels.insert(address.to_owned(), channel.clone());
         Ok(channel)
     }

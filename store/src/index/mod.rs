@@ -86,15 +86,7 @@ impl Index {
     /// Opens the index in `dir` over `history` and starts to catch up. Never fails: an index that
     /// does not open is rebuilt, and one that cannot be written is done without.
     pub fn open(dir: &Path, history: Arc<History>, terms: Terms) -> Self {
-        let shared = Arc::new(Shared {
-            dir: dir.to_owned(),
-            history,
-            terms,
-            db: Mutex::new(None),
-            upto: AtomicU64::new(0),
-            signal: Mutex::new(Signal { grown: true, ..Signal::default() }),
-            changed: Condvar::new(),
-        });
+        let shared = Arc::new(Shared::new(dir, history, terms));
         let worker = Arc::clone(&shared);
         let writer = std::thread::Builder::new()
             .name("history-index".to_owned())
@@ -102,6 +94,11 @@ impl Index {
             .inspect_err(|error| tracing::error!(%error, "the index has no thread; lookups read the history"))
             .ok();
         Self { shared, writer }
+    }
+
+    /// No index: lookups read the history.
+    pub(crate) fn none(history: Arc<History>, terms: Terms) -> Self {
+        Self { shared: Arc::new(Shared::new(Path::new(""), history, terms)), writer: None }
     }
 
     /// Says how many events the history has now. The thread is woken when a run is worth it.
@@ -137,6 +134,18 @@ impl Drop for Index {
 }
 
 impl Shared {
+    fn new(dir: &Path, history: Arc<History>, terms: Terms) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            history,
+            terms,
+            db: Mutex::new(None),
+            upto: AtomicU64::new(0),
+            signal: Mutex::new(Signal { grown: true, ..Signal::default() }),
+            changed: Condvar::new(),
+        }
+    }
+
     fn signal(&self, change: impl FnOnce(&mut Signal)) {
         change(&mut lock(&self.signal));
         self.changed.notify_all();

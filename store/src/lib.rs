@@ -16,6 +16,7 @@
 //! ```
 #![warn(missing_docs, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
+mod again;
 pub mod backup;
 mod blobs;
 pub mod codec;

@@ -1,5 +1,6 @@
 //! Opening a history: every frame is read, every leaf and root recomputed.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +13,7 @@ use super::mark::{Mark, make_dir, sync_dir};
 use super::segment::{FIRST_FRAME, Scan, Segment, Stop};
 use super::tree::TreeHead;
 use super::{History, Part, State};
+use crate::again::write_again;
 
 /// What opening found.
 #[derive(Debug, Clone, Default)]
@@ -98,9 +100,29 @@ impl History {
         remove_staged(dir)?;
         let history =
             Self { dir: dir.to_owned(), state: Mutex::new(state), syncing: Mutex::new(()) };
-        // What was read may be in the page cache alone, and the Raft log is purged behind the mark.
+        // What was read may be in the page cache alone, or be what an fsync failed for; and the Raft log is
+        // purged behind the mark.
+        history.rewrite_tail()?;
         history.sync()?;
         Ok((history, recovered))
+    }
+}
+
+impl History {
+    /// Writes what stands behind the mark once more.
+    fn rewrite_tail(&self) -> Result<(), HistoryError> {
+        let state = self.lock();
+        let (marked, end) = state.mark.as_ref().map_or((0, 0), |mark| (mark.segment, mark.offset));
+        for Part { segment, .. } in &state.segments {
+            let offset = match segment.first_index.cmp(&marked) {
+                Ordering::Less => continue,
+                Ordering::Equal => end,
+                Ordering::Greater => 0,
+            };
+            write_again(&segment.file, offset)
+                .map_err(HistoryError::io("write again", &segment.path))?;
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 mod reader;
 mod records;
 mod recover;
+mod rewrite;
 mod store;
 
 pub use reader::LogReader;

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::reader::LogReader;
 use super::records::{Flushed, Records, StoredLogId, StoredPayload, StoredVote};
 use super::recover::recover;
+use super::rewrite::rewrite;
 use crate::data_dir::DataDir;
 use crate::history::{History, make_dir};
 use crate::types::{Entry, LogId, TypeConfig, Vote};
@@ -65,6 +66,7 @@ impl LogStore {
         let text = dir.to_str().ok_or_else(|| OpenLogError::PathNotUtf8(dir.to_owned()))?;
         let opened = make_dir(dir)
             .and_then(|()| recover(dir))
+            .and_then(|()| rewrite(dir))
             .and_then(|()| RaftLog::open(Arc::new(config(text))));
         let log = opened.map_err(|source| OpenLogError::Open { dir: dir.to_owned(), source })?;
         Ok(Self { log: Arc::new(Mutex::new(log)), history: None, _dir: None })

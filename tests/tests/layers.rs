@@ -17,14 +17,16 @@ const PICTURE: [(&str, &[&str]); 7] = [
 ];
 
 /// The crates that import all of them, and that nobody else imports.
-const OUTER: [&str; 8] = [
+const OUTER: [&str; 10] = [
     "skein-benches",
     "skein-chaos",
     "skein-chaos-disk",
     "skein-chaos-fuzz",
+    "skein-chaos-interpose",
     "skein-chaos-power",
     "skein-chaos-preload",
     "skein-chaos-process",
+    "skein-chaos-system",
     "skein-tests",
 ];
 

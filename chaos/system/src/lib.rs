@@ -1,0 +1,32 @@
+//! The whole system under faults that come from a seed: real nodes and real agents, on simulated
+//! networks, clocks and disks.
+//!
+//! ```text
+//!   run      one seed: builds the world, lets time pass, asks the invariants after every moment
+//!   apart    the same in a process of its own
+//!   node     a real coordinator: openraft, sequencer, codec, sessions, api, store, as they are
+//!   agent    a real agent, on real SQLite files
+//!   client   people: rollouts forward and back, pauses, reads, repeats of requests
+//!   nemesis  partitions, crashes, power cuts, clocks, disks
+//!   watch    what is seen goes to the invariants of `skein-chaos`
+//! ```
+//!
+//! One thread runs at a time, and which follows from the seed (`skein-chaos-interpose`), so that a run is a
+//! function of its seed and of the program.
+
+mod agent;
+pub mod apart;
+mod bundle;
+mod client;
+mod log;
+pub mod mutation;
+mod nemesis;
+mod node;
+mod panics;
+mod run;
+mod targets;
+mod watch;
+mod wire;
+mod world;
+
+pub use run::{Options, Run, run};

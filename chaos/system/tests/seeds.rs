@@ -1,0 +1,75 @@
+//! Seeds hold, replay, and find bugs that are planted.
+
+use std::path::Path;
+
+use skein_chaos_system::mutation::Mutation;
+use skein_chaos_system::{Options, Run, apart};
+
+/// Each so long, in simulated seconds, besides the time until it is at rest.
+const SECONDS: u64 = 10;
+
+fn played(seed: u64, options: Options) -> Run {
+    let program = Path::new(env!("CARGO_BIN_EXE_skein-chaos-system"));
+    apart::play(program, seed, options).expect("the simulator runs")
+}
+
+fn options(mutation: Option<Mutation>) -> Options {
+    Options { seconds: SECONDS, mutation, ..Options::default() }
+}
+
+#[test]
+fn a_fixed_set_of_seeds_holds() {
+    let mut faults = 0;
+    let mut effects = 0;
+    for seed in 0..4 {
+        let one = played(seed, options(None));
+        assert_eq!(
+            one.violation, None,
+            "replay: cargo run --release -p skein-chaos-system -- --seed {seed} --seconds {SECONDS} --trace"
+        );
+        faults += one.faults.values().sum::<u64>();
+        effects += one.effects;
+    }
+    assert!(faults > 15, "only {faults} faults");
+    assert!(effects > 10, "only {effects} effects");
+}
+
+#[test]
+fn a_seed_is_the_same_run_again_whether_somebody_reads_it_or_not() {
+    let first = played(7, options(None));
+    assert!(first.events > 20, "{first:?}");
+    assert_eq!(played(7, options(None)).hash, first.hash);
+    let read = played(7, Options { trace: true, ..options(None) });
+    assert_eq!(read.hash, first.hash);
+    assert!(read.trace.lines().count() > 1_000, "{}", read.trace);
+    assert_ne!(played(8, options(None)).hash, first.hash);
+}
+
+/// Seeds until a planted bug is found.
+fn found(mutation: Mutation, seeds: u64) {
+    let mut plays = (0..seeds).map(|seed| played(seed, options(Some(mutation))));
+    assert!(
+        plays.any(|one| one.violation.is_some()),
+        "{mutation:?} was not found in {seeds} seeds"
+    );
+}
+
+#[test]
+fn an_acknowledgement_ahead_of_the_disk_is_found() {
+    found(Mutation::AckedBeforeSync, 10);
+}
+
+#[test]
+fn a_stale_read_is_found() {
+    found(Mutation::StaleReads, 10);
+}
+
+#[test]
+fn a_forgotten_fence_is_found() {
+    found(Mutation::NoFence, 5);
+}
+
+#[test]
+fn an_effect_ahead_of_the_disk_is_found() {
+    found(Mutation::EffectNotSynced, 10);
+}

@@ -90,7 +90,7 @@ impl Pending {
                 }
                 Record::Synced { ino, upto } => {
                     if let Some(changes) = pending.files.get_mut(&(ino, generation(ino))) {
-                        changes.retain(|(at, change)| *at >= upto || change.doomed);
+                        data::synced(changes, upto);
                     }
                     let ordered = directories == Directories::Ordered;
                     pending.names.retain(|(at, name)| {
@@ -99,14 +99,15 @@ impl Pending {
                 }
                 Record::SyncFailed { ino, upto } => {
                     let changes = pending.files.entry((ino, generation(ino))).or_default();
-                    for (_, change) in changes.iter_mut().filter(|(at, _)| *at < upto) {
+                    let stood_for = changes.iter_mut().filter(|(at, _)| *at < upto);
+                    for (_, change) in stood_for.filter(|(_, change)| !change.durable) {
                         change.doomed = true;
                     }
                 }
                 Record::AllSynced { upto } => {
                     pending.names.retain(|(at, _)| *at >= upto);
                     for changes in pending.files.values_mut() {
-                        changes.retain(|(at, change)| *at >= upto || change.doomed);
+                        data::synced(changes, upto);
                     }
                 }
                 Record::Name { ino, fresh, .. } => {

@@ -281,6 +281,31 @@ fn a_sync_that_failed_or_lied_makes_nothing_durable() {
 }
 
 #[test]
+fn what_is_written_again_after_a_failed_sync_and_forced_is_durable() {
+    let found = strict(|disk| {
+        let file = disk.durable("f", b"old");
+        Faults { sync: SyncFault::Fail(1), ..Faults::default() }.store(&disk.side()).unwrap();
+        disk.write(&file, 3, b", lost").unwrap();
+        assert!(disk.sync(&file).is_err());
+        disk.write(&file, 9, b", kept").unwrap();
+        disk.sync(&file).unwrap();
+        disk.write(&file, 3, b", lost").unwrap();
+        disk.sync(&file).unwrap();
+    });
+    assert_eq!(found, set([Some(b"old, lost, kept")]));
+    let found = strict(|disk| {
+        let file = disk.durable("f", b"old");
+        Faults { sync: SyncFault::Fail(1), ..Faults::default() }.store(&disk.side()).unwrap();
+        disk.write(&file, 3, b", lost").unwrap();
+        assert!(disk.sync(&file).is_err());
+        disk.write(&file, 9, b", kept").unwrap();
+        disk.sync(&file).unwrap();
+    });
+    let hole = b"old\0\0\0\0\0\0, kept".as_slice();
+    assert_eq!(found, set([Some(b"old, lost, kept"), Some(hole)]));
+}
+
+#[test]
 fn a_full_disk_takes_nothing_new_and_a_short_write_takes_half() {
     let disk = Disk::new();
     let file = disk.durable("f", b"1234");

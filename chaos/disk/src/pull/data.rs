@@ -28,6 +28,18 @@ pub(super) struct Change {
     new: Option<Vec<u8>>,
     /// Whether an fsync that stood for it failed: no later one makes it durable.
     pub(super) doomed: bool,
+    /// Whether it is on the disk. It is here because it came after one that is doomed, and that is undone
+    /// and done again before it.
+    pub(super) durable: bool,
+}
+
+/// An fsync has succeeded: what came before `upto` is on the disk, but for what is doomed.
+pub(super) fn synced(changes: &mut Vec<(u64, Change)>, upto: u64) {
+    for (_, change) in changes.iter_mut().filter(|(at, _)| *at < upto) {
+        change.durable = !change.doomed;
+    }
+    let first = changes.iter().position(|(_, change)| !change.durable).unwrap_or(changes.len());
+    changes.drain(..first);
 }
 
 impl Change {
@@ -41,12 +53,27 @@ impl Change {
                 }
                 let end = offset + len(&new);
                 let size_after = size.max(end);
-                let whole = Self { offset, size, size_after, old, new: Some(new), doomed: false };
+                let whole = Self {
+                    offset,
+                    size,
+                    size_after,
+                    old,
+                    new: Some(new),
+                    doomed: false,
+                    durable: false,
+                };
                 Some(whole).filter(|_| took != Some(0))
             }
             Record::Truncate { size, to, cut, .. } => {
-                let whole =
-                    Self { offset: to, size, size_after: to, old: cut, new: None, doomed: false };
+                let whole = Self {
+                    offset: to,
+                    size,
+                    size_after: to,
+                    old: cut,
+                    new: None,
+                    doomed: false,
+                    durable: false,
+                };
                 Some(whole).filter(|_| took.is_none())
             }
             Record::Took { .. }
@@ -136,10 +163,11 @@ pub(super) fn settle(
     for (place, (_, change)) in (0_u64..).zip(changes) {
         let blocks = change.blocks();
         let total = blocks.end.saturating_sub(blocks.start);
-        let seen = place < lengths;
+        let seen = change.durable || place < lengths;
         let mut done = 0;
         for block in blocks {
             let kept = match style {
+                _ if change.durable => true,
                 _ if change.new.is_none() => seen,
                 _ if block >= freed => false,
                 Style::Nothing => false,
@@ -158,6 +186,9 @@ pub(super) fn settle(
             size = change.size_after;
         } else if change.new.is_none() {
             freed = freed.min(change.offset / BLOCK);
+        }
+        if change.durable {
+            continue;
         }
         outcome.writes += 1;
         outcome.dropped += u64::from(done == 0);

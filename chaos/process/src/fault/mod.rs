@@ -154,7 +154,6 @@ impl Fault {
             }
             Kind::DiskFull => self.each(world, |member, _| fill(member)),
             Kind::SyncFails => self.each(world, |member, _| {
-                member.sync_failed = true;
                 layer(member, &Faults { sync: SyncFault::FailAlways, ..Faults::default() })
             }),
             Kind::SyncSlow => self.each(world, |member, amount| {
@@ -163,9 +162,6 @@ impl Fault {
             }),
             Kind::PowerCut => self.each(world, |member, amount| {
                 member.process.kill9()?;
-                if member.sync_failed {
-                    return Ok(());
-                }
                 let (root, side) = member.layer.as_ref().context("it has a layer")?;
                 let seed = u64::try_from(amount).unwrap_or_default();
                 skein_chaos_disk::pull(root, side, seed, Directories::Strict)?;

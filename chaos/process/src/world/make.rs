@@ -318,7 +318,6 @@ impl Plan {
             disk,
             clock: self.faketime.then_some(clock),
             layer,
-            sync_failed: false,
             listen,
         })
     }

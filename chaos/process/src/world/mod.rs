@@ -77,9 +77,6 @@ pub(crate) struct Member {
     pub(crate) clock: Option<PathBuf>,
     /// Where its disk is a layer that can fail: what is below it, and the layer's own directory.
     pub(crate) layer: Option<(PathBuf, PathBuf)>,
-    /// An fsync of that layer has failed. What it stood for is lost for good, though the programs still
-    /// read it: a power cut would take it, and the node says so and does not start again.
-    pub(crate) sync_failed: bool,
     /// Where it really listens. Empty for an agent.
     pub(crate) listen: String,
 }

@@ -1,7 +1,7 @@
 //! A SQLite step in one message, where nothing has to be asked between its parts.
 //!
 //! ```text
-//! begin · ledger row, or an error · rows so far · script · mark · commit · mark and rows
+//! begin · tables, fence · ledger row, or an error · rows so far · script · mark · commit · mark and rows
 //! ```
 //! Each message wakes the connection's thread and waits for it, which costs more than a light step does.
 //! The row is refused wherever the longer way would find anything but a step to be run; then the
@@ -11,6 +11,7 @@
 
 use super::answer::{Answer, Keep};
 use super::batch::{Batch, answer};
+use super::ledger::Known;
 use super::location::Engine;
 use super::order::Order;
 use super::script_line;
@@ -20,26 +21,28 @@ use super::step_error::{Cause, StepError};
 use super::verdict::Verdict;
 
 impl Session {
-    /// Whether the step can do without a question between its parts: the tables are there and hold no
-    /// half, the fence was raised in this session, nothing is to be verified, and no word of the script
-    /// could end the transaction.
-    pub(super) fn may_run_at_once(&self, order: &Order) -> bool {
+    /// Whether the step can do without a question between its parts: the ledger is known and leaves it to be
+    /// run, no half can stand in the target, nothing is to be verified, and no word of the script could end
+    /// the transaction. What is known then.
+    fn may_run_at_once(&self, order: &Order) -> Option<&Known> {
         let may_end =
             || ["commit", "end", "rollback"].iter().any(|w| mentions(&order.script.text, w));
-        self.engine() == Engine::Sqlite
-            && self.made.base
+        let may = self.engine() == Engine::Sqlite
             && !self.made.intent
-            && self.raised == Some(order.token)
             && order.verify.is_none()
-            && !may_end()
+            && !may_end();
+        self.known.as_ref().filter(|known| may && known.is_due(order))
     }
 
     /// Runs it: the number of rows that the script changed. `None`: nothing was run, go the longer way.
     pub(super) async fn run_at_once(&mut self, order: &Order) -> Result<Option<u64>, StepError> {
+        let Some(known) = self.may_run_at_once(order) else { return Ok(None) };
+        let row = self.tables.insert_as_known(order, known);
         let mark = literal(self.engine(), &self.lineage);
         let mut batch = Batch::default();
         self.begin(&mut batch, order);
-        let at_row = batch.add(&self.tables.insert_where_due(order));
+        self.prepare(&mut batch, order.token);
+        let at_row = batch.add(&row);
         let at_rows = batch.add("SELECT total_changes();");
         let before = at_rows.0 + 1;
         // The semicolon ends a last statement that has none; the line, a comment.
@@ -48,6 +51,8 @@ impl Session {
         let mut broken = match self.connection.send(batch.into_sql(), Keep::Verdicts).await {
             Ok(answers) => {
                 if let Some(rows) = self.committed(&answers) {
+                    self.made.base = true;
+                    self.raised = Some(order.token);
                     let rows_before = answer(&answers, at_rows).number().unwrap_or_default();
                     return Ok(Some(rows.saturating_sub(rows_before)));
                 }

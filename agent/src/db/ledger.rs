@@ -3,6 +3,8 @@
 //! Rows are only ever added. An undo adds a `down` row, so the table is also the target's history,
 //! and the highest `seq` tells a restored database from the one that was left.
 
+use std::collections::BTreeSet;
+
 use super::answer::{Answer, text};
 use super::fence::Token;
 use super::location::Engine;
@@ -35,6 +37,38 @@ pub fn applied(rows: &[LedgerRow]) -> Vec<&LedgerRow> {
         }
     }
     stack
+}
+
+/// What a session under the target's lock knows of its ledger without asking again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The highest number; 0 where there is no row.
+    head: u64,
+    /// The steps in force.
+    applied: BTreeSet<String>,
+}
+
+impl Known {
+    pub(crate) fn of(rows: &[LedgerRow]) -> Self {
+        Self {
+            head: rows.last().map_or(0, |row| row.seq),
+            applied: applied(rows).into_iter().map(|row| row.step.clone()).collect(),
+        }
+    }
+
+    /// Whether the ledger leaves the order to be run.
+    pub(crate) fn is_due(&self, order: &Order) -> bool {
+        self.applied.contains(&order.step) == (order.direction == Direction::Down)
+    }
+
+    /// The order's row was added.
+    pub(crate) fn add(&mut self, order: &Order) {
+        self.head += 1;
+        match order.direction {
+            Direction::Up => self.applied.insert(order.step.clone()),
+            Direction::Down => self.applied.remove(&order.step),
+        };
+    }
 }
 
 /// Names and definitions of our tables in one target.
@@ -179,21 +213,15 @@ impl Tables {
         )
     }
 
-    /// SQLite: adds the row of an order whose script is then run in the same transaction; fails (the number
-    /// is NULL) where the fence is not the order's, the tables have another form, or the step's latest row
-    /// does not leave it to be run.
-    pub(crate) fn insert_where_due(&self, order: &Order) -> String {
+    /// SQLite: adds the row of an order whose script is then run in the same transaction; fails where the
+    /// fence is not the order's or the tables have another form (the number is NULL), and where the ledger
+    /// is not the one that is known (the number is taken).
+    pub(crate) fn insert_as_known(&self, order: &Order, known: &Known) -> String {
         let (ledger, fence, token) = (self.ledger(), self.fence(), order.token);
-        let (values, step) = (self.values(order), literal(self.engine, &order.step));
-        let due = match order.direction {
-            Direction::Up => "IS NOT 'up'",
-            Direction::Down => "IS 'up'",
-        };
+        let (values, seq) = (self.values(order), known.head + 1);
         format!(
-            "INSERT INTO {ledger} (seq, step, direction, digest, token, at_ms) SELECT CASE WHEN \
-             (SELECT token FROM {fence} WHERE id = 1 AND format = {FORMAT}) = {token} AND \
-             (SELECT direction FROM {ledger} WHERE step = {step} ORDER BY seq DESC LIMIT 1) {due} \
-             THEN COALESCE(MAX(seq), 0) + 1 END, {values} FROM {ledger};\n"
+            "INSERT INTO {ledger} (seq, step, direction, digest, token, at_ms) VALUES ((SELECT {seq} \
+             FROM {fence} WHERE id = 1 AND token = {token} AND format = {FORMAT}), {values});\n"
         )
     }
 

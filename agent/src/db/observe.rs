@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::answer::{Keep, text};
+use super::answer::{Answer, Keep, text};
 use super::batch::{Batch, answer};
 use super::connection::Connection;
 use super::error::DbError;
 use super::failure::Broken;
 use super::fence::Token;
-use super::fingerprint::Fingerprint;
+use super::fingerprint::{Fingerprint, Schema};
 use super::identity::Identity;
 use super::intent::{self, Intent};
 use super::ledger::{self, LedgerRow, PREFIX};
@@ -94,23 +94,35 @@ async fn look(location: &Location) -> Result<Observation, DbError> {
     };
     let seen = observe_on(&mut connection, &location.redacted()).await;
     connection.close().await;
-    seen
+    seen.map(|(seen, _)| seen)
+}
+
+/// What there is to be seen without our tables.
+pub(super) struct Look {
+    pub(super) server: Server,
+    pub(super) schema: Schema,
+    pub(super) made: Made,
+}
+
+async fn look_on(connection: &mut Connection) -> Result<Look, Broken> {
+    let server = match connection {
+        Connection::Postgres(connection) => connection.server().await?,
+        Connection::Mysql(connection) => connection.server().await?,
+        Connection::Sqlite(connection) => return connection.look().await,
+    };
+    let schema = connection.schema().await?;
+    let made = tables_of(connection).await?;
+    Ok(Look { server, schema, made })
 }
 
 pub(super) async fn observe_on(
     connection: &mut Connection,
     location: &str,
-) -> Result<Observation, DbError> {
+) -> Result<(Observation, Made), DbError> {
     let failed = |broken: Broken| DbError::database("observe", location, broken.failure);
     let damaged = |what| DbError::LedgerDamaged { location: location.to_owned(), what };
-    let server = match connection {
-        Connection::Postgres(connection) => connection.server().await,
-        Connection::Mysql(connection) => connection.server().await,
-        Connection::Sqlite(connection) => connection.server().await,
-    }
-    .map_err(failed)?;
-    let fingerprint = connection.schema().await.map_err(failed)?.fingerprint();
-    let made = tables_of(connection).await.map_err(failed)?;
+    let Look { server, schema, made } = look_on(connection).await.map_err(failed)?;
+    let fingerprint = schema.fingerprint();
     let tables = connection.tables();
 
     let mut batch = Batch::default();
@@ -133,7 +145,7 @@ pub(super) async fn observe_on(
         let (location, known) = (location.to_owned(), ledger::FORMAT);
         return Err(DbError::LedgerFormat { location, found, known });
     }
-    Ok(Observation {
+    let seen = Observation {
         version: server.version,
         identity: server.identity,
         lineage: column(2).map(str::to_owned),
@@ -149,7 +161,8 @@ pub(super) async fn observe_on(
         },
         read_only: server.read_only,
         size_bytes: server.size_bytes,
-    })
+    };
+    Ok((seen, made))
 }
 
 /// Which of our tables exist.
@@ -160,10 +173,15 @@ pub(super) async fn tables_of(connection: &mut Connection) -> Result<Made, Broke
         Connection::Sqlite(connection) => connection.find_tables(),
     };
     let answers = connection.send(sql, Keep::All).await?;
-    let rows = answers.first().map(|answer| answer.rows.as_slice()).unwrap_or_default();
+    Ok(made(answers.first()))
+}
+
+/// The same, from the names that were found.
+pub(super) fn made(names: Option<&Answer>) -> Made {
+    let rows = names.map(|answer| answer.rows.as_slice()).unwrap_or_default();
     let found = |table: &str| {
         let name = format!("{PREFIX}{table}");
         rows.iter().any(|row| text(row, 0) == Some(name.as_str()))
     };
-    Ok(Made { base: found("fence") && found("ledger"), intent: found("intent") })
+    Made { base: found("fence") && found("ledger"), intent: found("intent") }
 }

@@ -12,7 +12,7 @@ use super::error::DbError;
 use super::failure::Broken;
 use super::fence::{self, Token};
 use super::fingerprint::{Fingerprint, Schema};
-use super::ledger::{FORMAT, Tables};
+use super::ledger::{FORMAT, Known, Tables};
 use super::location::{Engine, Location, Options};
 use super::mysql::MysqlConnection;
 use super::observe::Observation;
@@ -35,6 +35,8 @@ pub struct Session {
     pub(super) made: Made,
     /// The token to which this session is known to have raised the fence.
     pub(super) raised: Option<Token>,
+    /// The ledger as it was seen and written in this session; `None` where that is not known.
+    pub(super) known: Option<Known>,
     /// SQLite: whether foreign keys are enforced, as last set on this connection.
     pub(super) foreign_keys: Option<u8>,
     /// For the fence row, if this session is the one that makes it.
@@ -62,6 +64,23 @@ impl Session {
     /// [`Timeouts::session_lock_wait_ms`] has passed. Writes nothing: the ledger tables are made
     /// together with the first step.
     pub async fn open(location: &Location, timeouts: &Timeouts) -> Result<Self, DbError> {
+        let mut session = Self::connect(location, timeouts).await?;
+        session.made = session.look_for_tables().await?;
+        Ok(session)
+    }
+
+    /// The same, and looks at the target at once.
+    pub async fn open_and_observe(
+        location: &Location,
+        timeouts: &Timeouts,
+    ) -> Result<(Self, Observation), DbError> {
+        let mut session = Self::connect(location, timeouts).await?;
+        let observed = session.observe().await?;
+        Ok((session, observed))
+    }
+
+    /// Which tables there are is not known yet.
+    async fn connect(location: &Location, timeouts: &Timeouts) -> Result<Self, DbError> {
         let connection = match &location.options {
             Options::Postgres(options) => {
                 Connection::Postgres(PostgresConnection::open(location, options, timeouts).await?)
@@ -73,19 +92,18 @@ impl Session {
                 Connection::Sqlite(SqliteConnection::open(location, options, timeouts).await?)
             }
         };
-        let mut session = Self {
+        Ok(Self {
             tables: connection.tables(),
             connection,
             location: location.redacted(),
             timeouts: *timeouts,
             made: Made::default(),
             raised: None,
+            known: None,
             foreign_keys: None,
             lineage: Uuid::now_v7().to_string(),
             busy: false,
-        };
-        session.made = session.look_for_tables().await?;
-        Ok(session)
+        })
     }
 
     pub fn engine(&self) -> Engine {
@@ -106,10 +124,7 @@ impl Session {
         if alone {
             batch.add("BEGIN IMMEDIATE;");
         }
-        if !self.made.base {
-            batch.add_many(&self.tables.create(&self.lineage), Tables::CREATE_LEN);
-        }
-        batch.add(&self.tables.raise(token));
+        self.prepare(&mut batch, token);
         let at =
             batch.add(&format!("SELECT token, format FROM {} WHERE id = 1;", self.tables.fence()));
         if alone {
@@ -128,6 +143,21 @@ impl Session {
         fence::check(row.number(), token)?;
         self.raised = Some(token);
         Ok(())
+    }
+
+    /// Makes the tables and raises the fence, where that was not done in this session. A fence is never
+    /// lowered, so once is enough.
+    pub(super) fn prepare(&self, batch: &mut Batch, token: Token) {
+        self.make_base(batch);
+        if self.raised != Some(token) {
+            batch.add(&self.tables.raise(token));
+        }
+    }
+
+    pub(super) fn make_base(&self, batch: &mut Batch) {
+        if !self.made.base {
+            batch.add_many(&self.tables.create(&self.lineage), Tables::CREATE_LEN);
+        }
     }
 
     fn check_format(&self, row: &super::answer::Answer) -> Result<(), DbError> {
@@ -161,6 +191,11 @@ impl Session {
                 done
             }
         };
+        match &done {
+            Ok(Outcome::Applied { .. }) => self.known.iter_mut().for_each(|known| known.add(order)),
+            Ok(Outcome::Already(_)) => {}
+            Err(_) => self.known = None,
+        }
         self.busy = false;
         done
     }
@@ -183,7 +218,10 @@ impl Session {
         self.enter()?;
         let seen = super::observe::observe_on(&mut self.connection, &self.location).await;
         self.busy = false;
-        seen
+        let (seen, made) = seen?;
+        self.made = made;
+        self.known = Some(Known::of(&seen.ledger));
+        Ok(seen)
     }
 
     /// The digest of the schema as it stands.

@@ -22,6 +22,7 @@ impl Session {
     /// adoption of databases that another tool migrated, or of a file that was edited after it ran.
     pub async fn settle(&mut self, order: &Order, settlement: Settlement) -> Result<(), StepError> {
         self.enter_step(order)?;
+        self.known = None;
         let settled = self.close_step(order, settlement).await;
         self.busy = false;
         settled

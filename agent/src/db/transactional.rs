@@ -50,9 +50,7 @@ impl Session {
     async fn try_in_transaction(&mut self, order: &Order) -> Result<Outcome, StepError> {
         let started = Instant::now();
         let ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if self.may_run_at_once(order)
-            && let Some(rows) = self.run_at_once(order).await?
-        {
+        if let Some(rows) = self.run_at_once(order).await? {
             self.reset_after(order).await;
             let (ms, fingerprint_after, resumed_at) = (ms(), None, None);
             return Ok(Outcome::Applied { rows, ms, fingerprint_after, resumed_at });
@@ -80,9 +78,7 @@ impl Session {
     async fn open_transaction(&mut self, order: &Order) -> Result<Opened, StepError> {
         let mut batch = Batch::default();
         self.begin(&mut batch, order);
-        if !self.made.base {
-            batch.add_many(&self.tables.create(&self.lineage), ledger::Tables::CREATE_LEN);
-        }
+        self.make_base(&mut batch);
         let at_fence = batch.add(&self.tables.lock_fence_and(match self.engine() {
             Engine::Sqlite => "total_changes()",
             Engine::Postgres | Engine::Mysql => "pg_catalog.txid_current()",

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use skein_proto::agent::v1::BackedUp;
 use skein_proto::agent::v1::report::Outcome;
 use skein_proto::v1::BackupScope;
-use tokio::sync::oneshot;
 
 use super::hold::Hold;
 use super::stop::Stop;
@@ -18,44 +17,32 @@ use crate::text::chain;
 /// Archives of one leg: more agents than this do not die in a row with the same lease.
 const NAMES_MAX: u32 = 9;
 
-/// The exemption on its way into the log, where the plan wants no backup. There is nothing to take, so that
-/// it can be recorded while the target is prepared.
-pub(super) fn exemption(task: &Task<'_>) -> Option<oneshot::Receiver<Answer>> {
-    (task.leg.backup() == BackupScope::BackupNone).then(|| {
-        task.reports.ask(Outcome::BackedUp(BackedUp {
-            scope: BackupScope::BackupNone.into(),
-            fingerprint: Bytes::copy_from_slice(&task.seen.fingerprint.0),
-            exemption: "the plan asks for no backup, which only the charter's exemption allows"
-                .to_owned(),
-            ..BackedUp::default()
-        }))
-    })
-}
-
-/// Takes the backup, checks it and reports it, unless there is an exemption; waits until that is in the
+/// Takes the backup, checks it and reports it, or reports the exemption from it; waits until that is in the
 /// log.
 pub(super) async fn pass(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
     lease: &mut Lease,
-    (orders, exemption): (&[Order], Option<oneshot::Receiver<Answer>>),
+    orders: &[Order],
 ) -> Result<(), Stop> {
     let first = task.step(0);
     let before = task.seen.fingerprint;
-    lease.may_start().await?;
-    let wait = if let Some(exemption) = exemption {
-        exemption
-    } else {
-        let scope = match task.leg.backup() {
-            BackupScope::BackupSchema => Scope::SchemaOnly,
-            BackupScope::BackupTables => tables(task, hold, orders).await?,
-            BackupScope::BackupNone | BackupScope::BackupDatabase | BackupScope::Unspecified => {
-                Scope::Database
-            }
-        };
-        let backed_up = take(task, hold, lease, (scope, before)).await?;
-        task.reports.ask(Outcome::BackedUp(backed_up))
+    let scope = match task.leg.backup() {
+        BackupScope::BackupNone => None,
+        BackupScope::BackupSchema => Some(Scope::SchemaOnly),
+        BackupScope::BackupTables => Some(tables(task, hold, orders).await?),
+        BackupScope::BackupDatabase | BackupScope::Unspecified => Some(Scope::Database),
     };
+    let backed_up = if let Some(scope) = scope {
+        // Nothing may change between the dump and the first step. Without a dump the first step raises the
+        // fence by itself: before the exemption is in the log nobody can have begun this leg.
+        hold.raise_fence(task.token()).await.map_err(|error| error.stop(first))?;
+        lease.may_start().await?;
+        take(task, hold, lease, (scope, before)).await?
+    } else {
+        exemption(before)
+    };
+    let wait = task.reports.ask(Outcome::BackedUp(backed_up));
     let answer = tokio::select! {
         // A refusal is acted upon here.
         biased;
@@ -69,6 +56,16 @@ pub(super) async fn pass(
             Err(Stop::refused(first, format!("the backup's report was refused: {why}")))
         }
         Err(_) => Err(Stop::Lost("the session of this agent has ended".to_owned())),
+    }
+}
+
+fn exemption(before: Fingerprint) -> BackedUp {
+    BackedUp {
+        scope: BackupScope::BackupNone.into(),
+        fingerprint: Bytes::copy_from_slice(&before.0),
+        exemption: "the plan asks for no backup, which only the charter's exemption allows"
+            .to_owned(),
+        ..BackedUp::default()
     }
 }
 

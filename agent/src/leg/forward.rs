@@ -27,7 +27,6 @@ async fn carry_out(
     lease: &mut Lease,
     half: &mut bool,
 ) -> Result<u64, Stop> {
-    let first = task.step(0);
     if task.leg.backup_recorded
         && let Some(last) = tell_done(task)
     {
@@ -46,10 +45,12 @@ async fn carry_out(
     if let Err(over) = lease.may_start().await {
         return Err(give_back(task, hold, lease, over).await);
     }
-    let exemption = (!task.leg.backup_recorded).then(|| backup::exemption(task)).flatten();
-    hold.raise_fence(task.token()).await.map_err(|error| error.stop(first))?;
+    if task.leg.backup_recorded || task.standing.done > 0 || task.standing.half {
+        // Whoever had this leg before may still be there, and the first step may fail.
+        hold.raise_fence(task.token()).await.map_err(|error| error.stop(task.step(0)))?;
+    }
     if !task.leg.backup_recorded {
-        backup::pass(task, hold, lease, (&orders, exemption)).await?;
+        backup::pass(task, hold, lease, &orders).await?;
         if let Some(last) = tell_done(task) {
             return Ok(last);
         }
@@ -63,7 +64,7 @@ async fn carry_out(
         *half = false;
     }
     // The leg was seen to have steps that are not done.
-    last.ok_or_else(|| Stop::stuck(first, "the bundle has fewer steps than the leg"))
+    last.ok_or_else(|| Stop::stuck(task.step(0), "the bundle has fewer steps than the leg"))
 }
 
 /// Tells the steps that an earlier executor did. Returns the last report's id where those are all.
@@ -71,7 +72,7 @@ fn tell_done(task: &Task<'_>) -> Option<u64> {
     let mut last = None;
     for at in 0..task.standing.done {
         let applied = Applied { step: task.step(at), already: true, ..Applied::default() };
-        task.reports.send(Report::Applied(applied));
+        task.reports.send_in_company(Report::Applied(applied));
         let is_last = task.is_last(at);
         let fingerprint = is_last.then_some(&task.seen.fingerprint);
         last = Some(verified(task, at, fingerprint)).filter(|_| is_last);
@@ -82,7 +83,12 @@ fn tell_done(task: &Task<'_>) -> Option<u64> {
 fn verified(task: &Task<'_>, at: usize, fingerprint: Option<&Fingerprint>) -> u64 {
     let bytes = |fingerprint: &Fingerprint| Bytes::copy_from_slice(&fingerprint.0);
     let fingerprint = fingerprint.map(bytes).unwrap_or_default();
-    task.reports.send(Report::Verified(Verified { step: task.step(at), fingerprint }))
+    let verified = Report::Verified(Verified { step: task.step(at), fingerprint });
+    if task.is_last(at) {
+        task.reports.send(verified)
+    } else {
+        task.reports.send_in_company(verified)
+    }
 }
 
 /// Runs one step and tells of it.
@@ -103,7 +109,7 @@ async fn step(
         }
         Outcome::Already(_) => (Applied { step, already: true, ..Applied::default() }, None),
     };
-    task.reports.send(Report::Applied(applied));
+    task.reports.send_in_company(Report::Applied(applied));
     if !task.is_last(at) {
         return Ok(verified(task, at, None));
     }

@@ -83,15 +83,16 @@ impl Undone {
 }
 
 impl<'a> Hold<'a> {
-    /// Reads the URL as it stands now, connects and takes the target's session lock.
+    /// Reads the URL as it stands now, connects, takes the target's session lock, and looks at it.
     pub(super) async fn open(
         target: &'a Target,
         timeouts: &'a Timeouts,
-    ) -> Result<Self, HoldError> {
+    ) -> Result<(Self, Observation), HoldError> {
         let (location, url) = target.locate().await?;
-        let session = Box::pin(Session::open(&location, timeouts)).await?;
+        let opened = Box::pin(Session::open_and_observe(&location, timeouts)).await;
+        let (session, seen) = opened?;
         let engine = location.engine();
-        Ok(Self { target, timeouts, engine, url, session: Some(session) })
+        Ok((Self { target, timeouts, engine, url, session: Some(session) }, seen))
     }
 
     pub(super) fn engine(&self) -> Engine {
@@ -101,10 +102,6 @@ impl<'a> Hold<'a> {
     /// For what connects by itself: the dump tools.
     pub(super) fn url(&self) -> &Secret {
         &self.url
-    }
-
-    pub(super) async fn observe(&mut self) -> Result<Observation, HoldError> {
-        Ok(self.session().await?.observe().await?)
     }
 
     pub(super) async fn raise_fence(&mut self, token: Token) -> Result<(), HoldError> {

@@ -37,7 +37,7 @@ pub(super) async fn look<'a>(
     let mut pauses = pauses();
     loop {
         let tried = tokio::select! {
-            tried = hold_and_observe(target, &site.timeouts) => tried,
+            tried = open_patiently(target, &site.timeouts) => tried,
             over = nobody_asks(lease, taken_over) => return Err(over),
         };
         let error = match tried {
@@ -69,21 +69,12 @@ async fn nobody_asks(lease: &mut Lease, taken_over: bool) -> Stop {
     }
 }
 
-async fn hold_and_observe<'a>(
-    target: &'a Target,
-    timeouts: &'a Timeouts,
-) -> Result<(Hold<'a>, Observation), HoldError> {
-    let mut hold = open_patiently(target, timeouts).await?;
-    let seen = hold.observe().await?;
-    Ok((hold, seen))
-}
-
 /// A takeover waits for as long as another session holds the target: its statement may be an index
 /// build of hours, and to end it would throw them away.
 async fn open_patiently<'a>(
     target: &'a Target,
     timeouts: &'a Timeouts,
-) -> Result<Hold<'a>, HoldError> {
+) -> Result<(Hold<'a>, Observation), HoldError> {
     loop {
         match Hold::open(target, timeouts).await {
             Err(HoldError::Db(error @ DbError::LockHeld { .. })) => {

@@ -26,6 +26,11 @@ impl Reports {
         self.mailbox.post(self.fence, &self.target, outcome)
     }
 
+    /// The same where more of this leg's reports follow, and nobody waits for this one.
+    pub(crate) fn send_in_company(&self, outcome: Outcome) -> u64 {
+        self.mailbox.post_in_company(self.fence, &self.target, outcome)
+    }
+
     pub(crate) fn ask(&self, outcome: Outcome) -> oneshot::Receiver<Answer> {
         self.mailbox.ask(self.fence, &self.target, outcome)
     }

@@ -34,8 +34,12 @@ pub(super) async fn run(
             None if is_last => hold.fingerprint(step, lease).await?,
             None => Bytes::new(),
         };
-        let rolled_back = RolledBack { step, ms, already, fingerprint };
-        last = Some(task.reports.send(Report::RolledBack(rolled_back)));
+        let rolled_back = Report::RolledBack(RolledBack { step, ms, already, fingerprint });
+        last = Some(if is_last {
+            task.reports.send(rolled_back)
+        } else {
+            task.reports.send_in_company(rolled_back)
+        });
     }
     // The leg was seen to have steps.
     last.ok_or_else(|| Stop::released("the leg has no steps"))

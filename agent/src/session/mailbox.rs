@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 /// Reports in one message: few enough to stay far below the listener's 4 MiB.
 const BATCH_MAX: usize = 64;
+/// How long a report that nobody waits for may wait for others to go with: each message is a commit of the
+/// coordinator's.
+const COMPANY: Duration = Duration::from_millis(20);
 
 /// What the coordinator made of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,8 @@ struct Kept {
     last_id: u64,
     /// Everything from this id on is to be sent.
     unsent_from: u64,
+    /// When. `None` where all was sent.
+    due: Option<Instant>,
     reports: BTreeMap<u64, Letter>,
 }
 
@@ -49,9 +54,14 @@ impl Mailbox {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a report to be sent, and returns its id.
+    /// Takes a report to be sent at once, and returns its id.
     pub(crate) fn post(&self, fence: u64, target: &str, outcome: Outcome) -> u64 {
-        self.put(fence, target, outcome, None)
+        self.put((fence, target, outcome), None, Instant::now())
+    }
+
+    /// The same for a report that others follow: it goes with them, or after a moment by itself.
+    pub(crate) fn post_in_company(&self, fence: u64, target: &str, outcome: Outcome) -> u64 {
+        self.put((fence, target, outcome), None, Instant::now() + COMPANY)
     }
 
     /// The same for a report whose answer somebody waits for.
@@ -62,28 +72,33 @@ impl Mailbox {
         outcome: Outcome,
     ) -> oneshot::Receiver<Answer> {
         let (answer, wait) = oneshot::channel();
-        self.put(fence, target, outcome, Some(answer));
+        self.put((fence, target, outcome), Some(answer), Instant::now());
         wait
     }
 
     fn put(
         &self,
-        fence: u64,
-        target: &str,
-        outcome: Outcome,
+        (fence, target, outcome): (u64, &str, Outcome),
         answer: Option<oneshot::Sender<Answer>>,
+        by: Instant,
     ) -> u64 {
         let mut kept = self.lock();
         kept.last_id += 1;
         let id = kept.last_id;
         let report = Report { id, fence, target: target.to_owned(), outcome: Some(outcome) };
         kept.reports.insert(id, Letter { report, sent_at: None, answer });
+        let sooner = kept.due.is_none_or(|due| by < due);
+        if sooner {
+            kept.due = Some(by);
+        }
         drop(kept);
-        self.changed.notify_one();
+        if sooner {
+            self.changed.notify_one();
+        }
         id
     }
 
-    /// Returns when there may be something new to send.
+    /// Returns when there may be something to send sooner than [`Self::due`] said.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -96,9 +111,9 @@ impl Mailbox {
         self.lock().reports.contains_key(&id)
     }
 
-    pub(crate) fn has_unsent(&self) -> bool {
-        let kept = self.lock();
-        kept.reports.range(kept.unsent_from..).next().is_some()
+    /// When the next reports are to be sent; `None` where all were.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.lock().due
     }
 
     /// The next reports to send, in order.
@@ -113,12 +128,15 @@ impl Mailbox {
         if let Some(last) = reports.last() {
             kept.unsent_from = last.id + 1;
         }
+        if kept.reports.range(kept.unsent_from..).next().is_none() {
+            kept.due = None;
+        }
         reports
     }
 
     /// What was sent on a stream that ended has to be sent again.
-    pub(crate) fn rewind(&self) {
-        self.lock().unsent_from = 0;
+    pub(crate) fn rewind(&self, now: Instant) {
+        self.lock().rewind(now);
     }
 
     /// So has what got no answer for so long: whoever was to answer may have lost the leadership. And
@@ -127,7 +145,7 @@ impl Mailbox {
         let mut kept = self.lock();
         let oldest = kept.reports.values().next().and_then(|letter| letter.sent_at);
         if oldest.is_some_and(|sent_at| now.duration_since(sent_at) >= age) {
-            kept.unsent_from = 0;
+            kept.rewind(now);
         }
     }
 
@@ -140,6 +158,13 @@ impl Mailbox {
             drop(wait.send(answer));
         }
         Some(Settled { fence: letter.report.fence, asked })
+    }
+}
+
+impl Kept {
+    fn rewind(&mut self, now: Instant) {
+        self.unsent_from = 0;
+        self.due = (!self.reports.is_empty()).then_some(now);
     }
 }
 
@@ -174,19 +199,38 @@ mod tests {
         }
         assert_eq!(ids(&mailbox.take(now)), (1..=64).collect::<Vec<_>>());
         assert_eq!(ids(&mailbox.take(now)), (65..=70).collect::<Vec<_>>());
-        assert!(!mailbox.has_unsent());
+        assert_eq!(mailbox.due(), None);
         for id in 1..=60 {
             let settled = Some(Settled { fence: 7, asked: false });
             assert_eq!(mailbox.settle(id, Answer::Taken), settled);
         }
         assert_eq!(mailbox.settle(60, Answer::Taken), None);
-        mailbox.rewind();
+        mailbox.rewind(now);
+        assert_eq!(mailbox.due(), Some(now));
         assert_eq!(ids(&mailbox.take(now)), (61..=70).collect::<Vec<_>>());
 
         mailbox.rewind_older(now + Duration::from_secs(9), Duration::from_secs(10));
-        assert!(!mailbox.has_unsent());
+        assert_eq!(mailbox.due(), None);
         mailbox.rewind_older(now + Duration::from_secs(10), Duration::from_secs(10));
         assert_eq!(ids(&mailbox.take(now)), (61..=70).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_nobody_waits_for_goes_with_what_is_waited_for() {
+        let mailbox = Mailbox::default();
+        let now = Instant::now();
+        mailbox.post_in_company(7, "a", applied(0));
+        let due = mailbox.due().unwrap();
+        assert!(due >= now + COMPANY);
+        mailbox.post_in_company(7, "a", applied(1));
+        assert_eq!(mailbox.due(), Some(due));
+        mailbox.post(7, "a", applied(2));
+        let sooner = mailbox.due().unwrap();
+        assert!(sooner < due && sooner <= Instant::now());
+        mailbox.post_in_company(7, "a", applied(3));
+        assert_eq!(mailbox.due(), Some(sooner));
+        assert_eq!(ids(&mailbox.take(now)), [1, 2, 3, 4]);
+        assert_eq!(mailbox.due(), None);
     }
 
     #[tokio::test]

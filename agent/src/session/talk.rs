@@ -59,7 +59,7 @@ impl Talk {
                 node = attached.welcome.node,
                 "attached to the coordinator"
             );
-            self.mailbox.rewind();
+            self.mailbox.rewind(Instant::now());
             self.channel.send_replace(Some(attached.channel.clone()));
             let began = Instant::now();
             let end = self.converse(attached, &mut farewell).await;
@@ -93,7 +93,7 @@ impl Talk {
                     *farewell = Some(Farewell::default());
                     self.hands.close(SHUT_DOWN);
                 }
-                () = until(farewell.as_ref()) => {}
+                () = sleep_until(deadline(farewell.as_ref())) => {}
             }
         }
     }
@@ -110,7 +110,11 @@ impl Talk {
             if is_over(farewell, &self.hands, &self.mailbox) {
                 return End::Farewell;
             }
-            let has_word = beat_due || self.mailbox.has_unsent() || self.looks.has_seen();
+            // Who takes leave waits for company no more.
+            let due =
+                self.mailbox.due().map(|due| if farewell.is_some() { Instant::now() } else { due });
+            let reports_due = due.is_some_and(|due| due <= Instant::now());
+            let has_word = beat_due || reports_due || self.looks.has_seen();
             tokio::select! {
                 heard = incoming.message() => match heard {
                     Ok(Some(FromCoordinator { message: Some(message) })) => self.hear(message),
@@ -142,12 +146,13 @@ impl Talk {
                     self.looks.ask(left.and_then(|id| TargetId::parse(&id).ok()));
                 }
                 () = self.mailbox.changed() => {}
+                () = sleep_until(due), if !reports_due => {}
                 () = self.looks.changed() => {}
                 () = self.stopping.cancelled(), if farewell.is_none() => {
                     *farewell = Some(Farewell::default());
                     self.hands.close(SHUT_DOWN);
                 }
-                () = until(farewell.as_ref()) => {}
+                () = sleep_until(deadline(farewell.as_ref())) => {}
             }
         }
     }
@@ -242,9 +247,13 @@ fn is_over(farewell: &mut Option<Farewell>, hands: &Hands, mailbox: &Mailbox) ->
     mailbox.is_empty() || now >= deadline
 }
 
-async fn until(farewell: Option<&Farewell>) {
-    match farewell.and_then(|farewell| farewell.deadline) {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
+fn deadline(farewell: Option<&Farewell>) -> Option<Instant> {
+    farewell.and_then(|farewell| farewell.deadline)
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -3,18 +3,36 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::connect::SqliteConnection;
+use super::schema;
 use crate::db::answer::Keep;
-use crate::db::batch::{At, answer};
+use crate::db::batch::{Batch, answer};
 use crate::db::failure::Broken;
 use crate::db::identity::Identity;
-use crate::db::observe::Server;
+use crate::db::observe::{Look, Server, made};
+
+const FIND_TABLES: &str = "SELECT name FROM main.sqlite_master WHERE type = 'table' \
+     AND name IN ('_skein_fence', '_skein_ledger', '_skein_intent');";
 
 impl SqliteConnection {
-    /// Version, file identity and size. A file that was copied or restored has another inode.
-    pub(in crate::db) async fn server(&mut self) -> Result<Server, Broken> {
-        let sql = "SELECT sqlite_version();\
-                   SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size();";
-        let answers = self.send(sql.to_owned(), Keep::All).await?;
+    /// Everything in one message: each wakes the connection's thread.
+    pub(in crate::db) async fn look(&mut self) -> Result<Look, Broken> {
+        let mut batch = Batch::default();
+        let at_version = batch.add("SELECT sqlite_version();");
+        let at_size = batch
+            .add("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size();");
+        let at_schema = batch.add(&format!("{};", schema::QUERY));
+        let at_tables = batch.add(FIND_TABLES);
+        let answers = self.send(batch.into_sql(), Keep::All).await?;
+        let version = answer(&answers, at_version).scalar().unwrap_or_default().to_owned();
+        Ok(Look {
+            server: self.server(version, answer(&answers, at_size).number()),
+            schema: schema::read(answers.get(at_schema.0)),
+            made: made(answers.get(at_tables.0)),
+        })
+    }
+
+    /// File identity: a file that was copied or restored has another inode.
+    fn server(&self, version: String, size_bytes: Option<u64>) -> Server {
         let file = std::fs::metadata(&self.path);
         let server = match &file {
             Ok(file) => format!("sqlite:{}:{}", file.dev(), file.ino()),
@@ -23,19 +41,16 @@ impl SqliteConnection {
         let read_only = file
             .is_ok_and(|file| file.permissions().readonly())
             .then(|| "the file's mode forbids writing".to_owned());
-        let version = answer(&answers, At(0)).scalar().unwrap_or_default().to_owned();
-        Ok(Server {
+        Server {
             version: format!("SQLite {version}"),
             identity: Identity { server, database: "main".to_owned() },
             read_only,
-            size_bytes: answer(&answers, At(1)).number(),
-        })
+            size_bytes,
+        }
     }
 
     #[expect(clippy::unused_self, reason = "the same question to all three dialects")]
     pub(in crate::db) fn find_tables(&self) -> String {
-        "SELECT name FROM main.sqlite_master WHERE type = 'table' \
-         AND name IN ('_skein_fence', '_skein_ledger', '_skein_intent');"
-            .to_owned()
+        FIND_TABLES.to_owned()
     }
 }

@@ -23,8 +23,8 @@ fn lines(sql: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     let mut depth = 0_u32;
-    for word in words(sql) {
-        match word.as_str() {
+    words(sql, |word| {
+        match word {
             "(" => depth += 1,
             ")" => depth = depth.saturating_sub(1),
             _ => {}
@@ -32,25 +32,30 @@ fn lines(sql: &str) -> Vec<String> {
         if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(&word);
+        line.push_str(word);
         let ends = (depth == 1 && (word == "," || word == "(")) || (depth == 0 && word == ")");
         if ends {
             lines.push(std::mem::take(&mut line));
         }
-    }
+    });
     if !line.is_empty() {
         lines.push(line);
     }
     lines
 }
 
-fn words(sql: &str) -> Vec<String> {
-    let mut words = Vec::new();
+/// Calls `each` with every word in turn. One buffer serves them all: a fleet's schemas are read often.
+fn words(sql: &str, mut each: impl FnMut(&str)) {
+    let mut word = String::new();
     let mut rest = sql.chars().peekable();
     while let Some(first) = rest.next() {
+        word.clear();
         match first {
-            _ if first.is_whitespace() => {}
-            '-' if rest.peek() == Some(&'-') => while rest.next().is_some_and(|c| c != '\n') {},
+            _ if first.is_whitespace() => continue,
+            '-' if rest.peek() == Some(&'-') => {
+                while rest.next().is_some_and(|c| c != '\n') {}
+                continue;
+            }
             '/' if rest.peek() == Some(&'*') => {
                 rest.next();
                 let mut star = false;
@@ -60,21 +65,30 @@ fn words(sql: &str) -> Vec<String> {
                     }
                     star = c == '*';
                 }
+                continue;
             }
-            '\'' => words.push(format!("'{}'", quoted(&mut rest, '\'').replace('\'', "''"))),
-            '"' | '`' => words.push(quoted(&mut rest, first).to_lowercase()),
-            '[' => words.push(quoted(&mut rest, ']').to_lowercase()),
+            '\'' => {
+                word.push('\'');
+                word.push_str(&quoted(&mut rest, '\'').replace('\'', "''"));
+                word.push('\'');
+            }
+            '"' | '`' => word.push_str(&quoted(&mut rest, first).to_lowercase()),
+            '[' => word.push_str(&quoted(&mut rest, ']').to_lowercase()),
             _ if part_of_word(first) => {
-                let mut word = first.to_string();
+                word.push(first);
                 while let Some(c) = rest.next_if(|c| part_of_word(*c)) {
                     word.push(c);
                 }
-                words.push(word.to_lowercase());
+                if word.is_ascii() {
+                    word.make_ascii_lowercase();
+                } else {
+                    word = word.to_lowercase();
+                }
             }
-            _ => words.push(first.to_string()),
+            _ => word.push(first),
         }
+        each(&word);
     }
-    words
 }
 
 fn part_of_word(c: char) -> bool {

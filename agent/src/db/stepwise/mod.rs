@@ -20,7 +20,7 @@ use crate::db::answer::Keep;
 use crate::db::batch::{Batch, answer};
 use crate::db::failure::Broken;
 use crate::db::intent::{self, Intent, Mark, Phase};
-use crate::db::ledger::{self, LedgerRow, Tables};
+use crate::db::ledger::{self, LedgerRow};
 use crate::db::location::Engine;
 use crate::db::order::{Order, Outcome};
 use crate::db::session::Session;
@@ -143,9 +143,7 @@ impl Session {
         if transactional {
             self.begin(&mut batch, order);
         }
-        if !self.made.base {
-            batch.add_many(&self.tables.create(&self.lineage), Tables::CREATE_LEN);
-        }
+        self.make_base(&mut batch);
         batch.add(&self.tables.create_intent());
         if transactional {
             batch.add("COMMIT;");

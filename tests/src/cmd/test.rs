@@ -19,7 +19,12 @@ pub(super) fn run(words: &[String]) -> Result<ExitCode> {
     while let Some(word) = rest.next() {
         match word.as_str() {
             "--keep" => keep = true,
-            "-p" => selection.package = Some(rest.next().context("-p needs a package")?.clone()),
+            "-p" => {
+                let package = rest.next().context("-p needs a package")?.clone();
+                if let Some(first) = selection.package.replace(package) {
+                    bail!("`test` takes one package, and {first} is not the only one")
+                }
+            }
             option if option.starts_with('-') => {
                 bail!("`test` does not know {option}; `cargo xtask help` lists what it does")
             }

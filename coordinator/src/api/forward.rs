@@ -17,12 +17,19 @@ use tonic::body::Body;
 use tower::{Layer, Service, ServiceExt as _};
 
 use super::status::{LEADER, unavailable};
+use crate::bootstrap::introduce;
 use crate::raft::{Identity, Peers, Raft};
 
 /// Set on forwarded requests: the node that passed it on.
 const FORWARDED: &str = "skein-forwarded-by";
 /// Set by askers who want this node's own answer.
 const LOCAL: &str = "skein-local";
+/// Requests that open a stream for as long as there is something to say. Once they were passed on they cannot
+/// be taken back, so that the leader is asked first whether it is there: whoever comes right after it died
+/// waits here for the next one, and not between two tries of its own.
+const LASTING: [&str; 2] = ["/skein.agent.v1.Session/Attach", "/skein.v1.Rollouts/Watch"];
+/// Between two questions to a leader that does not answer, as long as there is no other.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// How long a request waits while there is no leader.
 const LEADER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a question that is being answered has when the node stops.
@@ -84,15 +91,16 @@ where
         let own = OWN.iter().any(|path| request.uri().path().starts_with(path));
         let to = self.to.clone();
         let stop = to.stop.clone();
+        let lasting = LASTING.contains(&request.uri().path());
         if own || request.headers().contains_key(LOCAL) {
             return Box::pin(until(stop, inner.call(request)));
         }
         Box::pin(until(stop, async move {
-            match to.leader().await {
+            let forwarded = request.headers().contains_key(FORWARDED);
+            let leader = to.leader(lasting && !forwarded);
+            match tokio::time::timeout(LEADER_LIMIT, leader).await.ok().flatten() {
                 Some((node, _)) if node == to.identity.node => inner.call(request).await,
-                Some((_, address)) if !request.headers().contains_key(FORWARDED) => {
-                    Ok(to.pass(request, &address).await)
-                }
+                Some((_, address)) if !forwarded => Ok(to.pass(request, &address).await),
                 leader => Ok(no_leader(leader.map(|(_, address)| address)).into_http()),
             }
         }))
@@ -127,24 +135,43 @@ fn no_leader(address: Option<String>) -> Status {
 }
 
 impl ForwardLayer {
-    /// The leader, waiting a while for there to be one.
-    async fn leader(&self) -> Option<(u64, String)> {
+    /// The leader, once there is one; with `there`, once there is one that answers.
+    async fn leader(&self, there: bool) -> Option<(u64, String)> {
         let mut metrics = self.raft.metrics();
-        let known = async {
-            loop {
-                let found = {
-                    let now = metrics.borrow_watched();
-                    now.current_leader.and_then(|leader| {
-                        let node = now.membership_config.membership().get_node(&leader)?;
-                        Some((leader, node.addr.clone()))
-                    })
-                };
-                if found.is_some() || metrics.changed().await.is_err() {
-                    return found;
-                }
+        loop {
+            let Some((node, address)) = self.known_leader() else {
+                // An end of the metrics is the end of consensus here.
+                metrics.changed().await.ok()?;
+                continue;
+            };
+            if !there || node == self.identity.node {
+                return Some((node, address));
             }
-        };
-        tokio::time::timeout(LEADER_LIMIT, known).await.ok().flatten()
+            let other_leads = async {
+                while metrics.borrow_watched().current_leader == Some(node) {
+                    if metrics.changed().await.is_err() {
+                        return;
+                    }
+                }
+            };
+            let answers = async {
+                while introduce(&self.peers, &self.identity, (node, &address)).await.is_err() {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            };
+            tokio::select! {
+                () = answers => return Some((node, address)),
+                () = other_leads => {}
+            }
+        }
+    }
+
+    fn known_leader(&self) -> Option<(u64, String)> {
+        let metrics = self.raft.metrics();
+        let now = metrics.borrow_watched();
+        let leader = now.current_leader?;
+        let node = now.membership_config.membership().get_node(&leader)?;
+        Some((leader, node.addr.clone()))
     }
 
     async fn pass(&self, mut request: Request<Body>, address: &str) -> Response<Body> {

@@ -68,6 +68,7 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
     connections: mpsc::Sender<DuplexStream>,
     address: Option<SocketAddr>,
+    dir: skein_store::DataDir,
     released: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
@@ -194,6 +195,7 @@ pub async fn start_on(config: Config, host: Host) -> Result<Running, StartError>
         tasks,
         connections,
         address,
+        dir: store.dir.clone(),
         released: Box::pin(store.released()),
     };
     drop(store);
@@ -291,16 +293,20 @@ impl Running {
             // A connection that does not end keeps nobody waiting.
             drop(tokio::time::timeout_at(deadline, task).await);
         }
+        let sound = self.raft.metrics().borrow_watched().running_state.is_ok();
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "consensus did not stop in order");
         }
-        let history = self.history;
-        match tokio::task::spawn_blocking(move || history.sync()).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
+        let (history, dir) = (self.history, self.dir);
+        let ended = tokio::task::spawn_blocking(move || {
+            if let Err(error) = history.sync() {
                 tracing::error!(%error, "the history could not be forced to the disk");
+            } else if sound && let Err(error) = dir.end_in_order() {
+                tracing::warn!(%error, "the data directory is left as by a process that was killed");
             }
-            Err(error) => tracing::error!(%error, "the history could not be forced to the disk"),
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "the history could not be forced to the disk");
         }
         drop((self.raft, self.identity, self.connections));
         // Whoever opens the data next in this process finds it free.

@@ -204,7 +204,11 @@ pub struct DataDir {
 /// Fields are dropped in this order: whoever hears of the end finds the file unlocked.
 #[derive(Debug)]
 struct Lock {
-    _file: File,
+    /// Not empty while a process has the directory, and after one that did not end in order. It is never
+    /// forced to the disk: where the power went too, nothing is left in the page cache.
+    file: File,
+    /// Whether the last process did not end in order.
+    left: bool,
     says: Mutex<WireIdentity>,
     held: watch::Sender<()>,
 }
@@ -222,6 +226,8 @@ impl DataDir {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(DataDirError::InUse(path.to_owned())),
             Err(errno) => return Err(io_error("lock", &lock_path)(errno.into())),
         }
+        let left = lock.metadata().map_err(io_error("read", &lock_path))?.len() > 0;
+        lock.set_len(1).map_err(io_error("write", &lock_path))?;
         let mut says = match WireIdentity::read(path)? {
             Some(found) if found.identity() == *identity => found,
             Some(found) => {
@@ -241,7 +247,8 @@ impl DataDir {
             says.store = StoreId::draw().to_bytes();
             says.clone().write(path)?;
         }
-        let lock = Lock { _file: lock, says: Mutex::new(says), held: watch::Sender::new(()) };
+        let held = watch::Sender::new(());
+        let lock = Lock { file: lock, left, says: Mutex::new(says), held };
         Ok(Self { path: path.to_owned(), lock: Arc::new(lock) })
     }
 
@@ -280,6 +287,18 @@ impl DataDir {
     pub fn released(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut held = self.lock.held.subscribe();
         async move { while held.changed().await.is_ok() {} }
+    }
+
+    /// Whether the process that had the directory before was killed, or met a failing disk. What it wrote is
+    /// read from the page cache then, and may be on the disk or not: after an fsync that failed the kernel
+    /// takes pages for written that are not, and the next fsync finds nothing to do.
+    pub(crate) fn was_left(&self) -> bool {
+        self.lock.left
+    }
+
+    /// Everything is on the disk, and nothing more is written.
+    pub fn end_in_order(&self) -> Result<(), DataDirError> {
+        self.lock.file.set_len(0).map_err(io_error("write", &self.path.join(LOCK)))
     }
 
     /// Where the directory is.

@@ -79,7 +79,7 @@ impl<M: Machine> Store<M> {
         index: impl FnOnce(Arc<History>) -> Index,
     ) -> Result<Self, OpenError> {
         let data_dir = DataDir::open(dir, identity)?;
-        let log = LogStore::open(&dir.join("log"))?;
+        let log = LogStore::open(&dir.join("log"), data_dir.was_left())?;
         let purged = log.purged().map(|id| id.index);
         let replay = |seq, events: &[bytes::Bytes]| machine.replay(seq, events);
         let (history, recovered) = History::open(&dir.join("history"), purged, replay)?;

@@ -4,14 +4,18 @@
 //! middle of a write can be missing, with whole ones behind them, and are then zeros. A bit that was
 //! altered later makes no such hole. That is how the two are told apart.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
 /// What a disk writes whole or not at all, in bytes. Larger ones are made of these.
 const BLOCK: u64 = 512;
-/// So many zeros at the start of a record occur in one that is whole.
-const START_ZEROS: usize = 3;
 
 /// Whether a block of the record at `offset` of its file is missing. `rest` is the file from there to its
-/// end, `len` how long the record is, as far as it can be read.
-pub(crate) fn lacks_block(rest: &[u8], offset: u64, len: usize) -> bool {
+/// end, `len` how long the record is, as far as it can be read. A whole record begins with at most
+/// `start_zeros` zeros: where no more of it stand in its first block, they tell nothing.
+pub(crate) fn lacks_block(rest: &[u8], offset: u64, len: usize, start_zeros: usize) -> bool {
     let mut start = 0;
     while start < len.max(1) {
         let into = (offset + u64::try_from(start).unwrap_or(0)) % BLOCK;
@@ -19,13 +23,31 @@ pub(crate) fn lacks_block(rest: &[u8], offset: u64, len: usize) -> bool {
         let Some(piece) = rest.get(start..).filter(|piece| !piece.is_empty()) else { return false };
         let piece = piece.get(..left).unwrap_or(piece);
         // The first piece may share its block with an earlier write.
-        let short = start == 0 && into > 0 && piece.len() <= START_ZEROS;
+        let short = start == 0 && into > 0 && piece.len() <= start_zeros;
         if !short && piece.iter().all(|byte| *byte == 0) {
             return true;
         }
         start += left;
     }
     false
+}
+
+/// Writes a file's own bytes from `from` on over themselves, and forces them to the disk. For what may be in
+/// the page cache alone after an fsync that failed (R. Rebello et al., "Can Applications Recover from fsync
+/// Failures?", USENIX ATC 2020): only what is written again is dirty again.
+pub(crate) fn rewrite(path: &Path, from: u64) -> io::Result<()> {
+    const PIECE: usize = 1 << 20;
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut piece = vec![0; PIECE];
+    let mut at = from;
+    loop {
+        let len = file.read_at(&mut piece, at)?;
+        if len == 0 {
+            return file.sync_all();
+        }
+        file.write_all_at(piece.get(..len).unwrap_or_default(), at)?;
+        at += u64::try_from(len).map_err(io::Error::other)?;
+    }
 }
 
 #[cfg(test)]
@@ -52,12 +74,13 @@ mod tests {
             (2_972, 3_000, true),
             (2_973, 3_000, false),
         ] {
-            assert_eq!(lacks_block(&hole(from, until), 100, 3_000), missing, "{from}..{until}");
+            assert_eq!(lacks_block(&hole(from, until), 100, 3_000, 0), missing, "{from}..{until}");
         }
         // What is behind the record says nothing about it.
-        assert!(!lacks_block(&hole(924, 1_436), 100, 900));
-        // A record that begins right before a block's end begins with zeros.
-        assert!(!lacks_block(&[0, 0, 0, 1], 509, 4));
-        assert!(lacks_block(&[0, 0, 0, 0, 9], 508, 5));
+        assert!(!lacks_block(&hole(924, 1_436), 100, 900, 0));
+        // A record that begins right before a block's end may begin with zeros, or never does.
+        assert!(!lacks_block(&[0, 0, 0, 1], 509, 4, 3));
+        assert!(lacks_block(&[0, 0, 0, 0, 9], 508, 5, 3));
+        assert!(lacks_block(&[0, 1], 511, 2, 0));
     }
 }

@@ -288,8 +288,22 @@ fn reading_seeks_across_files() {
 /// forced to it. Above the mark that is a torn tail; below it is damage.
 #[test]
 fn a_missing_block_above_the_mark_is_cut_and_below_it_is_found() {
+    let starts_at = missing_blocks(0);
+    // The first frame above the mark begins one, two and three bytes before a block ends, too.
+    for left in 1..=3 {
+        let pad = (1_024 - left - starts_at % 512) % 512;
+        assert_eq!(missing_blocks(pad) % 512, 512 - left);
+    }
+}
+
+/// Takes each block in turn out of a history of which five frames are not forced to the disk; `pad` bytes
+/// stand before them. Where the first of them begins.
+fn missing_blocks(pad: usize) -> usize {
     let dir = support::memory();
-    let big = |index: u64| vec![format!("event {index} {}", "z".repeat(1_500)).into()];
+    let big = |index: u64| {
+        let filled = 1_500 + if index == 4 { pad } else { 0 };
+        vec![format!("event {index} {}", "z".repeat(filled)).into()]
+    };
     let synced = {
         let (history, _) = open(dir.path()).unwrap();
         (1..=4).for_each(|index| drop(history.append(log_id(1, index), None, big(index))));
@@ -300,13 +314,18 @@ fn a_missing_block_above_the_mark_is_cut_and_below_it_is_found() {
     let path = segments(dir.path()).remove(0);
     let good = std::fs::read(&path).unwrap();
     let mark = std::fs::read(dir.path().join("synced")).unwrap();
-    let start = good.windows(8).position(|window| window == b"event 5 ").unwrap();
+    let frames = good.windows(4).enumerate().filter(|(_, window)| window == b"skfr");
+    let start = frames.map(|(at, _)| at).nth(4).unwrap();
     let (mut cuts, mut damages) = (0, 0);
     for block in 0..good.len() / 512 {
         let mut bent = good.clone();
         bent[block * 512..(block + 1) * 512].fill(0);
+        // Of a block that both share the first part was forced to the disk before.
+        if block == start / 512 {
+            bent[..start].copy_from_slice(&good[..start]);
+        }
         std::fs::write(&path, &bent).unwrap();
-        let above = block * 512 >= start;
+        let above = block >= start / 512;
         match verify(dir.path()) {
             Ok(found) => assert!(above && found.torn.is_some(), "block {block}"),
             Err(error) => assert!(!above, "block {block}: {error}"),
@@ -331,4 +350,5 @@ fn a_missing_block_above_the_mark_is_cut_and_below_it_is_found() {
         std::fs::write(dir.path().join("synced"), &mark).unwrap();
     }
     assert!(cuts > 10 && damages > 8, "{cuts}, {damages}");
+    start
 }

@@ -87,7 +87,7 @@ impl<'a> Restore<'a> {
         history.append(first, Some(&membership), events)?;
         history.sync()?;
         let log = made.join("log");
-        let mut store = LogStore::open(&log)?;
+        let mut store = LogStore::open(&log, false)?;
         // The log begins behind the history, in the term that the node has voted for itself in.
         block_on(store.save_vote(&Vote::new(term, identity.node)))
             .map_err(io_error("write the vote in", &log))?;

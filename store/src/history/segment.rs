@@ -179,7 +179,8 @@ impl Scan {
         let rest = self.rest(u64::MAX)?;
         let body = frame::body_len(&rest).and_then(|body| usize::try_from(body).ok());
         let len = HEADER_LEN.saturating_add(body.unwrap_or(0)).min(rest.len());
-        Ok(lacks_block(&rest, self.at, len))
+        // A frame begins with letters.
+        Ok(lacks_block(&rest, self.at, len, 0))
     }
 
     /// Whether a whole frame follows the faulty one.

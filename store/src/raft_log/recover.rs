@@ -10,7 +10,10 @@ use raft_log::codeq::Decode;
 
 use super::records::Records;
 use crate::history::sync_dir;
-use crate::torn::lacks_block;
+use crate::torn::{lacks_block, rewrite};
+
+/// A record begins with its kind, a small number of four bytes, the highest first: so many zeros.
+const START_ZEROS: usize = 3;
 
 /// Cuts the last file of the log in `dir` at the first record that a power cut tore, and forces all of
 /// the log to the disk.
@@ -40,6 +43,17 @@ pub(super) fn recover(dir: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
+/// Files that may hold something that was not forced to the disk: one that is closed is forced before
+/// anything of the next one is.
+const OPEN_MAX: usize = 2;
+
+/// Writes the last files of the log in `dir` again, as they are read: bytes of which an fsync has failed are
+/// in the page cache, and for the kernel not to be written any more.
+pub(super) fn write_again(dir: &Path) -> io::Result<()> {
+    let last = files(dir)?.into_iter().rev().take(OPEN_MAX);
+    last.into_iter().try_for_each(|path| rewrite(&path, 0))
+}
+
 /// The files of the log, in order.
 fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
@@ -63,7 +77,7 @@ fn torn(bytes: &[u8]) -> Option<usize> {
         let read = usize::try_from(reader.position()).ok()?;
         if decoded.is_err() {
             let at = u64::try_from(offset).ok()?;
-            return lacks_block(rest, at, read).then_some(offset);
+            return lacks_block(rest, at, read, START_ZEROS).then_some(offset);
         }
         offset += read;
     }

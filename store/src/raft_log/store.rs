@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::reader::LogReader;
 use super::records::{Flushed, Records, StoredLogId, StoredPayload, StoredVote};
-use super::recover::recover;
+use super::recover::{recover, write_again};
 use super::rewrite::rewrite;
 use crate::data_dir::DataDir;
 use crate::history::{History, make_dir};
@@ -61,11 +61,13 @@ pub struct LogStore {
 
 impl LogStore {
     /// Opens the log in `dir`, creating it when absent. What was not wholly written when the process
-    /// died or the power went is cut off; any other damage is an error.
-    pub(crate) fn open(dir: &Path) -> Result<Self, OpenLogError> {
+    /// died or the power went is cut off; any other damage is an error. `was_left`: the process before did not
+    /// end in order.
+    pub(crate) fn open(dir: &Path, was_left: bool) -> Result<Self, OpenLogError> {
         let text = dir.to_str().ok_or_else(|| OpenLogError::PathNotUtf8(dir.to_owned()))?;
         let opened = make_dir(dir)
             .and_then(|()| recover(dir))
+            .and_then(|()| if was_left { write_again(dir) } else { Ok(()) })
             .and_then(|()| rewrite(dir))
             .and_then(|()| RaftLog::open(Arc::new(config(text))));
         let log = opened.map_err(|source| OpenLogError::Open { dir: dir.to_owned(), source })?;

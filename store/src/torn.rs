@@ -4,11 +4,6 @@
 //! middle of a write can be missing, with whole ones behind them, and are then zeros. A bit that was
 //! altered later makes no such hole. That is how the two are told apart.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-
 /// What a disk writes whole or not at all, in bytes. Larger ones are made of these.
 const BLOCK: u64 = 512;
 
@@ -30,24 +25,6 @@ pub(crate) fn lacks_block(rest: &[u8], offset: u64, len: usize, start_zeros: usi
         start += left;
     }
     false
-}
-
-/// Writes a file's own bytes from `from` on over themselves, and forces them to the disk. For what may be in
-/// the page cache alone after an fsync that failed (R. Rebello et al., "Can Applications Recover from fsync
-/// Failures?", USENIX ATC 2020): only what is written again is dirty again.
-pub(crate) fn rewrite(path: &Path, from: u64) -> io::Result<()> {
-    const PIECE: usize = 1 << 20;
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    let mut piece = vec![0; PIECE];
-    let mut at = from;
-    loop {
-        let len = file.read_at(&mut piece, at)?;
-        if len == 0 {
-            return file.sync_all();
-        }
-        file.write_all_at(piece.get(..len).unwrap_or_default(), at)?;
-        at += u64::try_from(len).map_err(io::Error::other)?;
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use super::segment::{FIRST_FRAME, Scan, Segment, Stop};
 use super::tree::TreeHead;
 use super::{History, Part, State};
 use crate::again::write_again;
-use crate::torn::rewrite;
 
 /// What opening found.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +98,6 @@ impl History {
             cut_off(dir, cut)?;
         }
         remove_staged(dir)?;
-        state.write_again()?;
         let history =
             Self { dir: dir.to_owned(), state: Mutex::new(state), syncing: Mutex::new(()) };
         // What was read may be in the page cache alone, or be what an fsync failed for; and the Raft log is
@@ -123,21 +121,6 @@ impl History {
             };
             write_again(&segment.file, offset)
                 .map_err(HistoryError::io("write again", &segment.path))?;
-        }
-        Ok(())
-    }
-}
-
-impl State {
-    /// What is above the durable mark may be in the page cache alone, and be taken for written there.
-    fn write_again(&self) -> Result<(), HistoryError> {
-        let mark = self.mark.as_ref().map_or((0, 0), |mark| (mark.segment, mark.offset));
-        for Part { segment, len } in &self.segments {
-            let from = if segment.first_index == mark.0 { mark.1 } else { 0 };
-            if segment.first_index >= mark.0 && from < *len {
-                let written = rewrite(&segment.path, from);
-                written.map_err(HistoryError::io("write again", &segment.path))?;
-            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use raft_log::codeq::Decode;
 
 use super::records::Records;
 use crate::history::sync_dir;
-use crate::torn::{lacks_block, rewrite};
+use crate::torn::lacks_block;
 
 /// A record begins with its kind, a small number of four bytes, the highest first: so many zeros.
 const START_ZEROS: usize = 3;
@@ -43,19 +43,8 @@ pub(super) fn recover(dir: &Path) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Files that may hold something that was not forced to the disk: one that is closed is forced before
-/// anything of the next one is.
-const OPEN_MAX: usize = 2;
-
-/// Writes the last files of the log in `dir` again, as they are read: bytes of which an fsync has failed are
-/// in the page cache, and for the kernel not to be written any more.
-pub(super) fn write_again(dir: &Path) -> io::Result<()> {
-    let last = files(dir)?.into_iter().rev().take(OPEN_MAX);
-    last.into_iter().try_for_each(|path| rewrite(&path, 0))
-}
-
 /// The files of the log, in order.
-fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::reader::LogReader;
 use super::records::{Flushed, Records, StoredLogId, StoredPayload, StoredVote};
-use super::recover::{recover, write_again};
+use super::recover::recover;
 use super::rewrite::rewrite;
 use crate::data_dir::DataDir;
 use crate::history::{History, make_dir};
@@ -67,8 +67,7 @@ impl LogStore {
         let text = dir.to_str().ok_or_else(|| OpenLogError::PathNotUtf8(dir.to_owned()))?;
         let opened = make_dir(dir)
             .and_then(|()| recover(dir))
-            .and_then(|()| if was_left { write_again(dir) } else { Ok(()) })
-            .and_then(|()| rewrite(dir))
+            .and_then(|()| if was_left { rewrite(dir) } else { Ok(()) })
             .and_then(|()| RaftLog::open(Arc::new(config(text))));
         let log = opened.map_err(|source| OpenLogError::Open { dir: dir.to_owned(), source })?;
         Ok(Self { log: Arc::new(Mutex::new(log)), history: None, _dir: None })

@@ -23,16 +23,17 @@ impl SqliteConnection {
         let at_schema = batch.add(&format!("{};", schema::QUERY));
         let at_tables = batch.add(FIND_TABLES);
         let answers = self.send(batch.into_sql(), Keep::All).await?;
-        let version = answer(&answers, at_version).scalar().unwrap_or_default().to_owned();
+        let version = answer(&answers, at_version);
         Ok(Look {
-            server: self.server(version, answer(&answers, at_size).number()),
+            server: self
+                .server(version.scalar().unwrap_or_default(), answer(&answers, at_size).number()),
             schema: schema::read(answers.get(at_schema.0)),
             made: made(answers.get(at_tables.0)),
         })
     }
 
     /// File identity: a file that was copied or restored has another inode.
-    fn server(&self, version: String, size_bytes: Option<u64>) -> Server {
+    fn server(&self, version: &str, size_bytes: Option<u64>) -> Server {
         let file = std::fs::metadata(&self.path);
         let server = match &file {
             Ok(file) => format!("sqlite:{}:{}", file.dev(), file.ino()),

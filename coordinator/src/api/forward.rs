@@ -185,17 +185,13 @@ impl ForwardLayer {
             *request.uri_mut() = uri;
         }
         request.headers_mut().insert(FORWARDED, self.identity.node.into());
+        let request = request.map(|body| self.passed(body, Way::There));
         let passed = tokio::select! {
             () = self.stop.cancelled() => return stopping().into_http(),
             passed = channel.oneshot(request) => passed,
         };
         match passed {
-            Ok(response) => response.map(|body| {
-                Body::new(Passed {
-                    body,
-                    stop: Some(Box::pin(self.stop.clone().cancelled_owned())),
-                })
-            }),
+            Ok(response) => response.map(|body| self.passed(body, Way::Back)),
             Err(error) => {
                 tracing::info!(address, %error, "the leader could not be reached");
                 no_leader(None).into_http()
@@ -204,14 +200,30 @@ impl ForwardLayer {
     }
 }
 
+impl ForwardLayer {
+    fn passed(&self, body: Body, way: Way) -> Body {
+        Body::new(Passed { body, way, stop: Some(Box::pin(self.stop.clone().cancelled_owned())) })
+    }
+}
+
 fn stopping() -> Status {
     unavailable("this node is stopping".to_owned())
 }
 
-/// An answer of the leader's on its way through this node. A stream may go on for ever, and would keep a
-/// node that stops: it ends with the node.
+/// What is on its way through this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// A question, to the leader.
+    There,
+    /// An answer, to whoever asked.
+    Back,
+}
+
+/// Both may be streams that go on for ever, and would keep a node that stops: they end with the node. An
+/// answer says why; a question is broken off, so that nobody takes it for a whole one.
 struct Passed {
     body: Body,
+    way: Way,
     /// `None` once the stream was ended here.
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
 }
@@ -229,6 +241,9 @@ impl http_body::Body for Passed {
             return Pin::new(&mut self.body).poll_frame(cx);
         }
         self.stop = None;
+        if self.way == Way::There {
+            return Poll::Ready(Some(Err(stopping())));
+        }
         let mut trailers = HeaderMap::new();
         Poll::Ready(Some(stopping().add_header(&mut trailers).map(|()| Frame::trailers(trailers))))
     }

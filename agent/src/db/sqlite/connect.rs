@@ -22,7 +22,9 @@ pub(in crate::db) struct SqliteConnection {
     connection: sqlx::SqliteConnection,
     options: SqliteConnectOptions,
     pub(super) path: PathBuf,
-    _lock: Option<LockFile>,
+    lock: Option<LockFile>,
+    /// The file system has failed: a transaction may be committed, and not on the disk.
+    in_doubt: bool,
 }
 
 impl SqliteConnection {
@@ -31,6 +33,7 @@ impl SqliteConnection {
         location: &Location,
         options: &SqliteConnectOptions,
     ) -> Result<Self, DbError> {
+        roll_back_journal(options).await;
         let options = options.clone().read_only(true).create_if_missing(false);
         let path = real_path(options.get_filename());
         Self::connect(location, options, path, None).await
@@ -61,6 +64,15 @@ impl SqliteConnection {
                 }
             }
         };
+        // A commit that somebody was killed in may be seen, and the removal of its journal not be on the
+        // disk: after a power cut it would be taken back, though it was told of.
+        if lock.was_left() {
+            sync_directory(&path).map_err(|error| DbError::Connect {
+                location: location.redacted(),
+                message: format!("the database's directory cannot be forced to the disk: {error}"),
+                retryable: true,
+            })?;
+        }
         // A commit ends by removing the journal; with less than EXTRA the journal may be back after a
         // power cut, and takes back a step that was reported (`chaos/preload/tests/sqlite.rs`).
         let options =
@@ -84,7 +96,7 @@ impl SqliteConnection {
                 retryable: failure.transient,
             }
         })?;
-        Ok(Self { connection, options, path, _lock: lock })
+        Ok(Self { connection, options, path, lock, in_doubt: false })
     }
 
     #[expect(clippy::unused_self, reason = "the same question to all three dialects")]
@@ -103,9 +115,13 @@ impl SqliteConnection {
             affected: sqlx::sqlite::SqliteQueryResult::rows_affected,
         };
         let stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
-        drain(stream, keep, reading)
+        let drained = drain(stream, keep, reading)
             .map_err(|(error, done)| Broken { failure: failure::of(&error), done })
-            .await
+            .await;
+        if let Err(broken) = &drained {
+            self.in_doubt |= failure::is_of_the_disk(&broken.failure);
+        }
+        drained
     }
 
     pub(in crate::db) async fn schema(&mut self) -> Result<Schema, Broken> {
@@ -124,8 +140,40 @@ impl SqliteConnection {
     pub(in crate::db) async fn close(self) {
         if let Err(error) = self.connection.close().await {
             tracing::debug!(%error, "a SQLite connection did not close cleanly");
+        } else if let Some(lock) = self.lock.filter(|_| !self.in_doubt) {
+            lock.let_go();
         }
     }
+}
+
+/// Rolls back what somebody who was killed left half written. Who reads alone cannot, and would not be
+/// let read; who writes does it first of all. Where it does not work reading says why.
+async fn roll_back_journal(options: &SqliteConnectOptions) {
+    let path = real_path(options.get_filename());
+    let mut journal = path.clone().into_os_string();
+    journal.push("-journal");
+    if !std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0) {
+        return;
+    }
+    // Who holds the lock is at work, and the journal his.
+    let Ok(Some(_lock)) = LockFile::try_take(&path) else { return };
+    let options = options.clone().create_if_missing(false).disable_statement_logging();
+    let options = options.synchronous(SqliteSynchronous::Extra);
+    let rolled_back = async {
+        let mut connection = options.connect().await?;
+        sqlx::raw_sql("SELECT COUNT(*) FROM sqlite_master;").execute(&mut connection).await?;
+        connection.close().await
+    };
+    match rolled_back.await {
+        Ok(()) => tracing::debug!(path = %path.display(), "a journal that was left is dealt with"),
+        Err(error) => tracing::debug!(%error, "a journal could not be rolled back"),
+    }
+}
+
+/// Makes the names beside a database durable.
+fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// One name for one file: links must not lead two agents to two locks.

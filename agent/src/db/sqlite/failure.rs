@@ -16,3 +16,10 @@ pub(super) fn of(error: &sqlx::Error) -> Failure {
         lost: false,
     }
 }
+
+/// Whether the file system has failed, so that what was committed may not be on the disk: 10 is `SQLITE_IOERR`, 13
+/// `SQLITE_FULL`.
+pub(super) fn is_of_the_disk(failure: &Failure) -> bool {
+    let code = failure.code.as_deref().and_then(|code| code.parse::<u32>().ok());
+    matches!(code.map(|code| code & 255), Some(10 | 13))
+}

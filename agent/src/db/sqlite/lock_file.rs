@@ -11,7 +11,10 @@ use rustix::fs::{FlockOperation, flock};
 /// name.
 #[derive(Debug)]
 pub(super) struct LockFile {
-    _file: File,
+    /// Not empty while somebody holds it, and after one who did not let go in order. Never forced to the disk:
+    /// where the power went too, everything was read from there.
+    file: File,
+    left: bool,
 }
 
 /// `orders.db` → `orders.db-skein-lock`.
@@ -27,9 +30,25 @@ impl LockFile {
         let path = path_of(database);
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { _file: file })),
+            Ok(()) => {
+                let left = file.metadata()?.len() > 0;
+                file.set_len(1)?;
+                Ok(Some(Self { file, left }))
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether whoever held it before was killed, or does not know what of his work is on the disk.
+    pub(super) fn was_left(&self) -> bool {
+        self.left
+    }
+
+    /// Lets go: whatever was committed is on the disk.
+    pub(super) fn let_go(self) {
+        if let Err(error) = self.file.set_len(0) {
+            tracing::debug!(%error, "a lock file is left as by a process that was killed");
         }
     }
 }

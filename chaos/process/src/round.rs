@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use skein_proto::v1::{self, RolloutState as State};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -15,6 +16,7 @@ use crate::check::{Checker, Promises, Seen};
 use crate::fault::{Fault, Kind, fallen, heal_all};
 use crate::register::{Counts, Registers};
 use crate::workload::{Tally, Work, fixture};
+use crate::world::client::asker;
 use crate::world::wait::until_some;
 use crate::world::{Who, World};
 
@@ -209,11 +211,16 @@ impl Campaign {
         let quiet = until_some("every rollout has ended", ENDS_LIMIT, async || {
             let status = client.status("").await.ok()?;
             let open = status.rollouts.iter().find(|rollout| {
-                use skein_proto::v1::RolloutState as State;
                 rollout.started_by == "chaos"
                     && matches!(rollout.state(), State::Running | State::Paused | State::Unwinding)
             });
-            open.is_none().then_some(())
+            let Some(open) = open else { return Some(()) };
+            // A pause that nobody waits for any more may still come, also after the operator's last look.
+            if open.state() == State::Paused {
+                let (asker, rollout) = (Some(asker("operator")), open.id.clone());
+                drop(client.rollouts().resume(v1::ResumeRequest { asker, rollout }).await);
+            }
+            None
         })
         .await;
         if quiet.is_err()

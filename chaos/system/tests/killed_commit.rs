@@ -88,13 +88,9 @@ fn simulated<T: Send>(play: impl FnOnce(&Simulation) -> T + Send) -> T {
         let thread = scope.spawn(|| {
             let os = Simulation::begin(1, root.path());
             std::fs::create_dir("targets").unwrap();
-            for durable in ["targets/t.db", "targets", "."] {
-                let file = if durable.ends_with(".db") {
-                    std::fs::File::create(durable)
-                } else {
-                    std::fs::File::open(durable)
-                };
-                file.unwrap().sync_all().unwrap();
+            std::fs::File::create("targets/t.db").unwrap().sync_all().unwrap();
+            for directory in ["targets", "."] {
+                std::fs::File::open(directory).unwrap().sync_all().unwrap();
             }
             play(&os)
         });

@@ -51,7 +51,7 @@ impl SqliteConnection {
             let taken = LockFile::try_take(&path).map_err(|error| DbError::Connect {
                 location: location.redacted(),
                 message: format!("the lock file beside the database cannot be taken: {error}"),
-                retryable: false,
+                retryable: error.kind() == std::io::ErrorKind::StorageFull,
             })?;
             match taken {
                 Some(lock) => break lock,

@@ -239,6 +239,32 @@ async fn a_node_stops_in_bounded_time_under_agents_and_watchers() {
     assert_eq!(agent.end().await.code(), tonic::Code::Unavailable);
 }
 
+/// An agent and a watcher came to a follower, over a connection of their own each.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_passes_streams_on_stops_in_bounded_time() {
+    let root = TempDir::new().unwrap();
+    let (mut nodes, mut addresses) = (Vec::new(), Vec::new());
+    for config in configs(&root, 3) {
+        addresses.push(format!("http://{}", config.advertise));
+        nodes.push(skein_coordinator::start(config).await.unwrap());
+    }
+    let lead = formed(&nodes[0]).await;
+    let follower = usize::from(lead == 1);
+    let dial = || {
+        let endpoint = tonic::transport::Endpoint::from_shared(addresses[follower].clone());
+        async move { endpoint.unwrap().connect().await.unwrap() }
+    };
+    let mut agent = attach(dial().await, "a", &["t"]).await;
+    let request = v1::StatusRequest::default();
+    let mut watch = RolloutsClient::new(dial().await).watch(request).await.unwrap().into_inner();
+    watch.message().await.unwrap().unwrap();
+    timeout(Duration::from_secs(4), nodes.remove(follower).shutdown()).await.unwrap();
+    assert_eq!(agent.end().await.code(), tonic::Code::Unavailable);
+    for node in nodes {
+        node.shutdown().await;
+    }
+}
+
 /// The agent has gone quiet, and whoever asks is ready to wait for a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_stops_in_bounded_time_while_an_agent_is_waited_for() {

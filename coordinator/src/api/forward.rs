@@ -149,10 +149,9 @@ impl ForwardLayer {
             }
             let other_leads = async {
                 while metrics.borrow_watched().current_leader == Some(node) {
-                    if metrics.changed().await.is_err() {
-                        return;
-                    }
+                    metrics.changed().await.ok()?;
                 }
+                Some(())
             };
             let answers = async {
                 while introduce(&self.peers, &self.identity, (node, &address)).await.is_err() {
@@ -161,7 +160,7 @@ impl ForwardLayer {
             };
             tokio::select! {
                 () = answers => return Some((node, address)),
-                () = other_leads => {}
+                other = other_leads => other?,
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prost::Message as _;
@@ -263,6 +264,32 @@ async fn a_follower_that_passes_streams_on_stops_in_bounded_time() {
     for node in nodes {
         node.shutdown().await;
     }
+}
+
+/// The leader has gone and nobody leads yet: an agent waits at a node that is stopped meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_stops_while_an_agent_waits_there_for_a_leader() {
+    let root = TempDir::new().unwrap();
+    let mut nodes = BTreeMap::new();
+    for config in configs(&root, 3) {
+        nodes.insert(config.node, skein_coordinator::start(config).await.unwrap());
+    }
+    let lead = formed(&nodes[&1]).await;
+    let (leader, mut others) = (nodes.remove(&lead).unwrap(), nodes.into_values());
+    let (node, third) = (others.next().unwrap(), others.next().unwrap());
+    third.shutdown().await;
+    leader.shutdown().await;
+    let channel = node.channel();
+    let mut waits = tokio::spawn(async move {
+        let (_outgoing, words) = tokio::sync::mpsc::channel(1);
+        let words = tokio_stream::wrappers::ReceiverStream::new(words);
+        let mut session = wire::session_client::SessionClient::new(channel);
+        session.attach(words).await.map(drop)
+    });
+    // Nobody answers while it waits: there is no majority.
+    assert!(timeout(Duration::from_millis(500), &mut waits).await.is_err());
+    timeout(Duration::from_secs(4), node.shutdown()).await.unwrap();
+    assert_eq!(waits.await.unwrap().unwrap_err().code(), tonic::Code::Unavailable);
 }
 
 /// The agent has gone quiet, and whoever asks is ready to wait for a minute.

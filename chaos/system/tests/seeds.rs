@@ -34,6 +34,14 @@ fn a_fixed_set_of_seeds_holds() {
     assert!(effects > 10, "only {effects} effects");
 }
 
+/// A disk fails under a node at which an agent waits for a leader. It once kept a thread busy for ever there.
+#[test]
+fn who_waits_for_a_leader_where_consensus_has_ended_is_told() {
+    let one = played(5, Options { seconds: 60, ..options(None) });
+    assert_eq!(one.violation, None);
+    assert!(one.events > 100, "{one:?}");
+}
+
 #[test]
 fn a_seed_is_the_same_run_again_whether_somebody_reads_it_or_not() {
     let first = played(7, options(None));

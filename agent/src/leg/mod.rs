@@ -1,8 +1,8 @@
 //! One leased leg on one target, from its first look to its last report.
 //!
 //! ```text
-//! look (session lock, ledger) ► precheck ─┬─ forward  what is done already, fence, backup
-//!                                        │           (acknowledged), the rest of the steps
+//! look (session lock, ledger) ► precheck ─┬─ forward  what is done already, fence and backup or the
+//!                                        │           exemption (acknowledged), the rest of the steps
 //!                                        ├─ undo     fence, steps the other way
 //!                                        └─ trial    steps in a transaction that is rolled back
 //! ```

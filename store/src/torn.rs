@@ -7,6 +7,23 @@
 /// What a disk writes whole or not at all, in bytes. Larger ones are made of these.
 const BLOCK: u64 = 512;
 
+/// A checksum that is nothing but zeros was not written, bytes.
+const CHECKSUM: usize = 4;
+
+/// Whether the end of the record at the start of `rest`, `len` bytes long, was never written, though the
+/// block that it stands in was: the record's checksum, its last bytes, is zeros, and so is all behind it up
+/// to the block's end, or the file's. That is what is left where the record came in two writes, of which
+/// the second was lost.
+pub(crate) fn lacks_end(rest: &[u8], offset: u64, len: usize) -> bool {
+    let Some(checksum) = len.checked_sub(CHECKSUM).filter(|_| len <= rest.len()) else {
+        return false;
+    };
+    let end = offset + u64::try_from(len).unwrap_or(0);
+    let left = usize::try_from(end.next_multiple_of(BLOCK) - end).unwrap_or(0);
+    let until = rest.len().min(len + left);
+    rest.get(checksum..until).is_some_and(|tail| tail.iter().all(|byte| *byte == 0))
+}
+
 /// Whether a block of the record at `offset` of its file is missing. `rest` is the file from there to its
 /// end, `len` how long the record is, as far as it can be read. A whole record begins with at most
 /// `start_zeros` zeros: where no more of it stand in its first block, they tell nothing.
@@ -59,5 +76,35 @@ mod tests {
         assert!(!lacks_block(&[0, 0, 0, 1], 509, 4, 3));
         assert!(lacks_block(&[0, 0, 0, 0, 9], 508, 5, 3));
         assert!(lacks_block(&[0, 1], 511, 2, 0));
+    }
+
+    #[test]
+    fn an_end_is_missing_where_the_checksum_and_all_behind_it_are_zeros() {
+        let written = |until: usize, len: usize| {
+            let mut bytes = vec![7_u8; until];
+            bytes.resize(len, 0);
+            bytes
+        };
+        // The record is 300 bytes from byte 100 of its file, and its block ends 112 bytes behind it.
+        for (until, len, missing) in [
+            (200, 300, true),
+            (296, 300, true),
+            (297, 300, false),
+            (300, 300, false),
+            (200, 412, true),
+            (200, 900, true),
+            // It reaches past the end of the file: that is told otherwise.
+            (200, 299, false),
+        ] {
+            assert_eq!(lacks_end(&written(until, len), 100, 300), missing, "{until} of {len}");
+        }
+        // What is behind it in its block was written: it was there once.
+        let mut followed = written(200, 500);
+        followed[411] = 1;
+        assert!(!lacks_end(&followed, 100, 300));
+        // In the block after that, it says nothing.
+        followed[411] = 0;
+        followed[412] = 1;
+        assert!(lacks_end(&followed, 100, 300));
     }
 }

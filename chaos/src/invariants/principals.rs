@@ -40,6 +40,7 @@ fn right(body: &Body) -> Right<'_> {
         | Body::RolloutStarted { .. }
         | Body::RolloutPaused { .. }
         | Body::RolloutResumed { .. }
+        | Body::RequestSettled { .. }
         | Body::StepWaived { .. } => Right::Person,
         Body::RollbackStarted { .. } => Right::NoAgent,
         Body::WaveStarted { .. }

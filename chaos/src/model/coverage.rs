@@ -154,6 +154,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::WaveStarted { .. } => "WaveStarted",
         Body::RolloutPaused { .. } => "RolloutPaused",
         Body::RolloutResumed { .. } => "RolloutResumed",
+        Body::RequestSettled { .. } => "RequestSettled",
         Body::RollbackStarted { .. } => "RollbackStarted",
         Body::RolloutHalted { .. } => "RolloutHalted",
         Body::RolloutCompleted { .. } => "RolloutCompleted",
@@ -174,7 +175,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 29] = [
+pub const EVENTS: [&str; 30] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -189,6 +190,7 @@ pub const EVENTS: [&str; 29] = [
     "WaveStarted",
     "RolloutPaused",
     "RolloutResumed",
+    "RequestSettled",
     "RollbackStarted",
     "RolloutHalted",
     "RolloutCompleted",

@@ -215,8 +215,18 @@ impl Sim {
     fn put(&mut self, asked: Asked) {
         let Asked { id, body, command } = asked;
         self.note(|| format!("asked: {command:?}"));
+        let acts_later = match &command {
+            Command::PauseRollout { .. }
+            | Command::ResumeRollout { .. }
+            | Command::RollBackRollout { .. } => true,
+            _ => false,
+        };
         let answer = match self.ask(PERSON, Some((id, body)), command) {
-            // Nothing to do: nothing is remembered either.
+            Ok(None) if acts_later => {
+                let what = format!("{id:?} was accepted, and a late copy of it would act");
+                return self.refused("what was accepted is remembered", what);
+            }
+            // A plan or a bundle that is there: a late copy finds it, too.
             Ok(None) => return,
             Ok(first) => first,
             Err(_) => None,

@@ -87,6 +87,7 @@ impl Event {
             | Body::WaveStarted(_)
             | Body::RolloutPaused(_)
             | Body::RolloutResumed(_)
+            | Body::RequestSettled(_)
             | Body::RollbackStarted(_)
             | Body::RolloutHalted(_)
             | Body::RolloutCompleted(_)
@@ -224,6 +225,8 @@ impl Event {
             on(e.rollout, "wave_started", format!("started wave {}", e.wave.saturating_add(1)));
         } else if let Body::RolloutPaused(e) = body {
             on(e.rollout, "rollout_paused", format!("paused the rollout: {}", e.reason));
+        } else if let Body::RequestSettled(e) = body {
+            on(e.rollout, "request_settled", "asked for what was the case already".to_owned());
         } else if let Body::RolloutResumed(e) = body {
             on(e.rollout, "rollout_resumed", "resumed the rollout".to_owned());
         } else if let Body::RollbackStarted(e) = body {

@@ -134,6 +134,9 @@ pub enum Body {
     RolloutPaused { rollout: RolloutId, reason: String },
     /// Legs are given out again.
     RolloutResumed { rollout: RolloutId },
+    /// A request about a rollout was accepted, and found it as it should be. Recorded, so that a copy of it
+    /// that comes late gets this answer.
+    RequestSettled { rollout: RolloutId },
     /// Targets are unwound down to the steps that they keep.
     RollbackStarted { rollout: RolloutId, cause: String, targets: Vec<Unwind> },
     /// Ended; an operator is needed.

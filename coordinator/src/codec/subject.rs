@@ -50,6 +50,7 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::WaveStarted(it) => (Vec::new(), Some(it.rollout)),
         Body::RolloutPaused(it) => (Vec::new(), Some(it.rollout)),
         Body::RolloutResumed(it) => (Vec::new(), Some(it.rollout)),
+        Body::RequestSettled(it) => (Vec::new(), Some(it.rollout)),
         Body::RollbackStarted(it) => {
             (it.targets.iter().map(|unwind| unwind.target.as_str()).collect(), Some(it.rollout))
         }

@@ -280,6 +280,7 @@ fn one_of_each() -> Vec<Body> {
             taken: Millis(1_700_000_000_000),
             reason: "the rack burned".to_owned(),
         },
+        Body::RequestSettled { rollout },
     ]
 }
 
@@ -331,6 +332,7 @@ fn place(body: &Body) -> usize {
         Body::StepStuck { .. } => 28,
         Body::StepTried { .. } => 29,
         Body::ClusterRestored { .. } => 30,
+        Body::RequestSettled { .. } => 31,
     }
 }
 
@@ -341,7 +343,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 31);
+    assert_eq!(events.len(), 32);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

@@ -113,6 +113,7 @@ fn about(body: &Body) -> Option<RolloutId> {
         | Body::RolloutStarted { rollout }
         | Body::RolloutPaused { rollout, .. }
         | Body::RolloutResumed { rollout }
+        | Body::RequestSettled { rollout }
         | Body::RollbackStarted { rollout, .. } => Some(*rollout),
         _ => None,
     }

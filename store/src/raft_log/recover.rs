@@ -10,7 +10,7 @@ use raft_log::codeq::Decode;
 
 use super::records::Records;
 use crate::history::sync_dir;
-use crate::torn::lacks_block;
+use crate::torn::{lacks_block, lacks_end};
 
 /// A record begins with its kind, a small number of four bytes, the highest first: so many zeros.
 const START_ZEROS: usize = 3;
@@ -20,7 +20,7 @@ const START_ZEROS: usize = 3;
 ///
 /// The crate itself cuts a record that reaches past the end of the file, or is nothing but zeros to it.
 /// It refuses any other that does not decode, and leaves altered ones refused; a record of which a
-/// *block* is missing was never acknowledged, nor was anything behind it.
+/// *block*, or the end, is missing was never acknowledged, nor was anything behind it.
 ///
 /// What a killed process wrote may be in the page cache alone. From here on this node counts it as
 /// had, so it has to be on the disk.
@@ -56,7 +56,7 @@ pub(super) fn files(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Where a record stands of which a block is missing, if one does.
+/// Where a record stands of which a block or the end is missing, if one does.
 fn torn(bytes: &[u8]) -> Option<usize> {
     let mut offset = 0;
     loop {
@@ -66,7 +66,8 @@ fn torn(bytes: &[u8]) -> Option<usize> {
         let read = usize::try_from(reader.position()).ok()?;
         if decoded.is_err() {
             let at = u64::try_from(offset).ok()?;
-            return lacks_block(rest, at, read, START_ZEROS).then_some(offset);
+            let torn = lacks_block(rest, at, read, START_ZEROS) || lacks_end(rest, at, read);
+            return torn.then_some(offset);
         }
         offset += read;
     }

@@ -10,6 +10,7 @@ use crate::spec::Spec;
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
 use crate::state::rollout::{Lane, Phase, State, Status};
+use crate::state::target::Doubt;
 
 pub(super) fn plan(
     fleet: &Fleet,
@@ -124,7 +125,7 @@ pub(super) fn pause(fleet: &Fleet, id: RolloutId, reason: &str) -> Result<Vec<Bo
         Status::Running | Status::Unwinding => {
             Ok(vec![Body::RolloutPaused { rollout: id, reason: reason.to_owned() }])
         }
-        Status::Paused => Ok(Vec::new()),
+        Status::Paused => Ok(vec![Body::RequestSettled { rollout: id }]),
         status @ (Status::Planned | Status::Completed | Status::RolledBack | Status::Halted) => {
             Err(not_now(id, status, "paused"))
         }
@@ -141,7 +142,7 @@ pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
             sound(fleet, state)?;
             Ok(vec![Body::RolloutResumed { rollout: id }])
         }
-        Status::Running | Status::Unwinding => Ok(Vec::new()),
+        Status::Running | Status::Unwinding => Ok(vec![Body::RequestSettled { rollout: id }]),
         status @ (Status::Planned | Status::Completed | Status::RolledBack) => {
             Err(not_now(id, status, "resumed"))
         }
@@ -188,17 +189,22 @@ fn sound(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// No other rollout has one of its targets.
+/// No other rollout has one of its targets, and into none an archive is being put back.
 pub(super) fn free(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
     for (_, lane) in state.lanes.iter() {
-        if let Some(target) = fleet.targets.get(lane.target)
-            && let Some((other, _)) = target.lane
-            && other != state.id
-        {
+        let Some(target) = fleet.targets.get(lane.target) else { continue };
+        if let Some((other, _)) = target.lane.filter(|(other, _)| *other != state.id) {
             return Err(Refusal::new(
                 Kind::Conflict,
                 format!("target {} is part of {other}, which has not ended", target.id),
                 format!("wait for {other}, or roll it back first"),
+            ));
+        }
+        if target.doubt == Some(Doubt::Restore) {
+            return Err(Refusal::new(
+                Kind::Conflict,
+                format!("target {}: {}", target.id, target.problem),
+                "when the restore has ended, `skein targets observe` looks at what it left",
             ));
         }
     }

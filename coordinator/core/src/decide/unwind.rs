@@ -124,7 +124,7 @@ pub(super) fn on_request(
         lines.push(line);
     }
     if lines.is_empty() {
-        return Ok(Vec::new());
+        return Ok(vec![Body::RequestSettled { rollout: id }]);
     }
     on_top(fleet, state, &lines)?;
     let blocked: Vec<&Line> = lines.iter().filter(|line| !line.blocked_by.is_empty()).collect();

@@ -5,7 +5,7 @@ use crate::bundle::Manifest;
 use crate::ids::{AgentId, ClusterId, Digest, Millis, TargetId};
 use crate::policy::Policy;
 use crate::state::ledger::EntryIx;
-use crate::state::target::{Description, Observation, Seen};
+use crate::state::target::{Description, Doubt, Observation, Seen};
 use crate::state::{Cluster, Fleet, Restored};
 
 pub(super) fn cluster_formed(
@@ -108,6 +108,7 @@ pub(super) fn target_observed(
     let first = target.observed_at.replace(at).is_none();
     finding.clone_into(&mut target.problem);
     target.unreachable = false;
+    target.doubt = None;
     if first {
         target.ledger.clone_from(&ledger);
     }
@@ -168,6 +169,7 @@ pub(super) fn restore_started(
     let ix = target_ix(fleet, id)?;
     if let Some(target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{archive} is being restored into it");
+        target.doubt = Some(Doubt::Restore);
     }
     Ok(())
 }

@@ -119,6 +119,10 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             rollout::resumed(fleet, *rollout)?;
             rollout
         }
+        Body::RequestSettled { rollout } => {
+            state_mut(fleet, *rollout)?;
+            rollout
+        }
         Body::RollbackStarted { rollout, cause, targets } => {
             rollout::rollback_started(fleet, *rollout, cause, targets)?;
             rollout

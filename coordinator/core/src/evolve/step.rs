@@ -9,6 +9,7 @@ use crate::spec::Direction;
 use crate::state::Fleet;
 use crate::state::ledger::{Entries, EntryIx};
 use crate::state::rollout::Phase;
+use crate::state::target::Doubt;
 
 pub(super) fn backed_up(
     fleet: &mut Fleet,
@@ -112,6 +113,7 @@ pub(super) fn failed(
     };
     if half && let Some(target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{rollout} failed at {version}, and {}", verdict.as_str());
+        target.doubt = Some(Doubt::Leg);
     }
     end(fleet, rollout, ix, lane, |lane| {
         lane.note = Some(note.into());
@@ -227,6 +229,7 @@ pub(super) fn stuck(
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     if let Some(target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{rollout} is stuck at {version}: {why}");
+        target.doubt = Some(Doubt::Leg);
     }
     end(fleet, rollout, ix, lane, |lane| {
         lane.note = Some(format!("{version}: {why}").into());

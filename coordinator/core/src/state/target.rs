@@ -44,6 +44,15 @@ pub struct Lease {
     pub agent: AgentId,
 }
 
+/// Why nobody knows what is in a target before somebody looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// A leg ended, and what of its last step is in force was not told.
+    Leg,
+    /// An archive is being put back into it, or was.
+    Restore,
+}
+
 /// One target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -69,6 +78,8 @@ pub struct State {
     pub problem: String,
     /// Its agent could not look at it the last time.
     pub unreachable: bool,
+    /// Somebody has to look before a plan rests on it.
+    pub doubt: Option<Doubt>,
     /// Who may write now.
     pub lease: Option<Lease>,
     /// The rollout that has it now.
@@ -100,8 +111,15 @@ impl State {
                 "mend the way to it or leave it out; `skein targets observe` looks again",
             ));
         }
-        if self.problem.is_empty() || accept_drift {
+        if self.problem.is_empty() || (accept_drift && self.doubt.is_none()) {
             return Ok(());
+        }
+        if accept_drift {
+            return Err(Refusal::new(
+                Kind::Drift,
+                format!("target {} is held: {}; nobody has looked since", self.id, self.problem),
+                "`skein targets observe` looks: what it finds is what can be accepted",
+            ));
         }
         Err(Refusal::new(
             Kind::Drift,
@@ -114,6 +132,7 @@ impl State {
     pub(crate) fn sound(&mut self) {
         self.problem.clear();
         self.unreachable = false;
+        self.doubt = None;
     }
 
     /// What is in force as far as anybody has seen.
@@ -196,6 +215,7 @@ impl Table {
             seen: None,
             problem: String::new(),
             unreachable: false,
+            doubt: None,
             lease: None,
             lane: None,
             retired: false,

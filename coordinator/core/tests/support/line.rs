@@ -50,6 +50,7 @@ fn body(body: &Body) -> String {
         Body::RolloutPaused { rollout, reason } => {
             format!("RolloutPaused {rollout}{}", tail(reason))
         }
+        Body::RequestSettled { rollout } => format!("RequestSettled {rollout}"),
         Body::RolloutResumed { rollout } => format!("RolloutResumed {rollout}"),
         Body::RollbackStarted { rollout, cause, targets } => {
             let mut text = format!("RollbackStarted {rollout}: {cause}");

@@ -72,6 +72,7 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             Body::RolloutPaused { rollout: RolloutId(wire.rollout), reason: wire.reason }
         }
         Wire::RolloutResumed(wire) => Body::RolloutResumed { rollout: RolloutId(wire.rollout) },
+        Wire::RequestSettled(wire) => Body::RequestSettled { rollout: RolloutId(wire.rollout) },
         Wire::RollbackStarted(wire) => Body::RollbackStarted {
             rollout: RolloutId(wire.rollout),
             cause: wire.cause,

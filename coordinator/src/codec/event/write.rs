@@ -87,6 +87,9 @@ pub(super) fn body(body: &Body) -> Wire {
         Body::RolloutPaused { rollout, reason } => {
             Wire::RolloutPaused(log::RolloutPaused { rollout: rollout.0, reason: reason.clone() })
         }
+        Body::RequestSettled { rollout } => {
+            Wire::RequestSettled(log::RequestSettled { rollout: rollout.0 })
+        }
         Body::RolloutResumed { rollout } => {
             Wire::RolloutResumed(log::RolloutResumed { rollout: rollout.0 })
         }

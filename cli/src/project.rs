@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use skein_agent::config::{ConfigError, File};
+use skein_agent::config::{ConfigError, File, Strategy};
 use skein_agent::wire;
 use skein_coordinator::charter;
 use skein_proto::v1;
@@ -102,8 +102,14 @@ impl Project {
         }
     }
 
-    pub(crate) fn strategy(&self) -> v1::Strategy {
-        self.file.as_ref().map(|file| file.strategy.to_wire()).unwrap_or_default()
+    /// The configured one, or that of a file of its own.
+    pub(crate) fn strategy(&self, given: Option<&Path>) -> Result<v1::Strategy, Failure> {
+        let configured = || self.file.as_ref().map(|file| file.strategy.clone());
+        let strategy = match given {
+            Some(path) => Strategy::read(path).map_err(|error| unread(&error))?,
+            None => configured().unwrap_or_default(),
+        };
+        Ok(strategy.to_wire())
     }
 
     /// Reads the migrations. What was read past is said on stderr.

@@ -94,7 +94,7 @@ fn a_plan() -> v1::PlanReply {
             goal: Some(v1::Goal { goal: Some(v1::goal::Goal::Latest(true)) }),
             strategy: Some(v1::Strategy {
                 parallelism: 4,
-                budget: Some(v1::Budget { failed: 1, percent: 10 }),
+                budget: Some(v1::Budget { failed: 1, percent: 10, ..Default::default() }),
                 on_breach: v1::OnBreach::RollbackRollout.into(),
                 retries: 2,
                 backup: v1::BackupScope::BackupDatabase.into(),
@@ -112,10 +112,18 @@ fn a_plan() -> v1::PlanReply {
             v1::PlanClass { engine: v1::Engine::Mysql.into(), before: Vec::new(), steps: vec![mysql], targets: 1 },
         ],
         waves: vec![
-            v1::PlanWave { name: "canary".to_owned(), targets: vec![target("eu-1", 0)] },
+            v1::PlanWave {
+                name: "canary".to_owned(),
+                targets: vec![target("eu-1", 0)],
+                parallelism: 1,
+                soak_ms: 600_000,
+                approval: false,
+            },
             v1::PlanWave {
                 name: String::new(),
                 targets: vec![target("us-1", 1), target("eu-3", 0), target("eu-2", 0)],
+                approval: true,
+                ..Default::default()
             },
         ],
         up_to_date: 2,
@@ -159,6 +167,7 @@ fn a_lane(target: &str, state: v1::LaneState, note: &str) -> v1::Lane {
         note: note.to_owned(),
         agent: "agent-eu".to_owned(),
         fence: 41,
+        held: if state == v1::LaneState::Ready { "a fair" } else { "" }.to_owned(),
     }
 }
 
@@ -172,8 +181,20 @@ fn a_rollout(state: v1::RolloutState) -> v1::RolloutStatus {
         state: state.into(),
         direction: v1::Direction::Up.into(),
         waves: vec![
-            v1::WaveStatus { name: "canary".to_owned(), targets: 1, lanes: canary },
-            v1::WaveStatus { name: String::new(), targets: 3, lanes: second },
+            v1::WaveStatus {
+                name: "canary".to_owned(),
+                targets: 1,
+                lanes: canary,
+                soak_ms: 600_000,
+                soak_until_ms: 1_700_000_600_000,
+                ..Default::default()
+            },
+            v1::WaveStatus {
+                targets: 3,
+                lanes: second,
+                waits_for_approval: true,
+                ..Default::default()
+            },
         ],
         wave: 1,
         targets: 4,

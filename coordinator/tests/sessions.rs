@@ -318,6 +318,7 @@ async fn a_message_over_the_limit_is_refused_and_the_node_goes_on() {
         asker: Some(asker()),
         rollout: "mig-0001".to_owned(),
         reason: "x".repeat(5 * 1024 * 1024),
+        ..Default::default()
     };
     assert!(request.encoded_len() > 4 * 1024 * 1024);
     let refused = RolloutsClient::new(node.channel()).pause(request).await.unwrap_err();

@@ -163,7 +163,11 @@ async fn messages_that_are_too_large_or_make_no_sense_move_nothing() {
             v1::Asker { request_id: vec![1; 15].into(), ..Client::asker() },
         ] {
             // Asker is field 1 of each of them, the rollout or plan field 2.
-            let message = v1::ResumeRequest { asker: Some(asker), rollout: "mig-0001".to_owned() };
+            let message = v1::ResumeRequest {
+                asker: Some(asker),
+                rollout: "mig-0001".to_owned(),
+                part: None,
+            };
             let status = send(&client, method, message.encode_to_vec()).await.expect_err(method);
             let known = [Code::InvalidArgument, Code::PermissionDenied, Code::NotFound];
             assert!(known.contains(&status.code()), "{method}: {status:?}");

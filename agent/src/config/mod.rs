@@ -28,6 +28,7 @@ mod project;
 mod secret;
 mod strategy;
 mod target;
+mod time;
 mod url;
 
 pub use agent::{Agent, Config};
@@ -40,4 +41,5 @@ pub use project::Project;
 pub use secret::Secret;
 pub use strategy::{Backup, Budget, OnBreach, Strategy, Wave};
 pub use target::Target;
+pub use time::duration;
 pub use url::{Url, UrlError};

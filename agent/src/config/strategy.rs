@@ -1,9 +1,13 @@
 //! `[strategy]`: how a rollout goes through the fleet.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use skein_proto::v1;
+
+use super::error::ConfigError;
 
 /// Waves, budget, and what a breach does.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -18,6 +22,17 @@ pub struct Strategy {
     pub budget: Budget,
     /// Default [`Backup::Database`].
     pub backup: Backup,
+    /// Legs under way at one time among the targets that have one value of a label: `per.region = 2`.
+    pub per: BTreeMap<String, u32>,
+    /// The same for each resource group, over all rollouts; 0: no limit.
+    pub per_group: u32,
+    /// How long a wave is watched when it is done, before the next one opens or the rollout ends.
+    #[serde(deserialize_with = "super::time::read")]
+    pub soak: Duration,
+    /// Who comes first: `order = "region"`, or `order = { label = "region", values = ["eu", "us"] }`.
+    pub order: Order,
+    /// The first of several waves gets a target of each class that it lacks. Default true.
+    pub cover_classes: bool,
     /// In order; the last one takes the rest. None: one wave over everything.
     #[serde(rename = "wave")]
     pub waves: Vec<Wave>,
@@ -37,16 +52,75 @@ pub struct Wave {
     /// Of everything selected; 0: not by share.
     #[serde(default, deserialize_with = "percent")]
     pub percent: u32,
+    /// So many of what the patterns and labels match; 0: all of them.
+    #[serde(default)]
+    pub count: u32,
+    /// One target of each class of what they match.
+    #[serde(default)]
+    pub one_per_class: bool,
+    /// Instead of the strategy's; 0: as there.
+    #[serde(default)]
+    pub parallelism: u32,
+    /// Instead of the strategy's.
+    #[serde(default, deserialize_with = "super::time::read_option")]
+    pub soak: Option<Duration>,
+    /// It opens when somebody says so: `skein approve ROLLOUT`.
+    #[serde(default)]
+    pub approval: bool,
 }
 
-/// Targets of one wave that may fail before it counts as a breach.
+/// In which order targets are taken into waves, and worked on within one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Order {
+    /// None: by their ids.
+    pub label: Option<String>,
+    /// Of that label, in order; others come last. Empty: in the order of the alphabet.
+    pub values: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Order {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(
+            untagged,
+            expecting = "a label, or { label = \"region\", values = [\"eu\", \"us\"] }"
+        )]
+        enum Either {
+            Label(String),
+            Listed(Listed),
+        }
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Listed {
+            label: String,
+            values: Vec<String>,
+        }
+        Ok(match Either::deserialize(from)? {
+            Either::Label(label) => Self { label: Some(label), values: Vec::new() },
+            Either::Listed(Listed { label, values }) => Self { label: Some(label), values },
+        })
+    }
+}
+
+/// Of what a budget is a part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetScope {
+    #[default]
+    Wave,
+    Rollout,
+}
+
+/// Targets that may fail before it counts as a breach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budget {
     pub failed: u32,
-    /// Of the wave; the smaller of the two holds. 0: not set.
+    /// Of the scope; the smaller of the two holds. 0: not set.
     #[serde(deserialize_with = "percent")]
     pub percent: u32,
+    /// Who is counted: the open wave, or the rollout.
+    pub scope: BudgetScope,
 }
 
 /// What a breach of the budget does.
@@ -81,22 +155,63 @@ impl Default for Strategy {
             retries: 2,
             budget: Budget::default(),
             backup: Backup::default(),
+            per: BTreeMap::new(),
+            per_group: 0,
+            soak: Duration::ZERO,
+            order: Order::default(),
+            cover_classes: true,
             waves: Vec::new(),
         }
     }
 }
 
 impl Strategy {
+    /// Reads a file of its own, with the keys that `[strategy]` in skein.toml may have.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], at the first thing that is wrong.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| ConfigError::toml(path, &text, &error))
+    }
+
     pub fn to_wire(&self) -> v1::Strategy {
         v1::Strategy {
             waves: self.waves.iter().map(Wave::to_wire).collect(),
             parallelism: self.parallelism,
-            budget: Some(v1::Budget { failed: self.budget.failed, percent: self.budget.percent }),
+            budget: Some(v1::Budget {
+                failed: self.budget.failed,
+                percent: self.budget.percent,
+                scope: match self.budget.scope {
+                    BudgetScope::Wave => v1::BudgetScope::ScopeWave,
+                    BudgetScope::Rollout => v1::BudgetScope::ScopeRollout,
+                }
+                .into(),
+            }),
             on_breach: self.on_breach.to_wire().into(),
             retries: self.retries,
             backup: self.backup.to_wire().into(),
+            limits: self
+                .per
+                .iter()
+                .map(|(label, most)| v1::Limit { label: label.clone(), most: *most })
+                .collect(),
+            per_group: self.per_group,
+            soak_ms: millis(self.soak),
+            order: self
+                .order
+                .label
+                .as_ref()
+                .map(|label| v1::Order { label: label.clone(), values: self.order.values.clone() }),
+            cover_classes: self.cover_classes,
         }
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Wave {
@@ -113,6 +228,11 @@ impl Wave {
                 labels: self.labels.iter().map(label).collect(),
             }),
             percent: self.percent,
+            count: self.count,
+            one_per_class: self.one_per_class,
+            parallelism: self.parallelism,
+            soak_ms: self.soak.map(millis),
+            approval: self.approval,
         }
     }
 }

@@ -140,13 +140,18 @@ impl Inner {
         let (name, paused) = &mut *rollout;
         let mut client = RolloutsClient::new(self.channel(node, who)?);
         if *paused {
-            let request = v1::ResumeRequest { asker: Some(asker.clone()), rollout: name.clone() };
+            let request = v1::ResumeRequest {
+                asker: Some(asker.clone()),
+                rollout: name.clone(),
+                ..Default::default()
+            };
             client.resume(request).await?;
         } else {
             let request = v1::PauseRequest {
                 asker: Some(asker.clone()),
                 rollout: name.clone(),
                 reason: self.reason.clone(),
+                ..Default::default()
             };
             client.pause(request).await?;
         }

@@ -13,7 +13,7 @@ use skein_core::outbox::{Leg, outbox};
 use skein_core::plan::make;
 use skein_core::schedule::{Presence, schedule};
 use skein_core::spec::{
-    Backup, Budget, Direction, Engine, Goal, OnBreach, Selector, Spec, Strategy, TransactionMode,
+    Backup, Direction, Engine, Goal, Selector, Spec, Strategy, TransactionMode,
 };
 use skein_core::state::Fleet;
 use skein_core::state::rollout::Status;
@@ -171,12 +171,9 @@ impl World {
             direction: Direction::Up,
             goal: Goal::Latest,
             strategy: Strategy {
-                waves: Vec::new(),
                 parallelism: u32::MAX,
-                budget: Budget::default(),
-                on_breach: OnBreach::Halt,
-                retries: 0,
                 backup: Backup::Exempt,
+                ..Strategy::default()
             },
             out_of_order: false,
             accept_drift: false,

@@ -218,7 +218,12 @@ impl Campaign {
             // A pause that nobody waits for any more may still come, also after the operator's last look.
             if open.state() == State::Paused {
                 let (asker, rollout) = (Some(asker("operator")), open.id.clone());
-                drop(client.rollouts().resume(v1::ResumeRequest { asker, rollout }).await);
+                drop(
+                    client
+                        .rollouts()
+                        .resume(v1::ResumeRequest { asker, rollout, part: None })
+                        .await,
+                );
             }
             None
         })

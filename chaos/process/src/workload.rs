@@ -145,15 +145,19 @@ impl Work {
     async fn pause(&self, client: &Client, rollout: &str) {
         let reason = "to look at it".to_owned();
         let asker = Some(asker("operator"));
-        let request = v1::PauseRequest { asker, rollout: rollout.to_owned(), reason };
+        let request =
+            v1::PauseRequest { asker, rollout: rollout.to_owned(), reason, ..Default::default() };
         if client.rollouts().pause(request).await.is_ok() {
             self.tally.pauses.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     async fn resume(&self, client: &Client, rollout: &str) {
-        let request =
-            v1::ResumeRequest { asker: Some(asker("operator")), rollout: rollout.to_owned() };
+        let request = v1::ResumeRequest {
+            asker: Some(asker("operator")),
+            rollout: rollout.to_owned(),
+            part: None,
+        };
         // Refused where it has been resumed meanwhile; asked again where nobody answered.
         drop(client.rollouts().resume(request).await);
     }

@@ -1,7 +1,8 @@
 //! When the failure budget is exceeded, no further leg forward is leased in that rollout.
 
 use skein_core::event::{Body, LegKind};
-use skein_core::state::rollout::Phase;
+use skein_core::spec::Scope;
+use skein_core::state::rollout::{Lane, Phase};
 
 use super::{Held, Invariant, Past};
 use crate::observation::Seen;
@@ -26,11 +27,12 @@ impl Invariant for Budget {
         let Some(wave) = state.wave() else { return Ok(()) };
         // Counted here, and not taken from the state's own counters: those are what is checked.
         let (mut failed, mut size) = (0_u64, 0_u64);
-        for (_, lane) in state.lanes.iter().filter(|(_, lane)| lane.wave == wave) {
+        let counts = |lane: &Lane| lane.wave == wave || state.budget().scope == Scope::Rollout;
+        for (_, lane) in state.lanes.iter().filter(|(_, lane)| counts(lane)) {
             size += 1;
             failed += u64::from(matches!(lane.phase, Phase::Failed | Phase::Stuck));
         }
-        let budget = state.plan.spec.strategy.budget;
+        let budget = state.budget();
         let share = size * u64::from(budget.percent) / 100;
         let most = u64::from(budget.failed);
         let within = match (budget.percent, budget.failed) {

@@ -26,9 +26,11 @@ mod reads;
 mod replay;
 mod requests;
 mod resolves;
+mod room;
 mod same_log;
 mod secrets;
 mod settled;
+mod soaks;
 mod undo_order;
 mod waves;
 
@@ -193,6 +195,8 @@ impl Default for Watch {
                 one_executor::OneExecutor,
                 one_leader::OneLeader,
                 parallelism::Parallelism,
+                room::Room,
+                soaks::Soaks,
                 pause::Pause,
                 plan_order::PlanOrder,
                 principals::Principals,

@@ -18,7 +18,7 @@ impl Invariant for Parallelism {
         let Body::LegAssigned { rollout, .. } = &event.body else { return Ok(()) };
         let Some(state) = past.fleet.rollouts.get(rollout) else { return Ok(()) };
         let leased = state.lanes.iter().filter(|(_, lane)| lane.fence.is_some()).count();
-        let most = state.plan.spec.strategy.parallelism;
+        let most = state.parallelism();
         if usize::try_from(most).is_ok_and(|most| leased > most) {
             return Err(format!("{leased} legs of {rollout} are leased, and {most} may be"));
         }

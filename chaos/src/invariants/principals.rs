@@ -41,9 +41,16 @@ fn right(body: &Body) -> Right<'_> {
         | Body::RolloutPaused { .. }
         | Body::RolloutResumed { .. }
         | Body::RequestSettled { .. }
+        | Body::RolloutAborted { .. }
+        | Body::WaveApproved { .. }
+        | Body::KnobSet { .. }
+        | Body::LanesHeld { .. }
+        | Body::LanesReleased { .. }
         | Body::StepWaived { .. } => Right::Person,
         Body::RollbackStarted { .. } => Right::NoAgent,
         Body::WaveStarted { .. }
+        | Body::WaveVerified { .. }
+        | Body::WaveSoaked { .. }
         | Body::RolloutHalted { .. }
         | Body::RolloutCompleted { .. }
         | Body::RolloutRolledBack { .. }

@@ -85,7 +85,11 @@ impl Sim {
                 let description = Description {
                     engine: database.engine,
                     labels: database.labels.clone(),
-                    group: String::new(),
+                    // Neighbours share a machine.
+                    group: format!(
+                        "rack-{}",
+                        database.id.as_str().bytes().last().unwrap_or_default() % 3
+                    ),
                 };
                 (database.id.clone(), description)
             })

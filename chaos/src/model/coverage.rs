@@ -155,6 +155,13 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::RolloutPaused { .. } => "RolloutPaused",
         Body::RolloutResumed { .. } => "RolloutResumed",
         Body::RequestSettled { .. } => "RequestSettled",
+        Body::WaveVerified { .. } => "WaveVerified",
+        Body::WaveSoaked { .. } => "WaveSoaked",
+        Body::WaveApproved { .. } => "WaveApproved",
+        Body::KnobSet { .. } => "KnobSet",
+        Body::LanesHeld { .. } => "LanesHeld",
+        Body::LanesReleased { .. } => "LanesReleased",
+        Body::RolloutAborted { .. } => "RolloutAborted",
         Body::RollbackStarted { .. } => "RollbackStarted",
         Body::RolloutHalted { .. } => "RolloutHalted",
         Body::RolloutCompleted { .. } => "RolloutCompleted",
@@ -175,7 +182,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 30] = [
+pub const EVENTS: [&str; 37] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -191,6 +198,13 @@ pub const EVENTS: [&str; 30] = [
     "RolloutPaused",
     "RolloutResumed",
     "RequestSettled",
+    "WaveVerified",
+    "WaveSoaked",
+    "WaveApproved",
+    "KnobSet",
+    "LanesHeld",
+    "LanesReleased",
+    "RolloutAborted",
     "RollbackStarted",
     "RolloutHalted",
     "RolloutCompleted",

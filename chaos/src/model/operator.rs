@@ -1,10 +1,11 @@
 //! Somebody who plans, starts, pauses, resumes and rolls back, and asks again when no answer comes.
 
 use skein_core::command::{Command, Waiver};
-use skein_core::ids::{Digest, RequestId, RolloutId};
+use skein_core::event::Stop;
+use skein_core::ids::{Digest, RequestId, RolloutId, WaveIx};
 use skein_core::plan::{self, Plan};
-use skein_core::spec::{Selector, Spec};
-use skein_core::state::rollout::Status;
+use skein_core::spec::{Knob, Limit, Selector, Spec};
+use skein_core::state::rollout::{State, Status};
 
 use super::coverage::Reach;
 use super::database::digest;
@@ -68,25 +69,32 @@ impl Sim {
         }
     }
 
-    /// After the last fault: what is paused goes on, so that everything comes to an end.
+    /// After the last fault: what is paused, held or waits for a word goes on, so that everything comes
+    /// to an end.
     fn let_go(&mut self) {
         if !self.leader.up {
             return self.at(500, Happening::Operator);
         }
-        let paused: Vec<RolloutId> = self
-            .leader
-            .ahead
-            .rollouts
-            .values()
-            .filter(|state| state.status == Status::Paused)
-            .map(|state| state.id)
-            .collect();
-        if !paused.is_empty() {
-            // What he asks for may be lost with a leader.
-            self.at(5_000, Happening::Operator);
+        let mut words = Vec::new();
+        for state in self.leader.ahead.rollouts.values().filter(|state| state.is_open()) {
+            let (rollout, reason) = (state.id, "go on".to_owned());
+            if state.status == Status::Paused && state.aborted.is_none() {
+                words.push(Command::ResumeRollout { rollout });
+            }
+            if state.lanes.iter().any(|(_, lane)| lane.held.is_some()) {
+                let (selector, wave) = (Selector::default(), None);
+                words.push(Command::ReleaseLanes { rollout, selector, wave });
+            }
+            if let Some(wave) = state.unapproved() {
+                words.push(Command::ApproveWave { rollout, wave, reason });
+            }
         }
-        for rollout in paused {
-            self.urge(PERSON, Command::ResumeRollout { rollout });
+        if self.leader.ahead.rollouts.values().any(State::is_open) {
+            // What he asks for may be lost with a leader, and another wave may wait for his word.
+            self.at(2_000, Happening::Operator);
+        }
+        for word in words {
+            self.urge(PERSON, word);
         }
     }
 
@@ -152,7 +160,8 @@ impl Sim {
 
     fn under_another_charter(&mut self, dice: &mut Dice) {
         let rollout = self.some_rollout(dice);
-        let command = Command::PauseRollout { rollout, reason: "let me see".to_owned() };
+        let (reason, stop) = ("let me see".to_owned(), Stop::AfterLegs);
+        let command = Command::PauseRollout { rollout, reason, stop };
         let other = digest("another charter");
         if let Ok(Some(_)) = self.ask_under(other, PERSON, None, command) {
             self.refused("another charter is refused", "a pause was accepted".to_owned());
@@ -168,8 +177,15 @@ impl Sim {
         let rollout = self.some_rollout(dice);
         let status = self.leader.ahead.rollouts.get(&rollout).map(|state| state.status);
         let widen = status == Some(Status::Unwinding) && dice.chance(500);
+        if !widen && dice.chance(300) {
+            let command = self.turn_a_knob(rollout, dice);
+            return self.request(command);
+        }
         let command = match if widen { 5 } else { dice.below(6) } {
-            0 => Command::PauseRollout { rollout, reason: "let me see".to_owned() },
+            0 => {
+                let stop = if dice.chance(400) { Stop::AfterSteps } else { Stop::AfterLegs };
+                Command::PauseRollout { rollout, reason: "let me see".to_owned(), stop }
+            }
             1..=3 => {
                 self.comes_to(rollout, false);
                 Command::ResumeRollout { rollout }
@@ -187,6 +203,27 @@ impl Sim {
             }
         };
         self.request(command);
+    }
+
+    /// What changes a rollout that is under way.
+    fn turn_a_knob(&mut self, rollout: RolloutId, dice: &mut Dice) -> Command {
+        let mut selector = Selector::default();
+        if dice.chance(700) {
+            let one = dice.place(self.databases.len());
+            selector.targets = vec![self.databases[one].id.0.clone()];
+        }
+        let wave = dice.chance(200).then(|| WaveIx(dice.below(3)));
+        let reason = "let me see".to_owned();
+        match dice.below(12) {
+            0 => Command::AbortRollout { rollout, reason },
+            1 | 2 => Command::ApproveWave { rollout, wave: WaveIx(dice.below(3)), reason },
+            3 | 4 => Command::HoldLanes { rollout, selector, wave, reason },
+            5 | 6 => Command::ReleaseLanes { rollout, selector, wave },
+            _ => Command::SetKnobs {
+                rollout,
+                knobs: (0..=dice.below(2)).map(|_| knob(dice)).collect(),
+            },
+        }
     }
 
     fn request(&mut self, command: Command) {
@@ -218,6 +255,11 @@ impl Sim {
         let acts_later = match &command {
             Command::PauseRollout { .. }
             | Command::ResumeRollout { .. }
+            | Command::SetKnobs { .. }
+            | Command::ApproveWave { .. }
+            | Command::HoldLanes { .. }
+            | Command::ReleaseLanes { .. }
+            | Command::AbortRollout { .. }
             | Command::RollBackRollout { .. } => true,
             _ => false,
         };
@@ -232,6 +274,18 @@ impl Sim {
             Err(_) => None,
         };
         self.wait(Waiter::Person(id, body, answer));
+    }
+}
+
+fn knob(dice: &mut Dice) -> Knob {
+    match dice.below(7) {
+        0 => Knob::Parallelism(dice.below(6)),
+        1 => Knob::SoakMs(u64::from(500 * dice.below(4))),
+        2 => Knob::BudgetFailed(dice.below(4)),
+        3 => Knob::BudgetPercent(30 * dice.below(4)),
+        4 => Knob::PerGroup(dice.below(3)),
+        5 => Knob::Limit(Limit { label: "ring".to_owned(), most: dice.below(3) }),
+        _ => Knob::Retries(dice.below(3)),
     }
 }
 

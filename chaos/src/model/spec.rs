@@ -2,7 +2,9 @@
 
 use skein_core::bundle::Manifest;
 use skein_core::ids::Version;
-use skein_core::spec::{Backup, Budget, Direction, Goal, OnBreach, Selector, Spec, Strategy, Wave};
+use skein_core::spec::{
+    Backup, Budget, Direction, Goal, Limit, OnBreach, Order, Scope, Selector, Spec, Strategy, Wave,
+};
 
 use super::database::{Database, digest};
 use super::dice::Dice;
@@ -40,7 +42,24 @@ pub(super) fn question(
         strategy: Strategy {
             waves,
             parallelism: if dice.chance(10) { 0 } else { 1 + dice.below(5) },
-            budget: Budget { failed: dice.below(3), percent: 30 * dice.below(2) },
+            cover_classes: dice.chance(500),
+            order: match dice.below(6) {
+                0 => Order::Label("ring".to_owned()),
+                1 => Order::Listed("ring".to_owned(), vec!["red".to_owned()]),
+                _ => Order::Id,
+            },
+            limits: if dice.chance(100) {
+                vec![Limit { label: "ring".to_owned(), most: 1 + dice.below(2) }]
+            } else {
+                Vec::new()
+            },
+            per_group: if dice.chance(100) { 1 + dice.below(2) } else { 0 },
+            soak_ms: if dice.chance(200) { u64::from(100 * dice.below(20)) } else { 0 },
+            budget: Budget {
+                failed: dice.below(3),
+                percent: 30 * dice.below(2),
+                scope: if dice.chance(250) { Scope::Rollout } else { Scope::Wave },
+            },
             on_breach: SCOPES[dice.place(4)],
             retries: dice.below(3),
             backup,
@@ -70,7 +89,12 @@ fn goal(dice: &mut Dice, direction: Direction, bundle: &Manifest) -> Goal {
 
 fn wave(dice: &mut Dice, databases: &[Database]) -> Wave {
     let mut wave = Wave::default();
-    match dice.below(4) {
+    wave.approval = dice.chance(60);
+    wave.soak_ms = dice.chance(100).then(|| u64::from(100 * dice.below(10)));
+    wave.parallelism = if dice.chance(100) { 1 + dice.below(3) } else { 0 };
+    match dice.below(6) {
+        4 => wave.count = 1 + dice.below(3),
+        5 => wave.one_per_class = true,
         0 | 1 => wave.percent = 20 + dice.below(60),
         2 => wave.selector.labels = ring("red"),
         _ => wave.selector.targets = vec![databases[dice.place(databases.len())].id.0.clone()],

@@ -29,11 +29,15 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "more legs than the strategy allows",
         edits: &[
-            edit("decide/leg.rs", "let fits = fits && due && room;", "let fits = fits && due;"),
+            edit(
+                "decide/leg.rs",
+                "let room = state.leased() < state.parallelism() &&",
+                "let room =",
+            ),
             edit(
                 "schedule/assign.rs",
-                "state.plan.spec.strategy.parallelism.saturating_sub(state.leased());",
-                "state.plan.spec.strategy.parallelism;",
+                "state.parallelism().saturating_sub(state.leased());",
+                "state.parallelism();",
             ),
         ],
     },
@@ -50,7 +54,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the greater of two allowances holds",
-        edits: &[edit("spec.rs", "share.min(self.failed)", "share.max(self.failed)")],
+        edits: &[edit("spec/strategy.rs", "share.min(self.failed)", "share.max(self.failed)")],
     },
     Mutant {
         name: "a pause changes nothing",
@@ -163,8 +167,8 @@ pub const MUTANTS: &[Mutant] = &[
             ),
             edit(
                 "decide/rollout.rs",
-                "            && other != state.id\n",
-                "            && other != state.id && false\n",
+                "target.lane.filter(|(other, _)| *other != state.id)",
+                "target.lane.filter(|_| false)",
             ),
         ],
     },
@@ -218,6 +222,52 @@ pub const MUTANTS: &[Mutant] = &[
             "decide/rollout.rs",
             "Status::Unwinding => state.leased() + state.total.of(Phase::UndoReady),",
             "Status::Unwinding => 0,",
+        )],
+    },
+    Mutant {
+        name: "a wave is not watched to the end",
+        edits: &[
+            edit("decide/rollout.rs", "Some(Soak::Until(at)) => at <= now,", "Some(_) => true,"),
+            edit(
+                "schedule/mod.rs",
+                "Some(Soak::Until(at)) if at > now => next.wake(at),",
+                "Some(Soak::Until(at)) if at > now && false => next.wake(at),",
+            ),
+        ],
+    },
+    Mutant {
+        name: "a wave opens without the word that it waits for",
+        edits: &[edit(
+            "state/rollout.rs",
+            "(wants && !self.approved.contains(&next)).then_some(next)",
+            "(wants && !self.approved.contains(&next) && false).then_some(next)",
+        )],
+    },
+    Mutant {
+        name: "a limit for a label holds nobody",
+        edits: &[edit("room.rs", "(used >= limit.most).then", "(used > limit.most).then")],
+    },
+    Mutant {
+        name: "a resource group's limit counts one rollout's legs alone",
+        edits: &[edit(
+            "room.rs",
+            "if let Some((rollout, _)) = target.lane {",
+            "if let Some((rollout, _)) = target.lane.filter(|(id, _)| room.limits.contains_key(id)) {",
+        )],
+    },
+    Mutant {
+        name: "a target that somebody holds is leased",
+        edits: &[
+            edit("decide/leg.rs", "&& room && !held;", "&& room;"),
+            edit("state/rollout.rs", "            _ if self.held.is_some() => false,\n", ""),
+        ],
+    },
+    Mutant {
+        name: "a request that changes nothing is forgotten",
+        edits: &[edit(
+            "decide/rollout.rs",
+            "Status::Paused => Ok(vec![Body::RequestSettled { rollout: id }]),",
+            "Status::Paused => Ok(Vec::new()),",
         )],
     },
 ];

@@ -136,6 +136,12 @@ impl Numbers {
         match &mut command {
             Command::PauseRollout { rollout, .. }
             | Command::ResumeRollout { rollout }
+            | Command::SetKnobs { rollout, .. }
+            | Command::ApproveWave { rollout, .. }
+            | Command::HoldLanes { rollout, .. }
+            | Command::ReleaseLanes { rollout, .. }
+            | Command::AbortRollout { rollout, .. }
+            | Command::SoakWave { rollout }
             | Command::RollBackRollout { rollout, .. }
             | Command::StartWave { rollout }
             | Command::AssignLeg { rollout, .. }

@@ -6,9 +6,11 @@ use std::fmt::Write as _;
 
 use skein_core::bundle::Manifest;
 use skein_core::command::{Command, Outcome, Waiver};
-use skein_core::event::{Archive, Verdict};
-use skein_core::ids::{Digest, Incarnation, RolloutId, Version};
-use skein_core::spec::{Backup, Direction, Engine, Goal, OnBreach, Selector, Spec};
+use skein_core::event::{Archive, Stop, Verdict};
+use skein_core::ids::{Digest, Incarnation, RolloutId, Version, WaveIx};
+use skein_core::spec::{
+    Backup, Direction, Engine, Goal, Knob, OnBreach, Order, Scope, Selector, Spec,
+};
 use skein_core::state::ledger::Entry as Row;
 use skein_core::state::target::{Description, Observation};
 
@@ -116,9 +118,36 @@ impl Words {
                 let number = self.plans.get(plan).copied().unwrap_or_default();
                 format!("start of={number}{}", self::waivers(waivers))
             }
-            Command::PauseRollout { rollout, reason } => {
-                format!("pause {} {reason}", self.rollout(*rollout))
+            Command::PauseRollout { rollout, reason, stop } => {
+                let at = match stop {
+                    Stop::AfterLegs => "",
+                    Stop::AfterSteps => "at=once ",
+                };
+                format!("pause {} {at}{reason}", self.rollout(*rollout))
             }
+            Command::AbortRollout { rollout, reason } => {
+                format!("abort {} {reason}", self.rollout(*rollout))
+            }
+            Command::ApproveWave { rollout, wave, reason } => {
+                format!("approve {} wave={wave} {reason}", self.rollout(*rollout))
+            }
+            Command::SetKnobs { rollout, knobs } => {
+                let knobs: Vec<String> = knobs.iter().map(knob).collect();
+                format!("set {} {}", self.rollout(*rollout), knobs.join(" "))
+            }
+            Command::HoldLanes { rollout, selector, wave, reason } => format!(
+                "hold {}{}{} {reason}",
+                self.rollout(*rollout),
+                self::selector(selector),
+                of_wave(*wave)
+            ),
+            Command::ReleaseLanes { rollout, selector, wave } => format!(
+                "release {}{}{}",
+                self.rollout(*rollout),
+                self::selector(selector),
+                of_wave(*wave)
+            ),
+            Command::SoakWave { rollout } => format!("ask soak {}", self.rollout(*rollout)),
             Command::ResumeRollout { rollout } => format!("resume {}", self.rollout(*rollout)),
             Command::RollBackRollout { rollout, selector, steps, waivers } => format!(
                 "rollback {}{} steps={steps}{}",
@@ -149,7 +178,7 @@ fn join(agent: &str, targets: &[(skein_core::ids::TargetId, Description)]) -> Ve
             Engine::Sqlite => "sqlite",
         };
         let ring = description.labels.get("ring").map(|ring| format!(" label={ring}"));
-        let key = format!("engine={engine}{}", ring.unwrap_or_default());
+        let key = format!("engine={engine}{} rack={}", ring.unwrap_or_default(), description.group);
         let ids = lines.entry(key).or_default();
         ids.push(' ');
         ids.push_str(id.as_str());
@@ -212,12 +241,33 @@ fn strategy(spec: &Spec) -> String {
     let waves: Vec<String> = strategy
         .waves
         .iter()
-        .map(|wave| match (wave.percent, wave.selector.labels.first()) {
-            (0, Some((_, rings))) => format!("l:{}", rings.join("+")),
-            (0, None) => wave.selector.targets.join("+"),
-            (percent, _) => format!("{percent}%"),
+        .map(|wave| {
+            let what = match (wave.percent, wave.count, wave.selector.labels.first()) {
+                _ if wave.one_per_class => "each".to_owned(),
+                (0, 0, Some((_, rings))) => format!("l:{}", rings.join("+")),
+                (0, 0, None) => wave.selector.targets.join("+"),
+                (0, count, _) => format!("n:{count}"),
+                (percent, _, _) => format!("{percent}%"),
+            };
+            let approval = if wave.approval { "!" } else { "" };
+            let soak = wave.soak_ms.map(|soak| format!("@{soak}")).unwrap_or_default();
+            let most = match wave.parallelism {
+                0 => String::new(),
+                most => format!("x{most}"),
+            };
+            format!("{what}{approval}{soak}{most}")
         })
         .collect();
+    let order = match &strategy.order {
+        Order::Id => "id".to_owned(),
+        Order::Label(label) => label.clone(),
+        Order::Listed(label, values) => format!("{label}:{}", values.join("/")),
+    };
+    let limits =
+        strategy.limits.iter().map(|limit| format!(" limit={}:{}", limit.label, limit.most));
+    let limits: String = limits.collect();
+    let all = if strategy.budget.scope == Scope::Rollout { " over-all" } else { "" };
+    let cover = if strategy.cover_classes { " cover" } else { "" };
     let breach = match strategy.on_breach {
         OnBreach::Halt => "halt",
         OnBreach::RollbackTarget => "target",
@@ -225,14 +275,33 @@ fn strategy(spec: &Spec) -> String {
         OnBreach::RollbackRollout => "rollout",
     };
     format!(
-        "strategy waves={} parallel={} budget={} percent={} breach={breach} retries={} backup={}",
+        "strategy waves={} parallel={} budget={} percent={} breach={breach} retries={} backup={} \
+         soak={} group={} order={order}{limits}{all}{cover}",
         waves.join(","),
         strategy.parallelism,
         strategy.budget.failed,
         strategy.budget.percent,
         strategy.retries,
-        backup(strategy.backup)
+        backup(strategy.backup),
+        strategy.soak_ms,
+        strategy.per_group,
     )
+}
+
+fn knob(knob: &Knob) -> String {
+    match knob {
+        Knob::Parallelism(most) => format!("parallel={most}"),
+        Knob::Limit(limit) => format!("{}={}", limit.label, limit.most),
+        Knob::PerGroup(most) => format!("group={most}"),
+        Knob::SoakMs(soak) => format!("soak={soak}"),
+        Knob::BudgetFailed(failed) => format!("budget={failed}"),
+        Knob::BudgetPercent(percent) => format!("percent={percent}"),
+        Knob::Retries(retries) => format!("retries={retries}"),
+    }
+}
+
+fn of_wave(wave: Option<WaveIx>) -> String {
+    wave.map(|wave| format!(" wave={wave}")).unwrap_or_default()
 }
 
 fn question(spec: &Spec) -> String {

@@ -135,7 +135,11 @@ impl Client {
         let labels = vec![region];
         let eu = v1::Selector { labels, ..Default::default() };
         let waves = if self.chance.percent(50) {
-            vec![v1::WaveSpec { name: "first".to_owned(), selector: Some(eu), percent: 0 }]
+            vec![v1::WaveSpec {
+                name: "first".to_owned(),
+                selector: Some(eu),
+                ..Default::default()
+            }]
         } else {
             Vec::new()
         };
@@ -151,10 +155,11 @@ impl Client {
             strategy: Some(v1::Strategy {
                 waves,
                 parallelism: u32::try_from(self.chance.between(1, 5)).unwrap_or(1),
-                budget: Some(v1::Budget { failed: 1, percent: 0 }),
+                budget: Some(v1::Budget { failed: 1, ..Default::default() }),
                 on_breach: on_breach.into(),
                 retries: 3,
                 backup: backup.into(),
+                ..Default::default()
             }),
             accept_drift: true,
             ..Default::default()
@@ -196,6 +201,7 @@ impl Client {
             asker: Some(self.asker()),
             rollout: rollout.to_owned(),
             reason: "somebody wants to look".to_owned(),
+            ..Default::default()
         };
         let pause = |channel| {
             let request = request.clone();
@@ -207,7 +213,11 @@ impl Client {
     }
 
     async fn resume(&mut self, rollout: &str) -> Result<(), Status> {
-        let request = v1::ResumeRequest { asker: Some(self.asker()), rollout: rollout.to_owned() };
+        let request = v1::ResumeRequest {
+            asker: Some(self.asker()),
+            rollout: rollout.to_owned(),
+            ..Default::default()
+        };
         let resume = |channel| {
             let request = request.clone();
             async move { RolloutsClient::new(channel).resume(request).await }

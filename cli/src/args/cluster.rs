@@ -31,7 +31,7 @@ pub enum TargetsVerb {
         #[command(flatten)]
         selection: SelectionArgs,
         /// How long an agent may take to answer (30s, 5m)
-        #[arg(long, value_name = "TIME", value_parser = super::write::duration, default_value = "60s")]
+        #[arg(long, value_name = "TIME", value_parser = skein_agent::config::duration, default_value = "60s")]
         timeout: Duration,
     },
     /// A target is gone for good: plans no longer count it

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use skein_agent::config::duration;
 use skein_proto::v1;
 
 /// Which targets.
@@ -132,12 +134,29 @@ impl FromStr for GoalArg {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Strategy")]
 pub struct StrategyArgs {
-    /// A wave, in order: a share (`canary=10%`) or targets (`canary=eu-1,us-*`); what no wave takes is a last one
-    #[arg(long = "wave", value_name = "NAME=SHARE|GLOBS")]
+    /// A file with what [strategy] in skein.toml may hold, instead of that section
+    #[arg(long = "strategy", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A wave, in order: a share (`canary=10%`), a number (`pilot=count:5`), one target of each class
+    /// (`canary=each-class`) or targets (`canary=eu-1,us-*`); behind it `;soak=10m`, `;parallelism=2`,
+    /// `;approval`. What no wave takes is a last one
+    #[arg(long = "wave", value_name = "NAME=WHAT[;…]")]
     pub waves: Vec<WaveArg>,
     /// Targets worked on at one time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub parallelism: Option<u32>,
+    /// The same for each value of a label, such as region=2 (repeat for more)
+    #[arg(long = "per", value_name = "LABEL=N", value_parser = limit)]
+    pub per: Vec<v1::Limit>,
+    /// The same for each resource group, over all rollouts
+    #[arg(long, value_name = "N")]
+    pub per_group: Option<u32>,
+    /// How long each wave is watched when it is done, before the next one opens (30s, 10m, 2h)
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub soak: Option<Duration>,
+    /// Who comes first: a label, or its values in order (`region` or `region=eu,us`)
+    #[arg(long, value_name = "LABEL[=VALUES]", value_parser = order)]
+    pub order: Option<v1::Order>,
     /// Targets of one wave that may fail before the rollout stops: a number or a percentage
     #[arg(long, value_name = "N|P%", value_parser = budget)]
     pub budget: Option<v1::Budget>,
@@ -162,7 +181,21 @@ impl StrategyArgs {
             strategy.parallelism = parallelism;
         }
         if let Some(budget) = self.budget {
-            strategy.budget = Some(budget);
+            let scope = strategy.budget.map_or(0, |budget| budget.scope);
+            strategy.budget = Some(v1::Budget { scope, ..budget });
+        }
+        for limit in &self.per {
+            strategy.limits.retain(|other| other.label != limit.label);
+            strategy.limits.push(limit.clone());
+        }
+        if let Some(per_group) = self.per_group {
+            strategy.per_group = per_group;
+        }
+        if let Some(soak) = self.soak {
+            strategy.soak_ms = millis(soak);
+        }
+        if let Some(order) = &self.order {
+            strategy.order = Some(order.clone());
         }
         if let Some(on_breach) = self.on_breach {
             strategy.on_breach = on_breach.wire().into();
@@ -177,33 +210,48 @@ impl StrategyArgs {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn limit(text: &str) -> Result<v1::Limit, String> {
+    let wrong = || format!("`{text}` is not LABEL=N, for example region=2");
+    let (label, most) =
+        text.split_once('=').filter(|(label, _)| !label.is_empty()).ok_or_else(wrong)?;
+    let most = most.parse().map_err(|_not_a_number| wrong())?;
+    Ok(v1::Limit { label: label.to_owned(), most })
+}
+
+fn order(text: &str) -> Result<v1::Order, String> {
+    let (label, values) = text.split_once('=').unwrap_or((text, ""));
+    if label.is_empty() {
+        return Err("an order is LABEL or LABEL=VALUE,VALUE, for example region=eu,us".to_owned());
+    }
+    let values = values.split(',').filter(|value| !value.is_empty()).map(str::to_owned).collect();
+    Ok(v1::Order { label: label.to_owned(), values })
+}
+
 fn budget(text: &str) -> Result<v1::Budget, String> {
     let wrong = || format!("`{text}` is neither a number of targets nor a percentage");
     match text.strip_suffix('%') {
         Some(percent) => match percent.parse() {
-            Ok(percent @ 0..=100) => Ok(v1::Budget { failed: 0, percent }),
+            Ok(percent @ 0..=100) => Ok(v1::Budget { percent, ..Default::default() }),
             _ => Err(wrong()),
         },
         None => text
             .parse()
-            .map(|failed| v1::Budget { failed, percent: 0 })
+            .map(|failed| v1::Budget { failed, ..Default::default() })
             .map_err(|_not_a_number| wrong()),
     }
 }
 
-/// `canary=10%` or `canary=eu-1,us-*`.
+/// `canary=10%`, `pilot=count:5`, `canary=each-class` or `canary=eu-1,us-*`, with what holds for it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct WaveArg {
-    name: String,
-    percent: u32,
-    globs: Vec<String>,
-}
+pub struct WaveArg(v1::WaveSpec);
 
 impl WaveArg {
     fn wave(&self) -> v1::WaveSpec {
-        let selector = (!self.globs.is_empty())
-            .then(|| v1::Selector { targets: self.globs.clone(), labels: Vec::new() });
-        v1::WaveSpec { name: self.name.clone(), selector, percent: self.percent }
+        self.0.clone()
     }
 }
 
@@ -211,18 +259,45 @@ impl FromStr for WaveArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, what) = text
-            .split_once('=')
+        let mut parts = text.split(';');
+        let (name, what) = parts
+            .next()
+            .and_then(|first| first.split_once('='))
             .filter(|(name, what)| !name.is_empty() && !what.is_empty())
             .ok_or("a wave is NAME=SHARE or NAME=GLOB[,GLOB], for example canary=10%")?;
-        let (percent, globs) = match what.strip_suffix('%') {
-            Some(share) => match share.parse() {
-                Ok(percent @ 1..=100) => (percent, Vec::new()),
+        let mut wave = v1::WaveSpec { name: name.to_owned(), ..Default::default() };
+        if let Some(share) = what.strip_suffix('%') {
+            wave.percent = match share.parse() {
+                Ok(percent @ 1..=100) => percent,
                 _ => return Err(format!("`{what}` is not a share between 1% and 100%")),
-            },
-            None => (0, what.split(',').map(|glob| glob.trim().to_owned()).collect()),
-        };
-        Ok(Self { name: name.to_owned(), percent, globs })
+            };
+        } else if let Some(count) = what.strip_prefix("count:") {
+            wave.count = match count.parse() {
+                Ok(count @ 1..) => count,
+                _ => return Err(format!("`{what}` is not a number of targets from 1 on")),
+            };
+        } else if what == "each-class" {
+            wave.one_per_class = true;
+        } else {
+            let targets = what.split(',').map(|glob| glob.trim().to_owned()).collect();
+            wave.selector = Some(v1::Selector { targets, ..Default::default() });
+        }
+        for part in parts {
+            match part.trim().split_once('=') {
+                None if part.trim() == "approval" => wave.approval = true,
+                Some(("soak", time)) => wave.soak_ms = Some(millis(duration(time)?)),
+                Some(("parallelism", most)) => {
+                    let wrong = |_no| format!("`{most}` is no number of targets");
+                    wave.parallelism = most.parse().map_err(wrong)?;
+                }
+                _ => {
+                    return Err(format!(
+                        "`{part}` says nothing about a wave; soak=10m, parallelism=2 and approval do"
+                    ));
+                }
+            }
+        }
+        Ok(Self(wave))
     }
 }
 
@@ -364,11 +439,17 @@ mod tests {
         assert_eq!((wave.percent, wave.selector), (10, None));
         let wave = "canary=eu-1,us-*".parse::<WaveArg>().unwrap().wave();
         assert_eq!(wave.selector.unwrap().targets, ["eu-1", "us-*"]);
-        for text in ["canary", "=10%", "canary=", "canary=0%", "canary=101%"] {
+        let wave =
+            "pilot=count:5;soak=10m;parallelism=2;approval".parse::<WaveArg>().unwrap().wave();
+        assert_eq!((wave.count, wave.soak_ms, wave.parallelism), (5, Some(600_000), 2));
+        assert!(wave.approval);
+        assert!("each=each-class".parse::<WaveArg>().unwrap().wave().one_per_class);
+        let bad = ["canary", "=10%", "canary=", "canary=0%", "canary=101%", "a=count:0"];
+        for text in bad.into_iter().chain(["a=1%;soak=x", "a=1%;parallel=2", "a=1%;"]) {
             assert!(text.parse::<WaveArg>().is_err(), "{text}");
         }
-        assert_eq!(budget("3"), Ok(v1::Budget { failed: 3, percent: 0 }));
-        assert_eq!(budget("5%"), Ok(v1::Budget { failed: 0, percent: 5 }));
+        assert_eq!(budget("3"), Ok(v1::Budget { failed: 3, ..Default::default() }));
+        assert_eq!(budget("5%"), Ok(v1::Budget { percent: 5, ..Default::default() }));
         assert!(budget("101%").is_err());
         assert!(budget("-1").is_err());
     }

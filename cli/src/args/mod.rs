@@ -18,8 +18,8 @@ pub use read::{
 };
 pub use roles::{AgentArgs, CompletionsArgs, CoordinatorArgs, DemoArgs, InitArgs, ManArgs};
 pub use write::{
-    ApplyArgs, ConfirmArgs, FollowArgs, MigrateArgs, MigrateDirection, MigrateType, PauseArgs,
-    PlanVerbArgs, ResumeArgs, RollbackArgs,
+    AbortArgs, ApplyArgs, ApproveArgs, ConfirmArgs, FollowArgs, GetArgs, MigrateArgs,
+    MigrateDirection, MigrateType, PauseArgs, PlanVerbArgs, ResumeArgs, RollbackArgs, SetArgs,
 };
 
 const AFTER_HELP: &str = "\
@@ -133,6 +133,14 @@ pub enum Verb {
     Pause(PauseArgs),
     /// Hand out work again
     Resume(ResumeArgs),
+    /// Give a rollout up: steps under way are finished, nothing is undone
+    Abort(AbortArgs),
+    /// Let a wave open that waits for somebody's word
+    Approve(ApproveArgs),
+    /// Change what of a rollout's strategy may change while it runs
+    Set(SetArgs),
+    /// What can be set of a rollout, and how it stands
+    Get(GetArgs),
     /// Undo what a rollout did, target by target, in reverse
     Rollback(RollbackArgs),
     /// Look at the targets and compare them with the log and with each other

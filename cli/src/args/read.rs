@@ -21,7 +21,7 @@ pub struct WatchArgs {
     /// Rollout (default: the newest one that has not ended, else the newest)
     pub rollout: Option<String>,
     /// Stop watching after so long (30s, 5m, 2h) and exit with 12; nothing is cancelled
-    #[arg(long, value_name = "TIME", value_parser = super::write::duration)]
+    #[arg(long, value_name = "TIME", value_parser = skein_agent::config::duration)]
     pub timeout: Option<Duration>,
 }
 
@@ -62,7 +62,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub selection: SelectionArgs,
     /// How long an agent may take to answer (30s, 5m)
-    #[arg(long, value_name = "TIME", value_parser = super::write::duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = skein_agent::config::duration, default_value = "60s")]
     pub timeout: Duration,
 }
 

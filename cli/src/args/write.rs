@@ -1,9 +1,12 @@
 //! Verbs that change something.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use skein_agent::config::duration;
+use skein_proto::v1;
 
 use super::common::{DirectionArg, GoalArg, PlanArgs, SelectionArgs, StrategyArgs};
 
@@ -186,6 +189,29 @@ pub struct PauseArgs {
     /// Why, for the log
     #[arg(long, default_value = "asked for on the command line")]
     pub reason: String,
+    /// Targets under way stop after the step that they are at, instead of going on to their last one
+    #[arg(long)]
+    pub now: bool,
+    #[command(flatten)]
+    pub part: PartArgs,
+}
+
+/// A part of a rollout. Nothing given: all of it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PartArgs {
+    #[command(flatten)]
+    pub selection: SelectionArgs,
+    /// Only this wave, counted from 1
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub wave: Option<u32>,
+}
+
+impl PartArgs {
+    pub fn part(&self) -> Option<v1::Part> {
+        let selector = (!self.selection.is_empty()).then(|| self.selection.selector());
+        (selector.is_some() || self.wave.is_some())
+            .then(|| v1::Part { selector, wave: self.wave.unwrap_or_default() })
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -193,7 +219,87 @@ pub struct ResumeArgs {
     /// Rollout
     pub rollout: String,
     #[command(flatten)]
+    pub part: PartArgs,
+    #[command(flatten)]
     pub follow: FollowArgs,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct AbortArgs {
+    /// Rollout
+    pub rollout: String,
+    /// Why, for the log
+    #[arg(long, default_value = "asked for on the command line")]
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct ApproveArgs {
+    /// Rollout
+    pub rollout: String,
+    /// Which wave, counted from 1 (default: the next one that waits for it)
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub wave: u32,
+    /// Why, for the log
+    #[arg(long, default_value = "asked for on the command line")]
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct SetArgs {
+    /// Rollout
+    pub rollout: String,
+    /// What: parallelism=4, per.region=2, per_group=1, soak=10m, budget=3, budget=5%, retries=2
+    #[arg(required = true, value_name = "KNOB=VALUE")]
+    pub knobs: Vec<KnobArg>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct GetArgs {
+    /// Rollout
+    pub rollout: String,
+}
+
+/// `parallelism=4`, `soak=10m`, `budget=5%`…
+#[derive(Debug, Clone, PartialEq)]
+pub struct KnobArg(pub v1::Knob);
+
+impl FromStr for KnobArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        use v1::knob::Knob;
+        let (name, value) = text.split_once('=').ok_or("write KNOB=VALUE, such as soak=10m")?;
+        let number = || {
+            let wrong = |_not_a_number| format!("`{value}` is no number that {name} can have");
+            value.parse::<u32>().map_err(wrong)
+        };
+        let knob = match name {
+            "parallelism" => Knob::Parallelism(number()?),
+            "per_group" => Knob::PerGroup(number()?),
+            "retries" => Knob::Retries(number()?),
+            "soak" => {
+                let long = duration(value)?.as_millis();
+                Knob::SoakMs(u64::try_from(long).map_err(|_too_long| "so long never ends")?)
+            }
+            "budget" | "budget.percent" if value.ends_with('%') => {
+                let percent = value.trim_end_matches('%').parse();
+                Knob::BudgetPercent(percent.map_err(|_no| format!("`{value}` is no share"))?)
+            }
+            "budget" | "budget.failed" => Knob::BudgetFailed(number()?),
+            "budget.percent" => Knob::BudgetPercent(number()?),
+            _ => match name.strip_prefix("per.").filter(|label| !label.is_empty()) {
+                Some(label) => Knob::Limit(v1::Limit { label: label.to_owned(), most: number()? }),
+                None => {
+                    return Err(format!(
+                        "`{name}` cannot be set while a rollout runs; these can: parallelism, \
+                         per.LABEL, per_group, soak, budget, budget.percent, retries"
+                    ));
+                }
+            },
+        };
+        Ok(Self(v1::Knob { knob: Some(knob) }))
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -214,31 +320,12 @@ pub struct RollbackArgs {
     pub follow: FollowArgs,
 }
 
-/// `90`, `90s`, `5m`, `2h`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is not a time: write 90s, 5m or 2h");
-    let (number, unit) = match text.find(|c: char| !c.is_ascii_digit()) {
-        Some(at) => text.split_at_checked(at).ok_or_else(wrong)?,
-        None => (text, "s"),
-    };
-    let number: u64 = number.parse().map_err(|_not_a_number| wrong())?;
-    let seconds = match unit {
-        "s" => Some(number),
-        "m" => number.checked_mul(60),
-        "h" => number.checked_mul(3_600),
-        _ => None,
-    };
-    seconds.map(Duration::from_secs).ok_or_else(wrong)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use clap::Parser as _;
 
     use super::super::{Cli, Verb};
-    use super::{GoalArg, MigrateArgs, MigrateDirection, duration};
+    use super::{GoalArg, KnobArg, MigrateArgs, MigrateDirection, v1};
 
     fn migrate(line: &str) -> MigrateArgs {
         let words = ["skein", "migrate"].into_iter().chain(line.split_whitespace());
@@ -297,12 +384,19 @@ mod tests {
     }
 
     #[test]
-    fn times() {
-        assert_eq!(duration("90"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("5m"), Ok(Duration::from_mins(5)));
-        assert_eq!(duration("2h"), Ok(Duration::from_hours(2)));
-        for text in ["", "m", "5 m", "-1s", "99999999999999999999h", "5d"] {
-            assert!(duration(text).is_err(), "{text}");
+    fn knobs_are_read() {
+        use skein_proto::v1::knob::Knob;
+        for (text, knob) in [
+            ("parallelism=4", Knob::Parallelism(4)),
+            ("soak=10m", Knob::SoakMs(600_000)),
+            ("budget=5%", Knob::BudgetPercent(5)),
+            ("budget=5", Knob::BudgetFailed(5)),
+            ("per.region=2", Knob::Limit(v1::Limit { label: "region".to_owned(), most: 2 })),
+        ] {
+            assert_eq!(text.parse(), Ok(KnobArg(v1::Knob { knob: Some(knob) })), "{text}");
+        }
+        for text in ["", "soak", "soak=soon", "backup=none", "parallelism=-1", "per.=1"] {
+            assert!(text.parse::<KnobArg>().is_err(), "{text}");
         }
     }
 

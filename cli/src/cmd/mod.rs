@@ -1,8 +1,10 @@
 //! One verb a file. Each takes its arguments, does what they ask for, and says how it ended.
 
+mod abort;
 mod agent;
 mod agents;
 mod apply;
+mod approve;
 mod audit;
 mod backup;
 mod cluster;
@@ -12,6 +14,7 @@ mod completions;
 mod coordinator;
 mod demo;
 mod explain;
+mod get;
 mod history;
 mod init;
 mod man;
@@ -20,6 +23,7 @@ mod pause;
 mod plan;
 mod resume;
 mod rollback;
+mod set;
 pub(crate) mod status;
 pub(crate) mod targets;
 mod verify;
@@ -50,6 +54,10 @@ pub(crate) fn run(cli: &Cli, screen: &mut Screen) -> Result<ExitCode, Failure> {
         Verb::History(args) => wait(history::run(args, global, screen)),
         Verb::Pause(args) => wait(pause::run(args, global, screen)),
         Verb::Resume(args) => wait(resume::run(args, global, screen)),
+        Verb::Abort(args) => wait(abort::run(args, global, screen)),
+        Verb::Approve(args) => wait(approve::run(args, global, screen)),
+        Verb::Set(args) => wait(set::run(args, global, screen)),
+        Verb::Get(args) => wait(get::run(args, global, screen)),
         Verb::Rollback(args) => wait(rollback::run(args, global, screen)),
         Verb::Verify(args) => wait(verify::run(args, global, screen)),
         Verb::Backup(args) => wait(backup::run(args, global, screen)),

@@ -20,6 +20,8 @@ pub(crate) async fn run(
             asker: Some(session.asker()),
             rollout: args.rollout.clone(),
             reason: args.reason.clone(),
+            now: args.now,
+            part: args.part.part(),
         };
         let reply = session
             .link
@@ -28,10 +30,20 @@ pub(crate) async fn run(
                 async move { connect::rollouts(channel).pause(request).await }
             })
             .await?;
-        screen.done(&format!(
-            "{id} hands out no more work; steps under way are finished · skein resume {id} · skein rollback {id}",
-            id = reply.rollout
-        ));
+        let id = &reply.rollout;
+        screen.done(&match (args.part.part(), args.now) {
+            (Some(_), _) => format!(
+                "the selected targets of {id} get no more work; steps under way are finished · \
+                 skein resume {id} with the same selection"
+            ),
+            (None, true) => format!(
+                "{id} stops after the steps that are under way · skein resume {id} · skein rollback {id}"
+            ),
+            (None, false) => format!(
+                "{id} hands out no more work; targets under way go on to their last step · \
+                 skein pause {id} --now stops them, too · skein resume {id} · skein rollback {id}"
+            ),
+        });
         super::status::show(session, &reply.rollout, screen).await
     })
     .await

@@ -59,7 +59,9 @@ pub(crate) async fn spec(
         selector: Some(selector),
         direction: args.direction.wire().into(),
         goal: Some(args.target.goal()),
-        strategy: Some(args.strategy.over(session.project.strategy())),
+        strategy: Some(
+            args.strategy.over(session.project.strategy(args.strategy.file.as_deref())?),
+        ),
         out_of_order: args.out_of_order,
         accept_drift: args.accept_drift,
     })

@@ -17,8 +17,11 @@ pub(crate) async fn run(
     screen: &mut Screen,
 ) -> Result<ExitCode, Failure> {
     with_session(global, Need::Agent, screen, async |session, screen| {
-        let request =
-            v1::ResumeRequest { asker: Some(session.asker()), rollout: args.rollout.clone() };
+        let request = v1::ResumeRequest {
+            asker: Some(session.asker()),
+            rollout: args.rollout.clone(),
+            part: args.part.part(),
+        };
         let reply = session
             .link
             .ask(|channel| {

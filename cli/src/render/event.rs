@@ -4,6 +4,7 @@ use serde::Serialize;
 use skein_proto::agent::v1 as agent;
 use skein_proto::log::v1::{self as log, event::Body};
 
+use super::knobs::knob;
 use super::look::duration;
 use super::words;
 
@@ -35,6 +36,15 @@ pub struct Event {
 /// A rollout's number in the log, as it is called everywhere else.
 pub fn rollout_name(number: u32) -> String {
     format!("mig-{number:04}")
+}
+
+/// Names, as far as they fit.
+fn targets(ids: &[String]) -> String {
+    match ids {
+        [one] => one.clone(),
+        [one, ..] => format!("{}, such as {one}", words::count(ids.len() as u64, "target")),
+        [] => "no target".to_owned(),
+    }
 }
 
 impl Event {
@@ -88,6 +98,13 @@ impl Event {
             | Body::RolloutPaused(_)
             | Body::RolloutResumed(_)
             | Body::RequestSettled(_)
+            | Body::RolloutAborted(_)
+            | Body::WaveVerified(_)
+            | Body::WaveSoaked(_)
+            | Body::WaveApproved(_)
+            | Body::KnobSet(_)
+            | Body::LanesHeld(_)
+            | Body::LanesReleased(_)
             | Body::RollbackStarted(_)
             | Body::RolloutHalted(_)
             | Body::RolloutCompleted(_)
@@ -224,7 +241,28 @@ impl Event {
         } else if let Body::WaveStarted(e) = body {
             on(e.rollout, "wave_started", format!("started wave {}", e.wave.saturating_add(1)));
         } else if let Body::RolloutPaused(e) = body {
-            on(e.rollout, "rollout_paused", format!("paused the rollout: {}", e.reason));
+            let now = if e.after_steps { " at once" } else { "" };
+            on(e.rollout, "rollout_paused", format!("paused the rollout{now}: {}", e.reason));
+        } else if let Body::RolloutAborted(e) = body {
+            on(e.rollout, "rollout_aborted", format!("gave the rollout up: {}", e.reason));
+        } else if let Body::WaveVerified(e) = body {
+            let said = format!("verified wave {}, and watches it", e.wave.saturating_add(1));
+            on(e.rollout, "wave_verified", said);
+        } else if let Body::WaveSoaked(e) = body {
+            let said = format!("watched wave {} to the end", e.wave.saturating_add(1));
+            on(e.rollout, "wave_soaked", said);
+        } else if let Body::WaveApproved(e) = body {
+            let said = format!("lets wave {} open: {}", e.wave.saturating_add(1), e.reason);
+            on(e.rollout, "wave_approved", said);
+        } else if let Body::KnobSet(e) = body {
+            let set = e.knob.as_ref().map(knob);
+            let said = set.map(|set| format!("set {} to {}", set.name, set.value));
+            on(e.rollout, "knob_set", said.unwrap_or_default());
+        } else if let Body::LanesHeld(e) = body {
+            let said = format!("holds {}: {}", targets(&e.targets), e.reason);
+            on(e.rollout, "lanes_held", said);
+        } else if let Body::LanesReleased(e) = body {
+            on(e.rollout, "lanes_released", format!("lets {} go on", targets(&e.targets)));
         } else if let Body::RequestSettled(e) = body {
             on(e.rollout, "request_settled", "asked for what was the case already".to_owned());
         } else if let Body::RolloutResumed(e) = body {

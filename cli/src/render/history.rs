@@ -23,6 +23,8 @@ impl Event {
             | "step_rolled_back"
             | "rollout_rolled_back"
             | "rollout_paused"
+            | "rollout_aborted"
+            | "lanes_held"
             | "step_retried"
             | "step_waived" => Tone::Warning,
             "rollout_completed" => Tone::Good,

@@ -148,6 +148,7 @@ mod tests {
                 name: "canary".to_owned(),
                 targets: 3,
                 lanes: vec![0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0],
+                ..Default::default()
             }],
             targets: 3,
             steps: 6,

@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod event;
 
 pub mod history;
+pub mod knobs;
 
 pub mod targets;
 

@@ -48,6 +48,10 @@ pub struct Wave {
     pub done: u32,
     pub failed: u32,
     pub undone: u32,
+    /// It opens when somebody says so, and nobody has.
+    pub waits_for_approval: bool,
+    /// Until when it is watched; 0: it is not.
+    pub soak_until_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -64,6 +68,8 @@ pub struct Lane {
     pub agent: String,
     pub fence: u64,
     pub note: String,
+    /// Why it gets no work; empty: it is not held.
+    pub held: String,
     #[serde(skip)]
     pub now: v1::LaneState,
 }
@@ -188,6 +194,8 @@ fn wave((number, status): (u32, &v1::WaveStatus)) -> Wave {
         done: count(&[S::Done]),
         failed: count(&[S::Failed, S::Stuck, S::Residual]),
         undone: count(&[S::Undone]),
+        waits_for_approval: status.waits_for_approval,
+        soak_until_ms: status.soak_until_ms,
     }
 }
 
@@ -215,7 +223,15 @@ impl Wave {
             (self.undone, "undone"),
         ];
         let parts = parts.into_iter().filter(|(number, _)| *number > 0);
-        parts.map(|(number, word)| format!("{number} {word}")).collect::<Vec<_>>().join(", ")
+        let mut parts: Vec<String> =
+            parts.map(|(number, word)| format!("{number} {word}")).collect();
+        if self.waits_for_approval {
+            parts.push("waits for approval".to_owned());
+        }
+        if self.soak_until_ms > 0 {
+            parts.push("watched".to_owned());
+        }
+        parts.join(", ")
     }
 }
 
@@ -232,7 +248,12 @@ impl Lane {
             attempt: lane.attempt,
             agent: lane.agent.clone(),
             fence: lane.fence,
-            note: lane.note.clone(),
+            note: match (lane.held.as_str(), lane.note.as_str()) {
+                ("", note) => note.to_owned(),
+                (held, "") => format!("held: {held}"),
+                (held, note) => format!("held: {held}; {note}"),
+            },
+            held: lane.held.clone(),
             now: lane.state(),
         }
     }

@@ -1,13 +1,14 @@
 //! What may be asked. Commands are imperative; time and identity arrive with the request.
 
 use crate::bundle::Manifest;
-use crate::event::{Archive, Verdict};
+use crate::event::{Archive, Stop, Verdict};
 use crate::ids::{
     AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, StepIx, TargetId,
+    WaveIx,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
-use crate::spec::{Selector, Spec};
+use crate::spec::{Knob, Selector, Spec};
 use crate::state::target::{Description, Observation};
 
 /// A command with its circumstances.
@@ -118,6 +119,51 @@ pub enum Command {
         rollout: RolloutId,
         /// Why.
         reason: String,
+        /// What becomes of legs under way.
+        stop: Stop,
+    },
+    /// Change what of a strategy may change while it is carried out.
+    SetKnobs {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// To what; all of them, or none.
+        knobs: Vec<Knob>,
+    },
+    /// Let a wave open.
+    ApproveWave {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Which.
+        wave: WaveIx,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Give out no more legs for some targets.
+    HoldLanes {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Which.
+        selector: Selector,
+        /// Of this wave only.
+        wave: Option<WaveIx>,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Let them go on.
+    ReleaseLanes {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Which.
+        selector: Selector,
+        /// Of this wave only.
+        wave: Option<WaveIx>,
+    },
+    /// Give a rollout up, and leave everything as it stands.
+    AbortRollout {
+        /// Which.
+        rollout: RolloutId,
+        /// Why.
+        reason: String,
     },
     /// Go on; failed targets are tried again.
     ResumeRollout {
@@ -134,6 +180,11 @@ pub enum Command {
         steps: u32,
         /// For steps that cannot be undone.
         waivers: Vec<Waiver>,
+    },
+    /// Scheduler: the open wave is done, and is watched from now on.
+    SoakWave {
+        /// Of which rollout.
+        rollout: RolloutId,
     },
     /// Scheduler: open the next wave.
     StartWave {

@@ -8,7 +8,7 @@ use crate::ids::{
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
-use crate::spec::Backup;
+use crate::spec::{Backup, Knob};
 use crate::state::target::{Description, Observation};
 
 /// One thing that happened, with who, when and under which charter.
@@ -51,6 +51,16 @@ impl Verdict {
             Self::Unknown => "what of it is in force cannot be told",
         }
     }
+}
+
+/// What becomes of legs under way when their rollout is paused.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stop {
+    /// They go on to their end.
+    #[default]
+    AfterLegs,
+    /// They are given back after the step that they are at.
+    AfterSteps,
 }
 
 /// What a leg does.
@@ -131,12 +141,26 @@ pub enum Body {
     /// A wave is open.
     WaveStarted { rollout: RolloutId, wave: WaveIx },
     /// No more legs are given out.
-    RolloutPaused { rollout: RolloutId, reason: String },
+    RolloutPaused { rollout: RolloutId, reason: String, stop: Stop },
     /// Legs are given out again.
     RolloutResumed { rollout: RolloutId },
     /// A request about a rollout was accepted, and found it as it should be. Recorded, so that a copy of it
     /// that comes late gets this answer.
     RequestSettled { rollout: RolloutId },
+    /// Every target of the open wave is done, or failed within the budget: it is watched from now on.
+    WaveVerified { rollout: RolloutId, wave: WaveIx },
+    /// It was watched to the end.
+    WaveSoaked { rollout: RolloutId, wave: WaveIx },
+    /// Somebody lets a wave open.
+    WaveApproved { rollout: RolloutId, wave: WaveIx, reason: String },
+    /// Somebody changed what of the strategy may change.
+    KnobSet { rollout: RolloutId, knob: Knob },
+    /// These targets get no legs of the rollout; legs under way are given back after their step.
+    LanesHeld { rollout: RolloutId, targets: Vec<TargetId>, reason: String },
+    /// They get legs again.
+    LanesReleased { rollout: RolloutId, targets: Vec<TargetId> },
+    /// The rollout is given up: legs under way are given back, and then it is halted.
+    RolloutAborted { rollout: RolloutId, reason: String },
     /// Targets are unwound down to the steps that they keep.
     RollbackStarted { rollout: RolloutId, cause: String, targets: Vec<Unwind> },
     /// Ended; an operator is needed.

@@ -25,6 +25,7 @@ pub mod outbox;
 pub mod plan;
 pub mod policy;
 pub mod refusal;
+pub mod room;
 pub mod schedule;
 pub mod spec;
 pub mod state;

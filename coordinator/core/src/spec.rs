@@ -1,5 +1,9 @@
 //! What a person asks for: where, how far, in which waves.
 
+mod strategy;
+
+pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Strategy, Wave};
+
 use crate::ids::{Digest, TargetId, Version};
 use crate::state::target;
 
@@ -113,81 +117,6 @@ pub enum Goal {
     Nothing,
 }
 
-/// What happens when a wave's failure budget is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnBreach {
-    /// Stop, and leave everything as it stands.
-    Halt,
-    /// Take back what the failed targets did.
-    RollbackTarget,
-    /// Take back what the wave did.
-    RollbackWave,
-    /// Take back everything.
-    RollbackRollout,
-}
-
-/// How many targets of a wave may fail.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Budget {
-    /// So many are within the budget.
-    pub failed: u32,
-    /// So many percent of the wave are; zero: not set. The smaller of the two holds.
-    pub percent: u32,
-}
-
-impl Budget {
-    /// Targets of a wave of `targets` that may fail.
-    pub fn allowance(self, targets: u32) -> u32 {
-        if self.percent == 0 {
-            return self.failed;
-        }
-        let share = u64::from(targets) * u64::from(self.percent) / 100;
-        let share = u32::try_from(share).unwrap_or(u32::MAX);
-        if self.failed == 0 { share } else { share.min(self.failed) }
-    }
-}
-
-/// What is backed up before a leg's first step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backup {
-    /// The whole database.
-    Database,
-    /// The tables that the steps name.
-    Tables,
-    /// The schema without its rows.
-    Schema,
-    /// Nothing: the exemption is recorded.
-    Exempt,
-}
-
-/// One wave as asked for.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wave {
-    /// For people.
-    pub name: String,
-    /// Which of the targets that no earlier wave took.
-    pub selector: Selector,
-    /// Not zero: that share of all selected targets, instead.
-    pub percent: u32,
-}
-
-/// How a plan is carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Strategy {
-    /// Empty: one wave.
-    pub waves: Vec<Wave>,
-    /// Legs under way at one time.
-    pub parallelism: u32,
-    /// Per wave.
-    pub budget: Budget,
-    /// When the budget is broken.
-    pub on_breach: OnBreach,
-    /// Attempts after the first, for failures that may pass by themselves.
-    pub retries: u32,
-    /// Before the first step.
-    pub backup: Backup,
-}
-
 /// The whole question to the planner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -209,7 +138,7 @@ pub struct Spec {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, matches};
+    use super::matches;
 
     #[test]
     fn globs() {
@@ -225,14 +154,5 @@ mod tests {
         ] {
             assert_eq!(matches(glob, text), expect, "{glob} on {text}");
         }
-    }
-
-    #[test]
-    fn the_smaller_allowance_holds() {
-        assert_eq!(Budget::default().allowance(100), 0);
-        assert_eq!(Budget { failed: 3, percent: 0 }.allowance(100), 3);
-        assert_eq!(Budget { failed: 3, percent: 10 }.allowance(100), 3);
-        assert_eq!(Budget { failed: 30, percent: 10 }.allowance(100), 10);
-        assert_eq!(Budget { failed: 0, percent: 10 }.allowance(100), 10);
     }
 }

@@ -7,11 +7,11 @@ mod support;
 use dice::Dice;
 use skein_core::command::{Command, Outcome, Waiver};
 use skein_core::decide::{Decision, decide};
-use skein_core::event::Verdict;
+use skein_core::event::{Stop, Verdict};
 use skein_core::ids::{AgentId, Digest, Fence, Millis, RolloutId, StepIx, TargetId, WaveIx};
 use skein_core::outbox::{Leg, outbox};
 use skein_core::schedule::schedule;
-use skein_core::spec::{Backup, Selector};
+use skein_core::spec::{Backup, Knob, Selector};
 use skein_core::state::rollout::Phase;
 use support::world::{World, digest};
 use support::{law, words};
@@ -146,8 +146,32 @@ fn anything(dice: &mut Dice, world: &mut World) {
         }
         14 => {
             let rollout = rollout(dice, world);
-            let command = match dice.below(5) {
-                0 => Command::PauseRollout { rollout, reason: "wait".to_owned() },
+            let command = match dice.below(10) {
+                0 => {
+                    let stop = if dice.chance(50) { Stop::AfterSteps } else { Stop::AfterLegs };
+                    Command::PauseRollout { rollout, reason: "wait".to_owned(), stop }
+                }
+                3 => Command::AbortRollout { rollout, reason: "wrong".to_owned() },
+                4 => {
+                    let wave = WaveIx(dice.below(3));
+                    Command::ApproveWave { rollout, wave, reason: String::new() }
+                }
+                5 => {
+                    let knob = match dice.below(4) {
+                        0 => Knob::Parallelism(dice.below(4)),
+                        1 => Knob::SoakMs(u64::from(dice.below(1_000))),
+                        2 => Knob::BudgetFailed(dice.below(3)),
+                        _ => Knob::PerGroup(dice.below(2)),
+                    };
+                    Command::SetKnobs { rollout, knobs: vec![knob] }
+                }
+                6 => Command::HoldLanes {
+                    rollout,
+                    selector: Selector { targets: vec![target(dice).0], ..Selector::default() },
+                    wave: None,
+                    reason: "a fair".to_owned(),
+                },
+                7 => Command::ReleaseLanes { rollout, selector: Selector::default(), wave: None },
                 1 | 2 => Command::ResumeRollout { rollout },
                 _ => {
                     let mut selector = Selector::default();
@@ -165,8 +189,9 @@ fn anything(dice: &mut Dice, world: &mut World) {
         15 => {
             let rollout = rollout(dice, world);
             let (target, agent) = (target(dice), agent(dice));
-            let command = match dice.below(4) {
+            let command = match dice.below(5) {
                 0 => Command::StartWave { rollout },
+                3 => Command::SoakWave { rollout },
                 1 => Command::UnwindRollout { rollout },
                 2 => Command::FinishRollout { rollout },
                 _ => Command::AssignLeg { rollout, target, agent },

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use skein_core::Fleet;
-use skein_core::ids::{Digest, Millis, RolloutId};
+use skein_core::ids::{Digest, Millis, RolloutId, WaveIx};
 use skein_core::outbox::Leg;
 use skein_core::schedule::{Presence, waits_for};
-use skein_core::spec::{Backup, Direction};
-use skein_core::state::rollout::{self, Lane, Phase, Status};
+use skein_core::spec::{Backup, Direction, Knob};
+use skein_core::state::rollout::{self, Lane, Phase, Soak, Status};
 use skein_core::state::target;
 use skein_core::view;
 use skein_proto::agent::v1 as session;
@@ -111,7 +111,23 @@ fn lane(fleet: &Fleet, state: &rollout::State, lane: &Lane) -> v1::Lane {
             .map(|lease| lease.agent.to_string())
             .unwrap_or_default(),
         fence: lane.fence.map_or(0, |fence| fence.0),
+        held: lane.held.as_deref().unwrap_or_default().to_owned(),
     }
+}
+
+/// As they stand now, set or planned.
+fn knobs(state: &rollout::State) -> Vec<v1::Knob> {
+    let budget = state.budget();
+    let mut knobs = vec![Knob::Parallelism(state.parallelism())];
+    knobs.extend(state.limits().into_iter().map(Knob::Limit));
+    knobs.extend([
+        Knob::PerGroup(state.per_group()),
+        Knob::SoakMs(state.soak_ms(state.wave().unwrap_or_default())),
+        Knob::BudgetFailed(budget.failed),
+        Knob::BudgetPercent(budget.percent),
+        Knob::Retries(state.retries()),
+    ]);
+    knobs.iter().map(codec::knob_out).collect()
 }
 
 pub(super) fn rollout(
@@ -125,7 +141,8 @@ pub(super) fn rollout(
         .waves
         .iter()
         .zip(&state.counts)
-        .map(|(wave, counts)| {
+        .zip((0..).map(WaveIx))
+        .map(|((wave, counts), ix)| {
             // The first place is for the unspecified state.
             let mut lanes = vec![0];
             lanes.extend_from_slice(counts.all());
@@ -133,6 +150,14 @@ pub(super) fn rollout(
                 name: wave.name.clone(),
                 targets: u32::try_from(wave.targets.len()).unwrap_or(u32::MAX),
                 lanes,
+                waits_for_approval: wave.approval
+                    && ix.0 >= state.opened
+                    && !state.approved.contains(&ix),
+                soak_ms: state.soak_ms(ix),
+                soak_until_ms: match state.soaks() {
+                    Some(Soak::Until(at)) if state.wave() == Some(ix) => at.0,
+                    Some(Soak::Until(_) | Soak::Due(_)) | None => 0,
+                },
             }
         })
         .collect();
@@ -174,6 +199,7 @@ pub(super) fn rollout(
         residual,
         lanes,
         started_by: state.started_by.clone(),
+        knobs: knobs(state),
     }
 }
 

@@ -6,7 +6,9 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use skein_core::command::{Command, Waiver};
 use skein_core::decide::lines;
-use skein_core::ids::{Digest, RolloutId};
+use skein_core::event::Stop;
+use skein_core::ids::{Digest, RolloutId, WaveIx};
+use skein_core::spec::Selector;
 use skein_proto::v1;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
@@ -39,7 +41,14 @@ impl v1::rollouts_server::Rollouts for Api {
     ) -> Result<Response<v1::RolloutReply>, Status> {
         let request = request.into_inner();
         let rollout = number(&request.rollout)?;
-        let command = Command::PauseRollout { rollout, reason: request.reason.clone() };
+        let reason = request.reason.clone();
+        let command = match part(request.part.clone()) {
+            Some((selector, wave)) => Command::HoldLanes { rollout, selector, wave, reason },
+            None => {
+                let stop = if request.now { Stop::AfterSteps } else { Stop::AfterLegs };
+                Command::PauseRollout { rollout, reason, stop }
+            }
+        };
         let accepted = self.ask(request.asker.clone(), &request, command).await?;
         Ok(Response::new(reply(Some(rollout), accepted.seq)))
     }
@@ -50,7 +59,49 @@ impl v1::rollouts_server::Rollouts for Api {
     ) -> Result<Response<v1::RolloutReply>, Status> {
         let request = request.into_inner();
         let rollout = number(&request.rollout)?;
-        let command = Command::ResumeRollout { rollout };
+        let command = match part(request.part.clone()) {
+            Some((selector, wave)) => Command::ReleaseLanes { rollout, selector, wave },
+            None => Command::ResumeRollout { rollout },
+        };
+        let accepted = self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(reply(Some(rollout), accepted.seq)))
+    }
+
+    async fn abort(
+        &self,
+        request: Request<v1::AbortRequest>,
+    ) -> Result<Response<v1::RolloutReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        let command = Command::AbortRollout { rollout, reason: request.reason.clone() };
+        let accepted = self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(reply(Some(rollout), accepted.seq)))
+    }
+
+    async fn set(
+        &self,
+        request: Request<v1::SetRequest>,
+    ) -> Result<Response<v1::RolloutReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        let knobs = request.knobs.iter().map(|knob| codec::knob(Some(knob.clone())));
+        let knobs = knobs.collect::<Result<_, _>>().map_err(|error| status::malformed(&error))?;
+        let command = Command::SetKnobs { rollout, knobs };
+        let accepted = self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(reply(Some(rollout), accepted.seq)))
+    }
+
+    async fn approve(
+        &self,
+        request: Request<v1::ApproveRequest>,
+    ) -> Result<Response<v1::RolloutReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        let wave = match request.wave.checked_sub(1) {
+            Some(wave) => WaveIx(wave),
+            None => self.next_to_approve(rollout).await?,
+        };
+        let command = Command::ApproveWave { rollout, wave, reason: request.reason.clone() };
         let accepted = self.ask(request.asker.clone(), &request, command).await?;
         Ok(Response::new(reply(Some(rollout), accepted.seq)))
     }
@@ -163,6 +214,28 @@ impl Api {
         }
     }
 
+    /// The first wave that nobody has let open yet.
+    async fn next_to_approve(&self, id: RolloutId) -> Result<WaveIx, Status> {
+        self.linearizable().await?;
+        let fleet = self.machine.fleet();
+        let Some(state) = fleet.rollouts.get(&id) else {
+            return Err(status::missing(
+                format!("there is no rollout {id}"),
+                "`skein status` lists them",
+            ));
+        };
+        let mut waves = (state.opened..)
+            .map(WaveIx)
+            .zip(state.plan.waves.iter().skip(usize::try_from(state.opened).unwrap_or(usize::MAX)));
+        let next = waves.find(|(wave, planned)| planned.approval && !state.approved.contains(wave));
+        next.map(|(wave, _)| wave).ok_or_else(|| {
+            status::missing(
+                format!("no wave of {id} waits for anybody's word"),
+                "waves that do have `approval = true` in the strategy",
+            )
+        })
+    }
+
     fn look(&self, request: &v1::StatusRequest) -> Result<v1::StatusReply, Status> {
         let wanted =
             if request.rollout.is_empty() { None } else { Some(number(&request.rollout)?) };
@@ -236,6 +309,14 @@ fn number(text: &str) -> Result<RolloutId, Status> {
             "ids look like mig-0042; `skein status` lists them",
         )
     })
+}
+
+/// The targets and the wave that are meant; `None`: the whole rollout is.
+fn part(wire: Option<v1::Part>) -> Option<(Selector, Option<WaveIx>)> {
+    let part = wire?;
+    let selector = codec::selector(part.selector);
+    let wave = part.wave.checked_sub(1).map(WaveIx);
+    (wave.is_some() || selector != Selector::default()).then_some((selector, wave))
 }
 
 fn waivers(wire: &[v1::Waiver]) -> Vec<Waiver> {

@@ -16,7 +16,7 @@ pub(crate) use event::{
 };
 pub(crate) use fleet::{description, description_out, entry_out, observation, selector};
 pub(crate) use manifest::manifest_of;
-pub(crate) use plan::{plan_id, plan_out, spec};
+pub(crate) use plan::{knob, knob_out, plan_id, plan_out, spec};
 pub(crate) use record::{Entry, chunk_entry, decode_entry, record_entry};
 pub(crate) use subject::{concerns, terms};
 

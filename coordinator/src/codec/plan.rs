@@ -4,7 +4,9 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use skein_core::ids::{ClassIx, Digest, TargetId, Version};
 use skein_core::plan::{Class, Plan, Step, Undo, Wave};
-use skein_core::spec::{self, Backup, Budget, Direction, Goal, OnBreach, Spec, Strategy};
+use skein_core::spec::{
+    self, Backup, Budget, Direction, Goal, Knob, Limit, OnBreach, Order, Scope, Spec, Strategy,
+};
 use skein_proto::v1;
 
 use super::fleet::{engine, engine_out, entry, entry_out, selector, selector_out};
@@ -110,17 +112,88 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
                 name: wave.name,
                 selector: selector(wave.selector),
                 percent: wave.percent,
+                count: wave.count,
+                one_per_class: wave.one_per_class,
+                parallelism: wave.parallelism,
+                soak_ms: wave.soak_ms,
+                approval: wave.approval,
             })
         })
         .collect::<Result<_, _>>()?;
     Ok(Strategy {
         waves,
         parallelism: wire.parallelism,
-        budget: Budget { failed: budget.failed, percent: budget.percent },
+        cover_classes: wire.cover_classes,
+        order: order(wire.order),
+        limits: wire.limits.into_iter().map(limit).collect(),
+        per_group: wire.per_group,
+        soak_ms: wire.soak_ms,
+        budget: Budget {
+            failed: budget.failed,
+            percent: budget.percent,
+            scope: match budget.scope() {
+                v1::BudgetScope::ScopeWave => Scope::Wave,
+                v1::BudgetScope::ScopeRollout => Scope::Rollout,
+            },
+        },
         on_breach,
         retries: wire.retries,
         backup,
     })
+}
+
+fn order(wire: Option<v1::Order>) -> Order {
+    match wire {
+        Some(order) if order.label.is_empty() => Order::Id,
+        Some(order) if order.values.is_empty() => Order::Label(order.label),
+        Some(order) => Order::Listed(order.label, order.values),
+        None => Order::Id,
+    }
+}
+
+fn order_out(order: &Order) -> Option<v1::Order> {
+    match order {
+        Order::Id => None,
+        Order::Label(label) => Some(v1::Order { label: label.clone(), values: Vec::new() }),
+        Order::Listed(label, values) => {
+            Some(v1::Order { label: label.clone(), values: values.clone() })
+        }
+    }
+}
+
+fn limit(wire: v1::Limit) -> Limit {
+    Limit { label: wire.label, most: wire.most }
+}
+
+fn limit_out(limit: &Limit) -> v1::Limit {
+    v1::Limit { label: limit.label.clone(), most: limit.most }
+}
+
+pub(crate) fn knob(wire: Option<v1::Knob>) -> Result<Knob, Malformed> {
+    use v1::knob::Knob as Wire;
+    Ok(match required(wire.and_then(|knob| knob.knob), "what is to be set")? {
+        Wire::Parallelism(most) => Knob::Parallelism(most),
+        Wire::Limit(wire) => Knob::Limit(limit(wire)),
+        Wire::PerGroup(most) => Knob::PerGroup(most),
+        Wire::SoakMs(soak) => Knob::SoakMs(soak),
+        Wire::BudgetFailed(failed) => Knob::BudgetFailed(failed),
+        Wire::BudgetPercent(percent) => Knob::BudgetPercent(percent),
+        Wire::Retries(retries) => Knob::Retries(retries),
+    })
+}
+
+pub(crate) fn knob_out(knob: &Knob) -> v1::Knob {
+    use v1::knob::Knob as Wire;
+    let knob = match knob {
+        Knob::Parallelism(most) => Wire::Parallelism(*most),
+        Knob::Limit(limit) => Wire::Limit(limit_out(limit)),
+        Knob::PerGroup(most) => Wire::PerGroup(*most),
+        Knob::SoakMs(soak) => Wire::SoakMs(*soak),
+        Knob::BudgetFailed(failed) => Wire::BudgetFailed(*failed),
+        Knob::BudgetPercent(percent) => Wire::BudgetPercent(*percent),
+        Knob::Retries(retries) => Wire::Retries(*retries),
+    };
+    v1::Knob { knob: Some(knob) }
 }
 
 fn strategy_out(strategy: &Strategy) -> v1::Strategy {
@@ -132,16 +205,31 @@ fn strategy_out(strategy: &Strategy) -> v1::Strategy {
                 name: wave.name.clone(),
                 selector: Some(selector_out(&wave.selector)),
                 percent: wave.percent,
+                count: wave.count,
+                one_per_class: wave.one_per_class,
+                parallelism: wave.parallelism,
+                soak_ms: wave.soak_ms,
+                approval: wave.approval,
             })
             .collect(),
         parallelism: strategy.parallelism,
         budget: Some(v1::Budget {
             failed: strategy.budget.failed,
             percent: strategy.budget.percent,
+            scope: match strategy.budget.scope {
+                Scope::Wave => v1::BudgetScope::ScopeWave,
+                Scope::Rollout => v1::BudgetScope::ScopeRollout,
+            }
+            .into(),
         }),
         on_breach: on_breach_out(strategy.on_breach).into(),
         retries: strategy.retries,
         backup: backup_out(strategy.backup).into(),
+        limits: strategy.limits.iter().map(limit_out).collect(),
+        per_group: strategy.per_group,
+        soak_ms: strategy.soak_ms,
+        order: order_out(&strategy.order),
+        cover_classes: strategy.cover_classes,
     }
 }
 
@@ -253,6 +341,9 @@ pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
                 .into_iter()
                 .map(|target| (TargetId(target.id), ClassIx(target.class)))
                 .collect(),
+            parallelism: wave.parallelism,
+            soak_ms: wave.soak_ms,
+            approval: wave.approval,
         })
         .collect();
     Ok(Plan {
@@ -287,6 +378,9 @@ pub(crate) fn plan_out(plan: &Plan) -> v1::Plan {
                     .iter()
                     .map(|(id, class)| v1::PlanTarget { id: id.to_string(), class: class.0 })
                     .collect(),
+                parallelism: wave.parallelism,
+                soak_ms: wave.soak_ms,
+                approval: wave.approval,
             })
             .collect(),
         up_to_date: plan.up_to_date,

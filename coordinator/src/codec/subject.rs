@@ -51,6 +51,15 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::RolloutPaused(it) => (Vec::new(), Some(it.rollout)),
         Body::RolloutResumed(it) => (Vec::new(), Some(it.rollout)),
         Body::RequestSettled(it) => (Vec::new(), Some(it.rollout)),
+        Body::WaveVerified(it) => (Vec::new(), Some(it.rollout)),
+        Body::WaveSoaked(it) => (Vec::new(), Some(it.rollout)),
+        Body::WaveApproved(it) => (Vec::new(), Some(it.rollout)),
+        Body::KnobSet(it) => (Vec::new(), Some(it.rollout)),
+        Body::RolloutAborted(it) => (Vec::new(), Some(it.rollout)),
+        Body::LanesHeld(it) => (it.targets.iter().map(String::as_str).collect(), Some(it.rollout)),
+        Body::LanesReleased(it) => {
+            (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
+        }
         Body::RollbackStarted(it) => {
             (it.targets.iter().map(|unwind| unwind.target.as_str()).collect(), Some(it.rollout))
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Waiver;
-use skein_core::event::{Archive, Body, Event, LegKind, Unwind, Verdict};
+use skein_core::event::{Archive, Body, Event, LegKind, Stop, Unwind, Verdict};
 use skein_core::ids::{
     AgentId, ClassIx, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq,
     StepIx, TargetId, Version, WaveIx,
@@ -13,8 +13,8 @@ use skein_core::ids::{
 use skein_core::plan::{Class, Plan, Step, Undo, Wave};
 use skein_core::policy::Policy;
 use skein_core::spec::{
-    self, Backup, Budget, Direction, Engine, Goal, Lock, OnBreach, Selector, Spec, Strategy,
-    TransactionMode,
+    self, Backup, Budget, Direction, Engine, Goal, Knob, Limit, Lock, OnBreach, Order, Scope,
+    Selector, Spec, Strategy, TransactionMode,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::target::{Description, Observation};
@@ -65,9 +65,19 @@ fn plan() -> Plan {
                     name: "canary".to_owned(),
                     selector: Selector::default(),
                     percent: 10,
+                    count: 3,
+                    one_per_class: true,
+                    parallelism: 2,
+                    soak_ms: Some(0),
+                    approval: true,
                 }],
                 parallelism: 4,
-                budget: Budget { failed: 1, percent: 5 },
+                cover_classes: true,
+                order: Order::Listed("region".to_owned(), vec!["eu".to_owned()]),
+                limits: vec![Limit { label: "region".to_owned(), most: 2 }],
+                per_group: 1,
+                soak_ms: 60_000,
+                budget: Budget { failed: 1, percent: 5, scope: Scope::Rollout },
                 on_breach: OnBreach::RollbackWave,
                 retries: 2,
                 backup: Backup::Tables,
@@ -96,6 +106,9 @@ fn plan() -> Plan {
         waves: vec![Wave {
             name: "all".to_owned(),
             targets: vec![(TargetId::from("eu-1"), ClassIx(0))],
+            parallelism: 4,
+            soak_ms: 30_000,
+            approval: true,
         }],
         up_to_date: 3,
         notes: vec!["a note".to_owned()],
@@ -172,7 +185,7 @@ fn one_of_each() -> Vec<Body> {
         Body::RolloutPlanned { rollout, id: digest(8), plan: Box::new(plan()) },
         Body::RolloutStarted { rollout },
         Body::WaveStarted { rollout, wave: WaveIx(1) },
-        Body::RolloutPaused { rollout, reason: "lunch".to_owned() },
+        Body::RolloutPaused { rollout, reason: "lunch".to_owned(), stop: Stop::AfterSteps },
         Body::RolloutResumed { rollout },
         Body::RollbackStarted {
             rollout,
@@ -281,6 +294,17 @@ fn one_of_each() -> Vec<Body> {
             reason: "the rack burned".to_owned(),
         },
         Body::RequestSettled { rollout },
+        Body::WaveVerified { rollout, wave: WaveIx(1) },
+        Body::WaveSoaked { rollout, wave: WaveIx(1) },
+        Body::WaveApproved { rollout, wave: WaveIx(2), reason: "looks well".to_owned() },
+        Body::KnobSet { rollout, knob: Knob::Limit(Limit { label: "region".to_owned(), most: 3 }) },
+        Body::LanesHeld {
+            rollout,
+            targets: vec![TargetId::from("eu-1")],
+            reason: "a fair".to_owned(),
+        },
+        Body::LanesReleased { rollout, targets: vec![TargetId::from("eu-1")] },
+        Body::RolloutAborted { rollout, reason: "wrong file".to_owned() },
     ]
 }
 
@@ -333,6 +357,13 @@ fn place(body: &Body) -> usize {
         Body::StepTried { .. } => 29,
         Body::ClusterRestored { .. } => 30,
         Body::RequestSettled { .. } => 31,
+        Body::WaveVerified { .. } => 32,
+        Body::WaveSoaked { .. } => 33,
+        Body::WaveApproved { .. } => 34,
+        Body::KnobSet { .. } => 35,
+        Body::LanesHeld { .. } => 36,
+        Body::LanesReleased { .. } => 37,
+        Body::RolloutAborted { .. } => 38,
     }
 }
 
@@ -343,7 +374,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 32);
+    assert_eq!(events.len(), 39);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

@@ -114,6 +114,11 @@ fn about(body: &Body) -> Option<RolloutId> {
         | Body::RolloutPaused { rollout, .. }
         | Body::RolloutResumed { rollout }
         | Body::RequestSettled { rollout }
+        | Body::RolloutAborted { rollout, .. }
+        | Body::KnobSet { rollout, .. }
+        | Body::WaveApproved { rollout, .. }
+        | Body::LanesHeld { rollout, .. }
+        | Body::LanesReleased { rollout, .. }
         | Body::RollbackStarted { rollout, .. } => Some(*rollout),
         _ => None,
     }

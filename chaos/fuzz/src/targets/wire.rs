@@ -24,14 +24,28 @@ fn requests() -> Vec<Vec<u8>> {
         actor: "kim".to_owned(),
         charter: Bytes::from_static(&[1; 32]),
     };
-    let wave = v1::WaveSpec { name: "canary".to_owned(), selector: Some(selector()), percent: 5 };
+    let wave = v1::WaveSpec {
+        name: "canary".to_owned(),
+        selector: Some(selector()),
+        percent: 5,
+        count: 3,
+        one_per_class: true,
+        parallelism: 2,
+        soak_ms: Some(1_000),
+        approval: true,
+    };
     let strategy = v1::Strategy {
         waves: vec![wave],
         parallelism: 4,
-        budget: Some(v1::Budget { failed: 1, percent: 10 }),
+        budget: Some(v1::Budget { failed: 1, percent: 10, ..Default::default() }),
         on_breach: v1::OnBreach::RollbackWave.into(),
         retries: 2,
         backup: v1::BackupScope::BackupDatabase.into(),
+        limits: vec![v1::Limit { label: "region".to_owned(), most: 2 }],
+        per_group: 1,
+        soak_ms: 60_000,
+        order: Some(v1::Order { label: "region".to_owned(), values: vec!["eu".to_owned()] }),
+        cover_classes: true,
     };
     let spec = v1::PlanSpec {
         bundle: Bytes::from_static(&[2; 32]),
@@ -186,9 +200,17 @@ fn shown_rollouts() -> Vec<Vec<u8>> {
         target: "eu/1".to_owned(),
         state: 6,
         note: "why".to_owned(),
+        held: "a fair".to_owned(),
         ..Default::default()
     };
-    let wave = v1::WaveStatus { name: "canary".to_owned(), targets: 3, lanes: vec![1, 2, 3] };
+    let wave = v1::WaveStatus {
+        name: "canary".to_owned(),
+        targets: 3,
+        lanes: vec![1, 2, 3],
+        waits_for_approval: true,
+        soak_ms: 1_000,
+        soak_until_ms: 9_000,
+    };
     let status = v1::RolloutStatus {
         id: "mig-0001".to_owned(),
         state: v1::RolloutState::Halted.into(),

@@ -221,12 +221,14 @@ async fn put(
             rollouts.start(request).await.map(|_| Answer::Done)
         }
         Ask::Pause(reason) => {
-            let request = v1::PauseRequest { asker, rollout, reason: reason.clone() };
+            let request =
+                v1::PauseRequest { asker, rollout, reason: reason.clone(), ..Default::default() };
             rollouts.pause(request).await.map(|_| Answer::Done)
         }
-        Ask::Resume => {
-            rollouts.resume(v1::ResumeRequest { asker, rollout }).await.map(|_| Answer::Done)
-        }
+        Ask::Resume => rollouts
+            .resume(v1::ResumeRequest { asker, rollout, part: None })
+            .await
+            .map(|_| Answer::Done),
         Ask::Look => {
             let status = client.status(&rollout).await?;
             let found = status.rollouts.first();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use skein_proto::v1;
 
+use super::look::duration;
 use super::words;
 
 #[derive(Debug, Clone, Serialize)]
@@ -42,6 +43,8 @@ pub struct Wave {
     pub number: usize,
     pub name: String,
     pub targets: Vec<WaveTarget>,
+    /// What holds for it beyond the strategy.
+    pub how: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -96,7 +99,11 @@ pub struct Irreversible {
 #[derive(Debug, Clone, Serialize)]
 pub struct Strategy {
     pub parallelism: u32,
+    /// Beyond that.
+    pub limits: Vec<String>,
     pub budget: String,
+    /// Of what the budget is a part.
+    pub scope: &'static str,
     pub on_breach: &'static str,
     pub retries: u32,
     pub backup: &'static str,
@@ -189,7 +196,17 @@ fn wave((index, wave): (usize, &v1::PlanWave)) -> Wave {
         .map(|target| WaveTarget { id: target.id.clone(), class: target.class })
         .collect();
     targets.sort_by(|a, b| a.id.cmp(&b.id));
-    Wave { number: index + 1, name: wave.name.clone(), targets }
+    let mut how = Vec::new();
+    if wave.approval {
+        how.push("opens when somebody says so".to_owned());
+    }
+    if wave.parallelism > 0 {
+        how.push(format!("{} at one time", wave.parallelism));
+    }
+    if wave.soak_ms > 0 {
+        how.push(format!("watched for {}", duration(wave.soak_ms)));
+    }
+    Wave { number: index + 1, name: wave.name.clone(), targets, how }
 }
 
 fn engines(plan: &v1::Plan) -> Vec<EngineCount> {
@@ -230,17 +247,29 @@ fn strategy(strategy: Option<&v1::Strategy>) -> Strategy {
     let budget = strategy.budget.unwrap_or_default();
     let budget = match (budget.failed, budget.percent) {
         (failed, 0) => words::count(failed, "target"),
-        (0, percent) => format!("{percent} % of a wave"),
+        (0, percent) => format!("{percent} %"),
         (failed, percent) => {
-            format!(
-                "{} or {percent} % of a wave, whichever is less",
-                words::count(failed, "target")
-            )
+            format!("{} or {percent} %, whichever is less", words::count(failed, "target"))
         }
     };
+    let scope = match strategy.budget.unwrap_or_default().scope() {
+        v1::BudgetScope::ScopeWave => "a wave",
+        v1::BudgetScope::ScopeRollout => "all of it",
+    };
+    let mut limits: Vec<String> = strategy
+        .limits
+        .iter()
+        .filter(|limit| limit.most > 0)
+        .map(|limit| format!("{} for each {}", limit.most, limit.label))
+        .collect();
+    if strategy.per_group > 0 {
+        limits.push(format!("{} for each resource group, over all rollouts", strategy.per_group));
+    }
     Strategy {
         parallelism: strategy.parallelism,
+        limits,
         budget,
+        scope,
         on_breach: words::on_breach(strategy.on_breach()),
         retries: strategy.retries,
         backup: words::backup(strategy.backup()),

@@ -54,9 +54,14 @@ impl View for Plan {
         }
         writeln!(out, "### {}\n", self.summary(false))?;
         writeln!(out, "{}\n", self.headline(&Look::default()))?;
-        let mut table = Table::new(&["wave", "name", "targets"]);
+        let mut table = Table::new(&["wave", "name", "targets", "how"]);
         for wave in &self.waves {
-            table.plain([wave.number.to_string(), wave.name.clone(), wave.names(false)]);
+            table.plain([
+                wave.number.to_string(),
+                wave.name.clone(),
+                wave.names(false),
+                wave.how.join(", "),
+            ]);
         }
         table.markdown(out)?;
         for class in &self.classes {
@@ -162,7 +167,7 @@ impl Plan {
     }
 
     fn waves_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
-        let mut table = Table::new(&[""; 3]);
+        let mut table = Table::new(&[""; 4]);
         for wave in &self.waves {
             let name =
                 if wave.name.is_empty() { String::new() } else { format!("({})", wave.name) };
@@ -171,6 +176,7 @@ impl Plan {
                 format!("wave {} {name}", wave.number).trim_end().to_owned(),
                 targets,
                 wave.names(look.wide),
+                wave.how.join(", "),
             ]);
         }
         table.text(look, "  ", out)
@@ -228,9 +234,11 @@ impl Plan {
         let strategy = &self.strategy;
         writeln!(
             out,
-            "At one time: {}. Retries: {}. May fail in a wave: {}; beyond that: {}.",
+            "At one time: {}{}. Retries: {}. May fail in {}: {}; beyond that: {}.",
             words::count(strategy.parallelism, "target"),
+            strategy.limits.iter().map(|limit| format!(", {limit}")).collect::<String>(),
             strategy.retries,
+            strategy.scope,
             strategy.budget,
             strategy.on_breach,
         )?;

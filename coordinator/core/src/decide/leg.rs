@@ -4,6 +4,7 @@ use super::{rollout, target};
 use crate::event::Body;
 use crate::ids::{AgentId, Fence, Millis, RolloutId, TargetId};
 use crate::refusal::{Kind, Refusal};
+use crate::room;
 use crate::state::Fleet;
 use crate::state::rollout::{Phase, Status};
 
@@ -29,8 +30,9 @@ pub(super) fn assign(
         | Phase::Residual => false,
     });
     let due = lane.is_some_and(|lane| lane.not_before <= now);
-    let room = state.leased() < state.plan.spec.strategy.parallelism;
-    let fits = fits && due && room;
+    let held = lane.is_some_and(|lane| lane.held.is_some());
+    let room = state.leased() < state.parallelism() && room::full(fleet, state, ix).is_none();
+    let fits = fits && due && room && !held;
     match lane {
         Some(lane) if fits && target.lease.is_none() && target.agents.contains(agent) => {
             Ok(vec![Body::LegAssigned {

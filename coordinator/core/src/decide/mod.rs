@@ -1,6 +1,7 @@
 //! The rules: a request in, events or a refusal out. Changes nothing. One family of commands a file.
 
 mod fleet;
+mod knob;
 mod leg;
 mod report;
 mod restore;
@@ -104,17 +105,35 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::StoreBundle { manifest } => fleet::store(fleet, manifest),
         Command::PlanRollout { spec, plan, id } => rollout::plan(fleet, spec, plan, *id),
         Command::StartRollout { plan, waivers } => rollout::start(fleet, *plan, waivers),
-        Command::PauseRollout { rollout, reason } => rollout::pause(fleet, *rollout, reason),
+        Command::PauseRollout { rollout, reason, stop } => {
+            rollout::pause(fleet, *rollout, (reason, *stop))
+        }
+        Command::SetKnobs { rollout, knobs } => knob::set(fleet, *rollout, knobs),
+        Command::ApproveWave { rollout, wave, reason } => {
+            knob::approve(fleet, *rollout, *wave, reason)
+        }
+        Command::HoldLanes { rollout, selector, wave, reason } => {
+            knob::hold(fleet, *rollout, (selector, *wave), reason)
+        }
+        Command::ReleaseLanes { rollout, selector, wave } => {
+            knob::release(fleet, *rollout, (selector, *wave))
+        }
+        Command::AbortRollout { rollout, reason } => knob::abort(fleet, *rollout, reason),
+        Command::SoakWave { rollout } => rollout::soak(fleet, *rollout),
         Command::ResumeRollout { rollout } => rollout::resume(fleet, *rollout),
         Command::RollBackRollout { rollout, selector, steps, waivers } => {
             unwind::on_request(fleet, *rollout, selector, (*steps, waivers))
         }
-        Command::StartWave { rollout } => rollout::start_wave(fleet, *rollout),
+        Command::StartWave { rollout } => {
+            rollout::start_wave(fleet, *rollout, Millis(request.now.0.max(fleet.time.0)))
+        }
         Command::AssignLeg { rollout, target, agent } => {
             leg::assign(fleet, *rollout, (target, agent), Millis(request.now.0.max(fleet.time.0)))
         }
         Command::UnwindRollout { rollout } => unwind::on_breach(fleet, *rollout),
-        Command::FinishRollout { rollout } => rollout::finish(fleet, *rollout),
+        Command::FinishRollout { rollout } => {
+            rollout::finish(fleet, *rollout, Millis(request.now.0.max(fleet.time.0)))
+        }
         Command::HaltRollout { rollout, reason } => restore::halt(fleet, *rollout, reason),
         Command::ExpireLease { target, fence, why } => leg::expire(fleet, target, *fence, why),
         Command::Report { agent: _, target, fence, outcome } => report::decide(

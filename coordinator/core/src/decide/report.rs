@@ -237,7 +237,7 @@ impl Told<'_> {
             file: file.clone(),
             line: *line,
         }];
-        let retries = self.state.plan.spec.strategy.retries;
+        let retries = self.state.retries();
         // A lane that is to be unwound turns back instead of trying again.
         let turning = self.lane.unwind && self.lane.phase == Phase::Leased;
         if *retryable && *verdict == Verdict::Never && self.lane.attempt < retries && !turning {

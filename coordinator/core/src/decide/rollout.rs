@@ -2,14 +2,14 @@
 
 use super::{rollout, unwind};
 use crate::command::Waiver;
-use crate::event::Body;
-use crate::ids::{Digest, RolloutId, WaveIx, count_of_targets};
+use crate::event::{Body, Stop};
+use crate::ids::{Digest, Millis, RolloutId, WaveIx, count_of_targets};
 use crate::plan::{self, Plan};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::Spec;
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
-use crate::state::rollout::{Lane, Phase, State, Status};
+use crate::state::rollout::{Lane, Phase, Soak, State, Status};
 use crate::state::target::Doubt;
 
 pub(super) fn plan(
@@ -120,11 +120,17 @@ fn waived(state: &State, waivers: &[Waiver]) -> Result<(), Refusal> {
     ))
 }
 
-pub(super) fn pause(fleet: &Fleet, id: RolloutId, reason: &str) -> Result<Vec<Body>, Refusal> {
-    match rollout(fleet, id)?.status {
-        Status::Running | Status::Unwinding => {
-            Ok(vec![Body::RolloutPaused { rollout: id, reason: reason.to_owned() }])
-        }
+pub(super) fn pause(
+    fleet: &Fleet,
+    id: RolloutId,
+    (reason, stop): (&str, Stop),
+) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    let paused = || vec![Body::RolloutPaused { rollout: id, reason: reason.to_owned(), stop }];
+    match state.status {
+        Status::Running | Status::Unwinding => Ok(paused()),
+        // Whoever waited for legs to end does not want to wait any more.
+        Status::Paused if stop == Stop::AfterSteps && !state.stopping => Ok(paused()),
         Status::Paused => Ok(vec![Body::RequestSettled { rollout: id }]),
         status @ (Status::Planned | Status::Completed | Status::RolledBack | Status::Halted) => {
             Err(not_now(id, status, "paused"))
@@ -135,6 +141,11 @@ pub(super) fn pause(fleet: &Fleet, id: RolloutId, reason: &str) -> Result<Vec<Bo
 pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
     match state.status {
+        Status::Paused if state.aborted.is_some() => Err(Refusal::new(
+            Kind::Conflict,
+            format!("{id} was given up, and its running legs have not ended yet"),
+            format!("when it is halted, resume it: `skein status {id}`"),
+        )),
         Status::Paused => Ok(vec![Body::RolloutResumed { rollout: id }]),
         Status::Halted => {
             free(fleet, state)?;
@@ -228,7 +239,36 @@ fn not_now(id: RolloutId, status: Status, what: &str) -> Refusal {
     )
 }
 
-pub(super) fn start_wave(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
+/// The open wave is done.
+pub(super) fn soak(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    if state.status != Status::Running {
+        return Err(not_now(id, state.status, "continued"));
+    }
+    if state.under_way() > 0 || state.breached() {
+        return Err(early(id, "the open wave is not verified", "it is watched"));
+    }
+    match state.soaks() {
+        Some(Soak::Due(wave)) => Ok(vec![Body::WaveVerified { rollout: id, wave }]),
+        Some(Soak::Until(_)) | None => Err(early(id, "the open wave is watched", "it is again")),
+    }
+}
+
+/// The open wave was watched for as long as it should be; what is recorded of it.
+fn soaked(state: &State, now: Millis) -> Result<Option<Body>, Refusal> {
+    let over = match state.soaks() {
+        Some(Soak::Due(_)) => false,
+        Some(Soak::Until(at)) => at <= now,
+        None => true,
+    };
+    if !over {
+        return Err(early(state.id, "the open wave was not watched to the end", "it goes on"));
+    }
+    let wave = state.wave().filter(|_| state.soaking_since.is_some());
+    Ok(wave.map(|wave| Body::WaveSoaked { rollout: state.id, wave }))
+}
+
+pub(super) fn start_wave(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
     if state.status != Status::Running {
         return Err(not_now(id, state.status, "continued"));
@@ -239,10 +279,15 @@ pub(super) fn start_wave(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refu
     if usize::try_from(state.opened).is_ok_and(|opened| opened >= state.plan.waves.len()) {
         return Err(early(id, "every wave is open", "another one does"));
     }
-    Ok(vec![Body::WaveStarted { rollout: id, wave: WaveIx(state.opened) }])
+    if state.unapproved().is_some() {
+        return Err(early(id, "its next wave waits for somebody's word", "it opens"));
+    }
+    let mut bodies: Vec<Body> = soaked(state, now)?.into_iter().collect();
+    bodies.push(Body::WaveStarted { rollout: id, wave: WaveIx(state.opened) });
+    Ok(bodies)
 }
 
-pub(super) fn finish(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
+pub(super) fn finish(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
     let wrong: Vec<&str> = state
         .lanes
@@ -263,18 +308,23 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
     if left > 0 || (state.status == Status::Running && state.breached()) {
         return Err(early(id, &format!("{left} targets are not at their end"), "it ends"));
     }
-    match state.status {
-        Status::Running if wrong.is_empty() => Ok(vec![Body::RolloutCompleted { rollout: id }]),
-        Status::Unwinding if wrong.is_empty() => Ok(vec![Body::RolloutRolledBack { rollout: id }]),
+    let watched = match state.status {
+        Status::Running => soaked(state, now)?,
+        _ => None,
+    };
+    let end = match state.status {
+        Status::Running if wrong.is_empty() => Body::RolloutCompleted { rollout: id },
+        Status::Unwinding if wrong.is_empty() => Body::RolloutRolledBack { rollout: id },
         Status::Running | Status::Unwinding => {
-            Ok(vec![Body::RolloutHalted { rollout: id, reason: residual(state, &wrong) }])
+            Body::RolloutHalted { rollout: id, reason: residual(state, &wrong) }
         }
         status @ (Status::Planned
         | Status::Paused
         | Status::Completed
         | Status::RolledBack
-        | Status::Halted) => Err(not_now(id, status, "finished")),
-    }
+        | Status::Halted) => return Err(not_now(id, status, "finished")),
+    };
+    Ok(watched.into_iter().chain([end]).collect())
 }
 
 /// The scheduler asks by a state that has moved, or is wrong.

@@ -8,7 +8,7 @@ use crate::event::{Body, Unwind};
 use crate::ids::{RolloutId, StepIx, TargetId, TargetIx, count_of_targets};
 use crate::plan::Undo;
 use crate::refusal::{Kind, Refusal};
-use crate::spec::{Direction, OnBreach, Selector};
+use crate::spec::{Direction, OnBreach, Scope, Selector};
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
 use crate::state::rollout::{Lane, Phase, State, Status};
@@ -237,8 +237,12 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
     let first = first.and_then(|lane| Some((fleet.targets.get(lane.target)?, lane.note.as_ref()?)));
     let first = first.map(|(target, note)| format!("; the first is {}: {note}", target.id));
     let first = first.unwrap_or_default();
+    let whose = match state.budget().scope {
+        Scope::Wave => "wave",
+        Scope::Rollout => "rollout",
+    };
     let cause = format!(
-        "{} failed, more than the budget of the wave allows{first}",
+        "{} failed, more than the budget of the {whose} allows{first}",
         count_of_targets(count)
     );
     let in_scope = |lane: &Lane| match scope {

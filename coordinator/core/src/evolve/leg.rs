@@ -37,7 +37,10 @@ pub(super) fn assigned(
         target.lease = Some(Lease { fence, agent: agent.clone() });
     }
     fleet.agents.entry(agent.clone()).or_default().legs.insert(fence, ix);
-    state_mut(fleet, rollout)?.change(lane, |lane, _| {
+    let state = state_mut(fleet, rollout)?;
+    // Work anew in a wave that was done: it is watched from its end on.
+    state.soaking_since = None;
+    state.change(lane, |lane, _| {
         lane.fence = Some(fence);
         lane.phase = match kind {
             LegKind::Forward | LegKind::Trial => Phase::Leased,

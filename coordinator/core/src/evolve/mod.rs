@@ -2,6 +2,7 @@
 //! decided here. An event that does not fit is *impossible*: the node that meets one stops.
 
 mod fleet;
+mod knob;
 mod leg;
 mod queue;
 mod rollout;
@@ -111,8 +112,38 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             rollout::wave_started(fleet, *rollout, *wave)?;
             rollout
         }
-        Body::RolloutPaused { rollout, reason } => {
-            rollout::paused(fleet, *rollout, reason)?;
+        Body::RolloutPaused { rollout, reason, stop } => {
+            rollout::paused(fleet, *rollout, (reason, *stop))?;
+            rollout
+        }
+        Body::RolloutAborted { rollout, reason } => {
+            knob::aborted(fleet, *rollout, reason)?;
+            rollout
+        }
+        Body::WaveVerified { rollout, wave: _ } => {
+            state_mut(fleet, *rollout)?.soaking_since = Some(event.at);
+            rollout
+        }
+        Body::WaveSoaked { rollout, wave } => {
+            let state = state_mut(fleet, *rollout)?;
+            state.soaking_since = None;
+            state.soaked = wave.0 + 1;
+            rollout
+        }
+        Body::WaveApproved { rollout, wave, reason: _ } => {
+            state_mut(fleet, *rollout)?.approved.insert(*wave);
+            rollout
+        }
+        Body::KnobSet { rollout, knob } => {
+            state_mut(fleet, *rollout)?.knobs.set(knob);
+            rollout
+        }
+        Body::LanesHeld { rollout, targets, reason } => {
+            knob::held(fleet, *rollout, targets, Some(reason))?;
+            rollout
+        }
+        Body::LanesReleased { rollout, targets } => {
+            knob::held(fleet, *rollout, targets, None)?;
             rollout
         }
         Body::RolloutResumed { rollout } => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Impossible, state_mut, target_ix};
-use crate::event::{Event, Unwind};
+use crate::event::{Event, Stop, Unwind};
 use crate::ids::{Digest, LaneIx, Millis, RolloutId, WaveIx};
 use crate::plan::Plan;
 use crate::state::Fleet;
@@ -33,6 +33,7 @@ pub(super) fn planned(
                 partly: false,
                 doubt: false,
                 unwind: false,
+                held: None,
                 blocked_by: None,
                 note: None,
                 queued: None,
@@ -124,9 +125,14 @@ pub(super) fn wave_started(
     Ok(())
 }
 
-pub(super) fn paused(fleet: &mut Fleet, id: RolloutId, reason: &str) -> Result<(), Impossible> {
+pub(super) fn paused(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    (reason, stop): (&str, Stop),
+) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     state.status = Status::Paused;
+    state.stopping = stop == Stop::AfterSteps;
     reason.clone_into(&mut state.reason);
     Ok(())
 }
@@ -134,6 +140,8 @@ pub(super) fn paused(fleet: &mut Fleet, id: RolloutId, reason: &str) -> Result<(
 pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     state.status = if state.turned { Status::Unwinding } else { Status::Running };
+    state.stopping = false;
+    state.aborted = None;
     state.reason.clear();
     state.ended_at = Millis(0);
     let again: Vec<(LaneIx, Phase)> = state
@@ -184,6 +192,9 @@ pub(super) fn rollback_started(
     let state = state_mut(fleet, id)?;
     state.status = Status::Unwinding;
     state.turned = true;
+    state.stopping = false;
+    state.aborted = None;
+    state.soaking_since = None;
     state.ended_at = Millis(0);
     cause.clone_into(&mut state.reason);
     let plan = Arc::clone(&state.plan);
@@ -221,6 +232,8 @@ pub(super) fn ended(
     let state = state_mut(fleet, id)?;
     state.status = status;
     state.ended_at = at;
+    state.stopping = false;
+    state.aborted = None;
     // Whoever begins to serve a target before it is resumed has to find its lane then.
     state.touch_all();
     if !reason.is_empty() {

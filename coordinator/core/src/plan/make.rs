@@ -32,6 +32,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
             "set `parallelism` to 1 or more",
         ));
     }
+    waves::check(&spec.strategy)?;
     let mut plan = Plan {
         spec: spec.clone(),
         classes: Vec::new(),

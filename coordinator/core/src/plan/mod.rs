@@ -71,6 +71,12 @@ pub struct Wave {
     pub name: String,
     /// Its targets, with the class of each.
     pub targets: Vec<(TargetId, ClassIx)>,
+    /// Not zero: legs under way at one time, instead of the strategy's.
+    pub parallelism: u32,
+    /// How long it is watched when it is done, milliseconds.
+    pub soak_ms: u64,
+    /// It opens when somebody says so.
+    pub approval: bool,
 }
 
 /// The answer.

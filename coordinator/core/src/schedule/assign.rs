@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use super::{Next, Presence};
 use crate::command::Command;
 use crate::ids::{AgentId, Millis, WaveIx};
+use crate::room::Room;
 use crate::state::Fleet;
 use crate::state::rollout::{Phase, State};
+
+/// So far a tick looks into a queue whose head has no room, so that its cost does not grow with the fleet.
+const LOOKED_AT: usize = 4_096;
 
 /// Free slots of connected agents, counted down as legs are given out.
 pub(super) struct Free<'a> {
@@ -31,13 +35,13 @@ impl<'a> Free<'a> {
 }
 
 /// Hands out the heads of the queues, agent after agent, as far as slots and parallelism go.
-pub(super) fn legs(
-    fleet: &Fleet,
+pub(super) fn legs<'a>(
+    fleet: &'a Fleet,
     state: &State,
-    (now, free): (Millis, &mut Free<'_>),
+    (now, free, room): (Millis, &mut Free<'a>, &mut Room<'a>),
     next: &mut Next,
 ) {
-    let mut left = state.plan.spec.strategy.parallelism.saturating_sub(state.leased());
+    let mut left = state.parallelism().saturating_sub(state.leased());
     let wave = undo_wave(state);
     let mut given = true;
     // One leg an agent and round, so that no agent takes everything.
@@ -49,13 +53,12 @@ pub(super) fn legs(
             }
             let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id));
             let Some(queue) = queue.filter(|_| *slots > 0) else { continue };
-            for place in queue {
+            for place in queue.iter().take(LOOKED_AT) {
                 if wave.is_some_and(|wave| place.wave.0 != wave) {
                     break;
                 }
                 if place.not_before > now {
-                    let wake = next.wake_at.map_or(place.not_before, |at| at.min(place.not_before));
-                    next.wake_at = Some(wake);
+                    next.wake(place.not_before);
                     break;
                 }
                 if free.taken.contains(&(state.id, place.lane)) {
@@ -65,6 +68,10 @@ pub(super) fn legs(
                 let Some(target) = lane.and_then(|lane| fleet.targets.get(lane.target)) else {
                     continue;
                 };
+                if room.full(state.id, target).is_some() {
+                    continue;
+                }
+                room.take(state.id, target);
                 free.taken.insert((state.id, place.lane));
                 next.commands.push(Command::AssignLeg {
                     rollout: state.id,

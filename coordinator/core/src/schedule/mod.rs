@@ -15,8 +15,9 @@ use std::collections::BTreeMap;
 
 use crate::command::Command;
 use crate::ids::{AgentId, Millis};
+use crate::room::Room;
 use crate::state::Fleet;
-use crate::state::rollout::{Phase, State, Status};
+use crate::state::rollout::{Phase, Soak, State, Status};
 
 /// Who is connected now, and how many legs each can run at one time. The leader's memory: presence
 /// is no event.
@@ -35,31 +36,43 @@ pub struct Next {
     pub wake_at: Option<Millis>,
 }
 
+impl Next {
+    fn wake(&mut self, at: Millis) {
+        self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
+    }
+}
+
 /// Asks what is to be done.
 pub fn schedule(fleet: &Fleet, presence: &Presence, now: Millis) -> Next {
     let mut next = Next::default();
     let mut free = assign::Free::new(fleet, presence);
+    let mut room = Room::new(fleet, fleet.active.iter().filter_map(|id| fleet.rollouts.get(id)));
     for id in &fleet.active {
         let Some(state) = fleet.rollouts.get(id) else { continue };
         match state.status {
-            Status::Running => running(fleet, state, (now, &mut free), &mut next),
-            Status::Unwinding => unwinding(fleet, state, (now, &mut free), &mut next),
-            Status::Planned
-            | Status::Paused
-            | Status::Completed
-            | Status::RolledBack
-            | Status::Halted => {}
+            Status::Running => running(fleet, state, (now, &mut free, &mut room), &mut next),
+            Status::Unwinding => unwinding(fleet, state, (now, &mut free, &mut room), &mut next),
+            Status::Paused => given_up(state, &mut next),
+            Status::Planned | Status::Completed | Status::RolledBack | Status::Halted => {}
         }
     }
     next
 }
 
-fn running(
-    fleet: &Fleet,
-    state: &State,
-    (now, free): (Millis, &mut assign::Free<'_>),
-    next: &mut Next,
-) {
+/// When, and what was given out so far.
+type Given<'t, 'a> = (Millis, &'t mut assign::Free<'a>, &'t mut Room<'a>);
+
+/// Nothing is under way any more: it ends.
+fn given_up(state: &State, next: &mut Next) {
+    if let Some(reason) = &state.aborted
+        && state.leased() == 0
+    {
+        let reason = format!("given up: {reason}");
+        next.commands.push(Command::HaltRollout { rollout: state.id, reason });
+    }
+}
+
+fn running<'a>(fleet: &'a Fleet, state: &State, (now, free, room): Given<'_, 'a>, next: &mut Next) {
     if state.breached() {
         if state.may_turn() {
             next.commands.push(Command::UnwindRollout { rollout: state.id });
@@ -68,24 +81,36 @@ fn running(
     }
     // A resumed rollout may have lanes to try again in waves that were passed long ago.
     if state.under_way() > 0 {
-        assign::legs(fleet, state, (now, free), next);
-    } else if usize::try_from(state.opened).is_ok_and(|opened| opened < state.plan.waves.len()) {
+        return assign::legs(fleet, state, (now, free, room), next);
+    }
+    match state.soaks() {
+        Some(Soak::Due(_)) => next.commands.push(Command::SoakWave { rollout: state.id }),
+        Some(Soak::Until(at)) if at > now => next.wake(at),
+        Some(Soak::Until(_)) | None => go_on(state, next),
+    }
+}
+
+fn go_on(state: &State, next: &mut Next) {
+    if state.unapproved().is_some() {
+        return;
+    }
+    if usize::try_from(state.opened).is_ok_and(|opened| opened < state.plan.waves.len()) {
         next.commands.push(Command::StartWave { rollout: state.id });
     } else {
         next.commands.push(Command::FinishRollout { rollout: state.id });
     }
 }
 
-fn unwinding(
-    fleet: &Fleet,
+fn unwinding<'a>(
+    fleet: &'a Fleet,
     state: &State,
-    (now, free): (Millis, &mut assign::Free<'_>),
+    (now, free, room): Given<'_, 'a>,
     next: &mut Next,
 ) {
     let left = state.leased() + state.total.of(Phase::UndoReady);
     if left == 0 {
         next.commands.push(Command::FinishRollout { rollout: state.id });
     } else {
-        assign::legs(fleet, state, (now, free), next);
+        assign::legs(fleet, state, (now, free, room), next);
     }
 }

@@ -3,13 +3,14 @@
 //! ([`super::agent`]), so that a tick looks at those alone.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::command::Waiver;
 use crate::event::{Archive, LegKind};
 use crate::ids::{ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, StepIx, TargetIx, WaveIx};
 use crate::plan::{Class, Plan, Step};
-use crate::spec::{Direction, OnBreach};
+use crate::spec::{Budget, Direction, Knob, Limit, OnBreach, Scope};
 
 /// Where a rollout is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +147,8 @@ pub struct Lane {
     pub doubt: bool,
     /// It is to be unwound as soon as its lease ends.
     pub unwind: bool,
+    /// It gets no leg until somebody lets it go on; a leg under way is given back after its step.
+    pub held: Option<Box<str>>,
     /// Unwinding must stop at `keep` although it should go further.
     pub blocked_by: Option<Box<str>>,
     /// What happened last that a person should know.
@@ -183,6 +186,7 @@ impl Lane {
     /// The place that it should have now, in a rollout that goes forward or has turned.
     fn place(&self, lane: LaneIx, turned: bool) -> Option<Place> {
         let may_go = match self.phase {
+            _ if self.held.is_some() => false,
             Phase::Ready => !turned,
             Phase::UndoReady => turned,
             Phase::Waiting
@@ -228,6 +232,15 @@ impl Lanes {
     }
 }
 
+/// How a wave that is done is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Soak {
+    /// It is to begin.
+    Due(WaveIx),
+    /// So long.
+    Until(Millis),
+}
+
 /// Steps, counted as events apply.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -239,6 +252,39 @@ pub struct Progress {
     pub verified: u64,
     /// Undone.
     pub undone: u64,
+}
+
+/// What of a strategy was changed while its rollout ran: the last word on each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Knobs {
+    parallelism: Option<u32>,
+    limits: BTreeMap<String, u32>,
+    per_group: Option<u32>,
+    soak_ms: Option<u64>,
+    failed: Option<u32>,
+    percent: Option<u32>,
+    retries: Option<u32>,
+}
+
+impl Knobs {
+    pub(crate) fn set(&mut self, knob: &Knob) {
+        match knob {
+            Knob::Parallelism(most) => self.parallelism = Some(*most),
+            Knob::Limit(limit) => drop(self.limits.insert(limit.label.clone(), limit.most)),
+            Knob::PerGroup(most) => self.per_group = Some(*most),
+            Knob::SoakMs(soak) => self.soak_ms = Some(*soak),
+            Knob::BudgetFailed(failed) => self.failed = Some(*failed),
+            Knob::BudgetPercent(percent) => self.percent = Some(*percent),
+            Knob::Retries(retries) => self.retries = Some(*retries),
+        }
+    }
+
+    /// Whether setting it would change nothing.
+    pub(crate) fn has(&self, knob: &Knob) -> bool {
+        let mut set = self.clone();
+        set.set(knob);
+        set == *self
+    }
 }
 
 /// One rollout.
@@ -274,6 +320,18 @@ pub struct State {
     pub ended_at: Millis,
     /// It has turned back at some time.
     pub turned: bool,
+    /// It was paused at once: legs under way are given back after the step that they are at.
+    pub stopping: bool,
+    /// Not empty: it was given up, for this reason, and ends when no leg is under way any more.
+    pub aborted: Option<String>,
+    /// What was changed of its strategy since.
+    pub knobs: Knobs,
+    /// Since when the open wave is watched; `None`: it is not done, or has been.
+    pub soaking_since: Option<Millis>,
+    /// Waves that were watched to the end.
+    pub soaked: u32,
+    /// Waves that somebody lets open.
+    pub approved: BTreeSet<WaveIx>,
     /// Lanes that the event being applied has changed: their places in the queues follow.
     pub(crate) touched: Vec<LaneIx>,
 }
@@ -308,6 +366,12 @@ impl State {
             started_at: Millis(0),
             ended_at: Millis(0),
             turned: false,
+            stopping: false,
+            aborted: None,
+            knobs: Knobs::default(),
+            soaking_since: None,
+            soaked: 0,
+            approved: BTreeSet::new(),
             touched: Vec::new(),
         }
     }
@@ -335,13 +399,82 @@ impl State {
         }
     }
 
-    /// More targets of the open wave have failed than its budget allows.
+    /// Legs under way at one time, now.
+    pub fn parallelism(&self) -> u32 {
+        let wave = self.wave().and_then(|wave| self.plan.wave(wave));
+        let own = wave.map(|wave| wave.parallelism).filter(|most| *most > 0);
+        self.knobs.parallelism.or(own).unwrap_or(self.plan.spec.strategy.parallelism)
+    }
+
+    /// The same for each value of labels.
+    pub fn limits(&self) -> Vec<Limit> {
+        let planned = self.plan.spec.strategy.limits.iter();
+        let mut limits: BTreeMap<&str, u32> =
+            planned.map(|limit| (limit.label.as_str(), limit.most)).collect();
+        limits.extend(self.knobs.limits.iter().map(|(label, most)| (label.as_str(), *most)));
+        let set = limits.into_iter().filter(|(_, most)| *most > 0);
+        set.map(|(label, most)| Limit { label: label.to_owned(), most }).collect()
+    }
+
+    /// The same for each resource group, over all rollouts; zero: no limit.
+    pub fn per_group(&self) -> u32 {
+        self.knobs.per_group.unwrap_or(self.plan.spec.strategy.per_group)
+    }
+
+    /// How long a wave is watched when it is done, milliseconds.
+    pub fn soak_ms(&self, wave: WaveIx) -> u64 {
+        if self.trial() {
+            return 0;
+        }
+        let planned = || self.plan.wave(wave).map_or(0, |wave| wave.soak_ms);
+        self.knobs.soak_ms.unwrap_or_else(planned)
+    }
+
+    /// How many may fail.
+    pub fn budget(&self) -> Budget {
+        let planned = self.plan.spec.strategy.budget;
+        Budget {
+            failed: self.knobs.failed.unwrap_or(planned.failed),
+            percent: self.knobs.percent.unwrap_or(planned.percent),
+            scope: planned.scope,
+        }
+    }
+
+    /// Attempts after the first.
+    pub fn retries(&self) -> u32 {
+        self.knobs.retries.unwrap_or(self.plan.spec.strategy.retries)
+    }
+
+    /// Until when the open wave is still watched, once it is done. `None`: it needs no watching, or has
+    /// been watched.
+    pub fn soaks(&self) -> Option<Soak> {
+        let wave = self.wave().filter(|_| self.soaked < self.opened)?;
+        let long = self.soak_ms(wave);
+        match self.soaking_since {
+            _ if long == 0 => None,
+            None => Some(Soak::Due(wave)),
+            Some(since) => Some(Soak::Until(Millis(since.0.saturating_add(long)))),
+        }
+    }
+
+    /// The next wave, where it waits for somebody's word.
+    pub fn unapproved(&self) -> Option<WaveIx> {
+        let next = WaveIx(self.opened);
+        let wants = self.plan.wave(next).is_some_and(|wave| wave.approval);
+        (wants && !self.approved.contains(&next)).then_some(next)
+    }
+
+    /// More targets have failed than the budget allows.
     pub fn breached(&self) -> bool {
         let Some(wave) = self.wave() else { return false };
-        let counts = self.wave_counts(wave);
+        let budget = self.budget();
+        let counts = match budget.scope {
+            Scope::Wave => self.wave_counts(wave),
+            Scope::Rollout => self.total,
+        };
         let failed = counts.of(Phase::Failed) + counts.of(Phase::Stuck);
         let size = counts.all().iter().sum();
-        failed > self.plan.spec.strategy.budget.allowance(size)
+        failed > budget.allowance(size)
     }
 
     /// A breach may be acted on now. Turning back needs no wait where lanes under a lease turn when

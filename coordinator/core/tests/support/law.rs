@@ -55,6 +55,7 @@ fn queues(fleet: &Fleet) {
     for state in fleet.rollouts.values().filter(|state| !state.status.ended()) {
         for (ix, lane) in state.lanes.iter() {
             let may_go = match lane.phase {
+                _ if lane.held.is_some() => false,
                 Phase::Ready => !state.turned,
                 Phase::UndoReady => state.turned,
                 _ => false,

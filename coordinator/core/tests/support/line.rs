@@ -1,6 +1,7 @@
 //! One event as one line.
 
-use skein_core::event::{Body, Event, LegKind};
+use skein_core::event::{Body, Event, LegKind, Stop};
+use skein_core::ids::TargetId;
 use skein_core::plan::{Plan, Undo};
 use skein_core::spec::Direction;
 
@@ -47,8 +48,24 @@ fn body(body: &Body) -> String {
         }
         Body::RolloutStarted { rollout } => format!("RolloutStarted {rollout}"),
         Body::WaveStarted { rollout, wave } => format!("WaveStarted {rollout} wave {wave}"),
-        Body::RolloutPaused { rollout, reason } => {
-            format!("RolloutPaused {rollout}{}", tail(reason))
+        Body::RolloutPaused { rollout, reason, stop } => {
+            let now = if *stop == Stop::AfterSteps { " at once" } else { "" };
+            format!("RolloutPaused {rollout}{now}{}", tail(reason))
+        }
+        Body::RolloutAborted { rollout, reason } => {
+            format!("RolloutAborted {rollout}{}", tail(reason))
+        }
+        Body::WaveVerified { rollout, wave } => format!("WaveVerified {rollout} wave {wave}"),
+        Body::WaveSoaked { rollout, wave } => format!("WaveSoaked {rollout} wave {wave}"),
+        Body::WaveApproved { rollout, wave, reason } => {
+            format!("WaveApproved {rollout} wave {wave}{}", tail(reason))
+        }
+        Body::KnobSet { rollout, knob } => format!("KnobSet {rollout} {knob:?}"),
+        Body::LanesHeld { rollout, targets, reason } => {
+            format!("LanesHeld {rollout} {}{}", ids(targets), tail(reason))
+        }
+        Body::LanesReleased { rollout, targets } => {
+            format!("LanesReleased {rollout} {}", ids(targets))
         }
         Body::RequestSettled { rollout } => format!("RequestSettled {rollout}"),
         Body::RolloutResumed { rollout } => format!("RolloutResumed {rollout}"),
@@ -166,4 +183,8 @@ fn plan(plan: &Plan) -> String {
         text.push_str(note);
     }
     text
+}
+
+fn ids(targets: &[TargetId]) -> String {
+    targets.iter().map(TargetId::as_str).collect::<Vec<_>>().join(" ")
 }

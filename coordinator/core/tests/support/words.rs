@@ -1,12 +1,15 @@
 //! The words of the golden scripts.
 //!
 //! ```text
-//! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [group=label] [blind]   register and look
+//! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [label=ring] [rack=group] [blind]   register and look
 //! agent a2 t-1 t-2 | connect a2 [slots=4] | disconnect a2
 //! bundle b1 1 2- 3~ 4*       versions; - no down, ~ a comment was edited, * its SQL was changed
-//! strategy waves=t-1,50%,l:red parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
+//! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
+//!     [over-all] [soak=500] [limit=ring:1] [group=1] [order=ring|ring:b/a] [cover]
+//! set 1 parallel=2 soak=0 budget=1 percent=5 group=1 retries=1 ring=1 | approve 1 wave=1 why
+//! hold 1 [select=t-1] [wave=1] why | release 1 [select=t-1] [wave=1]
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
-//! start [of=1] [waive=V|*] | pause 1 why | resume 1 | rollback 1 [select=…] [steps=N] [waive=*]
+//! start [of=1] [waive=V|*] | pause 1 [at=once] why | abort 1 why | resume 1 | rollback 1 [select=…] [steps=N] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
 //! t-1 backed-up [nothing] [schema=x] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
 //!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
@@ -20,17 +23,18 @@ use std::collections::BTreeMap;
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::{Command, Outcome, Waiver};
-use skein_core::event::Verdict;
+use skein_core::event::{Stop, Verdict};
 use skein_core::ids::{
     AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, StepIx, TargetId,
-    Version,
+    Version, WaveIx,
 };
 use skein_core::outbox::outbox;
 use skein_core::plan;
 use skein_core::policy::Policy;
 use skein_core::schedule::{after_restore, waits_for};
 use skein_core::spec::{
-    Backup, Budget, Direction, Engine, Goal, OnBreach, Selector, Spec, TransactionMode, Wave,
+    Backup, Budget, Direction, Engine, Goal, Knob, Limit, OnBreach, Order, Scope, Selector, Spec,
+    TransactionMode, Wave,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::target::{Description, Observation};
@@ -132,7 +136,43 @@ fn verb(world: &mut World, words: &Words<'_>) {
             world.ask("ann", command);
         }
         "pause" => {
-            let command = Command::PauseRollout { rollout: rollout(words), reason: words.rest(2) };
+            let stop =
+                if words.key("at") == Some("once") { Stop::AfterSteps } else { Stop::AfterLegs };
+            let command =
+                Command::PauseRollout { rollout: rollout(words), reason: words.rest(2), stop };
+            world.ask("ann", command);
+        }
+        "abort" => {
+            let command = Command::AbortRollout { rollout: rollout(words), reason: words.rest(2) };
+            world.ask("ann", command);
+        }
+        "approve" => {
+            let command = Command::ApproveWave {
+                rollout: rollout(words),
+                wave: WaveIx(words.number("wave", 0)),
+                reason: words.rest(2),
+            };
+            world.ask("ann", command);
+        }
+        "hold" => {
+            let command = Command::HoldLanes {
+                rollout: rollout(words),
+                selector: selector(words),
+                wave: words.key("wave").map(|wave| WaveIx(number(wave))),
+                reason: words.rest(2),
+            };
+            world.ask("ann", command);
+        }
+        "release" => {
+            let command = Command::ReleaseLanes {
+                rollout: rollout(words),
+                selector: selector(words),
+                wave: words.key("wave").map(|wave| WaveIx(number(wave))),
+            };
+            world.ask("ann", command);
+        }
+        "set" => {
+            let command = Command::SetKnobs { rollout: rollout(words), knobs: knobs(words) };
             world.ask("ann", command);
         }
         "resume" => {
@@ -152,6 +192,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
             let command = match words.at(1) {
                 "start-wave" => Command::StartWave { rollout },
                 "unwind" => Command::UnwindRollout { rollout },
+                "soak" => Command::SoakWave { rollout },
                 "finish" => Command::FinishRollout { rollout },
                 "assign" => Command::AssignLeg {
                     rollout,
@@ -269,7 +310,8 @@ fn description(words: &Words<'_>) -> Description {
         Some(other) => panic!("no engine {other}"),
     };
     let ring = words.key("label").map(|ring| ("ring".to_owned(), ring.to_owned()));
-    Description { engine, labels: ring.into_iter().collect(), group: String::new() }
+    let group = words.key("rack").unwrap_or_default().to_owned();
+    Description { engine, labels: ring.into_iter().collect(), group }
 }
 
 fn join(world: &mut World, agent: &str, targets: Vec<(TargetId, Description)>, version: &str) {
@@ -385,11 +427,28 @@ fn strategy(world: &mut World, words: &Words<'_>) {
     }
     strategy.parallelism = words.number("parallel", strategy.parallelism);
     strategy.retries = words.number("retries", strategy.retries);
-    let Budget { failed, percent } = strategy.budget;
+    let Budget { failed, percent, scope } = strategy.budget;
     strategy.budget = Budget {
         failed: words.number("budget", failed),
         percent: words.number("percent", percent),
+        scope: if words.has("over-all") { Scope::Rollout } else { scope },
     };
+    strategy.soak_ms = u64::from(words.number("soak", 0));
+    strategy.per_group = words.number("group", strategy.per_group);
+    strategy.cover_classes |= words.has("cover");
+    if let Some((label, most)) = words.key("limit").and_then(|limit| limit.split_once(':')) {
+        strategy.limits = vec![Limit { label: label.to_owned(), most: number(most) }];
+    }
+    if let Some(order) = words.key("order") {
+        let (label, values) = order.split_once(':').unwrap_or((order, ""));
+        let values: Vec<String> =
+            values.split('/').filter(|it| !it.is_empty()).map(str::to_owned).collect();
+        strategy.order = match (label, values.is_empty()) {
+            ("id", _) => Order::Id,
+            (label, true) => Order::Label(label.to_owned()),
+            (label, false) => Order::Listed(label.to_owned(), values),
+        };
+    }
     strategy.on_breach = match words.key("breach") {
         None => strategy.on_breach,
         Some("halt") => OnBreach::Halt,
@@ -411,11 +470,22 @@ fn backup(text: &str) -> Backup {
     }
 }
 
-/// `t-1` one target, `50%` a share, `l:red` those with a label.
+/// `t-1` one target, `50%` a share, `n:3` so many, `each` one a class, `l:red` those with a label; behind
+/// it `!`: somebody has to let it open, `@500`: how long it is watched, `x2`: so many at one time.
 fn wave(text: &str) -> Wave {
     let mut wave = Wave { name: text.to_owned(), ..Wave::default() };
+    let (text, most) = text.split_once('x').unwrap_or((text, "0"));
+    wave.parallelism = number(most);
+    let (text, soak) = text.split_once('@').unwrap_or((text, ""));
+    wave.soak_ms = (!soak.is_empty()).then(|| u64::from(number(soak)));
+    let (text, approval) = text.strip_suffix('!').map_or((text, false), |text| (text, true));
+    wave.approval = approval;
     if let Some(percent) = text.strip_suffix('%') {
         wave.percent = number(percent);
+    } else if let Some(count) = text.strip_prefix("n:") {
+        wave.count = number(count);
+    } else if text == "each" {
+        wave.one_per_class = true;
     } else if let Some(ring) = text.strip_prefix("l:") {
         wave.selector.labels = vec![("ring".to_owned(), vec![ring.to_owned()])];
     } else {
@@ -600,4 +670,17 @@ fn targets(world: &mut World) {
         })
         .collect();
     world.say(lines.join("\n"));
+}
+
+fn knobs(words: &Words<'_>) -> Vec<Knob> {
+    let knob = |(name, value): (&&str, &&str)| match *name {
+        "parallel" => Knob::Parallelism(number(value)),
+        "soak" => Knob::SoakMs(u64::from(number(value))),
+        "budget" => Knob::BudgetFailed(number(value)),
+        "percent" => Knob::BudgetPercent(number(value)),
+        "group" => Knob::PerGroup(number(value)),
+        "retries" => Knob::Retries(number(value)),
+        label => Knob::Limit(Limit { label: label.to_owned(), most: number(value) }),
+    };
+    words.keys.iter().filter(|(name, _)| !["id", "body"].contains(name)).map(knob).collect()
 }

@@ -11,7 +11,7 @@ use skein_core::evolve::evolve;
 use skein_core::ids::{AgentId, Digest, Fence, Millis, RequestId, StepIx, TargetId};
 use skein_core::outbox::{Leg, outbox};
 use skein_core::schedule::{Presence, schedule};
-use skein_core::spec::{Backup, Budget, OnBreach, Strategy};
+use skein_core::spec::{Backup, Strategy};
 use skein_core::state::Fleet;
 use skein_core::state::ledger::Entry;
 
@@ -49,14 +49,7 @@ impl Default for World {
             now: Millis(1_000),
             presence: Presence::default(),
             bundles: BTreeMap::new(),
-            strategy: Strategy {
-                waves: Vec::new(),
-                parallelism: 64,
-                budget: Budget::default(),
-                on_breach: OnBreach::Halt,
-                retries: 0,
-                backup: Backup::Database,
-            },
+            strategy: Strategy { parallelism: 64, ..Strategy::default() },
             charter: digest("charter"),
             plan: Digest::default(),
             faults: BTreeMap::new(),

@@ -1,13 +1,13 @@
 //! From disk.
 
-use skein_core::event::{Body, Unwind};
+use skein_core::event::{Body, Stop, Unwind};
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId, StepIx, TargetId, WaveIx};
 use skein_core::policy::Policy;
 use skein_proto::log::v1::event::Body as Wire;
 
 use super::super::fleet::{description, observation};
 use super::super::manifest::manifest;
-use super::super::plan::{backup, plan};
+use super::super::plan::{backup, knob, plan};
 use super::super::{Malformed, cluster_id, digest, digest_option, incarnation, required};
 use super::{archive, leg_kind, verdict, waiver};
 
@@ -68,9 +68,37 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         Wire::WaveStarted(wire) => {
             Body::WaveStarted { rollout: RolloutId(wire.rollout), wave: WaveIx(wire.wave) }
         }
-        Wire::RolloutPaused(wire) => {
-            Body::RolloutPaused { rollout: RolloutId(wire.rollout), reason: wire.reason }
+        Wire::RolloutPaused(wire) => Body::RolloutPaused {
+            rollout: RolloutId(wire.rollout),
+            reason: wire.reason,
+            stop: if wire.after_steps { Stop::AfterSteps } else { Stop::AfterLegs },
+        },
+        Wire::RolloutAborted(wire) => {
+            Body::RolloutAborted { rollout: RolloutId(wire.rollout), reason: wire.reason }
         }
+        Wire::WaveVerified(wire) => {
+            Body::WaveVerified { rollout: RolloutId(wire.rollout), wave: WaveIx(wire.wave) }
+        }
+        Wire::WaveSoaked(wire) => {
+            Body::WaveSoaked { rollout: RolloutId(wire.rollout), wave: WaveIx(wire.wave) }
+        }
+        Wire::WaveApproved(wire) => Body::WaveApproved {
+            rollout: RolloutId(wire.rollout),
+            wave: WaveIx(wire.wave),
+            reason: wire.reason,
+        },
+        Wire::KnobSet(wire) => {
+            Body::KnobSet { rollout: RolloutId(wire.rollout), knob: knob(wire.knob)? }
+        }
+        Wire::LanesHeld(wire) => Body::LanesHeld {
+            rollout: RolloutId(wire.rollout),
+            targets: wire.targets.into_iter().map(TargetId).collect(),
+            reason: wire.reason,
+        },
+        Wire::LanesReleased(wire) => Body::LanesReleased {
+            rollout: RolloutId(wire.rollout),
+            targets: wire.targets.into_iter().map(TargetId).collect(),
+        },
         Wire::RolloutResumed(wire) => Body::RolloutResumed { rollout: RolloutId(wire.rollout) },
         Wire::RequestSettled(wire) => Body::RequestSettled { rollout: RolloutId(wire.rollout) },
         Wire::RollbackStarted(wire) => Body::RollbackStarted {

@@ -1,7 +1,7 @@
 //! To disk.
 
 use bytes::Bytes;
-use skein_core::event::Body;
+use skein_core::event::{Body, Stop};
 use skein_proto::agent::v1 as session;
 use skein_proto::log::v1 as log;
 use skein_proto::log::v1::event::Body as Wire;
@@ -9,7 +9,7 @@ use skein_proto::v1;
 
 use super::super::fleet::{description_out, observation_out};
 use super::super::manifest::manifest_out;
-use super::super::plan::backup_out;
+use super::super::plan::{backup_out, knob_out};
 use super::super::{digest_out, plan_out};
 use super::{archive_out, leg_kind_out, verdict_out};
 
@@ -84,9 +84,40 @@ pub(super) fn body(body: &Body) -> Wire {
         Body::WaveStarted { rollout, wave } => {
             Wire::WaveStarted(log::WaveStarted { rollout: rollout.0, wave: wave.0 })
         }
-        Body::RolloutPaused { rollout, reason } => {
-            Wire::RolloutPaused(log::RolloutPaused { rollout: rollout.0, reason: reason.clone() })
+        Body::RolloutPaused { rollout, reason, stop } => Wire::RolloutPaused(log::RolloutPaused {
+            rollout: rollout.0,
+            reason: reason.clone(),
+            after_steps: match stop {
+                Stop::AfterLegs => false,
+                Stop::AfterSteps => true,
+            },
+        }),
+        Body::RolloutAborted { rollout, reason } => {
+            Wire::RolloutAborted(log::RolloutAborted { rollout: rollout.0, reason: reason.clone() })
         }
+        Body::WaveVerified { rollout, wave } => {
+            Wire::WaveVerified(log::WaveVerified { rollout: rollout.0, wave: wave.0 })
+        }
+        Body::WaveSoaked { rollout, wave } => {
+            Wire::WaveSoaked(log::WaveSoaked { rollout: rollout.0, wave: wave.0 })
+        }
+        Body::WaveApproved { rollout, wave, reason } => Wire::WaveApproved(log::WaveApproved {
+            rollout: rollout.0,
+            wave: wave.0,
+            reason: reason.clone(),
+        }),
+        Body::KnobSet { rollout, knob } => {
+            Wire::KnobSet(log::KnobSet { rollout: rollout.0, knob: Some(knob_out(knob)) })
+        }
+        Body::LanesHeld { rollout, targets, reason } => Wire::LanesHeld(log::LanesHeld {
+            rollout: rollout.0,
+            targets: targets.iter().map(ToString::to_string).collect(),
+            reason: reason.clone(),
+        }),
+        Body::LanesReleased { rollout, targets } => Wire::LanesReleased(log::LanesReleased {
+            rollout: rollout.0,
+            targets: targets.iter().map(ToString::to_string).collect(),
+        }),
         Body::RequestSettled { rollout } => {
             Wire::RequestSettled(log::RequestSettled { rollout: rollout.0 })
         }

@@ -1,0 +1,86 @@
+//! No more targets with one value of a label, and of one resource group, are worked on than was said last, and
+//! none that somebody holds.
+
+use std::collections::BTreeMap;
+
+use skein_core::event::Body;
+use skein_core::ids::{RolloutId, TargetId};
+use skein_core::spec::Knob;
+use skein_core::state::target;
+
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
+
+/// Counted from the events and the leases: the state's own account is what is checked.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    labels: BTreeMap<(RolloutId, String), u32>,
+    groups: BTreeMap<RolloutId, u32>,
+    held: BTreeMap<(RolloutId, TargetId), bool>,
+}
+
+impl Room {
+    fn assigned(&self, rollout: RolloutId, id: &TargetId, past: &Past) -> Held {
+        if self.held.get(&(rollout, id.clone())) == Some(&true) {
+            return Err(format!("{id} was leased to {rollout}, and somebody holds it"));
+        }
+        let Some((_, target)) = past.fleet.target(id) else { return Ok(()) };
+        let Some(state) = past.fleet.rollouts.get(&rollout) else { return Ok(()) };
+        let leased = |like: &dyn Fn(&target::State) -> bool| {
+            let under_way = past.fleet.targets.iter().filter(|(_, one)| one.lease.is_some());
+            u32::try_from(under_way.filter(|(_, one)| like(one)).count()).unwrap_or(u32::MAX)
+        };
+        let strategy = &state.plan.spec.strategy;
+        let mut limits: BTreeMap<&str, u32> =
+            strategy.limits.iter().map(|limit| (limit.label.as_str(), limit.most)).collect();
+        let said = self.labels.iter().filter(|((of, _), _)| *of == rollout);
+        limits.extend(said.map(|((_, label), most)| (label.as_str(), *most)));
+        for (label, most) in limits.into_iter().filter(|(_, most)| *most > 0) {
+            let value = |one: &target::State| one.description.labels.get(label).cloned();
+            let count = leased(&|one| {
+                one.lane.is_some_and(|(of, _)| of == rollout) && value(one) == value(target)
+            });
+            if count > most {
+                return Err(format!(
+                    "{count} targets like {id} in {label} are leased, most {most}"
+                ));
+            }
+        }
+        let group = &target.description.group;
+        let most = self.groups.get(&rollout).copied().unwrap_or(strategy.per_group);
+        let count = leased(&|one| one.description.group == *group);
+        if most > 0 && !group.is_empty() && count > most {
+            return Err(format!("{count} targets of group {group} are leased, most {most}"));
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for Room {
+    fn sentence(&self) -> &'static str {
+        "no more legs are leased for a label's value and a resource group than was said, and none for who is held"
+    }
+
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::Event(event) = seen else { return Ok(()) };
+        match &event.body {
+            Body::KnobSet { rollout, knob: Knob::Limit(limit) } => {
+                self.labels.insert((*rollout, limit.label.clone()), limit.most);
+            }
+            Body::KnobSet { rollout, knob: Knob::PerGroup(most) } => {
+                self.groups.insert(*rollout, *most);
+            }
+            Body::LanesHeld { rollout, targets, .. } => {
+                self.held.extend(targets.iter().map(|id| ((*rollout, id.clone()), true)));
+            }
+            Body::LanesReleased { rollout, targets } => {
+                self.held.extend(targets.iter().map(|id| ((*rollout, id.clone()), false)));
+            }
+            Body::LegAssigned { rollout, target, .. } => {
+                return self.assigned(*rollout, target, past);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

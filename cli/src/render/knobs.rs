@@ -1,0 +1,75 @@
+//! What can be set of a rollout while it runs, and how it stands.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::Value;
+use skein_proto::v1;
+
+use super::look::{Look, duration};
+use super::table::Table;
+use super::{View, typed};
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Knobs {
+    pub rollout: String,
+    pub knobs: Vec<Knob>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Knob {
+    pub name: String,
+    pub value: String,
+}
+
+/// As `skein set` takes it.
+pub fn knob(knob: &v1::Knob) -> Knob {
+    use v1::knob::Knob as Wire;
+    let limit = |most: u32| if most == 0 { "no limit".to_owned() } else { most.to_string() };
+    let (name, value) = match &knob.knob {
+        Some(Wire::Parallelism(most)) => ("parallelism".to_owned(), most.to_string()),
+        Some(Wire::Limit(of)) => (format!("per.{}", of.label), limit(of.most)),
+        Some(Wire::PerGroup(most)) => ("per_group".to_owned(), limit(*most)),
+        Some(Wire::SoakMs(0)) => ("soak".to_owned(), "none".to_owned()),
+        Some(Wire::SoakMs(soak)) => ("soak".to_owned(), duration(*soak)),
+        Some(Wire::BudgetFailed(failed)) => ("budget".to_owned(), failed.to_string()),
+        Some(Wire::BudgetPercent(0)) => ("budget.percent".to_owned(), "not set".to_owned()),
+        Some(Wire::BudgetPercent(percent)) => ("budget.percent".to_owned(), format!("{percent}%")),
+        Some(Wire::Retries(retries)) => ("retries".to_owned(), retries.to_string()),
+        None => (String::new(), String::new()),
+    };
+    Knob { name, value }
+}
+
+impl Knobs {
+    pub fn new(status: &v1::RolloutStatus) -> Self {
+        Self { rollout: status.id.clone(), knobs: status.knobs.iter().map(knob).collect() }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::new(&["KNOB", "VALUE"]);
+        for knob in &self.knobs {
+            table.plain([knob.name.clone(), knob.value.clone()]);
+        }
+        table
+    }
+}
+
+impl View for Knobs {
+    fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        self.table().text(look, "", out)?;
+        writeln!(out, "\nnext: skein set {} KNOB=VALUE", self.rollout)
+    }
+
+    fn markdown(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.table().markdown(out)
+    }
+
+    fn json(&self) -> serde_json::Result<Value> {
+        typed("knobs", self)
+    }
+
+    fn lines(&self) -> serde_json::Result<Vec<Value>> {
+        self.knobs.iter().map(|knob| typed("knob", knob)).collect()
+    }
+}

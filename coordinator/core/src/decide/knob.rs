@@ -1,0 +1,183 @@
+//! What people change of a rollout while it runs: knobs, waves that may open, lanes that are held.
+
+use super::rollout;
+use crate::event::Body;
+use crate::ids::{RolloutId, TargetId, WaveIx};
+use crate::refusal::{Kind, Refusal};
+use crate::spec::{Knob, Selector};
+use crate::state::Fleet;
+use crate::state::rollout::{Lane, Phase, State, Status};
+
+pub(super) fn set(fleet: &Fleet, id: RolloutId, knobs: &[Knob]) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    open(state)?;
+    if let Some(wrong) = knobs.iter().find_map(wrong) {
+        return Err(wrong);
+    }
+    let bodies: Vec<Body> = knobs
+        .iter()
+        .filter(|knob| !state.knobs.has(knob))
+        .map(|knob| Body::KnobSet { rollout: id, knob: knob.clone() })
+        .collect();
+    Ok(settled(id, bodies))
+}
+
+fn wrong(knob: &Knob) -> Option<Refusal> {
+    match knob {
+        Knob::Parallelism(0) => Some(Refusal::new(
+            Kind::Invalid,
+            "parallelism is 0: no leg could ever run",
+            "set it to 1 or more; `skein pause` hands out no more work",
+        )),
+        Knob::BudgetPercent(percent) if *percent > 100 => Some(Refusal::new(
+            Kind::Invalid,
+            format!("{percent} percent of the targets can never fail"),
+            "a share is at most 100",
+        )),
+        Knob::Limit(limit) if limit.label.is_empty() => {
+            Some(Refusal::new(Kind::Invalid, "a limit names no label", "write per.region=2"))
+        }
+        Knob::Parallelism(_)
+        | Knob::Limit(_)
+        | Knob::PerGroup(_)
+        | Knob::SoakMs(_)
+        | Knob::BudgetFailed(_)
+        | Knob::BudgetPercent(_)
+        | Knob::Retries(_) => None,
+    }
+}
+
+/// Nothing to do is recorded, too, so that a copy that comes late does nothing.
+fn settled(id: RolloutId, bodies: Vec<Body>) -> Vec<Body> {
+    if bodies.is_empty() { vec![Body::RequestSettled { rollout: id }] } else { bodies }
+}
+
+/// A halted rollout may be resumed, and goes on by what was set meanwhile.
+fn open(state: &State) -> Result<(), Refusal> {
+    if state.status.ended() && state.status != Status::Halted {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("{} has ended", state.id),
+            format!("see `skein status {}`", state.id),
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn approve(
+    fleet: &Fleet,
+    id: RolloutId,
+    wave: WaveIx,
+    reason: &str,
+) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    open(state)?;
+    let Some(planned) = state.plan.wave(wave) else {
+        let count = state.plan.waves.len();
+        return Err(Refusal::new(
+            Kind::Missing,
+            format!("{id} has no wave {}: it has {count}", wave.0 + 1),
+            format!("see `skein status {id}`"),
+        ));
+    };
+    if !planned.approval {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("wave {} ({}) of {id} waits for nobody's word", wave.0 + 1, planned.name),
+            "waves that do have `approval = true` in the strategy",
+        ));
+    }
+    let known = state.approved.contains(&wave);
+    let approved = || Body::WaveApproved { rollout: id, wave, reason: reason.to_owned() };
+    Ok(settled(id, (!known).then(approved).into_iter().collect()))
+}
+
+pub(super) fn hold(
+    fleet: &Fleet,
+    id: RolloutId,
+    (selector, wave): (&Selector, Option<WaveIx>),
+    reason: &str,
+) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    open(state)?;
+    let meant = meant(fleet, state, selector, wave)?;
+    let targets: Vec<TargetId> = meant
+        .iter()
+        .filter(|(lane, _)| lane.held.is_none() && goes_on(lane))
+        .map(|(_, id)| (*id).clone())
+        .collect();
+    let none = meant.iter().all(|(lane, _)| !goes_on(lane));
+    if none {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("nothing is left to do for {id} on the selected targets"),
+            format!("see `skein status {id}`"),
+        ));
+    }
+    let held = || Body::LanesHeld { rollout: id, targets, reason: reason.to_owned() };
+    let some = meant.iter().any(|(lane, _)| lane.held.is_none() && goes_on(lane));
+    Ok(settled(id, some.then(held).into_iter().collect()))
+}
+
+pub(super) fn release(
+    fleet: &Fleet,
+    id: RolloutId,
+    (selector, wave): (&Selector, Option<WaveIx>),
+) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    open(state)?;
+    let meant = meant(fleet, state, selector, wave)?;
+    let targets: Vec<TargetId> =
+        meant.iter().filter(|(lane, _)| lane.held.is_some()).map(|(_, id)| (*id).clone()).collect();
+    let some = !targets.is_empty();
+    let released = || Body::LanesReleased { rollout: id, targets };
+    Ok(settled(id, some.then(released).into_iter().collect()))
+}
+
+fn goes_on(lane: &Lane) -> bool {
+    match lane.phase {
+        Phase::Waiting | Phase::Ready | Phase::Leased | Phase::UndoReady | Phase::UndoLeased => {
+            true
+        }
+        Phase::Done | Phase::Failed | Phase::Stuck | Phase::Undone | Phase::Residual => false,
+    }
+}
+
+fn meant<'a>(
+    fleet: &'a Fleet,
+    state: &'a State,
+    selector: &Selector,
+    wave: Option<WaveIx>,
+) -> Result<Vec<(&'a Lane, &'a TargetId)>, Refusal> {
+    let lanes: Vec<_> = state
+        .lanes
+        .iter()
+        .filter(|(_, lane)| wave.is_none_or(|wave| lane.wave == wave))
+        .filter_map(|(_, lane)| {
+            let target = fleet.targets.get(lane.target)?;
+            selector.matches(&target.id, &target.description).then_some((lane, &target.id))
+        })
+        .collect();
+    if lanes.is_empty() {
+        return Err(Refusal::new(
+            Kind::Missing,
+            format!("{} has none of the selected targets", state.id),
+            format!("see `skein status {}`", state.id),
+        ));
+    }
+    Ok(lanes)
+}
+
+pub(super) fn abort(fleet: &Fleet, id: RolloutId, reason: &str) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    open(state)?;
+    if !state.is_open() {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("{id} is not under way: there is nothing to give up"),
+            format!("see `skein status {id}`"),
+        ));
+    }
+    let aborted = || Body::RolloutAborted { rollout: id, reason: reason.to_owned() };
+    Ok(settled(id, state.aborted.is_none().then(aborted).into_iter().collect()))
+}

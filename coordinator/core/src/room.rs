@@ -1,0 +1,99 @@
+//! What the legs under way leave room for: limits for each value of a label, and for each resource group.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{RolloutId, TargetIx};
+use crate::spec::Limit;
+use crate::state::Fleet;
+use crate::state::rollout::State;
+use crate::state::target;
+
+/// Which limits hold for one rollout now.
+#[derive(Debug)]
+struct Limits {
+    labels: Vec<Limit>,
+    per_group: u32,
+}
+
+impl Limits {
+    fn of(state: &State) -> Self {
+        Self { labels: state.limits(), per_group: state.per_group() }
+    }
+}
+
+/// The limit that a leg would pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Full {
+    /// So many with this value of a label are worked on.
+    Label(String, u32),
+    /// So many of this resource group are.
+    Group(String, u32),
+}
+
+/// Legs under way, counted as far as somebody's limits ask.
+#[derive(Debug, Default)]
+pub struct Room<'a> {
+    limits: BTreeMap<RolloutId, Limits>,
+    labels: BTreeMap<(RolloutId, usize, &'a str), u32>,
+    groups: BTreeMap<&'a str, u32>,
+}
+
+impl<'a> Room<'a> {
+    /// As it is now, for these rollouts. Looks at the legs under way, not at the fleet.
+    pub fn new(fleet: &'a Fleet, states: impl Iterator<Item = &'a State>) -> Self {
+        let limits: BTreeMap<RolloutId, Limits> = states
+            .map(|state| (state.id, Limits::of(state)))
+            .filter(|(_, limits)| limits.per_group > 0 || !limits.labels.is_empty())
+            .collect();
+        let mut room = Self { limits, ..Self::default() };
+        if !room.limits.is_empty() {
+            let legs = fleet.agents.values().flat_map(|agent| agent.legs.values());
+            for target in legs.filter_map(|ix| fleet.targets.get(*ix)) {
+                if let Some((rollout, _)) = target.lane {
+                    room.take(rollout, target);
+                }
+            }
+        }
+        room
+    }
+
+    /// A leg on a target has been given out.
+    pub fn take(&mut self, rollout: RolloutId, target: &'a target::State) {
+        let group = target.description.group.as_str();
+        if !group.is_empty() {
+            *self.groups.entry(group).or_default() += 1;
+        }
+        let Some(limits) = self.limits.get(&rollout) else { return };
+        for (limit, number) in limits.labels.iter().zip(0..) {
+            let value = value(target, &limit.label);
+            *self.labels.entry((rollout, number, value)).or_default() += 1;
+        }
+    }
+
+    /// The limit that another leg of the rollout, on this target, would pass; `None`: there is room.
+    pub fn full(&self, rollout: RolloutId, target: &target::State) -> Option<Full> {
+        let limits = self.limits.get(&rollout)?;
+        let group = target.description.group.as_str();
+        let used = self.groups.get(group).copied().unwrap_or_default();
+        if limits.per_group > 0 && !group.is_empty() && used >= limits.per_group {
+            return Some(Full::Group(group.to_owned(), limits.per_group));
+        }
+        limits.labels.iter().zip(0..).find_map(|(limit, number)| {
+            let value = value(target, &limit.label);
+            let used = self.labels.get(&(rollout, number, value)).copied().unwrap_or_default();
+            (used >= limit.most)
+                .then(|| Full::Label(format!("{}={value}", limit.label), limit.most))
+        })
+    }
+}
+
+/// Targets without the label are limited together.
+fn value<'t>(target: &'t target::State, label: &str) -> &'t str {
+    target.description.labels.get(label).map_or("", String::as_str)
+}
+
+/// Whether one more leg of a rollout has room on a target.
+pub(crate) fn full<'a>(fleet: &'a Fleet, state: &'a State, target: TargetIx) -> Option<Full> {
+    let room = Room::new(fleet, std::iter::once(state));
+    room.full(state.id, fleet.targets.get(target)?)
+}

@@ -214,7 +214,9 @@ impl Sim {
 
     fn soon(&mut self) {
         if self.leader.pending.len() == 1 {
-            let (delay, term) = (self.leader.dice.between(1, 20), self.leader.term);
+            // What is handed out early is done early only where becoming durable takes its time.
+            let most = if self.mutated(Mutation::HandsOutEarly) { 400 } else { 20 };
+            let (delay, term) = (self.leader.dice.between(1, most), self.leader.term);
             self.at(delay, Happening::Commit { term });
         }
     }

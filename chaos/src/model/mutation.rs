@@ -39,6 +39,8 @@ pub enum Mutation {
     OpensWaves,
     /// Something gives out legs of a paused rollout.
     GrantsWhilePaused,
+    /// Something gives out legs of targets that somebody holds.
+    GrantsHeld,
     /// Something gives out legs after the budget is broken.
     GrantsAfterBreach,
     /// A repeated request id is decided as a new one.
@@ -73,7 +75,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -92,6 +94,7 @@ impl Mutation {
         Self::AdoptsDrift,
         Self::OpensWaves,
         Self::GrantsWhilePaused,
+        Self::GrantsHeld,
         Self::GrantsAfterBreach,
         Self::ForgetsRequests,
         Self::Anonymous,

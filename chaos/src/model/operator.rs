@@ -282,9 +282,12 @@ fn knob(dice: &mut Dice) -> Knob {
         0 => Knob::Parallelism(dice.below(6)),
         1 => Knob::SoakMs(u64::from(500 * dice.below(4))),
         2 => Knob::BudgetFailed(dice.below(4)),
-        3 => Knob::BudgetPercent(30 * dice.below(4)),
+        3 => Knob::BudgetPercent(30 * dice.below(5)),
         4 => Knob::PerGroup(dice.below(3)),
-        5 => Knob::Limit(Limit { label: "ring".to_owned(), most: dice.below(3) }),
+        5 => {
+            let label = if dice.chance(50) { "" } else { "ring" };
+            Knob::Limit(Limit { label: label.to_owned(), most: dice.below(3) })
+        }
         _ => Knob::Retries(dice.below(3)),
     }
 }

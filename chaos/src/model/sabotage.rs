@@ -2,7 +2,7 @@
 
 use skein_core::event::{Body, Event, LegKind};
 use skein_core::ids::WaveIx;
-use skein_core::state::rollout::{Phase, State, Status};
+use skein_core::state::rollout::{Lane, Phase, State, Status};
 
 use super::Sim;
 use super::leader::SCHEDULER;
@@ -38,6 +38,12 @@ impl Sim {
             Mutation::LeasesTwice => {
                 let target = state.lanes.iter().find(|(_, lane)| lane.phase == Phase::Leased);
                 return self.lease(state, target?.1.target);
+            }
+            Mutation::GrantsHeld => {
+                let held = |lane: &Lane| lane.held.is_some() && lane.phase == Phase::Ready;
+                let running = state.status == Status::Running && !state.breached();
+                let lane = state.lanes.iter().find(|(_, lane)| running && held(lane));
+                return self.lease(state, lane?.1.target);
             }
             Mutation::GrantsWhilePaused => state.status == Status::Paused && !state.turned,
             Mutation::GrantsAfterBreach => state.status == Status::Running && state.breached(),

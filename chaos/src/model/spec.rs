@@ -49,7 +49,8 @@ pub(super) fn question(
                 _ => Order::Id,
             },
             limits: if dice.chance(100) {
-                vec![Limit { label: "ring".to_owned(), most: 1 + dice.below(2) }]
+                let label = if dice.chance(100) { "" } else { "ring" };
+                vec![Limit { label: label.to_owned(), most: 1 + dice.below(2) }]
             } else {
                 Vec::new()
             },
@@ -92,9 +93,15 @@ fn wave(dice: &mut Dice, databases: &[Database]) -> Wave {
     wave.approval = dice.chance(60);
     wave.soak_ms = dice.chance(100).then(|| u64::from(100 * dice.below(10)));
     wave.parallelism = if dice.chance(100) { 1 + dice.below(3) } else { 0 };
+    if dice.chance(500) {
+        wave.name = "some".to_owned();
+    }
     match dice.below(6) {
         4 => wave.count = 1 + dice.below(3),
-        5 => wave.one_per_class = true,
+        5 => {
+            wave.one_per_class = true;
+            wave.count = u32::from(dice.chance(50));
+        }
         0 | 1 => wave.percent = 20 + dice.below(60),
         2 => wave.selector.labels = ring("red"),
         _ => wave.selector.targets = vec![databases[dice.place(databases.len())].id.0.clone()],

@@ -38,8 +38,9 @@ pub(super) fn assigned(
     }
     fleet.agents.entry(agent.clone()).or_default().legs.insert(fence, ix);
     let state = state_mut(fleet, rollout)?;
-    // Work anew in a wave that was done: it is watched from its end on.
+    // Work anew in a wave that was done, or watched to the end: it is watched from its new end on.
     state.soaking_since = None;
+    state.soaked = state.soaked.min(state.opened.saturating_sub(1));
     state.change(lane, |lane, _| {
         lane.fence = Some(fence);
         lane.phase = match kind {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use skein_core::Fleet;
-use skein_core::ids::{AgentId, Fence, TargetId};
+use skein_core::ids::{AgentId, Fence, Seq, TargetId};
 use skein_core::outbox::outbox;
 use skein_core::schedule::Presence;
 use skein_proto::agent::v1 as wire;
@@ -178,11 +178,12 @@ impl Sessions {
         }
     }
 
-    /// Asks agents to look at targets. The targets that somebody was asked about, with the number of
+    /// Asks agents to look at targets, now that the log is at `seq`. The targets that somebody was asked about, with the number of
     /// looks before.
     pub(crate) fn ask_to_look(
         &self,
         wanted: &BTreeMap<TargetId, Vec<AgentId>>,
+        seq: Seq,
     ) -> BTreeMap<TargetId, u64> {
         let state = self.lock();
         let mut asked = BTreeMap::new();
@@ -198,7 +199,8 @@ impl Sessions {
             }
         }
         for (agent, targets) in by_agent {
-            let observe = wire::from_coordinator::Message::Observe(wire::Observe { targets });
+            let observe =
+                wire::from_coordinator::Message::Observe(wire::Observe { targets, seq: seq.0 });
             if let Some(session) = state.sessions.get(agent) {
                 session.send(observe);
             }

@@ -27,13 +27,33 @@ pub(crate) struct Looks {
 
 #[derive(Debug, Default)]
 struct State {
+    /// The highest sequence of the log that was heard of: what is seen from now on is no older.
+    heard: u64,
     asked: BTreeSet<TargetId>,
     seen: BTreeMap<String, Observed>,
+}
+
+impl State {
+    /// Who is looked at next, and what is known to have happened before.
+    fn next(&mut self) -> Option<(TargetId, u64)> {
+        Some((self.asked.pop_first()?, self.heard))
+    }
 }
 
 impl Looks {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A stream begins, and with it what its leader says: a log that was restored may have gone back.
+    pub(crate) fn begin(&self, seq: u64) {
+        self.lock().heard = seq;
+    }
+
+    /// The log is at `seq`, as somebody says who knows.
+    pub(crate) fn hear(&self, seq: u64) {
+        let mut state = self.lock();
+        state.heard = state.heard.max(seq);
     }
 
     pub(crate) fn ask(&self, targets: impl IntoIterator<Item = TargetId>) {
@@ -46,8 +66,11 @@ impl Looks {
         let error = "this agent does not serve the target (any more): its configuration has no \
                      such id"
             .to_owned();
-        let observed = Observed { target: target.clone(), observation: None, error };
-        self.lock().seen.insert(target, observed);
+        let mut state = self.lock();
+        let as_of = state.heard;
+        let observed = Observed { target: target.clone(), observation: None, error, as_of };
+        state.seen.insert(target, observed);
+        drop(state);
         self.seen.notify_one();
     }
 
@@ -69,9 +92,9 @@ impl Looks {
         loop {
             // One that waits is still asked for: who asks again meanwhile gets the same look.
             while looks.len() < LOOKS_MAX
-                && let Some(id) = { self.lock().asked.pop_first() }
+                && let Some((id, as_of)) = { self.lock().next() }
             {
-                looks.extend(targets.get(&id).cloned().map(look_in_time));
+                looks.extend(targets.get(&id).cloned().map(|target| look_in_time(target, as_of)));
             }
             tokio::select! {
                 () = self.asked.notified(), if looks.len() < LOOKS_MAX => {}
@@ -84,7 +107,7 @@ impl Looks {
     }
 }
 
-async fn look_in_time(target: Target) -> Observed {
+async fn look_in_time(target: Target, as_of: u64) -> Observed {
     let seen = match tokio::time::timeout(LOOK_WAIT, look_at(&target)).await {
         Ok(seen) => seen,
         Err(_) => Err(format!("the target did not answer within {} s", LOOK_WAIT.as_secs())),
@@ -92,11 +115,11 @@ async fn look_in_time(target: Target) -> Observed {
     let target = target.id.to_string();
     match seen {
         Ok(observation) => {
-            Observed { target, observation: Some(observation), error: String::new() }
+            Observed { target, observation: Some(observation), error: String::new(), as_of }
         }
         Err(error) => {
             tracing::warn!(target, error, "a target could not be looked at");
-            Observed { target, observation: None, error }
+            Observed { target, observation: None, error, as_of }
         }
     }
 }

@@ -105,6 +105,7 @@ impl Talk {
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first beat is due at once: it says which leases are still held here.
         let mut beat_due = false;
+        self.looks.begin(welcome.seq);
         self.looks.ask(self.targets.keys().cloned());
         loop {
             if is_over(farewell, &self.hands, &self.mailbox) {
@@ -175,6 +176,7 @@ impl Talk {
             Heard::Cancel(cancel) => self.hands.cancel(cancel.fence, &cancel.why),
             Heard::Acknowledged(acknowledged) => self.acknowledged(acknowledged),
             Heard::Observe(observe) => {
+                self.looks.hear(observe.seq);
                 for target in observe.targets {
                     match TargetId::parse(&target).ok().filter(|id| self.targets.contains_key(id)) {
                         Some(id) => self.looks.ask([id]),
@@ -188,6 +190,7 @@ impl Talk {
     }
 
     fn acknowledged(&mut self, acknowledged: Acknowledged) {
+        self.looks.hear(acknowledged.seq);
         for id in acknowledged.ids {
             if let Some(settled) = self.mailbox.settle(id, Answer::Taken) {
                 self.hands.acknowledged(settled.fence, id);

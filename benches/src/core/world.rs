@@ -156,7 +156,12 @@ impl World {
                     fence: skein_core::ids::Fence(0),
                     open_intent: String::new(),
                 };
-                let look = Command::RecordObservation { agent: id.clone(), target, seen: Ok(seen) };
+                let look = Command::RecordObservation {
+                    agent: id.clone(),
+                    target,
+                    seen: Ok(seen),
+                    as_of: None,
+                };
                 self.ask(id.as_str(), look)?;
             }
             self.presence.slots.insert(id, slots);

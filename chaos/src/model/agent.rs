@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::command::Command;
-use skein_core::ids::{AgentId, Fence};
+use skein_core::ids::{AgentId, Fence, Seq};
 use skein_core::state::target::{Description, Observation};
 
 use super::coverage::Reach;
@@ -29,6 +29,8 @@ pub(super) struct Agent {
     pub(super) executors: BTreeMap<Fence, Executor>,
     /// Legs that this life has brought to an end: they are not begun again.
     pub(super) finished: BTreeSet<Fence>,
+    /// How far the log had come when it last heard from a leader.
+    pub(super) heard: Seq,
 }
 
 impl Agent {
@@ -138,6 +140,11 @@ impl Sim {
         if !self.awake(agent, life) || (self.options.without.looks && life == 0) {
             return;
         }
+        // Asked to look by a leader that can be heard, or by itself.
+        if self.leader.up && self.now >= self.wires[agent].deaf_until {
+            self.agents[agent].heard = self.agents[agent].heard.max(self.leader.applied.seq);
+        }
+        let as_of = self.agents[agent].heard;
         for place in 0..self.agents[agent].serves.len() {
             let database = self.agents[agent].serves[place];
             if self.agents[agent].executors.values().any(|one| one.database() == database) {
@@ -149,7 +156,7 @@ impl Sim {
             } else {
                 Ok(self.observation(database))
             };
-            self.send(Message::Seen { agent, life, target, seen: Box::new(seen) });
+            self.send(Message::Seen { agent, life, target, seen: Box::new(seen), as_of });
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Command;
-use skein_core::ids::{AgentId, ClusterId, Fence, TargetId, Version};
+use skein_core::ids::{AgentId, ClusterId, Fence, Seq, TargetId, Version};
 use skein_core::policy::Policy;
 use skein_core::spec::{Backup, Engine, TransactionMode};
 
@@ -99,7 +99,7 @@ impl Sim {
                 let database = self.agents[agent].serves[place];
                 let seen = Ok(self.observation(database));
                 let target = self.databases[database].id.clone();
-                self.seen((agent, 0), target, seen);
+                self.seen((agent, 0), target, (seen, self.leader.applied.seq));
             }
             let first = self.agents[agent].dice.between(500, 3_000);
             self.at(first, Happening::Look { agent, life: 0 });
@@ -254,6 +254,7 @@ fn agents(seed: u64, dice: &mut Dice, databases: usize) -> Vec<Agent> {
                 up: number == 0 || !own.chance(250),
                 life: 0,
                 stalled_until: 0,
+                heard: Seq(0),
                 executors: BTreeMap::new(),
                 finished: BTreeSet::new(),
                 dice: Dice::new(seed, Stream::Work, number as u64),

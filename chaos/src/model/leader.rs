@@ -395,7 +395,7 @@ impl Sim {
         &mut self,
         (agent, life): (usize, u32),
         target: TargetId,
-        seen: Result<Observation, String>,
+        (seen, as_of): (Result<Observation, String>, Seq),
     ) {
         if !self.leader.up || self.leader.heard.get(&agent).is_some_and(|(known, _)| *known > life)
         {
@@ -404,7 +404,7 @@ impl Sim {
         let actor = self.agents[agent].actor();
         let agent = self.agents[agent].id.clone();
         // A target may have been taken out in between.
-        self.urge(&actor, Command::RecordObservation { agent, target, seen });
+        self.urge(&actor, Command::RecordObservation { agent, target, seen, as_of: Some(as_of) });
     }
 
     pub(super) fn tick(&mut self, term: u64) {

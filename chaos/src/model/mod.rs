@@ -270,7 +270,7 @@ impl Sim {
                 if self.databases[database].restored {
                     let seen = Ok(self.observation(database));
                     let target = self.databases[database].id.clone();
-                    self.seen((agent, life), target, seen);
+                    self.seen((agent, life), target, (seen, self.leader.applied.seq));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The network between agents and the leader: loses, doubles, delays, and is cut in either direction.
 
 use skein_core::command::Outcome as Told;
-use skein_core::ids::{Fence, TargetId};
+use skein_core::ids::{Fence, Seq, TargetId};
 use skein_core::outbox::Leg;
 use skein_core::state::target::Observation;
 
@@ -12,11 +12,38 @@ use super::{Happening, Sim};
 /// What goes over the network.
 #[derive(Debug, Clone)]
 pub(super) enum Message {
-    Beat { agent: usize, life: u32, fences: Vec<Fence> },
-    Report { agent: usize, life: u32, target: TargetId, fence: Fence, serial: u32, told: Told },
-    Ack { agent: usize, life: u32, fence: Fence, serial: u32, answer: Answer },
-    Legs { agent: usize, life: u32, legs: Vec<Leg> },
-    Seen { agent: usize, life: u32, target: TargetId, seen: Box<Result<Observation, String>> },
+    Beat {
+        agent: usize,
+        life: u32,
+        fences: Vec<Fence>,
+    },
+    Report {
+        agent: usize,
+        life: u32,
+        target: TargetId,
+        fence: Fence,
+        serial: u32,
+        told: Told,
+    },
+    Ack {
+        agent: usize,
+        life: u32,
+        fence: Fence,
+        serial: u32,
+        answer: Answer,
+    },
+    Legs {
+        agent: usize,
+        life: u32,
+        legs: Vec<Leg>,
+    },
+    Seen {
+        agent: usize,
+        life: u32,
+        target: TargetId,
+        seen: Box<Result<Observation, String>>,
+        as_of: Seq,
+    },
 }
 
 /// What a report came to.
@@ -82,7 +109,9 @@ impl Sim {
         match message {
             Message::Beat { agent, life, fences } => self.heard(agent, life, &fences),
             Message::Report { .. } => self.reported(message),
-            Message::Seen { agent, life, target, seen } => self.seen((agent, life), target, *seen),
+            Message::Seen { agent, life, target, seen, as_of } => {
+                self.seen((agent, life), target, (*seen, as_of));
+            }
             Message::Ack { agent, life, fence, serial, answer } => {
                 self.acked((agent, life), fence, serial, answer);
             }

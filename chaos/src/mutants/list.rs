@@ -263,6 +263,14 @@ pub const MUTANTS: &[Mutant] = &[
         ],
     },
     Mutant {
+        name: "a look from before the last leg counts",
+        edits: &[edit(
+            "decide/fleet.rs",
+            "as_of.is_some_and(|as_of| as_of <= target.worked_on)",
+            "as_of.is_some_and(|_| false)",
+        )],
+    },
+    Mutant {
         name: "a request that changes nothing is forgotten",
         edits: &[edit(
             "decide/rollout.rs",

@@ -92,6 +92,7 @@ impl Words {
                 format!("adopt least={}{never}", backup(policy.least_backup))
             }
             Command::JoinAgent { agent, targets, .. } => return join(agent.as_str(), targets),
+            // The sequence of a shorter run is another one: a look that comes too late is left out.
             Command::RecordObservation { target, seen: Ok(seen), .. } => {
                 format!("observe {target} {}", observation(seen))
             }

@@ -3,8 +3,8 @@
 use crate::bundle::Manifest;
 use crate::event::{Archive, Stop, Verdict};
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, StepIx, TargetId,
-    WaveIx,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq, StepIx,
+    TargetId, WaveIx,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -75,6 +75,8 @@ pub enum Command {
         target: TargetId,
         /// What it saw, or why it saw nothing.
         seen: Result<Observation, String>,
+        /// What had happened, as far as the agent had heard, when it began to look.
+        as_of: Option<Seq>,
     },
     /// A target is gone for good.
     RetireTarget {

@@ -1,6 +1,7 @@
 //! Sessions with agents: what they say becomes requests, in the order in which they say it.
 
 use openraft::async_runtime::WatchReceiver as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use skein_core::Refusal;
 use skein_core::command::{Command, Outcome, Request as Asked};
-use skein_core::ids::{AgentId, Digest, Fence, Millis, StepIx, TargetId};
+use skein_core::ids::{AgentId, Digest, Fence, Millis, Seq, StepIx, TargetId};
 use skein_core::refusal::Kind;
 use skein_proto::agent::v1::{self as wire, session_server::Session};
 use skein_proto::raft::v1 as raft_wire;
@@ -52,6 +53,7 @@ impl Session for Api {
             heartbeat_ms: (lease_ms / BEATS_PER_LEASE).max(1),
             charter: Bytes::copy_from_slice(&charter.0),
             cluster_id: Bytes::copy_from_slice(&self.identity.cluster.0),
+            seq: self.machine.fleet().seq.0,
         };
         // Before anybody can offer it a leg.
         send(&outgoing, wire::from_coordinator::Message::Welcome(welcome)).await;
@@ -210,6 +212,9 @@ impl Api {
         tokio::spawn(async move {
             for (id, answer) in pending {
                 let Ok(answer) = answer.await else { return };
+                if let Ok(accepted) = &answer {
+                    acknowledged.seq = acknowledged.seq.max(accepted.seq);
+                }
                 match settle(id, answer) {
                     Settled::Taken => acknowledged.ids.push(id),
                     Settled::Refused(refused) => acknowledged.refused.push(refused),
@@ -228,17 +233,30 @@ impl Api {
             Some(seen) => Ok(codec::observation(seen).map_err(|error| status::malformed(&error))?),
             None => Err(observed.error),
         };
-        let command =
-            Command::RecordObservation { agent: agent.clone(), target: target.clone(), seen };
+        // An agent of an older release does not say.
+        let as_of = (observed.as_of > 0).then_some(Seq(observed.as_of));
+        let command = Command::RecordObservation {
+            agent: agent.clone(),
+            target: target.clone(),
+            seen,
+            as_of,
+        };
         let answer = self.sequencer.queue(self.said_by(agent, command)).await;
         let Some(answer) = answer else {
             return Err(Status::unavailable("this node is stopping"));
         };
         // Many targets are looked at at once: their observations share a record.
-        let sessions = Arc::clone(&self.sessions);
+        let (api, agent) = (self.clone(), agent.clone());
         tokio::spawn(async move {
-            if matches!(answer.await, Ok(Ok(_) | Err(Failure::Refused(_)))) {
-                sessions.looked(&target);
+            match answer.await {
+                // What was seen is not there any more: whoever waits for a look waits for another one.
+                Ok(Err(Failure::Refused(refusal))) if refusal.kind == Kind::Stale => {
+                    let again = BTreeMap::from([(target, vec![agent])]);
+                    let seq = api.machine.fleet().seq;
+                    drop(api.sessions.ask_to_look(&again, seq));
+                }
+                Ok(Ok(_) | Err(Failure::Refused(_))) => api.sessions.looked(&target),
+                Ok(Err(_)) | Err(_) => {}
             }
         });
         Ok(())

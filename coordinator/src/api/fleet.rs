@@ -92,7 +92,8 @@ impl v1::fleet_server::Fleet for Api {
             chosen.map(|(_, target)| (target.id.clone(), target.agents.clone())).collect()
         };
         let mut looks = self.sessions.looks();
-        let asked = self.sessions.ask_to_look(&wanted);
+        let seq = self.machine.fleet().seq;
+        let asked = self.sessions.ask_to_look(&wanted, seq);
         let limit = Duration::from_millis(request.timeout_ms.max(1).into());
         let all = async {
             while !self.sessions.silent(&asked).is_empty() {

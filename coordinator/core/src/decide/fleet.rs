@@ -3,7 +3,7 @@
 use super::target;
 use crate::bundle::Manifest;
 use crate::event::Body;
-use crate::ids::{AgentId, ClusterId, Digest, TargetId};
+use crate::ids::{AgentId, ClusterId, Digest, Seq, TargetId};
 use crate::plan;
 use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
@@ -65,12 +65,20 @@ pub(super) fn observe(
     fleet: &Fleet,
     agent: &AgentId,
     id: &TargetId,
-    seen: &Result<Observation, String>,
+    (seen, as_of): (&Result<Observation, String>, Option<Seq>),
 ) -> Result<Vec<Body>, Refusal> {
     let (_, target) = target(fleet, id)?;
     // Under a lease, or between the legs of a rollout, the reports tell more than a look from aside.
     if target.lease.is_some() || target.lane.is_some() {
         return Ok(Vec::new());
+    }
+    // Whoever looked before that, and is heard late, saw what is not there any more.
+    if as_of.is_some_and(|as_of| as_of <= target.worked_on) {
+        return Err(Refusal::new(
+            Kind::Stale,
+            format!("target {id} was worked on since the look began"),
+            "look again",
+        ));
     }
     let seen = match seen {
         Err(why) => {

@@ -95,8 +95,8 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::JoinAgent { agent, version, targets } => {
             Ok(fleet::join(fleet, agent, version, targets))
         }
-        Command::RecordObservation { agent, target, seen } => {
-            fleet::observe(fleet, agent, target, seen)
+        Command::RecordObservation { agent, target, seen, as_of } => {
+            fleet::observe(fleet, agent, target, (seen, *as_of))
         }
         Command::RetireTarget { target, reason } => fleet::retire(fleet, target, reason),
         Command::StartRestore { target, archive, reason } => {

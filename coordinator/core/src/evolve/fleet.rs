@@ -167,7 +167,9 @@ pub(super) fn restore_started(
     archive: &str,
 ) -> Result<(), Impossible> {
     let ix = target_ix(fleet, id)?;
+    let seq = fleet.seq;
     if let Some(target) = fleet.targets.get_mut(ix) {
+        target.worked_on = seq;
         target.problem = format!("{archive} is being restored into it");
         target.doubt = Some(Doubt::Restore);
     }

@@ -91,7 +91,11 @@ pub(super) fn end(
     lane: LaneIx,
     settle: impl FnOnce(&mut Lane),
 ) -> Result<(), Impossible> {
-    let lease = fleet.targets.get_mut(target).and_then(|target| target.lease.take());
+    let seq = fleet.seq;
+    let lease = fleet.targets.get_mut(target).and_then(|target| {
+        target.worked_on = seq;
+        target.lease.take()
+    });
     if let Some(lease) = lease
         && let Some(agent) = fleet.agents.get_mut(&lease.agent)
     {

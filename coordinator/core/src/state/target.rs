@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ledger::{Entry, EntryIx};
-use crate::ids::{AgentId, Digest, Fence, LaneIx, Millis, RolloutId, TargetId, TargetIx};
+use crate::ids::{AgentId, Digest, Fence, LaneIx, Millis, RolloutId, Seq, TargetId, TargetIx};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::Engine;
 
@@ -80,6 +80,8 @@ pub struct State {
     pub unreachable: bool,
     /// Somebody has to look before a plan rests on it.
     pub doubt: Option<Doubt>,
+    /// The event by which the last lease on it ended, or the last restore into it began.
+    pub worked_on: Seq,
     /// Who may write now.
     pub lease: Option<Lease>,
     /// The rollout that has it now.
@@ -216,6 +218,7 @@ impl Table {
             problem: String::new(),
             unreachable: false,
             doubt: None,
+            worked_on: Seq(0),
             lease: None,
             lane: None,
             retired: false,

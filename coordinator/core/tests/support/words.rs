@@ -13,7 +13,7 @@
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
 //! t-1 backed-up [nothing] [schema=x] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
 //!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
-//! observe t-1 [ledger=1,2~] [identity=x] [schema=x] [intent=x] | unreachable t-1 why | retire t-1 why
+//! observe t-1 [ledger=1,2~] [identity=x] [schema=x] [intent=x] [as-of=9] | unreachable t-1 why | retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
 //! restore-cluster 7 [fence=1000] why
 //! status [1] | targets | id=7 body=1 WORDS… | charter=other WORDS…
@@ -25,8 +25,8 @@ use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::{Command, Outcome, Waiver};
 use skein_core::event::{Stop, Verdict};
 use skein_core::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, StepIx, TargetId,
-    Version, WaveIx,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq, StepIx,
+    TargetId, Version, WaveIx,
 };
 use skein_core::outbox::outbox;
 use skein_core::plan;
@@ -221,9 +221,10 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "unreachable" => {
             let (agent, target) = served(world, words.at(1));
             let seen = Err(words.rest(2));
+            let as_of = words.key("as-of").map(|seq| Seq(u64::from(number(seq))));
             world.ask(
                 agent.as_str(),
-                Command::RecordObservation { agent: agent.clone(), target, seen },
+                Command::RecordObservation { agent: agent.clone(), target, seen, as_of },
             );
         }
         "retire" => {
@@ -373,7 +374,9 @@ fn look(world: &mut World, id: &TargetId, words: &Words<'_>) {
         fence: Fence(0),
         open_intent: words.key("intent").unwrap_or_default().to_owned(),
     });
-    world.ask(agent.as_str(), Command::RecordObservation { agent: agent.clone(), target, seen });
+    let as_of = words.key("as-of").map(|seq| Seq(u64::from(number(seq))));
+    let command = Command::RecordObservation { agent: agent.clone(), target, seen, as_of };
+    world.ask(agent.as_str(), command);
 }
 
 /// A script on all engines; on MySQL statement by statement.

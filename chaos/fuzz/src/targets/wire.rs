@@ -97,6 +97,7 @@ fn reports() -> Vec<Vec<u8>> {
         target: "eu/1".to_owned(),
         observation: Some(seen),
         error: String::new(),
+        as_of: 41,
     };
     let backed_up = agent::BackedUp {
         archive: "a/b".to_owned(),

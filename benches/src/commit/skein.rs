@@ -276,6 +276,7 @@ fn seen(id: &str) -> agent::FromAgent {
             fingerprint: vec![0; 32].into(),
             ..Default::default()
         }),
+        as_of: 0,
         error: String::new(),
     }))
 }

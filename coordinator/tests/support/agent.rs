@@ -122,6 +122,7 @@ impl Agent {
             target: target.to_owned(),
             observation: Some(observation),
             error: String::new(),
+            ..Default::default()
         };
         assert!(self.tell(Said::Observed(observed)).await);
         until("the target is observed", || {

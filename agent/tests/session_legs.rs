@@ -40,12 +40,16 @@ async fn an_agent_says_what_it_serves_and_what_it_sees() {
     assert_eq!(a.fingerprint.len(), 32);
     assert!(!a.identity.is_empty() && a.engine_version.contains("SQLite"), "{a:?}");
     assert!(seen[2].observation.is_none() && !seen[2].error.is_empty());
+    // What each look can know of is what was told before it.
+    assert!(seen.iter().all(|seen| seen.as_of == 7), "{seen:?}");
 
+    talk.seq = 9;
     talk.ask_to_look(&["b", "unknown"]).await;
     let mut again = talk.observations(2).await;
     again.sort_by(|a, b| a.target.cmp(&b.target));
     assert_eq!((again[0].target.as_str(), again[1].target.as_str()), ("b", "unknown"));
     assert!(again[0].observation.is_some() && again[1].error.contains("does not serve"));
+    assert!(again.iter().all(|seen| seen.as_of == 9), "{again:?}");
     in_time("the shutdown", agent.shutdown()).await;
     assert_eq!(talk.word().await, None);
 }

@@ -141,11 +141,13 @@ impl Fake {
         let mut arrived = in_time("an agent", self.arrived.recv()).await.unwrap();
         let word = in_time("a greeting", arrived.words.next()).await.unwrap().unwrap();
         let Some(Word::Hello(hello)) = word.message else { panic!("no greeting: {word:?}") };
-        let talk = Talk { words: arrived.words, out: arrived.out, hello, observed: Vec::new() };
+        let talk =
+            Talk { words: arrived.words, out: arrived.out, hello, observed: Vec::new(), seq: 7 };
         talk.say(Say::Welcome(Welcome {
             node: 1,
             lease_ms: self.lease_ms,
             heartbeat_ms: self.lease_ms / 5,
+            seq: 7,
             ..Welcome::default()
         }))
         .await;
@@ -159,6 +161,8 @@ pub(crate) struct Talk {
     out: Outgoing,
     pub(crate) hello: Hello,
     pub(crate) observed: Vec<Observed>,
+    /// How far the log is, as the agent is told.
+    pub(crate) seq: u64,
 }
 
 impl Talk {
@@ -177,17 +181,22 @@ impl Talk {
 
     pub(crate) async fn ask_to_look(&self, targets: &[&str]) {
         let targets = targets.iter().map(|id| (*id).to_owned()).collect();
-        self.say(Say::Observe(Observe { targets })).await;
+        self.say(Say::Observe(Observe { targets, seq: self.seq })).await;
     }
 
     pub(crate) async fn acknowledge(&self, ids: &[u64]) {
-        self.say(Say::Acknowledged(Acknowledged { ids: ids.to_vec(), refused: Vec::new() })).await;
+        self.say(Say::Acknowledged(Acknowledged {
+            ids: ids.to_vec(),
+            seq: self.seq,
+            ..Acknowledged::default()
+        }))
+        .await;
     }
 
     pub(crate) async fn refuse(&self, id: u64, lease_lost: bool) {
         let why = "refused by the test".to_owned();
         let refused = vec![RefusedReport { id, why, lease_lost }];
-        self.say(Say::Acknowledged(Acknowledged { ids: Vec::new(), refused })).await;
+        self.say(Say::Acknowledged(Acknowledged { refused, ..Acknowledged::default() })).await;
     }
 
     /// Ends the stream as a dying node does.

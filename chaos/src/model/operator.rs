@@ -176,6 +176,11 @@ impl Sim {
     fn on_a_rollout(&mut self, dice: &mut Dice) {
         let rollout = self.some_rollout(dice);
         let status = self.leader.ahead.rollouts.get(&rollout).map(|state| state.status);
+        let aborted =
+            self.leader.ahead.rollouts.get(&rollout).is_some_and(|it| it.aborted.is_some());
+        if aborted && dice.chance(500) {
+            return self.request(Command::ResumeRollout { rollout });
+        }
         let widen = status == Some(Status::Unwinding) && dice.chance(500);
         if !widen && dice.chance(300) {
             let command = self.turn_a_knob(rollout, dice);
@@ -215,7 +220,11 @@ impl Sim {
         let wave = dice.chance(200).then(|| WaveIx(dice.below(3)));
         let reason = "let me see".to_owned();
         match dice.below(12) {
-            0 => Command::AbortRollout { rollout, reason },
+            0 => {
+                // Whoever does so wants it back at once, now and then.
+                self.request(Command::AbortRollout { rollout, reason });
+                Command::ResumeRollout { rollout }
+            }
             1 | 2 => Command::ApproveWave { rollout, wave: WaveIx(dice.below(3)), reason },
             3 | 4 => Command::HoldLanes { rollout, selector, wave, reason },
             5 | 6 => Command::ReleaseLanes { rollout, selector, wave },

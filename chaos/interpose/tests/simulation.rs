@@ -5,13 +5,14 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use skein_chaos_interpose::disk::{Behaviour, Left, Lie};
+use skein_chaos_interpose::disk::{Astray, Behaviour, Left, Lie};
 use skein_chaos_interpose::{Chance, Owner, Simulation, disk};
 
 /// Runs `play` in a simulation of its own, in a thread and a directory of its own.
@@ -210,6 +211,75 @@ fn a_failed_sync_is_not_made_good_by_a_later_one_and_a_lie_keeps_nothing() {
         disk::power_cut(Path::new("d"), Left::Nothing, &mut chance);
         assert_eq!(read("d/file").as_deref(), Some(""));
     });
+}
+
+#[test]
+fn what_is_damaged_is_put_back_but_where_something_else_was_written_since() {
+    simulated(1, |_| {
+        fs::create_dir("d").unwrap();
+        let mut file = File::create("d/file").unwrap();
+        file.write_all(b"right and more").unwrap();
+        assert!(!disk::strike(Path::new("d/file"), 0, b"w"), "nothing of it is on the disk");
+        file.sync_all().unwrap();
+        sync_directory("d");
+        sync_directory(".");
+        assert!(!disk::strike(Path::new("d/file"), 14, b"!"), "there is no such place");
+        assert!(disk::strike(Path::new("d/file"), 0, b"wrong"));
+        assert!(disk::strike(Path::new("d/file"), 10, b"less"));
+        assert_eq!(read("d/file").as_deref(), Some("wrong and less"));
+        let seen = disk::undamaged(Path::new("d"), || read("d/file"));
+        assert_eq!(seen.as_deref(), Some("right and more"));
+        disk::power_cut(Path::new("d"), Left::Nothing, &mut Chance::new(1));
+        assert_eq!(read("d/file").as_deref(), Some("wrong and less"), "it lasts");
+        // What was read is written again, and then a part of it is overwritten, and another one cut.
+        let mut file = fs::OpenOptions::new().write(true).open("d/file").unwrap();
+        file.write_all(b"wrong and less").unwrap();
+        file.sync_all().unwrap();
+        file.set_len(10).unwrap();
+        file.seek(SeekFrom::Start(10)).unwrap();
+        file.write_all(b"then").unwrap();
+        file.sync_all().unwrap();
+        drop(file);
+        disk::mend(Path::new("d"));
+        assert_eq!(read("d/file").as_deref(), Some("right and then"));
+        assert_eq!(disk::count().mended, 5);
+        disk::power_cut(Path::new("d"), Left::Nothing, &mut Chance::new(1));
+        assert_eq!(read("d/file").as_deref(), Some("right and then"));
+    });
+}
+
+#[test]
+fn a_sector_goes_astray_once_and_comes_back_when_the_disk_is_mended() {
+    for (way, kept) in [(Astray::Also, true), (Astray::Instead, false), (Astray::LostEnd, false)] {
+        simulated(1, |os| {
+            let owner = Owner(1);
+            fs::create_dir("d").unwrap();
+            fs::write("d/other", [b'o'; 512]).unwrap();
+            File::open("d/other").unwrap().sync_all().unwrap();
+            fs::write("d/file", [b'a'; 512]).unwrap();
+            File::open("d/file").unwrap().sync_all().unwrap();
+            sync_directory("d");
+            sync_directory(".");
+            disk::lead_astray(owner, way, Path::new("d"), "/file", Chance::new(1));
+            os.on_behalf(owner, || {
+                for (name, content) in [("d/file", b'b'), ("d/file", b'c')] {
+                    let file = fs::OpenOptions::new().write(true).open(name).unwrap();
+                    file.write_all_at(&[content; 512], 0).unwrap();
+                    file.sync_all().unwrap();
+                    if content == b'b' {
+                        let (file, other) = (read("d/file").unwrap(), read("d/other").unwrap());
+                        assert_eq!(file.starts_with('b'), kept, "{way:?}");
+                        assert_eq!(other.starts_with('b'), way != Astray::LostEnd, "{way:?}");
+                    }
+                }
+            });
+            assert!(read("d/file").unwrap().starts_with('c'), "{way:?}: only once");
+            disk::mend(Path::new("d"));
+            assert!(read("d/file").unwrap().starts_with('c'), "{way:?}: it was written since");
+            assert!(read("d/other").unwrap().starts_with('o'), "{way:?}");
+            assert_eq!(disk::count().astray, 1);
+        });
+    }
 }
 
 #[test]

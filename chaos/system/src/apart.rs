@@ -27,6 +27,9 @@ pub fn play(program: &Path, seed: u64, options: Options) -> io::Result<Run> {
     if options.trace {
         command.arg("--trace");
     }
+    if !options.damage {
+        command.arg("--no-damage");
+    }
     if let Some(mutation) = options.mutation {
         command.args(["--mutation", &format!("{mutation:?}")]);
     }

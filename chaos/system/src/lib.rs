@@ -8,6 +8,7 @@
 //!   agent    a real agent, on real SQLite files
 //!   client   people: rollouts forward and back, pauses, reads, repeats of requests
 //!   nemesis  partitions, crashes, power cuts, clocks, disks
+//!   damage   bits that flip on a node's disk, and sectors that are written elsewhere
 //!   watch    what is seen goes to the invariants of `skein-chaos`
 //! ```
 //!
@@ -18,12 +19,14 @@ mod agent;
 pub mod apart;
 mod bundle;
 mod client;
+mod damage;
 mod log;
 pub mod mutation;
 mod nemesis;
 mod node;
 mod panics;
 mod run;
+mod seal;
 mod targets;
 mod watch;
 mod wire;

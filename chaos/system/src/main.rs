@@ -10,9 +10,10 @@ use skein_chaos_system::{Options, Run, apart};
 
 const USAGE: &str = "\
 skein-chaos-system [--seeds FROM..TO | --seed N] [--seconds 60] [--for SECONDS]
-                   [--check-determinism] [--trace] [--mutation NAME]
+                   [--check-determinism] [--trace] [--mutation NAME] [--no-damage]
     plays seeds 0..20, or those that are named, until the last one or so long; prints the first broken promise of
-    each, and the command that replays it; with --check-determinism plays each twice and compares
+    each, and the command that replays it; with --check-determinism plays each twice and compares;
+    with --no-damage whatever is on a disk stays as it was written
 skein-chaos-system --mutations [--within 50] [--seconds 60]
     plants each bug, and plays seeds until it is found";
 
@@ -56,6 +57,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Option<Asked> {
             "--for" => asked.limit = Some(Duration::from_secs(words.next()?.parse().ok()?)),
             "--check-determinism" => asked.twice = true,
             "--trace" => asked.options.trace = true,
+            "--no-damage" => asked.options.damage = false,
             "--mutation" => asked.options.mutation = Some(Mutation::named(&words.next()?)?),
             apart::HERE => asked.here = true,
             "--mutations" => asked.within = asked.within.or(Some(50)),
@@ -89,6 +91,9 @@ struct Sum {
     syncs: u64,
     failed_syncs: u64,
     exits: u64,
+    astray: u64,
+    mended: u64,
+    named: u64,
     violations: Vec<u64>,
     /// Seeds whose second run was another one.
     differ: Vec<u64>,
@@ -112,6 +117,9 @@ impl Sum {
         self.syncs += one.syncs;
         self.failed_syncs += one.failed_syncs;
         self.exits += one.exits.len() as u64;
+        self.astray += one.astray;
+        self.mended += one.mended;
+        self.named += one.named;
         if one.violation.is_some() {
             self.violations.push(seed);
         }
@@ -145,6 +153,11 @@ impl Sum {
             "{} power cuts took {} writes or names; of {} syncs {} failed; {} processes ended by themselves",
             self.cuts, self.lost, self.syncs, self.failed_syncs, self.exits
         )?;
+        writeln!(
+            out,
+            "{} sectors went astray; {} damaged bytes were put back; {} processes ended naming what was damaged",
+            self.astray, self.mended, self.named
+        )?;
         writeln!(out, "{} violations {:?}", self.violations.len(), self.violations)?;
         if !self.differ.is_empty() {
             writeln!(out, "{} seeds are not deterministic: {:?}", self.differ.len(), self.differ)?;
@@ -157,6 +170,9 @@ fn flags(options: Options) -> String {
     let mut flags = String::new();
     if options.seconds != Options::default().seconds {
         flags = format!(" --seconds {}", options.seconds);
+    }
+    if !options.damage {
+        flags.push_str(" --no-damage");
     }
     if let Some(mutation) = options.mutation {
         flags = format!("{flags} --mutation {mutation:?}");

@@ -21,11 +21,15 @@ pub enum Mutation {
     RowLost,
     /// Two nodes differ in an event.
     OtherEvent,
+    /// An event in a node's history changes on the disk, and no checksum is asked.
+    UncheckedRot,
+    /// What a node forced to the end of its Raft log went elsewhere, and nobody can tell.
+    LostEnd,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::AckedBeforeSync,
         Self::LogNotSynced,
         Self::PurgedTooSoon,
@@ -34,11 +38,18 @@ impl Mutation {
         Self::NoFence,
         Self::RowLost,
         Self::OtherEvent,
+        Self::UncheckedRot,
+        Self::LostEnd,
     ];
 
     /// By its name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mutation| format!("{mutation:?}") == name)
+    }
+
+    /// Whether it is in what a damaged disk does; the others are looked for without damage.
+    pub(crate) fn is_damage(self) -> bool {
+        matches!(self, Self::UncheckedRot | Self::LostEnd)
     }
 
     /// What the nodes' disks lie about.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use skein_chaos_interpose::disk::{Behaviour, Left};
 use skein_chaos_interpose::{Chance, Simulation, disk};
 
+use crate::damage::Damage;
 use crate::world::{Node, killed, world};
 use crate::{agent, node};
 
@@ -58,6 +59,8 @@ pub(crate) struct Nemesis {
     lie: disk::Lie,
     /// The same under the targets.
     target_lie: disk::Lie,
+    /// What befalls bytes that are on the nodes' disks.
+    damage: Option<Damage>,
     /// Hosts that are down, and when they come up again.
     down: BTreeMap<String, u64>,
     next: u64,
@@ -74,6 +77,7 @@ impl Nemesis {
             agents,
             lie: disk::Lie::None,
             target_lie: disk::Lie::None,
+            damage: None,
             down: BTreeMap::new(),
             next: 2_500,
             heal_net: u64::MAX,
@@ -84,6 +88,11 @@ impl Nemesis {
 
     pub(crate) fn lying(&mut self, lie: disk::Lie, targets: disk::Lie) {
         (self.lie, self.target_lie) = (lie, targets);
+    }
+
+    /// Disks are damaged, too. Which and when has a source of its own: the other faults are the same without.
+    pub(crate) fn damaging(&mut self, damage: Damage) {
+        self.damage = Some(damage);
     }
 
     fn calm(&self, host: &str) -> Behaviour {
@@ -136,7 +145,12 @@ impl Nemesis {
         });
         for (host, why) in ended {
             os.note(&format!("exit {host}: {why}"));
-            world(|world| world.exits.push(format!("{host}: {why}")));
+            world(|world| {
+                if world.damaged.as_ref() == Some(&host) && why.contains(&format!("{host}/")) {
+                    world.named += 1;
+                }
+                world.exits.push(format!("{host}: {why}"));
+            });
             let until = now + self.chance.between(100, 1_000);
             self.kill(sim, os, &host, until);
         }
@@ -147,6 +161,30 @@ impl Nemesis {
             os.note(&format!("start {host}"));
             sim.bounce(host.as_str());
         }
+    }
+
+    /// Damages a node's disk, and has its mirror restored when its time has come.
+    fn damage(&mut self, sim: &mut turmoil::Sim<'_>, os: &Simulation, now: u64) {
+        let Some(damage) = &mut self.damage else { return };
+        if let Some(host) = damage.over(now) {
+            self.mend(sim, os, &host, now);
+        } else if let Some(host) = damage.kills(now) {
+            let until = now + damage.pause();
+            self.kill(sim, os, &host, until);
+        } else if let Some(kind) = damage.begin(os, now) {
+            *self.counts.entry(kind).or_default() += 1;
+        }
+    }
+
+    /// The node is stopped, its disk is put right, and it is started again.
+    fn mend(&mut self, sim: &mut turmoil::Sim<'_>, os: &Simulation, host: &str, now: u64) {
+        let until = now + self.damage.as_mut().map_or(0, Damage::pause);
+        if let Some(owner) = world(|world| world.processes.get(host).map(|it| it.owner)) {
+            disk::lead_aright(owner);
+        }
+        self.kill(sim, os, host, until);
+        disk::mend(Path::new(host));
+        world(|world| world.damaged = None);
     }
 
     fn calm_net(&mut self, sim: &mut turmoil::Sim<'_>) {
@@ -173,6 +211,9 @@ impl Nemesis {
     /// Everything is well from now on.
     pub(crate) fn heal(&mut self, sim: &mut turmoil::Sim<'_>, os: &Simulation, now: u64) {
         os.note("heal");
+        if let Some(host) = self.damage.as_mut().and_then(Damage::end) {
+            self.mend(sim, os, &host, now);
+        }
         self.calm_net(sim);
         self.calm_disks();
         for host in self.hosts() {
@@ -225,11 +266,16 @@ impl Nemesis {
             os.note("the disks are well");
             self.calm_disks();
         }
+        self.damage(sim, os, now);
         if now < self.next {
             return;
         }
         self.next = now + self.chance.between(150, 1_800);
         let kind = KINDS[usize::try_from(self.chance.below(KINDS.len() as u64)).unwrap_or(0)];
+        let of_all = matches!(kind, "crash-all" | "power-all");
+        if of_all && self.damage.as_ref().is_some_and(Damage::is_under_way) {
+            return;
+        }
         os.note(kind);
         *self.counts.entry(kind).or_default() += 1;
         let lasts = self.chance.between(300, 5_000);

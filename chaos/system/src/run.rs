@@ -10,6 +10,7 @@ use skein_chaos_interpose::{Chance, Simulation, disk};
 use skein_core::event::Body;
 
 use crate::client::Client;
+use crate::damage::Damage;
 use crate::mutation::Mutation;
 use crate::nemesis::Nemesis;
 use crate::watch::Watcher;
@@ -25,11 +26,13 @@ pub struct Options {
     pub trace: bool,
     /// A planted bug.
     pub mutation: Option<Mutation>,
+    /// Whether what is on the nodes' disks is damaged, beside everything else.
+    pub damage: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seconds: 60, trace: false, mutation: None }
+        Self { seconds: 60, trace: false, mutation: None, damage: true }
     }
 }
 
@@ -65,11 +68,19 @@ pub struct Run {
     pub syncs: u64,
     /// See there.
     pub failed_syncs: u64,
+    /// Sectors that went astray.
+    pub astray: u64,
+    /// Damaged bytes that were put back.
+    pub mended: u64,
+    /// Processes that ended naming a file of their damaged disk.
+    pub named: u64,
 }
 
 const NODES: Node = 3;
 const AGENTS: u64 = 2;
 const TICK: u64 = 2;
+/// Tells the generator of damage from the others.
+const DAMAGE: u64 = 0xda3a_9e00_0000_0000;
 /// How long a system may take, once faults are over, until nothing moves any more.
 const REST_MS: u64 = 60_000;
 
@@ -174,6 +185,11 @@ fn play(os: &Simulation, seed: u64, options: Options, content: &[u8]) -> Run {
     if let Some(mutation) = options.mutation {
         nemesis.lying(mutation.node_lie(), mutation.target_lie());
     }
+    if options.damage && options.mutation.is_none_or(Mutation::is_damage) {
+        // A generator of its own: a seed without damage is what it was before there was any.
+        let chance = Chance::new(seed ^ DAMAGE);
+        nemesis.damaging(Damage::new(chance, NODES, options.mutation));
+    }
     nemesis.prepare();
     let mut sim = turmoil::Builder::new()
         .rng_seed(chance.number())
@@ -264,6 +280,9 @@ fn play(os: &Simulation, seed: u64, options: Options, content: &[u8]) -> Run {
         lost: disks.lost,
         syncs: disks.syncs,
         failed_syncs: disks.failed,
+        astray: disks.astray,
+        mended: disks.mended,
+        named: world(|world| world.named),
     };
     drop(world::end());
     drop(sim);

@@ -67,6 +67,9 @@ impl Watcher {
         self.moments += 1;
         self.effects();
         self.histories(self.moments.is_multiple_of(LAZILY));
+        if self.moments.is_multiple_of(LAZILY) {
+            self.damaged();
+        }
         let (told, wrong) =
             world(|world| (std::mem::take(&mut world.told), std::mem::take(&mut world.wrong)));
         for told in told {
@@ -133,8 +136,10 @@ impl Watcher {
             let Some((running, fed, led)) = found else { continue };
             let head = running.history().head();
             let news = head.size > self.watch.log().len() as u64;
-            if (news || all) && head.size > fed {
-                self.feed(node, &running, fed);
+            let seen = (news || all)
+                && head.size > fed
+                && disk::undamaged(Path::new(&host(node)), || self.feed(node, &running, fed));
+            if seen {
                 let root = Digest(head.root.0);
                 self.see(Seen::Root { node, len: head.size, root });
             }
@@ -144,7 +149,7 @@ impl Watcher {
             }
             world(|world| {
                 if let Some(process) = world.processes.get_mut(&host(node)) {
-                    if news || all {
+                    if seen {
                         process.fed = process.fed.max(head.size);
                     }
                     process.led = process.led.max(leads);
@@ -153,20 +158,37 @@ impl Watcher {
         }
     }
 
-    fn feed(&mut self, node: Node, running: &Running, from: u64) {
+    /// Reads all that a node with a damaged disk has, as whoever asks it for events does.
+    fn damaged(&mut self) {
+        for node in 1..=self.nodes {
+            let running = world(|world| {
+                let process = world.processes.get(&host(node))?;
+                process.running.clone().filter(|_| world.damaged.as_ref() == Some(&host(node)))
+            });
+            if let Some(running) = running {
+                self.feed(node, &running, 0);
+            }
+        }
+    }
+
+    /// Whether all of it could be read. A damaged disk may be named instead of what was on it.
+    fn feed(&mut self, node: Node, running: &Running, from: u64) -> bool {
         for stored in running.history().events(from) {
             let stored = match stored {
                 Ok(stored) => stored,
                 Err(error) => {
-                    self.wrong(format!("node {node}: its history cannot be read: {error}"));
-                    return;
+                    let named = error.to_string().contains(&format!("{}/", host(node)));
+                    if !(named && world(|world| world.damaged.as_ref() == Some(&host(node)))) {
+                        self.wrong(format!("node {node}: its history cannot be read: {error}"));
+                    }
+                    return false;
                 }
             };
             let mut event = match audit::event(&stored.bytes) {
                 Ok(event) => event,
                 Err(error) => {
                     self.wrong(format!("node {node}: event {}: {error}", stored.seq));
-                    return;
+                    return false;
                 }
             };
             if self.mutation == Some(Mutation::OtherEvent) && node == 2 && stored.seq == 40 {
@@ -177,6 +199,7 @@ impl Watcher {
             }
             self.see(Seen::Applied { node, event: &event });
         }
+        true
     }
 
     /// Faults are over.
@@ -232,6 +255,8 @@ impl Watcher {
                 continue;
             };
             self.see(Seen::State { node, fleet: &running.fleet() });
+            // All of it once more, from the disk.
+            self.feed(node, &running, 0);
             let head = running.history().head();
             roots.push((node, Seq(head.size), Digest(head.root.0).short()));
         }

@@ -51,6 +51,10 @@ pub(crate) struct World {
     pub(crate) skews: BTreeMap<String, i64>,
     /// Processes that have ended by themselves, and why.
     pub(crate) exits: Vec<String>,
+    /// The host whose disk is damaged.
+    pub(crate) damaged: Option<String>,
+    /// Processes that ended by themselves since they had read what is damaged, and said which file it is.
+    pub(crate) named: u64,
     /// Faults are over.
     pub(crate) healed: bool,
     /// Requests of clients that were accepted, refused, and of unknown outcome.

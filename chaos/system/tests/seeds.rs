@@ -34,10 +34,28 @@ fn a_fixed_set_of_seeds_holds() {
     assert!(effects > 10, "only {effects} effects");
 }
 
+#[test]
+fn damage_on_a_nodes_disk_is_met_and_named() {
+    let (mut damaged, mut mended, mut named) = (0, 0, 0);
+    for seed in 10..16 {
+        let one = played(seed, options(None));
+        assert_eq!(
+            one.violation, None,
+            "replay: cargo run --release -p skein-chaos-system -- --seed {seed} --seconds {SECONDS} --trace"
+        );
+        damaged += one.faults.get("rot").unwrap_or(&0) + one.astray;
+        (mended, named) = (mended + one.mended, named + one.named);
+        let whole = played(seed, Options { damage: false, ..options(None) });
+        assert!(!whole.faults.contains_key("rot") && whole.mended == 0, "{whole:?}");
+    }
+    assert!(damaged > 5, "{damaged}");
+    assert!(mended > 0 && named > 0, "{mended} bytes mended, {named} processes named it");
+}
+
 /// A disk fails under a node at which an agent waits for a leader. It once kept a thread busy for ever there.
 #[test]
 fn who_waits_for_a_leader_where_consensus_has_ended_is_told() {
-    let one = played(5, Options { seconds: 60, ..options(None) });
+    let one = played(5, Options { seconds: 60, damage: false, ..options(None) });
     assert_eq!(one.violation, None);
     assert!(one.events > 100, "{one:?}");
 }
@@ -80,4 +98,14 @@ fn a_forgotten_fence_is_found() {
 #[test]
 fn an_effect_ahead_of_the_disk_is_found() {
     found(Mutation::EffectNotSynced, 10);
+}
+
+#[test]
+fn rot_that_no_checksum_tells_is_found() {
+    found(Mutation::UncheckedRot, 10);
+}
+
+#[test]
+fn a_lost_end_of_the_raft_log_is_found() {
+    found(Mutation::LostEnd, 10);
 }

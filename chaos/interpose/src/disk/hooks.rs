@@ -349,7 +349,7 @@ fn sync(descriptor: c_int) -> Option<c_int> {
         if is_directory {
             disks.media.synced_directory(&path);
         } else {
-            disks.media.synced(stat.st_ino);
+            disks.synced(owner, stat.st_ino, &path);
         }
     }
     Some(0)

@@ -1,5 +1,7 @@
 //! What is on the platter. Knows paths and bytes; who writes and through which call is not its matter.
 
+mod damage;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -37,6 +39,8 @@ struct File {
     /// A sync has failed: the file shows what is not on the disk, and never will be.
     spoilt: bool,
     syncs: u64,
+    /// Bytes on the disk that are not what was written: where, what was written, and what is there.
+    hurts: BTreeMap<usize, (u8, u8)>,
 }
 
 impl File {
@@ -167,7 +171,8 @@ impl Media {
     pub(super) fn synced(&mut self, inode: Inode) {
         if let Some(file) = self.files.get_mut(&inode) {
             file.syncs += 1;
-            for change in file.pending.drain(..) {
+            for change in std::mem::take(&mut file.pending) {
+                file.outgrow(&change);
                 File::apply(&mut file.durable, &change);
             }
         }
@@ -281,17 +286,6 @@ impl Media {
         }
     }
 
-    pub(super) fn rot(&mut self, path: &[u8], at: u64, bit: u8) -> bool {
-        let at = usize::try_from(at).unwrap_or(usize::MAX);
-        let Some(file) = self.files.values_mut().find(|file| file.path == path) else {
-            return false;
-        };
-        let Some(byte) = file.durable.get_mut(at) else { return false };
-        *byte ^= 1 << (bit % 8);
-        real_write(path, at, &[*byte]);
-        true
-    }
-
     /// Cuts the power: what is left is what the real files hold then. How many changes were lost.
     pub(super) fn power_cut(&mut self, directory: &[u8], left: Left, chance: &mut Chance) -> u64 {
         let mut lost = 0;
@@ -310,6 +304,8 @@ impl Media {
                 file.spoilt = false;
                 let changes = std::mem::take(&mut file.pending);
                 lost += keep(&mut file.durable, &changes, left, chance);
+                let File { hurts, durable, .. } = file;
+                hurts.retain(|at, (_, is)| durable.get(*at) == Some(&*is));
                 real_contents(&path, &file.durable);
             }
         }
@@ -506,7 +502,7 @@ fn real_rename(from: &[u8], to: &[u8]) -> isize {
 
 fn with_file(path: &[u8], work: impl FnOnce(usize)) {
     let path = c(path);
-    let flags = usize::try_from(libc::O_WRONLY | libc::O_CLOEXEC).unwrap_or(0);
+    let flags = usize::try_from(libc::O_RDWR | libc::O_CLOEXEC).unwrap_or(0);
     // SAFETY: a string that is there, and a descriptor that is this function's own.
     unsafe {
         let file = real::syscall(libc::SYS_open, [path.as_ptr() as usize, flags, 0, 0, 0, 0]);
@@ -523,6 +519,17 @@ fn real_write(path: &[u8], at: usize, bytes: &[u8]) {
         let to = [file, bytes.as_ptr() as usize, bytes.len(), at, 0, 0];
         real::syscall(libc::SYS_pwrite64, to);
     });
+}
+
+/// The byte that a reader sees at `at`.
+fn real_read(path: &[u8], at: usize) -> Option<u8> {
+    let mut byte = [0_u8];
+    let mut read = 0;
+    // SAFETY: a buffer that is there.
+    with_file(path, |file| unsafe {
+        read = real::syscall(libc::SYS_pread64, [file, byte.as_mut_ptr() as usize, 1, at, 0, 0]);
+    });
+    (read == 1).then_some(byte[0])
 }
 
 fn real_contents(path: &[u8], bytes: &[u8]) {

@@ -9,7 +9,7 @@
 //! ([`power_cut`]) each sector of what was written since may have come through or not, in any
 //! combination, and of the names some first part in the order in which they were changed. After a failed
 //! sync what was to be synced stays unsafe for good, as on Linux: a later sync that succeeds does not
-//! bring it to the disk.
+//! bring it to the disk. What is on it may be damaged ([`strike`], [`lead_astray`]) until it is put back ([`mend`]).
 
 mod hooks;
 mod media;
@@ -72,12 +72,25 @@ pub struct Count {
     pub cuts: u64,
     /// Writes, or parts of one, that a power cut took back.
     pub lost: u64,
+    /// Sectors that went astray.
+    pub astray: u64,
+    /// Damaged bytes that were put back.
+    pub mended: u64,
+}
+
+/// What is to happen to an owner's next sync.
+struct Misdirection {
+    way: Astray,
+    directory: Vec<u8>,
+    part: &'static str,
+    chance: Chance,
 }
 
 struct Disks {
     root: Vec<u8>,
     media: media::Media,
     behaviours: BTreeMap<Owner, Behaviour>,
+    astray: BTreeMap<Owner, Misdirection>,
     latency: Chance,
     count: Count,
 }
@@ -104,6 +117,7 @@ pub(crate) fn begin(root: &Path) {
         media: media::Media::new(&root),
         root,
         behaviours: BTreeMap::new(),
+        astray: BTreeMap::new(),
         latency: Chance::new(u64::from_le_bytes(seed)),
         count: Count::default(),
     };
@@ -144,12 +158,79 @@ pub fn files(directory: &Path) -> Vec<(PathBuf, u64)> {
     disks().map(|disks| disks.media.files(&disks.full(directory))).unwrap_or_default()
 }
 
-/// Flips a bit of what is on the disk. Whether there is such a place.
-pub fn rot(file: &Path, at: u64, bit: u8) -> bool {
+/// What is on the disk of a file that shows just that; nothing where something is still to be written.
+pub fn contents(file: &Path) -> Option<Vec<u8>> {
+    let disks = disks()?;
+    let full = disks.full(file);
+    disks.media.contents(&full).map(<[u8]>::to_vec)
+}
+
+/// Other bytes stand at `at` on the disk of a file that is not being written, as if it had changed by itself.
+/// Whether there is such a place.
+pub fn strike(file: &Path, at: usize, bytes: &[u8]) -> bool {
     disks().is_some_and(|disks| {
         let full = disks.full(file);
-        disks.media.rot(&full, at, bit)
+        let done = disks.media.strike(&full, at, bytes);
+        if done {
+            trace::note(&format!("strike {} {at} {}", file.display(), bytes.len()));
+        }
+        done
     })
+}
+
+/// Where a sector goes that was written elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Astray {
+    /// To another place as well.
+    Also,
+    /// To another place, and where it was meant for stands what stood there before: the sector of before, or what
+    /// a file had that was there once.
+    Instead,
+    /// Nowhere, and it was the last one of its file, of which nothing but zeros are left: to whoever reads it a
+    /// write that was never synced.
+    LostEnd,
+}
+
+/// Of the next file with `part` in its path that `owner` syncs, a sector goes astray on the disk that `directory`
+/// is on.
+pub fn lead_astray(
+    owner: Owner,
+    way: Astray,
+    directory: &Path,
+    part: &'static str,
+    chance: Chance,
+) {
+    if let Some(disks) = disks() {
+        let directory = disks.full(directory);
+        disks.astray.insert(owner, Misdirection { way, directory, part, chance });
+    }
+}
+
+/// No sector of the owner's goes astray any more.
+pub fn lead_aright(owner: Owner) {
+    if let Some(disks) = disks() {
+        disks.astray.remove(&owner);
+    }
+}
+
+/// Looks at what is below `directory` as if nothing of it were damaged.
+pub fn undamaged<T>(directory: &Path, look: impl FnOnce() -> T) -> T {
+    let veil = disks().map(|disks| disks.media.unveil(&disks.full(directory)));
+    let seen = look();
+    if let (Some(disks), Some(veil)) = (disks(), veil) {
+        disks.media.veil(&veil);
+    }
+    seen
+}
+
+/// Puts back whatever was damaged below `directory`, as from a mirror. Nobody may have a file of it open.
+pub fn mend(directory: &Path) {
+    if let Some(disks) = disks() {
+        let full = disks.full(directory);
+        let mended = disks.media.mend(&full);
+        disks.count.mended += mended;
+        trace::note(&format!("mend {}: {mended} bytes", directory.display()));
+    }
 }
 
 /// Keeps what `file` is each time that a transaction on it is on the disk: when its directory is synced
@@ -167,6 +248,23 @@ pub fn take_commits() -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 impl Disks {
+    /// A file is on the disk, but for what of it goes astray.
+    fn synced(&mut self, owner: Owner, inode: media::Inode, path: &[u8]) {
+        if let Some(mut it) = self.astray.remove(&owner) {
+            let concerned = Lie::Of(it.part).about(path);
+            let done = concerned
+                .then(|| self.media.synced_astray(inode, it.way, &it.directory, &mut it.chance));
+            if let Some(what) = done.flatten() {
+                self.count.astray += 1;
+                let root = String::from_utf8_lossy(&self.root);
+                trace::note(&format!("astray: {}", what.replace(&*root, "")));
+            } else {
+                self.astray.insert(owner, it);
+            }
+        }
+        self.media.synced(inode);
+    }
+
     /// A path as from the root directory.
     fn full(&self, path: &Path) -> Vec<u8> {
         let bytes = path.as_os_str().as_bytes();

@@ -98,7 +98,6 @@ impl Damage {
     fn rots(&mut self) -> bool {
         match self.mutation {
             Some(Mutation::UncheckedRot) => true,
-            Some(Mutation::LostEnd) => false,
             _ => self.chance.percent(60),
         }
     }
@@ -153,12 +152,8 @@ impl Damage {
         let Some(owner) = world(|world| world.processes.get(host).map(|it| it.owner)) else {
             return false;
         };
-        let (way, part) = match self.mutation {
-            Some(Mutation::LostEnd) => (Astray::LostEnd, "/log/"),
-            _ if self.chance.percent(50) => (Astray::Also, "/"),
-            _ => (Astray::Instead, "/"),
-        };
-        disk::lead_astray(owner, way, Path::new(host), part, self.chance.fork());
+        let way = if self.chance.percent(50) { Astray::Also } else { Astray::Instead };
+        disk::lead_astray(owner, way, Path::new(host), "/", self.chance.fork());
         true
     }
 }

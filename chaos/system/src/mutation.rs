@@ -23,13 +23,11 @@ pub enum Mutation {
     OtherEvent,
     /// An event in a node's history changes on the disk, and no checksum is asked.
     UncheckedRot,
-    /// What a node forced to the end of its Raft log went elsewhere, and nobody can tell.
-    LostEnd,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 9] = [
         Self::AckedBeforeSync,
         Self::LogNotSynced,
         Self::PurgedTooSoon,
@@ -39,7 +37,6 @@ impl Mutation {
         Self::RowLost,
         Self::OtherEvent,
         Self::UncheckedRot,
-        Self::LostEnd,
     ];
 
     /// By its name.
@@ -49,7 +46,7 @@ impl Mutation {
 
     /// Whether it is in what a damaged disk does; the others are looked for without damage.
     pub(crate) fn is_damage(self) -> bool {
-        matches!(self, Self::UncheckedRot | Self::LostEnd)
+        self == Self::UncheckedRot
     }
 
     /// What the nodes' disks lie about.

@@ -146,7 +146,9 @@ impl Nemesis {
         for (host, why) in ended {
             os.note(&format!("exit {host}: {why}"));
             world(|world| {
-                if world.damaged.as_ref() == Some(&host) && why.contains(&format!("{host}/")) {
+                // A disk that is full, or fails, says so in the words of the operating system.
+                let by_damage = why.contains(&format!("{host}/")) && !why.contains("os error");
+                if by_damage && world.damaged.as_ref() == Some(&host) {
                     world.named += 1;
                 }
                 world.exits.push(format!("{host}: {why}"));

@@ -104,8 +104,3 @@ fn an_effect_ahead_of_the_disk_is_found() {
 fn rot_that_no_checksum_tells_is_found() {
     found(Mutation::UncheckedRot, 10);
 }
-
-#[test]
-fn a_lost_end_of_the_raft_log_is_found() {
-    found(Mutation::LostEnd, 10);
-}

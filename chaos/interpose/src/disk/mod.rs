@@ -186,9 +186,6 @@ pub enum Astray {
     /// To another place, and where it was meant for stands what stood there before: the sector of before, or what
     /// a file had that was there once.
     Instead,
-    /// Nowhere, and it was the last one of its file, of which nothing but zeros are left: to whoever reads it a
-    /// write that was never synced.
-    LostEnd,
 }
 
 /// Of the next file with `part` in its path that `owner` syncs, a sector goes astray on the disk that `directory`

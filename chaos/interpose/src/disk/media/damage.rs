@@ -164,7 +164,6 @@ impl Media {
                 let touched = file.touched().into_iter();
                 touched.filter(|it| (it + 1) * SECTOR <= before || it * SECTOR >= before).collect()
             }
-            Astray::LostEnd => file.touched().into_iter().next_back().into_iter().collect(),
         };
         let at = *pick(&touched, chance)?;
         let had = file.sector(at);
@@ -179,9 +178,7 @@ impl Media {
         let (other, to) = *pick(&places, chance)?;
         let victim = self.files.get_mut(&other)?;
         let stale = victim.sector(to);
-        if way != Astray::LostEnd {
-            victim.hurt(to * SECTOR, &sector);
-        }
+        victim.hurt(to * SECTOR, &sector);
         let told = format!(
             "{} sector {at} to {} sector {to}",
             String::from_utf8_lossy(&from),
@@ -196,7 +193,7 @@ impl Media {
                 let stale: Vec<u8> = stale[..len].iter().copied().cycle().take(SECTOR).collect();
                 file.hurt(at * SECTOR, &stale);
             }
-            Astray::Instead | Astray::LostEnd => file.hurt(at * SECTOR, &had),
+            Astray::Instead => file.hurt(at * SECTOR, &had),
         }
         Some(told)
     }

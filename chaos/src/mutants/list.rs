@@ -245,7 +245,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a limit for a label holds nobody",
-        edits: &[edit("room.rs", "(used >= limit.most).then", "(used > limit.most).then")],
+        edits: &[edit("room.rs", "(used >= limit.most)", "(used > limit.most)")],
     },
     Mutant {
         name: "a resource group's limit counts one rollout's legs alone",

@@ -24,7 +24,7 @@ use futures::FutureExt as _;
 use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, RaftError};
 use skein_core::command::{Command, Request};
-use skein_core::event::{Body, Event};
+use skein_core::event::{Body, Event, Stop};
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId};
 use skein_core::schedule::schedule;
 use skein_core::{Fleet, Refusal};
@@ -389,7 +389,11 @@ impl Sequencer {
                     leading.leases.grant(fence, target.clone());
                     agents.push(agent);
                 }
-                Body::RollbackStarted { .. } => everybody = true,
+                // Legs that somebody has in his hands are taken back.
+                Body::RollbackStarted { .. }
+                | Body::RolloutAborted { .. }
+                | Body::LanesHeld { .. }
+                | Body::RolloutPaused { stop: Stop::AfterSteps, .. } => everybody = true,
                 _ => {}
             }
         }

@@ -274,8 +274,8 @@ impl Session {
                 }
             }
             if cancelled && !self.cancelled.contains(&fence) {
-                let cancel =
-                    wire::Cancel { fence: fence.0, why: "the rollout has turned back".to_owned() };
+                let why = "the rollout turned back or was stopped, or somebody holds the target";
+                let cancel = wire::Cancel { fence: fence.0, why: why.to_owned() };
                 if self.send(wire::from_coordinator::Message::Cancel(cancel)) {
                     self.cancelled.insert(fence);
                 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::fleet::Fleet;
-use crate::runbook::Runbook;
+use crate::support::Runbook;
 use crate::support::{Start, binary};
 
 /// Where distributions put the library that shifts a program's wall clock and leaves the other one alone.

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::fleet::{Fleet, LIMIT};
-use crate::runbook::Runbook;
+use crate::support::Runbook;
 use crate::support::{Cluster, Project, Timing, until, until_some};
 
 /// A file system of its own, a few mebibytes small. Taken away when dropped.

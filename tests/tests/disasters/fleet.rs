@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use skein_agent::db::{Session, Timeouts};
 
-use crate::runbook::Runbook;
+use crate::support::Runbook;
 use crate::support::{
     Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Server, Timing, until,
 };

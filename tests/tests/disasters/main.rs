@@ -2,7 +2,6 @@
 //! with real processes.
 //!
 //! ```text
-//! runbook    the commands of one runbook, in their order, with the test's own paths and numbers in them
 //! fleet      a cluster, an agent and its targets
 //! restore    all coordinators are lost; a backup under load; what a restore refuses
 //! majority   one of three disks is left
@@ -21,5 +20,4 @@ mod fleet;
 mod majority;
 mod replace;
 mod restore;
-mod runbook;
 mod wiped;

@@ -2,7 +2,7 @@
 //! had not heard to be committed.
 
 use crate::fleet::{Fleet, members};
-use crate::runbook::Runbook;
+use crate::support::Runbook;
 use crate::support::Timing;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use skein_proto::log::v1::event::Body;
 
 use crate::fleet::{Fleet, members};
-use crate::runbook::Runbook;
 use crate::support::Client;
+use crate::support::Runbook;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_replaced_under_load() {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::Value;
 
 use crate::fleet::{Fleet, LIMIT, members};
-use crate::runbook::Runbook;
+use crate::support::Runbook;
 use crate::support::{Project, Timing, until};
 
 /// The words of a runbook for this test: where its backup and its configuration are.

@@ -2,7 +2,7 @@
 //! it remembered.
 
 use crate::fleet::{Fleet, LIMIT, members};
-use crate::runbook::Runbook;
+use crate::support::Runbook;
 use crate::support::{Cluster, Timing, until};
 
 /// Starts a node on an empty disk, and waits until it has ended and said why.

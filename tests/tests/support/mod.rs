@@ -9,6 +9,7 @@
 //! cli        `skein VERB …` as a user types it: exit code, JSON, stderr
 //! valve      a way to a coordinator that loses what goes through it once it is shut
 //! client     the same questions over gRPC
+//! runbook    the commands on a page of docs/, in their order, with the test's own paths and numbers in them
 //! database   targets: a database for each, gone with the test
 //! corpus     real migration histories, and what a server makes of them without Skein
 //! ```
@@ -22,6 +23,7 @@ mod corpus;
 mod database;
 mod process;
 mod project;
+mod runbook;
 mod valve;
 mod wait;
 
@@ -33,5 +35,6 @@ pub(crate) use corpus::{Corpus, Reference, Step, dump};
 pub(crate) use database::{Database, Server};
 pub(crate) use process::{Process, Start};
 pub(crate) use project::{Project, binary};
+pub(crate) use runbook::{Runbook, blocks};
 pub(crate) use valve::Valve;
 pub(crate) use wait::{until, until_some, within};

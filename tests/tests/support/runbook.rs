@@ -13,16 +13,15 @@ pub(crate) struct Runbook {
 }
 
 impl Runbook {
-    /// The runbook behind `<!-- runbook: NAME -->`.
+    /// The runbook behind `<!-- runbook: NAME -->` in `docs/operations.md`.
     pub(crate) fn open(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
-        let text = std::fs::read_to_string(path).expect("the page is there");
-        let mark = format!("<!-- runbook: {name} -->");
-        let (_, after) = text.split_once(&mark).unwrap_or_else(|| panic!("there is no {mark}"));
-        let section = after.split("<!-- runbook:").next().unwrap_or(after);
-        let section = section.split("\n## ").next().unwrap_or(section);
-        let blocks = section.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-        let lines = blocks.flat_map(str::lines).map(str::to_owned).collect();
+        Self::on("operations.md", name)
+    }
+
+    /// The same on another page of `docs/`.
+    pub(crate) fn on(page: &str, name: &str) -> Self {
+        let lines = blocks(page, name, "sh");
+        let lines = lines.iter().flat_map(|block| block.lines()).map(str::to_owned).collect();
         Self { name: name.to_owned(), lines, places: Vec::new() }
     }
 
@@ -61,6 +60,19 @@ impl Runbook {
     pub(crate) fn ends(self) {
         assert!(self.lines.is_empty(), "{} goes on with {:?}", self.name, self.lines);
     }
+}
+
+/// The blocks of one language behind `<!-- runbook: NAME -->`, as they stand on a page of `docs/`.
+pub(crate) fn blocks(page: &str, name: &str, language: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(page);
+    let text = std::fs::read_to_string(path).expect("the page is there");
+    let mark = format!("<!-- runbook: {name} -->");
+    let (_, after) = text.split_once(&mark).unwrap_or_else(|| panic!("there is no {mark}"));
+    let section = after.split("<!-- runbook:").next().unwrap_or(after);
+    let section = section.split("\n## ").next().unwrap_or(section);
+    let fence = format!("```{language}\n");
+    let blocks = section.split(fence.as_str()).skip(1);
+    blocks.filter_map(|rest| rest.split("```").next()).map(str::to_owned).collect()
 }
 
 /// The words of a line, one in double quotes whole.

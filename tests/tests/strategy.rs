@@ -1,0 +1,279 @@
+//! Waves by class, share and word; soaks, knobs, holds, pauses and an abort, over real servers. The commands
+//! and the strategy are those of `docs/strategy.md`.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skein_agent::db::Engine;
+use skein_proto::log::v1::event::Body;
+use skein_proto::v1::{LaneState, RolloutState, RolloutStatus};
+use support::{
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
+    until_some,
+};
+
+const LIMIT: Duration = Duration::from_mins(2);
+const PAGE: &str = "strategy.md";
+const MIGRATIONS: u32 = 3;
+
+/// Three regions, three engines, one agent beside them.
+struct World {
+    project: Arc<Project>,
+    cluster: Cluster,
+    cli: Cli,
+    client: Client,
+    databases: Vec<Database>,
+    agent: Agent,
+}
+
+impl World {
+    /// `None`: a server is missing, which was said.
+    async fn start(test: &str) -> Option<Self> {
+        let postgres = Server::shared(Engine::Postgres, test)?;
+        let mariadb = Server::shared(Engine::Mysql, test)?;
+        let project = Arc::new(Project::new(test));
+        let sqlite = Server::sqlite(&project.join("db"));
+        let mut databases = Vec::new();
+        for (id, server) in [
+            ("ap-1", &sqlite),
+            ("ap-2", &sqlite),
+            ("ap-3", &sqlite),
+            ("eu-1", &postgres),
+            ("eu-2", &mariadb),
+            ("us-1", &postgres),
+            ("us-2", &mariadb),
+            ("us-3", &sqlite),
+        ] {
+            databases.push(server.database(id).await);
+        }
+        for version in 1..=MIGRATIONS {
+            let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
+            let table =
+                format!("CREATE TABLE t{version} (id int PRIMARY KEY, note varchar(40));\n");
+            project.write(&name("up"), &table);
+            project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+        }
+        let cluster = Cluster::start(&project).await;
+        let client = cluster.client(cluster.leader().await);
+        let mut spec = AgentSpec::new("a1");
+        spec.slots = 8;
+        for database in &databases {
+            let (region, _) = database.id.split_once('-').expect("a region stands first");
+            let labels = format!("{{ region = {region:?} }}");
+            spec.targets.push((database.id.clone(), database.url.clone(), labels));
+        }
+        let agent = Agent::start(&project, &cluster, &spec);
+        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
+        Agent::until_observed(&client, &ids).await;
+        let cli = Cli::new(&project, &cluster, "");
+        let [strategy] = &blocks(PAGE, "strategy", "toml")[..] else { panic!("one strategy") };
+        project.write("strategy.toml", strategy);
+        Some(Self { project, cluster, cli, client, databases, agent })
+    }
+
+    async fn run(&self, runbook: &mut Runbook, begins: &str) -> Ran {
+        let words = runbook.next(begins);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.cli.run_words(&words).await.exits(0)
+    }
+
+    async fn status(&self) -> RolloutStatus {
+        until_some("somebody tells the status", LIMIT, || async {
+            self.client.rollout("mig-0001").await.ok()
+        })
+        .await
+    }
+
+    async fn until_it(&self, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
+        let holds = || async { self.client.rollout("mig-0001").await.is_ok_and(|it| holds(&it)) };
+        until(what, LIMIT, holds).await;
+    }
+
+    /// The leader dies, and is started again when another one leads.
+    async fn behead(&mut self) {
+        let leader = self.cluster.leader().await;
+        self.cluster.kill9(leader);
+        let next = self.cluster.leader().await;
+        self.client = self.cluster.client(next);
+        self.cluster.start_node(leader);
+    }
+
+    /// Every migration is in force everywhere, each by one effect, and the log says so.
+    async fn done(self) {
+        for database in &self.databases {
+            assert_eq!(database.in_force().await, ["1", "2", "3"], "{}", database.id);
+        }
+        let mut applied: Vec<(String, String)> = Vec::new();
+        for event in self.client.events(0).await.expect("the log can be read") {
+            if let Some(Body::StepApplied(step)) = event.body {
+                applied.push((step.target, step.version));
+            }
+        }
+        let count = applied.len();
+        applied.sort_unstable();
+        applied.dedup();
+        assert_eq!((applied.len(), count), (self.databases.len() * 3, applied.len()));
+        self.cluster.settled().await;
+        self.cli.run("history verify").await.exits(0);
+        drop(self.agent);
+        for database in self.databases {
+            database.remove().await;
+        }
+        drop(self.project);
+    }
+}
+
+fn is_soaking(status: &RolloutStatus, wave: usize) -> bool {
+    status.waves.get(wave).is_some_and(|wave| wave.soak_until_ms > 0)
+}
+
+fn waits_for_a_word(status: &RolloutStatus) -> bool {
+    status.reason.contains("waits for somebody's word")
+}
+
+/// How many targets of a wave are done.
+fn done(status: &RolloutStatus, wave: usize) -> u32 {
+    let lanes = status.waves.get(wave).map(|wave| wave.lanes.as_slice()).unwrap_or_default();
+    lanes.get(LaneState::Done as usize).copied().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_is_followed_command_by_command() {
+    let Some(world) = World::start("the_page_is_followed_command_by_command").await else { return };
+    let mut page = Runbook::on(PAGE, "strategy");
+
+    let plan = world.run(&mut page, "skein plan").await.stdout;
+    // A target of each engine, of the first region that has one.
+    for wave in ["ap-1 eu-1 eu-2", "opens when somebody says so", "watched for 3.0 s"] {
+        assert!(plan.contains(wave), "{wave}\n{plan}");
+    }
+    world.run(&mut page, "skein apply").await;
+    world.run(&mut page, "skein status").await;
+    let knobs = world.run(&mut page, "skein get").await.stdout;
+    assert!(knobs.contains("per.region") && knobs.contains("3.0 s"), "{knobs}");
+    world.run(&mut page, "skein set").await;
+    world.run(&mut page, "skein pause mig-0001 --on us-1").await;
+
+    world.until_it("all but the one that is held are done", |it| done(it, 1) == 3).await;
+    let status = world.status().await;
+    assert!(status.reason.contains("held by somebody, such as us-1"), "{}", status.reason);
+    let held = status.lanes.iter().find(|lane| lane.target == "us-1").expect("it has a lane");
+    assert_eq!((held.held.as_str(), held.applied), ("their busy day", 0));
+    assert_eq!((done(&status, 0), status.wave), (3, 1), "{status:?}");
+    world.run(&mut page, "skein resume mig-0001 --on us-1").await;
+    assert_eq!(world.status().await.state(), RolloutState::Running);
+    world.until_it("the third wave waits for a word", waits_for_a_word).await;
+    world.run(&mut page, "skein approve").await;
+    world.run(&mut page, "skein watch").await;
+    page.ends();
+
+    let log = world.cli.run("history --rollout mig-0001 -o jsonl").await.exits(0).stdout;
+    for said in [
+        "set soak to 1.0 s",
+        "set per.region to 4",
+        "holds us-1: their busy day",
+        "lets us-1 go on",
+        "lets wave 3 open: half of it looks well",
+        "watched wave 1 to the end",
+    ] {
+        assert!(log.contains(said), "{said}\n{log}");
+    }
+    world.done().await;
+}
+
+/// The leader is killed while a wave is watched, while one waits for a word, right after a knob was set and
+/// a target held: what comes of it is what comes of it without.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_leader_was_killed_in_ends_alike() {
+    let test = "whatever_the_leader_was_killed_in_ends_alike";
+    let Some(mut world) = World::start(test).await else { return };
+    let apply = "apply migrations --strategy strategy.toml --yes --detach";
+    world.cli.run(apply).await.exits(0);
+    world.until_it("the first wave is watched", |it| is_soaking(it, 0)).await;
+    let until_ms = world.status().await.waves[0].soak_until_ms;
+    world.behead().await;
+    // It is watched for as long as it was to be, and not from the beginning.
+    let after = world.status().await;
+    assert!(!is_soaking(&after, 0) || after.waves[0].soak_until_ms == until_ms, "{after:?}");
+
+    world.cli.run("set mig-0001 soak=2s parallelism=1").await.exits(0);
+    world.cli.run_words(&["pause", "mig-0001", "--on", "us-*", "--reason", "wait"]).await.exits(0);
+    world.behead().await;
+    let knobs = world.cli.run("get mig-0001 -o json").await.exits(0).stdout;
+    assert!(knobs.contains("2.0 s"), "{knobs}");
+    let lanes = world.status().await.lanes;
+    let held = lanes.iter().filter(|lane| !lane.held.is_empty()).count();
+    assert_eq!(held, 3, "{lanes:?}");
+    world.cli.run_words(&["resume", "mig-0001", "--on", "us-*", "--detach"]).await.exits(0);
+
+    world.until_it("the third wave waits for a word", waits_for_a_word).await;
+    world.behead().await;
+    world.until_it("it still waits", waits_for_a_word).await;
+    assert_eq!(done(&world.status().await, 2), 0);
+    world.cli.run("approve mig-0001").await.exits(0);
+    world.cli.run("watch mig-0001").await.exits(0);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_at_once_stops_legs_after_their_step_and_an_abort_leaves_them_so() {
+    let test = "a_pause_at_once_stops_legs_after_their_step_and_an_abort_leaves_them_so";
+    let Some(server) = Server::shared(Engine::Postgres, test) else { return };
+    let project = Arc::new(Project::new(test));
+    let database = server.database("eu-1").await;
+    for version in 1..=9 {
+        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
+        // Long enough for somebody to say something meanwhile.
+        let up = format!("CREATE TABLE t{version} (id int); SELECT pg_sleep(0.4);\n");
+        project.write(&name("up"), &up);
+        project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+    }
+    let cluster = Cluster::start(&project).await;
+    let client = cluster.client(cluster.leader().await);
+    let spec = AgentSpec::new("a1").serve(std::slice::from_ref(&database));
+    let agent = Agent::start(&project, &cluster, &spec);
+    Agent::until_observed(&client, &["eu-1"]).await;
+    let cli = Cli::new(&project, &cluster, "");
+    let lane = || async {
+        let status = client.rollout("mig-0001").await.ok()?;
+        status.lanes.into_iter().next()
+    };
+    let at_rest = |what: &'static str| async move {
+        until_some(what, LIMIT, || async {
+            lane().await.filter(|lane| lane.state() == LaneState::Ready)
+        })
+        .await
+    };
+
+    cli.run("apply migrations --yes --detach").await.exits(0);
+    let begun = || async { lane().await.is_some_and(|lane| lane.applied > 0) };
+    until("a step is applied", LIMIT, begun).await;
+    cli.run("pause mig-0001 --now").await.exits(0);
+    let stopped = at_rest("the leg is given back").await;
+    assert!((1..9).contains(&stopped.applied), "{stopped:?}");
+    assert_eq!(database.in_force().await.len(), stopped.applied as usize);
+
+    cli.run("resume mig-0001 --detach").await.exits(0);
+    let further = || async { lane().await.is_some_and(|lane| lane.applied > stopped.applied) };
+    until("it goes on", LIMIT, further).await;
+    cli.run("abort mig-0001 --reason enough").await.exits(0);
+    let halted = || async {
+        client.rollout("mig-0001").await.is_ok_and(|it| it.state() == RolloutState::Halted)
+    };
+    until("it is halted", LIMIT, halted).await;
+    let status = client.rollout("mig-0001").await.expect("a status");
+    assert_eq!(status.reason, "given up: enough");
+    let left = database.in_force().await.len();
+    assert!(left > stopped.applied as usize && left < 9, "{left} in force");
+
+    // A knob of what is halted is set, and it is taken back whole.
+    cli.run("set mig-0001 retries=1").await.exits(0);
+    cli.run("rollback mig-0001 --yes").await.exits(0);
+    assert_eq!(database.in_force().await, [""; 0]);
+    let refused = cli.run("set mig-0001 retries=2").await;
+    assert!(refused.code == Some(21) && refused.stderr.contains("has ended"), "{refused:?}");
+    drop(agent);
+    database.remove().await;
+}

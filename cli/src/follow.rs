@@ -58,7 +58,12 @@ pub(crate) async fn follow(
             }
             Ok(exit(&rollout, following.undo))
         }
-        Ending::Timeout => {
+        Ending::Timeout { word: true } => {
+            let id = following.rollout;
+            screen.note(&format!("its next wave waits for somebody's word · skein approve {id}"));
+            Ok(ExitCode::WaitsForApproval)
+        }
+        Ending::Timeout { word: false } => {
             let id = following.rollout;
             screen.note(&format!(
                 "still running after the time given · skein watch {id} · skein pause {id}"
@@ -93,7 +98,10 @@ pub(crate) fn exit(rollout: &Rollout, undo: bool) -> ExitCode {
 
 enum Ending {
     Ended(Box<Rollout>),
-    Timeout,
+    /// `word`: it goes on when somebody says so.
+    Timeout {
+        word: bool,
+    },
     /// Ctrl-C.
     Left,
     /// Nobody reads the lines any more.
@@ -111,6 +119,7 @@ async fn watch(
     let mut broken = 0;
     let mut lanes = false;
     let mut seq = 0;
+    let mut word = false;
     loop {
         let request = v1::StatusRequest {
             rollout: following.rollout.to_owned(),
@@ -125,7 +134,7 @@ async fn watch(
         let mut stream = tokio::select! {
             stream = opening => stream?,
             _ = &mut interrupted => return Ok(Ending::Left),
-            () = past(deadline) => return Ok(Ending::Timeout),
+            () = past(deadline) => return Ok(Ending::Timeout { word }),
         };
         loop {
             let heard = tokio::select! {
@@ -135,7 +144,7 @@ async fn watch(
                     continue;
                 }
                 _ = &mut interrupted => return Ok(Ending::Left),
-                () = past(deadline) => return Ok(Ending::Timeout),
+                () = past(deadline) => return Ok(Ending::Timeout { word }),
             };
             let Some(status) = heard else {
                 broken += 1;
@@ -146,6 +155,7 @@ async fn watch(
             let Some(one) = status.rollouts.first() else { continue };
             let rollout = Rollout::new(one);
             let ended = rollout.ended();
+            word = rollout.waits_for_approval();
             let wants_lanes = progress.is_live() && !lanes && rollout.targets <= LANES_MAX;
             progress.take(rollout.clone(), status.seq, screen)?;
             if ended {

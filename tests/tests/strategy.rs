@@ -211,6 +211,7 @@ async fn whatever_the_leader_was_killed_in_ends_alike() {
     world.until_it("the third wave waits for a word", waits_for_a_word).await;
     world.behead().await;
     world.until_it("it still waits", waits_for_a_word).await;
+    world.cli.run("watch mig-0001 --timeout 1s").await.exits(11);
     assert_eq!(done(&world.status().await, 2), 0);
     world.cli.run("approve mig-0001").await.exits(0);
     world.cli.run("watch mig-0001").await.exits(0);

@@ -111,6 +111,19 @@ impl Rollout {
         }
     }
 
+    /// Everything that is open is settled, and the next wave opens when somebody says so.
+    pub fn waits_for_approval(&self) -> bool {
+        let opened = usize::try_from(self.wave).unwrap_or(usize::MAX);
+        // Before its first wave a rollout counts as being in it.
+        let first = self.waves.first().is_some_and(|wave| wave.waits_for_approval);
+        let opened = if first { 0 } else { opened };
+        let settled =
+            |wave: &Wave| wave.running == 0 && wave.waiting == 0 && wave.soak_until_ms == 0;
+        self.now == v1::RolloutState::Running
+            && self.waves.iter().take(opened).all(settled)
+            && self.waves.get(opened).is_some_and(|wave| wave.waits_for_approval)
+    }
+
     /// Every step in a transaction that is rolled back.
     pub fn is_trial(&self) -> bool {
         self.direction == words::direction(v1::Direction::Validate)

@@ -159,6 +159,15 @@ async fn the_page_is_followed_command_by_command() {
     world.until_it("all but the one that is held are done", |it| done(it, 1) == 3).await;
     let status = world.status().await;
     assert!(status.reason.contains("held by somebody, such as us-1"), "{}", status.reason);
+    for (words, said) in [
+        (&["explain", "mig-0001"][..], "held by somebody, such as us-1"),
+        (&["explain", "mig-0001", "us-1"], "somebody holds it: their busy day"),
+        (&["explain", "mig-0001", "us-3"], "wave 3 is not open"),
+        (&["explain", "mig-0001", "eu-1"], "every step is in force and verified"),
+    ] {
+        let why = world.cli.run_words(words).await.exits(0).stdout;
+        assert!(why.contains(said), "{words:?}: {why}");
+    }
     let held = status.lanes.iter().find(|lane| lane.target == "us-1").expect("it has a lane");
     assert_eq!((held.held.as_str(), held.applied), ("their busy day", 0));
     assert_eq!((done(&status, 0), status.wave), (3, 1), "{status:?}");
@@ -168,6 +177,18 @@ async fn the_page_is_followed_command_by_command() {
     world.run(&mut page, "skein approve").await;
     world.run(&mut page, "skein watch").await;
     page.ends();
+
+    // The same of the past, from the log.
+    let events = world.client.events(0).await.expect("the log can be read");
+    let held = events.iter().find(|it| matches!(it.body, Some(Body::LanesHeld(_))));
+    let held = held.expect("it is in the log").seq.to_string();
+    let words = ["explain", "mig-0001", "us-1", "--at", &held];
+    let why = world.cli.run_words(&words).await.exits(0).stdout;
+    assert!(why.contains("somebody holds it: their busy day") && why.contains(&held), "{why}");
+    let before = ["explain", "mig-0001", "us-1", "--at", "9"];
+    world.cli.run_words(&before).await.exits(2);
+    let never = ["explain", "mig-0001", "--at", "999999"];
+    assert!(world.cli.run_words(&never).await.exits(2).stderr.contains("no event 999999"));
 
     let log = world.cli.run("history --rollout mig-0001 -o jsonl").await.exits(0).stdout;
     for said in [

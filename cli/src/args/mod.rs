@@ -13,8 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use cluster::{AgentsArgs, ClusterArgs, ClusterVerb, TargetsArgs, TargetsVerb};
 pub use common::{GoalArg, LabelArg, PlanArgs, SelectionArgs, StrategyArgs, WaveArg};
 pub use read::{
-    BackupArgs, BackupVerb, ExplainArgs, ExplainTopic, HistoryArgs, HistoryVerb, StatusArgs,
-    VerifyArgs, WatchArgs,
+    BackupArgs, BackupVerb, ExplainArgs, HistoryArgs, HistoryVerb, StatusArgs, VerifyArgs,
+    WatchArgs,
 };
 pub use roles::{AgentArgs, CompletionsArgs, CoordinatorArgs, DemoArgs, InitArgs, ManArgs};
 pub use write::{
@@ -159,7 +159,7 @@ pub enum Verb {
     Agent(AgentArgs),
     /// See it work: twelve shards, a crash, a failure, a consistent undo and a resume
     Demo(DemoArgs),
-    /// What an exit code means and what to do
+    /// Why a rollout or one of its targets is where it is, now or in the past; or what an exit code means
     Explain(ExplainArgs),
     /// Completion script for a shell
     Completions(CompletionsArgs),

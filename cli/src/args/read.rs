@@ -105,12 +105,13 @@ pub enum BackupVerb {
 
 #[derive(Debug, Clone, Args)]
 pub struct ExplainArgs {
-    #[command(subcommand)]
-    pub topic: ExplainTopic,
-}
-
-#[derive(Debug, Clone, Subcommand)]
-pub enum ExplainTopic {
-    /// What an exit code means and what to do; without a number, all of them
-    Exit { code: Option<u8> },
+    /// A rollout, or `exit`
+    #[arg(value_name = "ROLLOUT|exit")]
+    pub what: String,
+    /// One target of the rollout; behind `exit` a number (default: all of them)
+    #[arg(value_name = "TARGET|CODE")]
+    pub which: Option<String>,
+    /// As it was right after this event of the log, by its number in `skein history`
+    #[arg(long, value_name = "SEQ")]
+    pub at: Option<u64>,
 }

@@ -42,7 +42,8 @@ pub(crate) fn run(cli: &Cli, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let global = &cli.global;
     match &cli.verb {
         Verb::Init(args) => init::run(args, screen),
-        Verb::Explain(args) => explain::run(args, screen),
+        Verb::Explain(args) if args.what == "exit" => explain::exit(args, screen),
+        Verb::Explain(args) => wait(explain::run(args, global, screen)),
         Verb::Completions(args) => completions::run(args, screen),
         Verb::Man(args) => man::run(args, screen),
         Verb::Version => version::run(screen),

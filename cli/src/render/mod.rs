@@ -39,6 +39,7 @@ pub mod line;
 pub mod cadence;
 
 pub mod live;
+pub mod why;
 
 use std::io::{self, Write};
 

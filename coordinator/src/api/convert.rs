@@ -115,6 +115,18 @@ fn lane(fleet: &Fleet, state: &rollout::State, lane: &Lane) -> v1::Lane {
     }
 }
 
+pub(super) fn rollout_state(status: Status) -> v1::RolloutState {
+    match status {
+        Status::Planned => v1::RolloutState::Planned,
+        Status::Running => v1::RolloutState::Running,
+        Status::Paused => v1::RolloutState::Paused,
+        Status::Unwinding => v1::RolloutState::Unwinding,
+        Status::Completed => v1::RolloutState::Completed,
+        Status::RolledBack => v1::RolloutState::RolledBack,
+        Status::Halted => v1::RolloutState::Halted,
+    }
+}
+
 /// As they stand now, set or planned.
 fn knobs(state: &rollout::State) -> Vec<v1::Knob> {
     let budget = state.budget();
@@ -175,16 +187,7 @@ pub(super) fn rollout(
     v1::RolloutStatus {
         id: state.id.to_string(),
         plan: Bytes::copy_from_slice(&state.plan_id.0),
-        state: match state.status {
-            Status::Planned => v1::RolloutState::Planned,
-            Status::Running => v1::RolloutState::Running,
-            Status::Paused => v1::RolloutState::Paused,
-            Status::Unwinding => v1::RolloutState::Unwinding,
-            Status::Completed => v1::RolloutState::Completed,
-            Status::RolledBack => v1::RolloutState::RolledBack,
-            Status::Halted => v1::RolloutState::Halted,
-        }
-        .into(),
+        state: rollout_state(state.status).into(),
         direction: direction(state.plan.spec.direction).into(),
         waves,
         wave: state.opened.saturating_sub(1),

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod cluster;
 mod convert;
+mod explain;
 mod fleet;
 mod forward;
 mod planner;

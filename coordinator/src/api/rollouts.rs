@@ -1,5 +1,6 @@
 //! Rollouts: started, paused, resumed, rolled back, looked at.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -13,7 +14,7 @@ use skein_proto::v1;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::{Api, convert, status};
+use super::{Api, convert, explain, status};
 use crate::{clock, codec};
 
 /// A watcher hears of changes at most so often.
@@ -150,6 +151,31 @@ impl v1::rollouts_server::Rollouts for Api {
             self.linearizable().await?;
         }
         self.look(&request).map(Response::new)
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        self.linearizable().await?;
+        match request.at {
+            None => {
+                let presence = self.sessions.presence();
+                let fleet = self.machine.fleet();
+                explain::told(&fleet, (rollout, &request.target), (Some(&presence), clock::now()))
+            }
+            Some(at) => {
+                let history = Arc::clone(&self.history);
+                let told = tokio::task::spawn_blocking(move || {
+                    let fleet = explain::as_it_was(&history, at)?;
+                    explain::told(&fleet, (rollout, &request.target), (None, fleet.time))
+                });
+                told.await.map_err(|error| status::broken(&error))?
+            }
+        }
+        .map(Response::new)
     }
 
     type WatchStream = BoxStream<'static, Result<v1::StatusReply, Status>>;

@@ -1,5 +1,9 @@
 //! Answers about the state: counters and folds, never a change.
 
+mod why;
+
+pub use why::why;
+
 use std::collections::BTreeMap;
 
 use crate::ids::{LaneIx, Version};

@@ -1,0 +1,149 @@
+//! Why a target is where it is in a rollout, and what it waits for, as sentences.
+
+use crate::ids::{Millis, StepIx, count_of_targets};
+use crate::room::{Full, Room};
+use crate::schedule::Presence;
+use crate::state::Fleet;
+use crate::state::rollout::{Lane, Phase, State, Status};
+use crate::state::target;
+
+/// One target of a rollout. `presence`: who is connected; `None` where nobody knows any more, of the past.
+pub fn why(
+    fleet: &Fleet,
+    state: &State,
+    (lane, target): (&Lane, &target::State),
+    (presence, now): (Option<&Presence>, Millis),
+) -> Vec<String> {
+    let mut said = vec![place(state, lane)];
+    said.push(match lane.phase {
+        Phase::Waiting => waiting(state, lane),
+        Phase::Ready | Phase::UndoReady => ready(fleet, state, (lane, target), (presence, now)),
+        Phase::Leased | Phase::UndoLeased => leased(state, lane, target),
+        Phase::Done => "every step is in force and verified".to_owned(),
+        Phase::Failed => {
+            "a step failed for good: it counts against the budget until somebody resumes \
+                          the rollout"
+                .to_owned()
+        }
+        Phase::Stuck => "what of its last step is in force cannot be told from evidence".to_owned(),
+        Phase::Undone => format!("it was taken back, and {} steps stay", lane.keep),
+        Phase::Residual => "it is neither where it was nor where it should be".to_owned(),
+    });
+    if let Some(step) = &lane.blocked_by {
+        said.push(format!("step {step} cannot be undone"));
+    }
+    if lane.partly {
+        said.push(
+            "a part of a step may be in force: it is completed before anything is undone"
+                .to_owned(),
+        );
+    }
+    if lane.doubt {
+        said.push(
+            "its last executor vanished: somebody reads its ledger before anything else".to_owned(),
+        );
+    }
+    if !target.problem.is_empty() {
+        said.push(format!("the target is held: {}", target.problem));
+    }
+    if let Some(note) = &lane.note {
+        said.push(format!("the last word on it: {note}"));
+    }
+    said
+}
+
+fn place(state: &State, lane: &Lane) -> String {
+    let steps = state.steps(lane);
+    let next = state.step(lane, StepIx(lane.verified)).filter(|_| !state.turned);
+    let next = next.map(|step| format!(", next is {}", step.entry.version)).unwrap_or_default();
+    format!(
+        "wave {} ({}): {} of {steps} steps applied, {} verified{next}",
+        lane.wave.0 + 1,
+        state.plan.wave(lane.wave).map_or("", |wave| wave.name.as_str()),
+        lane.applied,
+        lane.verified
+    )
+}
+
+fn waiting(state: &State, lane: &Lane) -> String {
+    let number = lane.wave.0 + 1;
+    match state.status {
+        Status::Planned => "the rollout was not started".to_owned(),
+        Status::Completed | Status::RolledBack | Status::Halted => {
+            format!("the rollout ended before wave {number} opened")
+        }
+        Status::Running | Status::Paused | Status::Unwinding => match state.wave() {
+            Some(open) => format!(
+                "wave {number} is not open: wave {} has {} under way or ready",
+                open.0 + 1,
+                count_of_targets(state.under_way() as usize)
+            ),
+            None => "no wave is open yet".to_owned(),
+        },
+    }
+}
+
+fn ready(
+    fleet: &Fleet,
+    state: &State,
+    (lane, target): (&Lane, &target::State),
+    (presence, now): (Option<&Presence>, Millis),
+) -> String {
+    if let Some(reason) = &lane.held {
+        return format!("somebody holds it: {reason}");
+    }
+    match state.status {
+        Status::Paused if state.aborted.is_some() => return "the rollout was given up".to_owned(),
+        Status::Paused => return format!("the rollout is paused: {}", state.reason),
+        Status::Completed | Status::RolledBack | Status::Halted => {
+            return format!("the rollout has ended: {}", state.reason);
+        }
+        Status::Running if state.breached() => {
+            return "the failure budget is broken: nothing new is begun".to_owned();
+        }
+        Status::Planned | Status::Running | Status::Unwinding => {}
+    }
+    if lane.not_before > now {
+        let left = (lane.not_before.0 - now.0).div_ceil(1_000);
+        return format!("attempt {} begins in {left} s", lane.attempt + 1);
+    }
+    let connected =
+        |presence: &Presence| target.agents.iter().any(|agent| presence.slots.contains_key(agent));
+    if presence.is_some_and(|presence| !connected(presence)) {
+        let agents: Vec<&str> = target.agents.iter().map(|agent| agent.as_str()).collect();
+        return format!("none of its agents is connected: {}", agents.join(", "));
+    }
+    let (leased, most) = (state.leased(), state.parallelism());
+    if leased >= most {
+        return format!("{leased} targets are worked on, and parallelism is {most}");
+    }
+    let room = Room::new(fleet, std::iter::once(state));
+    match room.full(state.id, target) {
+        Some(Full::Label(label, most)) => {
+            format!(
+                "{} with {label} are worked on, and no more may be",
+                count_of_targets(most as usize)
+            )
+        }
+        Some(Full::Group(group, most)) => format!(
+            "{} of resource group {group} are worked on, and no more may be",
+            count_of_targets(most as usize)
+        ),
+        None => "it may be worked on: its agent has no free slot, or is being asked".to_owned(),
+    }
+}
+
+fn leased(state: &State, lane: &Lane, target: &target::State) -> String {
+    let (agent, fence) = match &target.lease {
+        Some(lease) => (lease.agent.as_str(), lease.fence.0),
+        None => ("nobody", 0),
+    };
+    let what = if lane.phase == Phase::UndoLeased { "undoes its steps" } else { "works on it" };
+    let stop =
+        if state.stopping || lane.held.is_some() || (lane.unwind && lane.phase == Phase::Leased) {
+            ", and is asked to stop after its step"
+        } else {
+            ""
+        };
+    format!("agent {agent} {what} under fence {fence}{stop}")
+}

@@ -167,7 +167,7 @@ pub(super) fn rollout(
                     && !state.approved.contains(&ix),
                 soak_ms: state.soak_ms(ix),
                 soak_until_ms: match state.soaks() {
-                    Some(Soak::Until(at)) if state.wave() == Some(ix) => at.0,
+                    Some(Soak::Until(at)) if state.wave() == Some(ix) && at > now => at.0,
                     Some(Soak::Until(_) | Soak::Due(_)) | None => 0,
                 },
             }

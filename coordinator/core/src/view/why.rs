@@ -15,6 +15,9 @@ pub fn why(
     (presence, now): (Option<&Presence>, Millis),
 ) -> Vec<String> {
     let mut said = vec![place(state, lane)];
+    if let (Some(reason), Phase::Waiting) = (&lane.held, lane.phase) {
+        said.push(format!("somebody holds it: {reason}"));
+    }
     said.push(match lane.phase {
         Phase::Waiting => waiting(state, lane),
         Phase::Ready | Phase::UndoReady => ready(fleet, state, (lane, target), (presence, now)),

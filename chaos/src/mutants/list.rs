@@ -266,8 +266,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a look from before the last leg counts",
         edits: &[edit(
             "decide/fleet.rs",
-            "as_of.is_some_and(|as_of| as_of <= target.worked_on)",
-            "as_of.is_some_and(|_| false)",
+            "target.worked_on.is_some_and(|worked_on| as_of <= worked_on)",
+            "false && as_of.0 > 0",
         )],
     },
     Mutant {

@@ -73,7 +73,7 @@ pub(super) fn observe(
         return Ok(Vec::new());
     }
     // Whoever looked before that, and is heard late, saw what is not there any more.
-    if as_of.is_some_and(|as_of| as_of <= target.worked_on) {
+    if as_of.is_some_and(|as_of| target.worked_on.is_some_and(|worked_on| as_of <= worked_on)) {
         return Err(Refusal::new(
             Kind::Stale,
             format!("target {id} was worked on since the look began"),

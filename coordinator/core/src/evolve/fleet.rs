@@ -169,7 +169,7 @@ pub(super) fn restore_started(
     let ix = target_ix(fleet, id)?;
     let seq = fleet.seq;
     if let Some(target) = fleet.targets.get_mut(ix) {
-        target.worked_on = seq;
+        target.worked_on = Some(seq);
         target.problem = format!("{archive} is being restored into it");
         target.doubt = Some(Doubt::Restore);
     }

@@ -93,7 +93,7 @@ pub(super) fn end(
 ) -> Result<(), Impossible> {
     let seq = fleet.seq;
     let lease = fleet.targets.get_mut(target).and_then(|target| {
-        target.worked_on = seq;
+        target.worked_on = Some(seq);
         target.lease.take()
     });
     if let Some(lease) = lease

@@ -8,6 +8,7 @@ use crate::ids::{Digest, LaneIx, Millis, RolloutId, WaveIx};
 use crate::plan::Plan;
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
+use crate::state::target::Doubt;
 
 pub(super) fn planned(
     fleet: &mut Fleet,
@@ -233,20 +234,42 @@ pub(super) fn ended(
     state.status = status;
     state.ended_at = at;
     state.stopping = false;
-    state.aborted = None;
+    let given_up = state.aborted.take().is_some();
     // Whoever begins to serve a target before it is resumed has to find its lane then.
     state.touch_all();
     if !reason.is_empty() {
         reason.clone_into(&mut state.reason);
     }
-    let targets: Vec<_> = state.lanes.iter().map(|(_, lane)| lane.target).collect();
-    for target in targets {
+    let targets: Vec<_> = state
+        .lanes
+        .iter()
+        .map(|(_, lane)| (lane.target, given_up && in_the_middle(lane)))
+        .collect();
+    for (target, unclear) in targets {
         if let Some(target) = fleet.targets.get_mut(target)
             && target.lane.is_some_and(|(rollout, _)| rollout == id)
         {
             target.lane = None;
+            if unclear {
+                target.problem = format!("{id} was given up in the middle of its steps");
+                target.doubt = Some(Doubt::Leg);
+            }
         }
     }
     fleet.active.remove(&id);
     Ok(())
+}
+
+/// Its last executor may have had effects that were never told, and nobody goes on with it.
+fn in_the_middle(lane: &Lane) -> bool {
+    match lane.phase {
+        Phase::UndoReady | Phase::UndoLeased | Phase::Leased => true,
+        Phase::Ready => lane.doubt,
+        Phase::Waiting
+        | Phase::Done
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::Undone
+        | Phase::Residual => false,
+    }
 }

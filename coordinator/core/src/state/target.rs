@@ -80,8 +80,8 @@ pub struct State {
     pub unreachable: bool,
     /// Somebody has to look before a plan rests on it.
     pub doubt: Option<Doubt>,
-    /// The event by which the last lease on it ended, or the last restore into it began.
-    pub worked_on: Seq,
+    /// The event by which the last lease on it ended, or the last restore into it began; `None`: neither.
+    pub worked_on: Option<Seq>,
     /// Who may write now.
     pub lease: Option<Lease>,
     /// The rollout that has it now.
@@ -218,7 +218,7 @@ impl Table {
             problem: String::new(),
             unreachable: false,
             doubt: None,
-            worked_on: Seq(0),
+            worked_on: None,
             lease: None,
             lane: None,
             retired: false,

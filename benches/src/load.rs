@@ -120,13 +120,22 @@ pub(crate) fn open<C: Client>(
     rate: u32,
     time: Duration,
 ) -> Result<mpsc::UnboundedReceiver<Shot>> {
+    let count = u64::try_from(time.as_millis()).unwrap_or(u64::MAX) * u64::from(rate) / 1_000;
+    open_while(client, rate, move |i| i < count)
+}
+
+/// The same for as long as `goes_on` says so, which is asked with the number of each request.
+pub(crate) fn open_while<C: Client>(
+    client: &C,
+    rate: u32,
+    goes_on: impl Fn(u64) -> bool + Send + 'static,
+) -> Result<mpsc::UnboundedReceiver<Shot>> {
     let (shots, answers) = mpsc::unbounded_channel();
     let (client, runtime) = (client.clone(), tokio::runtime::Handle::current());
-    let count = u64::try_from(time.as_millis()).unwrap_or(u64::MAX) * u64::from(rate) / 1_000;
     let start = Instant::now() + Duration::from_millis(50);
     let pace = move || {
         let mut due = start;
-        for i in 0..count {
+        for i in (0..).take_while(|i| goes_on(*i)) {
             // From the beginning, so that no error adds up.
             due = start + Duration::from_nanos(i * 1_000_000_000 / u64::from(rate));
             wait_until(due);

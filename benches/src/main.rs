@@ -5,6 +5,7 @@
 //! recovery the leader killed, fifty times
 //! fleet    a hundred SQLite shards, beside the sqlite3 shell and the least that one process can do
 //! core     what an event and a tick cost as the fleet grows
+//! scale    what a target costs as the fleet grows, over real coordinators
 //! ```
 //!
 //! Each prints a table for people and then one line of JSON. Ratios are compared, never seconds; where
@@ -16,6 +17,7 @@ mod fleet;
 mod load;
 mod machine;
 mod report;
+mod scale;
 mod stats;
 
 use std::process::ExitCode;
@@ -32,9 +34,13 @@ struct Options {
     pairs: u32,
     /// Shards of the fleet.
     shards: u32,
+    /// The largest fleet of `scale`.
+    targets: u32,
+    /// Coordinators of `scale`.
+    nodes: usize,
 }
 
-const USE: &str = "use: cargo run --release -p skein-benches -- commit|failover|recovery|fleet|core|all [--quick] [--pairs N] [--shards N]";
+const USE: &str = "use: cargo run --release -p skein-benches -- commit|failover|recovery|fleet|core|scale|all [--quick] [--pairs N] [--shards N] [--targets N] [--nodes N]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -78,11 +84,13 @@ fn run(words: &[String]) -> Result<()> {
         "recovery" => commit::recovery::run(options),
         "fleet" => fleet::run(options),
         "core" => core::run(options),
+        "scale" => scale::run(options),
         "all" => {
             core::run(options)?;
             fleet::run(options)?;
             commit::run(options)?;
             commit::failover::run(options)?;
+            scale::run(options)?;
             commit::recovery::run(options)
         }
         _ => bail!("there is no measurement `{name}`; {USE}"),
@@ -90,7 +98,7 @@ fn run(words: &[String]) -> Result<()> {
 }
 
 fn options(words: &[String]) -> Result<Options> {
-    let mut options = Options { quick: false, pairs: 0, shards: 100 };
+    let mut options = Options { quick: false, pairs: 0, shards: 100, targets: 100_000, nodes: 1 };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -102,6 +110,14 @@ fn options(words: &[String]) -> Result<Options> {
             "--shards" => match words.next().and_then(|count| count.parse().ok()) {
                 Some(count @ 1..) => options.shards = count,
                 _ => bail!("--shards wants a number from 1 on; {USE}"),
+            },
+            "--targets" => match words.next().and_then(|count| count.parse().ok()) {
+                Some(count @ 101..) => options.targets = count,
+                _ => bail!("--targets wants a number above 100; {USE}"),
+            },
+            "--nodes" => match words.next().and_then(|count| count.parse().ok()) {
+                Some(count @ (1 | 3 | 5)) => options.nodes = count,
+                _ => bail!("--nodes wants 1, 3 or 5; {USE}"),
             },
             _ => bail!("`{word}` is not understood; {USE}"),
         }

@@ -20,9 +20,9 @@ use super::skein::{STEPS, bundle, description, events, plan_and_start, register,
 use crate::load::{Outcome, histogram, record};
 
 /// Agents, each with a stream.
-pub(super) const AGENTS: usize = 16;
+pub(crate) const AGENTS: usize = 16;
 /// Reports in one message, at most.
-pub(super) const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 /// Legs at one time.
 const SLOTS: u32 = 64;
 /// Messages under way that are not acknowledged.
@@ -86,6 +86,28 @@ async fn ended_well(channel: &Channel, rollout: &str, targets: usize) -> Result<
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// What an agent tells of a leg whose steps all go well.
+pub(crate) fn outcomes(leg: &wire::Leg) -> Vec<wire::report::Outcome> {
+    use wire::report::Outcome;
+    let exempt = Outcome::BackedUp(wire::BackedUp {
+        scope: v1::BackupScope::BackupNone.into(),
+        fingerprint: vec![0; 32].into(),
+        exemption: "the plan asks for none".to_owned(),
+        sha256: vec![0; 32].into(),
+        ..Default::default()
+    });
+    let mut outcomes = vec![exempt];
+    let last = leg.steps.last().map(|step| step.step);
+    for step in &leg.steps {
+        let applied = wire::Applied { step: step.step, ms: 1, rows: 0, already: false };
+        outcomes.push(Outcome::Applied(applied));
+        let fingerprint = if Some(step.step) == last { vec![1; 32] } else { Vec::new() };
+        let verified = wire::Verified { step: step.step, fingerprint: fingerprint.into() };
+        outcomes.push(Outcome::Verified(verified));
+    }
+    outcomes
 }
 
 struct Agent {
@@ -160,24 +182,7 @@ impl Agent {
 
     /// A leg whose steps all go well.
     fn take(&mut self, leg: &wire::Leg) {
-        use wire::report::Outcome;
-        let exempt = Outcome::BackedUp(wire::BackedUp {
-            scope: v1::BackupScope::BackupNone.into(),
-            fingerprint: vec![0; 32].into(),
-            exemption: "the plan asks for none".to_owned(),
-            sha256: vec![0; 32].into(),
-            ..Default::default()
-        });
-        let mut outcomes = vec![exempt];
-        let last = leg.steps.last().map(|step| step.step);
-        for step in &leg.steps {
-            let applied = wire::Applied { step: step.step, ms: 1, rows: 0, already: false };
-            outcomes.push(Outcome::Applied(applied));
-            let fingerprint = if Some(step.step) == last { vec![1; 32] } else { Vec::new() };
-            let verified = wire::Verified { step: step.step, fingerprint: fingerprint.into() };
-            outcomes.push(Outcome::Verified(verified));
-        }
-        for outcome in outcomes {
+        for outcome in outcomes(leg) {
             self.next += 1;
             self.waiting.push_back(wire::Report {
                 id: self.next,

@@ -2,13 +2,13 @@
 //! etcd in the same seat, alternately, and beside what the disk allows. Everybody syncs, everybody has
 //! defaults.
 
-mod batched;
+pub(crate) mod batched;
 mod disk;
 mod etcd;
 pub(crate) mod failover;
 pub(crate) mod node;
 pub(crate) mod recovery;
-mod skein;
+pub(crate) mod skein;
 
 use std::time::Duration;
 

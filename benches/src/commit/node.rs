@@ -18,28 +18,33 @@ use crate::machine;
 /// How long anything here may take until it counts as broken.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Three nodes.
+/// The nodes of one cluster.
 #[derive(Debug)]
-pub(super) struct Nodes {
+pub(crate) struct Nodes {
     root: PathBuf,
     addresses: Vec<String>,
     processes: Vec<Option<Child>>,
 }
 
 impl Nodes {
-    /// Starts them with their data below `root`; they end when they are dropped.
-    pub(super) fn start(root: &Path) -> Result<Self> {
-        let addresses = free_addresses(3)?;
-        let mut nodes =
-            Self { root: root.to_owned(), addresses, processes: vec![None, None, None] };
-        for node in 0..3 {
+    /// Starts three with their data below `root`; they end when they are dropped.
+    pub(crate) fn start(root: &Path) -> Result<Self> {
+        Self::start_some(root, 3)
+    }
+
+    /// Starts so many.
+    pub(crate) fn start_some(root: &Path, count: usize) -> Result<Self> {
+        let addresses = free_addresses(count)?;
+        let processes = (0..count).map(|_| None).collect();
+        let mut nodes = Self { root: root.to_owned(), addresses, processes };
+        for node in 0..count {
             nodes.spawn(node)?;
         }
         Ok(nodes)
     }
 
     /// Starts one (again), counted from 0.
-    pub(super) fn spawn(&mut self, node: usize) -> Result<()> {
+    pub(crate) fn spawn(&mut self, node: usize) -> Result<()> {
         let program = std::env::current_exe().context("failed to find this program")?;
         let child = Command::new(program)
             .arg("role-node")
@@ -56,8 +61,19 @@ impl Nodes {
         Ok(())
     }
 
+    /// Stops one in order, and waits until it has.
+    pub(crate) fn stop(&mut self, node: usize) -> Result<()> {
+        let Some(mut child) = self.processes.get_mut(node).and_then(Option::take) else {
+            bail!("node {node} does not run")
+        };
+        drop(child.stdin.take());
+        let status = child.wait().context("failed to wait for a node")?;
+        anyhow::ensure!(status.success(), "node {node} ended with {status}");
+        Ok(())
+    }
+
     /// `kill -9`.
-    pub(super) fn kill(&mut self, node: usize) -> Result<()> {
+    pub(crate) fn kill(&mut self, node: usize) -> Result<()> {
         let Some(mut child) = self.processes.get_mut(node).and_then(Option::take) else {
             bail!("node {node} does not run")
         };
@@ -66,7 +82,7 @@ impl Nodes {
         Ok(())
     }
 
-    pub(super) fn addresses(&self) -> &[String] {
+    pub(crate) fn addresses(&self) -> &[String] {
         &self.addresses
     }
 
@@ -75,12 +91,12 @@ impl Nodes {
     }
 
     /// What all of them have used by now.
-    pub(super) fn cpu(&self) -> Duration {
+    pub(crate) fn cpu(&self) -> Duration {
         self.pids().map(machine::cpu_of).sum()
     }
 
     /// Resident memory of each, MiB.
-    pub(super) fn rss(&self) -> Vec<f64> {
+    pub(crate) fn rss(&self) -> Vec<f64> {
         self.pids()
             .filter_map(|pid| machine::memory(&pid.to_string()))
             .map(|(now, _)| now)
@@ -89,7 +105,7 @@ impl Nodes {
 
     /// Waits until every node that runs knows one leader and has applied what that one has; gives the
     /// leader's place.
-    pub(super) async fn settled(&self) -> Result<usize> {
+    pub(crate) async fn settled(&self) -> Result<usize> {
         let until = Instant::now() + PATIENCE;
         loop {
             let mut seen = Vec::new();
@@ -126,7 +142,7 @@ async fn members(address: &str) -> Result<v1::MembersReply> {
 }
 
 /// A connection to one node.
-pub(super) async fn connect(address: &str) -> Result<Channel> {
+pub(crate) async fn connect(address: &str) -> Result<Channel> {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
     Ok(endpoint.tcp_nodelay(true).connect_timeout(Duration::from_secs(2)).connect().await?)
 }
@@ -142,7 +158,7 @@ impl Drop for Nodes {
 }
 
 /// Loopback addresses that were free a moment ago. All are held until all are known.
-pub(super) fn free_addresses(count: usize) -> Result<Vec<String>> {
+pub(crate) fn free_addresses(count: usize) -> Result<Vec<String>> {
     let held: Vec<TcpListener> = (0..count)
         .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
         .collect::<std::io::Result<_>>()

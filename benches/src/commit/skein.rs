@@ -28,15 +28,15 @@ use super::node::{Nodes, connect};
 use crate::load::{self, Client};
 
 /// Rollouts to pause and resume: as many requests can be in flight.
-pub(super) const ROLLOUTS: usize = 256;
+pub(crate) const ROLLOUTS: usize = 256;
 /// Connections of the clients, like those to etcd.
-pub(super) const CONNECTIONS: usize = 4;
+pub(crate) const CONNECTIONS: usize = 4;
 /// Steps of the bundle, for the batched load.
-pub(super) const STEPS: u32 = 10;
+pub(crate) const STEPS: u32 = 10;
 /// Bytes of an event on average.
 const EVENT: usize = 256;
 
-pub(super) fn asker() -> v1::Asker {
+pub(crate) fn asker() -> v1::Asker {
     v1::Asker {
         request_id: uuid::Uuid::now_v7().into_bytes().to_vec().into(),
         actor: "bench".to_owned(),
@@ -46,7 +46,7 @@ pub(super) fn asker() -> v1::Asker {
 
 /// Asks the leader, and whoever leads after it.
 #[derive(Debug, Clone)]
-pub(super) struct Skein {
+pub(crate) struct Skein {
     inner: Arc<Inner>,
 }
 
@@ -67,7 +67,7 @@ struct Inner {
 
 impl Skein {
     /// Forms 256 rollouts that wait for an agent that will not come.
-    pub(super) async fn set_up(nodes: &Nodes, persist: Duration) -> Result<Self> {
+    pub(crate) async fn set_up(nodes: &Nodes, persist: Duration) -> Result<Self> {
         let leader = nodes.settled().await?;
         let mut channels = Vec::new();
         for address in nodes.addresses() {
@@ -106,23 +106,23 @@ impl Skein {
     }
 
     /// Events in the history.
-    pub(super) async fn events(&self) -> Result<u64> {
+    pub(crate) async fn events(&self) -> Result<u64> {
         events(&self.channel()?).await
     }
 
     /// Bytes of the events from a place on, on average over some.
-    pub(super) async fn mean_size(&self, from: u64) -> Result<usize> {
+    pub(crate) async fn mean_size(&self, from: u64) -> Result<usize> {
         let sizes = sizes(&self.channel()?, from).await?;
         Ok(sizes.iter().sum::<usize>() / sizes.len().max(1))
     }
 
     /// A connection to whoever leads.
-    pub(super) fn channel(&self) -> Result<Channel> {
+    pub(crate) fn channel(&self) -> Result<Channel> {
         self.inner.channel(self.inner.leader.load(Ordering::Relaxed), 0)
     }
 
     /// Told from outside who leads now.
-    pub(super) fn follow(&self, leader: usize) {
+    pub(crate) fn follow(&self, leader: usize) {
         self.inner.leader.store(leader, Ordering::Relaxed);
     }
 }
@@ -192,7 +192,7 @@ impl Client for Skein {
     }
 }
 
-pub(super) async fn events(channel: &Channel) -> Result<u64> {
+pub(crate) async fn events(channel: &Channel) -> Result<u64> {
     let head = AuditClient::new(channel.clone()).head(v1::HeadRequest { size: 0 }).await?;
     Ok(head.into_inner().size)
 }
@@ -254,7 +254,7 @@ async fn put_bundle(channel: &Channel) -> Result<Vec<u8>> {
     Ok(digest)
 }
 
-pub(super) fn description(id: &str) -> v1::TargetDescription {
+pub(crate) fn description(id: &str) -> v1::TargetDescription {
     v1::TargetDescription {
         id: id.to_owned(),
         engine: v1::Engine::Sqlite.into(),
@@ -262,12 +262,12 @@ pub(super) fn description(id: &str) -> v1::TargetDescription {
     }
 }
 
-pub(super) fn say(message: agent::from_agent::Message) -> agent::FromAgent {
+pub(crate) fn say(message: agent::from_agent::Message) -> agent::FromAgent {
     agent::FromAgent { message: Some(message) }
 }
 
 /// An empty database as an agent would see it.
-fn seen(id: &str) -> agent::FromAgent {
+pub(crate) fn seen(id: &str) -> agent::FromAgent {
     say(agent::from_agent::Message::Observed(agent::Observed {
         target: id.to_owned(),
         observation: Some(v1::Observation {
@@ -282,7 +282,7 @@ fn seen(id: &str) -> agent::FromAgent {
 }
 
 /// An agent comes with these targets, has looked at them, and goes.
-pub(super) async fn register(channel: &Channel, name: &str, ids: &[String]) -> Result<()> {
+pub(crate) async fn register(channel: &Channel, name: &str, ids: &[String]) -> Result<()> {
     let (sender, messages) = mpsc::channel(64);
     let hello = agent::Hello {
         agent: name.to_owned(),
@@ -312,17 +312,34 @@ pub(super) async fn register(channel: &Channel, name: &str, ids: &[String]) -> R
 }
 
 /// A rollout of the whole bundle over what a glob selects.
-pub(super) async fn plan_and_start(
+pub(crate) async fn plan_and_start(
     channel: &Channel,
     bundle: &[u8],
     glob: &str,
     parallelism: u32,
 ) -> Result<String> {
+    let plan = plan(channel, bundle, glob, (true, parallelism)).await?;
+    start(channel, plan).await
+}
+
+/// A plan that takes what a glob selects up to the bundle's end, or down to nothing; its id.
+pub(crate) async fn plan(
+    channel: &Channel,
+    bundle: &[u8],
+    glob: &str,
+    (up, parallelism): (bool, u32),
+) -> Result<String> {
+    use v1::goal::Goal;
+    let (direction, goal) = if up {
+        (v1::Direction::Up, Goal::Latest(true))
+    } else {
+        (v1::Direction::Down, Goal::None(true))
+    };
     let spec = v1::PlanSpec {
         bundle: bundle.to_vec().into(),
         selector: Some(v1::Selector { targets: vec![glob.to_owned()], labels: Vec::new() }),
-        direction: v1::Direction::Up.into(),
-        goal: Some(v1::Goal { goal: Some(v1::goal::Goal::Latest(true)) }),
+        direction: direction.into(),
+        goal: Some(v1::Goal { goal: Some(goal) }),
         strategy: Some(v1::Strategy {
             parallelism,
             on_breach: v1::OnBreach::Halt.into(),
@@ -337,13 +354,17 @@ pub(super) async fn plan_and_start(
         .plan(request)
         .await?
         .into_inner();
-    let id = planned.id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
-    let start = v1::StartRequest { asker: Some(asker()), plan: id, waivers: Vec::new() };
+    Ok(planned.id.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
+}
+
+/// Starts a plan; the rollout's name.
+pub(crate) async fn start(channel: &Channel, plan: String) -> Result<String> {
+    let start = v1::StartRequest { asker: Some(asker()), plan, waivers: Vec::new() };
     let started = RolloutsClient::new(channel.clone()).start(start).await?.into_inner();
     Ok(started.rollout)
 }
 
 /// The bundle again: storing it twice changes nothing.
-pub(super) async fn bundle(channel: &Channel) -> Result<Vec<u8>> {
+pub(crate) async fn bundle(channel: &Channel) -> Result<Vec<u8>> {
     put_bundle(channel).await
 }

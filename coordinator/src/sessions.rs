@@ -214,9 +214,18 @@ impl Sessions {
         self.looked.send_modify(|count| *count += 1);
     }
 
-    /// Tells each time that a look was taken in.
-    pub(crate) fn looks(&self) -> watch::Receiver<u64> {
-        self.looked.subscribe()
+    /// Waits until each of them was looked at since it was asked about.
+    pub(crate) async fn all_looked(&self, asked: &BTreeMap<TargetId, u64>) {
+        let mut looks = self.looked.subscribe();
+        loop {
+            let taken_in = *looks.borrow_and_update();
+            let left = self.silent(asked).len() as u64;
+            // One look is at one target: before so many more there is no need to go over all again.
+            let enough = taken_in + left;
+            if left == 0 || looks.wait_for(|count| *count >= enough).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Those that were not looked at since they were asked about.
@@ -281,5 +290,29 @@ impl Session {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn looks_are_waited_for_until_each_target_had_one() {
+        let sessions = Sessions::new(Duration::from_secs(1));
+        let target = |name: &str| TargetId(name.to_owned());
+        sessions.looked(&target("b"));
+        let asked = BTreeMap::from([(target("a"), 0), (target("b"), 1), (target("c"), 0)]);
+        let mut all = Box::pin(sessions.all_looked(&asked));
+        assert!((&mut all).now_or_never().is_none());
+        // Three looks, and one target without any.
+        for name in ["a", "a", "b"] {
+            sessions.looked(&target(name));
+            assert!((&mut all).now_or_never().is_none(), "c was not looked at");
+        }
+        sessions.looked(&target("c"));
+        assert!(all.now_or_never().is_some());
     }
 }

@@ -91,19 +91,11 @@ impl v1::fleet_server::Fleet for Api {
             });
             chosen.map(|(_, target)| (target.id.clone(), target.agents.clone())).collect()
         };
-        let mut looks = self.sessions.looks();
         let seq = self.machine.fleet().seq;
         let asked = self.sessions.ask_to_look(&wanted, seq);
         let limit = Duration::from_millis(request.timeout_ms.max(1).into());
-        let all = async {
-            while !self.sessions.silent(&asked).is_empty() {
-                if looks.changed().await.is_err() {
-                    break;
-                }
-            }
-        };
         // Who has not answered by then is named in the reply.
-        let in_time = tokio::time::timeout(limit, all).await.is_ok();
+        let in_time = tokio::time::timeout(limit, self.sessions.all_looked(&asked)).await.is_ok();
         let mut silent: Vec<String> =
             wanted.keys().filter(|id| !asked.contains_key(*id)).map(ToString::to_string).collect();
         if !in_time {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skein_core::Fleet;
-use skein_core::ids::{Digest, Millis, RolloutId, WaveIx};
+use skein_core::ids::{AgentId, Digest, Millis, RolloutId, WaveIx};
 use skein_core::outbox::Leg;
 use skein_core::schedule::{Presence, waits_for};
 use skein_core::spec::{Backup, Direction, Knob};
@@ -211,16 +211,22 @@ pub(super) fn summary(
     presence: &Presence,
     (now, leader): (Millis, u64),
 ) -> v1::StatusReply {
-    let live = || fleet.targets.iter().filter(|(_, target)| !target.retired);
+    let sums = fleet.targets.sums();
+    let here = |agent: &AgentId| presence.slots.contains_key(agent);
+    let served = sums.served.iter().filter(|(agents, _)| agents.iter().any(here));
+    let connected = served.map(|(_, targets)| targets).sum();
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let connected = live()
-        .filter(|(_, target)| target.agents.iter().any(|agent| presence.slots.contains_key(agent)))
-        .count();
+    let held = |target: &target::State| v1::HeldTarget {
+        target: target.id.to_string(),
+        reason: target.problem.clone(),
+    };
+    let mut held: Vec<_> = fleet.targets.held().map(held).collect();
+    held.sort_unstable_by(|one, other| one.target.cmp(&other.target));
     let cluster = fleet.cluster.as_ref();
     v1::StatusReply {
         rollouts: Vec::new(),
-        targets: count(live().count()),
-        targets_connected: count(connected),
+        targets: sums.live,
+        targets_connected: connected,
         agents: count(fleet.agents.len()),
         agents_connected: count(presence.slots.len()),
         compliance: Some(v1::Compliance {
@@ -239,13 +245,7 @@ pub(super) fn summary(
                 targets,
             })
             .collect(),
-        held: live()
-            .filter(|(_, target)| !target.problem.is_empty())
-            .map(|(_, target)| v1::HeldTarget {
-                target: target.id.to_string(),
-                reason: target.problem.clone(),
-            })
-            .collect(),
+        held,
     }
 }
 

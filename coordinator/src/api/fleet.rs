@@ -89,7 +89,7 @@ impl v1::fleet_server::Fleet for Api {
             let chosen = fleet.targets.iter().filter(|(_, target)| {
                 !target.retired && selector.matches(&target.id, &target.description)
             });
-            chosen.map(|(_, target)| (target.id.clone(), target.agents.clone())).collect()
+            chosen.map(|(_, target)| (target.id.clone(), target.agents.to_vec())).collect()
         };
         let seq = self.machine.fleet().seq;
         let asked = self.sessions.ask_to_look(&wanted, seq);

@@ -40,7 +40,7 @@ pub(super) fn cluster_restored(fleet: &mut Fleet, restored: Restored) -> Result<
     cluster.restored = Some(restored);
     let known: Vec<_> = fleet.targets.iter().map(|(ix, _)| ix).collect();
     for ix in known {
-        if let Some(target) = fleet.targets.get_mut(ix)
+        if let Some(mut target) = fleet.targets.get_mut(ix)
             && !target.retired
         {
             "nobody has looked at it since the cluster was restored from a backup"
@@ -57,17 +57,7 @@ pub(super) fn agent_joined(fleet: &mut Fleet, agent: &AgentId, version: &str) {
 
 pub(super) fn agent_left(fleet: &mut Fleet, agent: &AgentId) {
     fleet.agents.remove(agent);
-    let served: Vec<_> = fleet
-        .targets
-        .iter()
-        .filter(|(_, target)| target.agents.contains(agent))
-        .map(|(ix, _)| ix)
-        .collect();
-    for ix in served {
-        if let Some(target) = fleet.targets.get_mut(ix) {
-            target.agents.retain(|other| other != agent);
-        }
-    }
+    fleet.targets.left_by(agent);
 }
 
 pub(super) fn target_registered(
@@ -80,14 +70,13 @@ pub(super) fn target_registered(
         Some(ix) => ix,
         None => fleet.targets.insert(id, description.clone()),
     };
-    if let Some(target) = fleet.targets.get_mut(ix) {
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.description = description.clone();
         target.retired = false;
-        if !target.agents.contains(agent) {
-            target.agents.push(agent.clone());
-            fleet.agents.entry(agent.clone()).or_default().targets += 1;
-            super::queue::joined(fleet, agent, ix);
-        }
+    }
+    if fleet.targets.served_by(ix, agent) {
+        fleet.agents.entry(agent.clone()).or_default().targets += 1;
+        super::queue::joined(fleet, agent, ix);
     }
 }
 
@@ -101,7 +90,7 @@ pub(super) fn target_observed(
     let ix = target_ix(fleet, id)?;
     let ledger: Vec<EntryIx> =
         seen.ledger.iter().map(|entry| fleet.entries.intern(entry.clone())).collect();
-    let Some(target) = fleet.targets.get_mut(ix) else {
+    let Some(mut target) = fleet.targets.get_mut(ix) else {
         return Err(Impossible(format!("target {id} does not exist")));
     };
     target.engine_version.clone_from(&seen.engine_version);
@@ -117,6 +106,7 @@ pub(super) fn target_observed(
         target.seen = None;
         target.fingerprint = Some(seen.fingerprint);
         let old = std::mem::replace(&mut target.identity, seen.identity.clone());
+        drop(target);
         if old != seen.identity {
             fleet.targets.release_identity(&old, ix);
             fleet.targets.claim_identity(&seen.identity, ix);
@@ -134,7 +124,7 @@ pub(super) fn target_unreachable(
     why: &str,
 ) -> Result<(), Impossible> {
     let ix = target_ix(fleet, id)?;
-    if let Some(target) = fleet.targets.get_mut(ix) {
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.problem = format!("its agent cannot look at it: {why}");
         target.unreachable = true;
     }
@@ -148,7 +138,7 @@ pub(super) fn target_retired(
 ) -> Result<(), Impossible> {
     let ix = target_ix(fleet, id)?;
     let identity = match fleet.targets.get_mut(ix) {
-        Some(target) => {
+        Some(mut target) => {
             target.retired = true;
             target.problem = format!("retired: {reason}");
             target.observed_at = None;
@@ -168,7 +158,7 @@ pub(super) fn restore_started(
 ) -> Result<(), Impossible> {
     let ix = target_ix(fleet, id)?;
     let seq = fleet.seq;
-    if let Some(target) = fleet.targets.get_mut(ix) {
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.worked_on = Some(seq);
         target.problem = format!("{archive} is being restored into it");
         target.doubt = Some(Doubt::Restore);

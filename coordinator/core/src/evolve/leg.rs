@@ -30,7 +30,7 @@ pub(super) fn assigned(
 ) -> Result<(), Impossible> {
     let fence = fleet.fence(seq);
     let (ix, lane) = lane_of(fleet, rollout, target)?;
-    if let Some(target) = fleet.targets.get_mut(ix) {
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
         if target.lease.is_some() {
             return Err(Impossible(format!("{} is leased twice", target.id)));
         }
@@ -92,7 +92,7 @@ pub(super) fn end(
     settle: impl FnOnce(&mut Lane),
 ) -> Result<(), Impossible> {
     let seq = fleet.seq;
-    let lease = fleet.targets.get_mut(target).and_then(|target| {
+    let lease = fleet.targets.get_mut(target).and_then(|mut target| {
         target.worked_on = Some(seq);
         target.lease.take()
     });

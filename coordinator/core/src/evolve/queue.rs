@@ -19,7 +19,7 @@ fn requeue(fleet: &mut Fleet, rollout: RolloutId, ix: LaneIx) {
         return;
     }
     let Some(target) = fleet.targets.get(target) else { return };
-    for agent in &target.agents {
+    for agent in target.agents.iter() {
         let Some(agent) = fleet.agents.get_mut(agent) else { continue };
         let queue = agent.queues.entry(rollout).or_default();
         if let Some(old) = old {

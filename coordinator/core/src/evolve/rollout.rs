@@ -69,16 +69,17 @@ pub(super) fn started(fleet: &mut Fleet, id: RolloutId, event: &Event) -> Result
 fn accept(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
     let targets: Vec<_> = state_mut(fleet, id)?.lanes.iter().map(|(_, lane)| lane.target).collect();
     for ix in targets {
-        let Some(target) = fleet.targets.get_mut(ix) else { continue };
+        let Some(mut target) = fleet.targets.get_mut(ix) else { continue };
         let Some(seen) = target.seen.take() else { continue };
         target.ledger = seen.ledger;
         target.fingerprint = Some(seen.fingerprint);
         let old = target.identity.clone();
+        drop(target);
         // A clone keeps its finding: the identity is another target's.
         if old != seen.identity && fleet.targets.with_identity(&seen.identity).is_none() {
             fleet.targets.release_identity(&old, ix);
             fleet.targets.claim_identity(&seen.identity, ix);
-            if let Some(target) = fleet.targets.get_mut(ix) {
+            if let Some(mut target) = fleet.targets.get_mut(ix) {
                 target.identity = seen.identity;
             }
         }
@@ -92,7 +93,7 @@ fn take_targets(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
     state.touch_all();
     let taken: Vec<_> = state.lanes.iter().map(|(ix, lane)| (lane.target, ix)).collect();
     for (target, lane) in taken {
-        if let Some(target) = fleet.targets.get_mut(target) {
+        if let Some(mut target) = fleet.targets.get_mut(target) {
             target.lane = Some((id, lane));
         }
     }
@@ -246,7 +247,7 @@ pub(super) fn ended(
         .map(|(_, lane)| (lane.target, given_up && in_the_middle(lane)))
         .collect();
     for (target, unclear) in targets {
-        if let Some(target) = fleet.targets.get_mut(target)
+        if let Some(mut target) = fleet.targets.get_mut(target)
             && target.lane.is_some_and(|(rollout, _)| rollout == id)
         {
             target.lane = None;

@@ -50,7 +50,7 @@ pub(super) fn applied(
 /// Puts a migration into the ledger that the log keeps, or takes it out.
 fn follow(fleet: &mut Fleet, target: TargetIx, step: &Step, ran: Direction) {
     let entry = fleet.entries.intern(step.entry.clone());
-    let Some(target) = fleet.targets.get_mut(target) else { return };
+    let Some(mut target) = fleet.targets.get_mut(target) else { return };
     // Not known until the leg's last step tells it, or the next look; the last look is older.
     target.fingerprint = None;
     target.seen = None;
@@ -85,7 +85,7 @@ pub(super) fn verified(
         lane.verified = step.0 + 1;
         progress.verified += 1;
     });
-    if let Some(target) = fleet.targets.get_mut(ix) {
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.sound();
         if fingerprint.is_some() {
             target.fingerprint = fingerprint;
@@ -111,7 +111,7 @@ pub(super) fn failed(
         Verdict::Fully => !told,
         Verdict::Never => false,
     };
-    if half && let Some(target) = fleet.targets.get_mut(ix) {
+    if half && let Some(mut target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{rollout} failed at {version}, and {}", verdict.as_str());
         target.doubt = Some(Doubt::Leg);
     }
@@ -188,7 +188,7 @@ pub(super) fn rolled_back(
         Direction::Validate => Direction::Validate,
     };
     follow(fleet, ix, &planned, ran);
-    if let Some(target) = fleet.targets.get_mut(ix) {
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.sound();
         if fingerprint.is_some() {
             target.fingerprint = fingerprint;
@@ -227,7 +227,7 @@ pub(super) fn stuck(
     why: &str,
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
-    if let Some(target) = fleet.targets.get_mut(ix) {
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{rollout} is stuck at {version}: {why}");
         target.doubt = Some(Doubt::Leg);
     }

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod ledger;
 pub mod requests;
 pub mod rollout;
+pub mod sums;
 pub mod target;
 
 use std::collections::{BTreeMap, BTreeSet};

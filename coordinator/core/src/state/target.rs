@@ -1,8 +1,10 @@
 //! What is known of a target.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::ledger::{Entry, EntryIx};
+use super::sums::{Changing, Sums};
 use crate::ids::{AgentId, Digest, Fence, LaneIx, Millis, RolloutId, Seq, TargetId, TargetIx};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::Engine;
@@ -61,7 +63,7 @@ pub struct State {
     /// What its agents say.
     pub description: Description,
     /// Who serves it.
-    pub agents: Vec<AgentId>,
+    pub agents: Arc<[AgentId]>,
     /// As the server told it last; empty: never observed.
     pub engine_version: String,
     /// As seen first, until a waiver says otherwise.
@@ -149,6 +151,7 @@ pub struct Table {
     by_ix: Vec<State>,
     ix: BTreeMap<TargetId, TargetIx>,
     identities: BTreeMap<String, TargetIx>,
+    sums: Sums,
 }
 
 impl Table {
@@ -163,8 +166,39 @@ impl Table {
     }
 
     /// The same, to change it.
-    pub(crate) fn get_mut(&mut self, ix: TargetIx) -> Option<&mut State> {
-        self.by_ix.get_mut(usize::try_from(ix.0).ok()?)
+    pub(crate) fn get_mut(&mut self, ix: TargetIx) -> Option<Changing<'_>> {
+        let target = self.by_ix.get_mut(usize::try_from(ix.0).ok()?)?;
+        Some(Changing::new(ix, target, &mut self.sums))
+    }
+
+    /// What is told of all of them together.
+    pub fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// Those that are held, in the order in which they came.
+    pub fn held(&self) -> impl Iterator<Item = &State> {
+        self.sums.held.iter().filter_map(|ix| self.get(*ix))
+    }
+
+    /// An agent serves a target from here on; whether it did not before.
+    pub(crate) fn served_by(&mut self, ix: TargetIx, agent: &AgentId) -> bool {
+        let target = usize::try_from(ix.0).ok().and_then(|ix| self.by_ix.get_mut(ix));
+        let Some(target) = target.filter(|target| !target.agents.contains(agent)) else {
+            return false;
+        };
+        let agents: Vec<AgentId> = target.agents.iter().chain([agent]).cloned().collect();
+        self.sums.serve(target, &agents);
+        true
+    }
+
+    /// An agent serves nothing any more.
+    pub(crate) fn left_by(&mut self, agent: &AgentId) {
+        for target in self.by_ix.iter_mut().filter(|target| target.agents.contains(agent)) {
+            let others = target.agents.iter().filter(|other| *other != agent);
+            let others: Vec<AgentId> = others.cloned().collect();
+            self.sums.serve(target, &others);
+        }
     }
 
     /// In the order of their ids, retired ones too.
@@ -208,7 +242,7 @@ impl Table {
         self.by_ix.push(State {
             id: id.clone(),
             description,
-            agents: Vec::new(),
+            agents: Arc::default(),
             engine_version: String::new(),
             identity: String::new(),
             observed_at: None,
@@ -223,6 +257,9 @@ impl Table {
             lane: None,
             retired: false,
         });
+        if let Some(target) = self.by_ix.last() {
+            self.sums.put_in(ix, target);
+        }
         self.ix.insert(id.clone(), ix);
         ix
     }

@@ -13,9 +13,10 @@ use crate::state::rollout::{Lane, Phase, State};
 /// How many targets have which newest version; `None`: nothing is in force.
 pub fn versions(fleet: &Fleet) -> BTreeMap<Option<Version>, u32> {
     let mut versions = BTreeMap::new();
-    for (_, target) in fleet.targets.iter().filter(|(_, target)| !target.retired) {
-        let newest = target.ledger.last().and_then(|ix| fleet.entries.get(*ix));
-        *versions.entry(newest.map(|entry| entry.version.clone())).or_default() += 1;
+    // A version may have been applied from more than one file.
+    for (newest, targets) in &fleet.targets.sums().newest {
+        let newest = newest.and_then(|ix| fleet.entries.get(ix));
+        *versions.entry(newest.map(|entry| entry.version.clone())).or_default() += targets;
     }
     versions
 }

@@ -7,6 +7,7 @@ use skein_core::event::{Body, Event};
 use skein_core::ids::{AgentId, Fence, RolloutId, TargetId, TargetIx};
 use skein_core::state::Fleet;
 use skein_core::state::rollout::{Phase, Place, State};
+use skein_core::state::sums::Sums;
 
 /// All of them, on one state.
 pub(crate) fn holds(fleet: &Fleet) {
@@ -17,6 +18,7 @@ pub(crate) fn holds(fleet: &Fleet) {
     queues(fleet);
     leases(fleet);
     holders(fleet);
+    sums(fleet);
 }
 
 /// Counters are what counting the lanes gives.
@@ -192,4 +194,18 @@ pub(crate) fn in_order(log: &[Event]) {
         };
         ways.insert(key, way);
     }
+}
+
+/// What is told of all targets together is what a look at each of them would find.
+fn sums(fleet: &Fleet) {
+    let mut expected = Sums::default();
+    for (ix, target) in fleet.targets.iter().filter(|(_, target)| !target.retired) {
+        expected.live += 1;
+        *expected.newest.entry(target.ledger.last().copied()).or_default() += 1;
+        *expected.served.entry(target.agents.clone()).or_default() += 1;
+        if !target.problem.is_empty() {
+            expected.held.insert(ix);
+        }
+    }
+    assert_eq!(*fleet.targets.sums(), expected);
 }

@@ -1,0 +1,127 @@
+//! What is told of all targets together, kept as they change: a status must not look at each of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use super::ledger::EntryIx;
+use super::target::State;
+use crate::ids::{AgentId, TargetIx};
+
+/// Over all targets that are not retired.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// How many there are.
+    pub live: u32,
+    /// How many have which newest migration; `None`: nothing is in force.
+    pub newest: BTreeMap<Option<EntryIx>, u32>,
+    /// Those that are held.
+    pub held: BTreeSet<TargetIx>,
+    /// How many are served by which agents together.
+    pub served: BTreeMap<Arc<[AgentId]>, u32>,
+}
+
+/// What one target adds to the sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Share {
+    newest: Option<EntryIx>,
+    held: bool,
+}
+
+impl Share {
+    fn of(target: &State) -> Option<Self> {
+        let newest = target.ledger.last().copied();
+        (!target.retired).then_some(Self { newest, held: !target.problem.is_empty() })
+    }
+}
+
+impl Sums {
+    fn add(&mut self, ix: TargetIx, target: &State, share: Share) {
+        self.live += 1;
+        *self.newest.entry(share.newest).or_default() += 1;
+        if share.held {
+            self.held.insert(ix);
+        }
+        *self.served.entry(Arc::clone(&target.agents)).or_default() += 1;
+    }
+
+    fn sub(&mut self, ix: TargetIx, target: &State, share: Share) {
+        self.live = self.live.saturating_sub(1);
+        one_less(&mut self.newest, &share.newest);
+        if share.held {
+            self.held.remove(&ix);
+        }
+        one_less(&mut self.served, &target.agents);
+    }
+
+    /// The target that was put in last.
+    pub(super) fn put_in(&mut self, ix: TargetIx, target: &State) {
+        if let Some(share) = Share::of(target) {
+            self.add(ix, target, share);
+        }
+    }
+
+    /// Other agents serve a target from here on. Targets with the same agents share one list of them.
+    pub(super) fn serve(&mut self, target: &mut State, agents: &[AgentId]) {
+        let shared = self.served.get_key_value(agents).map(|(shared, _)| Arc::clone(shared));
+        let shared = shared.unwrap_or_else(|| Arc::from(agents));
+        if !target.retired {
+            one_less(&mut self.served, &target.agents);
+            *self.served.entry(Arc::clone(&shared)).or_default() += 1;
+        }
+        target.agents = shared;
+    }
+}
+
+fn one_less<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
+/// A target that is being changed: the sums follow when this goes.
+pub(crate) struct Changing<'a> {
+    ix: TargetIx,
+    target: &'a mut State,
+    sums: &'a mut Sums,
+    before: Option<Share>,
+}
+
+impl<'a> Changing<'a> {
+    pub(super) fn new(ix: TargetIx, target: &'a mut State, sums: &'a mut Sums) -> Self {
+        let before = Share::of(target);
+        Self { ix, target, sums, before }
+    }
+}
+
+impl Deref for Changing<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        self.target
+    }
+}
+
+impl DerefMut for Changing<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.target
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        let after = Share::of(self.target);
+        if after == self.before {
+            return;
+        }
+        if let Some(before) = self.before {
+            self.sums.sub(self.ix, self.target, before);
+        }
+        if let Some(after) = after {
+            self.sums.add(self.ix, self.target, after);
+        }
+    }
+}

@@ -261,17 +261,17 @@ impl Sim {
     fn put(&mut self, asked: Asked) {
         let Asked { id, body, command } = asked;
         self.note(|| format!("asked: {command:?}"));
-        let acts_later = match &command {
+        let acts_later = matches!(
+            &command,
             Command::PauseRollout { .. }
-            | Command::ResumeRollout { .. }
-            | Command::SetKnobs { .. }
-            | Command::ApproveWave { .. }
-            | Command::HoldLanes { .. }
-            | Command::ReleaseLanes { .. }
-            | Command::AbortRollout { .. }
-            | Command::RollBackRollout { .. } => true,
-            _ => false,
-        };
+                | Command::ResumeRollout { .. }
+                | Command::SetKnobs { .. }
+                | Command::ApproveWave { .. }
+                | Command::HoldLanes { .. }
+                | Command::ReleaseLanes { .. }
+                | Command::AbortRollout { .. }
+                | Command::RollBackRollout { .. }
+        );
         let answer = match self.ask(PERSON, Some((id, body)), command) {
             Ok(None) if acts_later => {
                 let what = format!("{id:?} was accepted, and a late copy of it would act");

@@ -89,13 +89,13 @@ fn goal(dice: &mut Dice, direction: Direction, bundle: &Manifest) -> Goal {
 }
 
 fn wave(dice: &mut Dice, databases: &[Database]) -> Wave {
-    let mut wave = Wave::default();
-    wave.approval = dice.chance(60);
-    wave.soak_ms = dice.chance(100).then(|| u64::from(100 * dice.below(10)));
-    wave.parallelism = if dice.chance(100) { 1 + dice.below(3) } else { 0 };
-    if dice.chance(500) {
-        wave.name = "some".to_owned();
-    }
+    let mut wave = Wave {
+        approval: dice.chance(60),
+        soak_ms: dice.chance(100).then(|| u64::from(100 * dice.below(10))),
+        parallelism: if dice.chance(100) { 1 + dice.below(3) } else { 0 },
+        name: if dice.chance(500) { "some" } else { "" }.to_owned(),
+        ..Wave::default()
+    };
     match dice.below(6) {
         4 => wave.count = 1 + dice.below(3),
         5 => {

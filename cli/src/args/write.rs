@@ -249,7 +249,7 @@ pub struct ApproveArgs {
 pub struct SetArgs {
     /// Rollout
     pub rollout: String,
-    /// What: parallelism=4, per.region=2, per_group=1, soak=10m, budget=3, budget=5%, retries=2
+    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`
     #[arg(required = true, value_name = "KNOB=VALUE")]
     pub knobs: Vec<KnobArg>,
 }

@@ -43,12 +43,11 @@ impl v1::rollouts_server::Rollouts for Api {
         let request = request.into_inner();
         let rollout = number(&request.rollout)?;
         let reason = request.reason.clone();
-        let command = match part(request.part.clone()) {
-            Some((selector, wave)) => Command::HoldLanes { rollout, selector, wave, reason },
-            None => {
-                let stop = if request.now { Stop::AfterSteps } else { Stop::AfterLegs };
-                Command::PauseRollout { rollout, reason, stop }
-            }
+        let command = if let Some((selector, wave)) = part(request.part.clone()) {
+            Command::HoldLanes { rollout, selector, wave, reason }
+        } else {
+            let stop = if request.now { Stop::AfterSteps } else { Stop::AfterLegs };
+            Command::PauseRollout { rollout, reason, stop }
         };
         let accepted = self.ask(request.asker.clone(), &request, command).await?;
         Ok(Response::new(reply(Some(rollout), accepted.seq)))

@@ -236,7 +236,11 @@ impl Plan {
             out,
             "At one time: {}{}. Retries: {}. May fail in {}: {}; beyond that: {}.",
             words::count(strategy.parallelism, "target"),
-            strategy.limits.iter().map(|limit| format!(", {limit}")).collect::<String>(),
+            if strategy.limits.is_empty() {
+                String::new()
+            } else {
+                format!(", {}", strategy.limits.join(", "))
+            },
             strategy.retries,
             strategy.scope,
             strategy.budget,

@@ -308,10 +308,7 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Bo
     if left > 0 || (state.status == Status::Running && state.breached()) {
         return Err(early(id, &format!("{left} targets are not at their end"), "it ends"));
     }
-    let watched = match state.status {
-        Status::Running => soaked(state, now)?,
-        _ => None,
-    };
+    let watched = if state.status == Status::Running { soaked(state, now)? } else { None };
     let end = match state.status {
         Status::Running if wrong.is_empty() => Body::RolloutCompleted { rollout: id },
         Status::Unwinding if wrong.is_empty() => Body::RolloutRolledBack { rollout: id },

@@ -1,6 +1,6 @@
 //! Why a target is where it is in a rollout, and what it waits for, as sentences.
 
-use crate::ids::{Millis, StepIx, count_of_targets};
+use crate::ids::{AgentId, Millis, StepIx, count_of_targets};
 use crate::room::{Full, Room};
 use crate::schedule::Presence;
 use crate::state::Fleet;
@@ -113,7 +113,7 @@ fn ready(
     let connected =
         |presence: &Presence| target.agents.iter().any(|agent| presence.slots.contains_key(agent));
     if presence.is_some_and(|presence| !connected(presence)) {
-        let agents: Vec<&str> = target.agents.iter().map(|agent| agent.as_str()).collect();
+        let agents: Vec<&str> = target.agents.iter().map(AgentId::as_str).collect();
         return format!("none of its agents is connected: {}", agents.join(", "));
     }
     let (leased, most) = (state.leased(), state.parallelism());

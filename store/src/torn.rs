@@ -11,17 +11,15 @@ const BLOCK: u64 = 512;
 const CHECKSUM: usize = 4;
 
 /// Whether the end of the record at the start of `rest`, `len` bytes long, was never written, though the
-/// block that it stands in was: the record's checksum, its last bytes, is zeros, and so is all behind it up
-/// to the block's end, or the file's. That is what is left where the record came in two writes, of which
-/// the second was lost.
-pub(crate) fn lacks_end(rest: &[u8], offset: u64, len: usize) -> bool {
+/// block that it stands in was: the record's checksum, its last bytes, is zeros, and so is all behind it to
+/// the file's end. That is what is left where the last record came in two writes, of which the second was
+/// lost. With anything behind it, it is damage: a sector that was written to the wrong place may end in
+/// zeros, and what was acknowledged stands behind it.
+pub(crate) fn lacks_end(rest: &[u8], len: usize) -> bool {
     let Some(checksum) = len.checked_sub(CHECKSUM).filter(|_| len <= rest.len()) else {
         return false;
     };
-    let end = offset + u64::try_from(len).unwrap_or(0);
-    let left = usize::try_from(end.next_multiple_of(BLOCK) - end).unwrap_or(0);
-    let until = rest.len().min(len + left);
-    rest.get(checksum..until).is_some_and(|tail| tail.iter().all(|byte| *byte == 0))
+    rest.get(checksum..).is_some_and(|tail| tail.iter().all(|byte| *byte == 0))
 }
 
 /// Whether a block of the record at `offset` of its file is missing. `rest` is the file from there to its
@@ -85,7 +83,7 @@ mod tests {
             bytes.resize(len, 0);
             bytes
         };
-        // The record is 300 bytes from byte 100 of its file, and its block ends 112 bytes behind it.
+        // The record has 300 bytes.
         for (until, len, missing) in [
             (200, 300, true),
             (296, 300, true),
@@ -96,16 +94,11 @@ mod tests {
             // It reaches past the end of the file: that is told otherwise.
             (200, 299, false),
         ] {
-            assert_eq!(lacks_end(&written(until, len), 100, 300), missing, "{until} of {len}");
+            assert_eq!(lacks_end(&written(until, len), 300), missing, "{until} of {len}");
         }
-        // What is behind it in its block was written: it was there once.
-        let followed = |at: usize| {
-            let mut bytes = written(200, 500);
-            bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte = 1);
-            bytes
-        };
-        assert!(!lacks_end(&followed(411), 100, 300));
-        // In the block after that, it says nothing.
-        assert!(lacks_end(&followed(412), 100, 300));
+        // What is behind it was written: it was there once.
+        let mut followed = written(200, 900);
+        followed.extend([1]);
+        assert!(!lacks_end(&followed, 300));
     }
 }

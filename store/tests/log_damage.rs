@@ -189,3 +189,34 @@ fn a_record_of_which_the_second_write_is_missing_is_a_torn_end() {
         }
     }
 }
+
+/// A sector that another one overwrote, and that ends in zeros, is no torn end while whole records stand behind it:
+/// the node refuses, and forgets nothing.
+#[test]
+fn a_sector_that_was_written_to_the_wrong_place_is_damage() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let dir = support::memory();
+    let big = |index: u64| normal(index, format!("entry {index} {}", "z".repeat(700)));
+    let mut store = support::store(dir.path());
+    for index in 1..=COUNT {
+        runtime.block_on(store.log.blocking_append([big(index)])).unwrap();
+    }
+    drop(store);
+    let path = wal(dir.path()).pop().unwrap();
+    let good = std::fs::read(&path).unwrap();
+    // The last sector of the file, whose rest is zeros on the disk.
+    let mut stray = good[good.len() / 512 * 512..].to_vec();
+    stray.resize(512, 0);
+    let mut refused = 0;
+    for sector in 0..good.len() / 512 - 1 {
+        let mut bent = good.clone();
+        bent[sector * 512..(sector + 1) * 512].copy_from_slice(&stray);
+        std::fs::write(&path, &bent).unwrap();
+        let machine = Arc::new(Recorder::default());
+        refused += u32::from(Store::open(dir.path(), &identity(1), machine, words).is_err());
+        for path in wal(dir.path()) {
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+    assert_eq!(refused as usize, good.len() / 512 - 1);
+}

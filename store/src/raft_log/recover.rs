@@ -66,7 +66,7 @@ fn torn(bytes: &[u8]) -> Option<usize> {
         let read = usize::try_from(reader.position()).ok()?;
         if decoded.is_err() {
             let at = u64::try_from(offset).ok()?;
-            let torn = lacks_block(rest, at, read, START_ZEROS) || lacks_end(rest, at, read);
+            let torn = lacks_block(rest, at, read, START_ZEROS) || lacks_end(rest, read);
             return torn.then_some(offset);
         }
         offset += read;

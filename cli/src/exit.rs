@@ -61,7 +61,7 @@ impl ExitCode {
             Self::Internal => "unexpected internal error",
             Self::Usage => "wrong usage",
             Self::ChangesPresent => "changes present (`plan --detailed-exitcode` only)",
-            Self::WaitsForApproval => "waits for approval",
+            Self::WaitsForApproval => "`--timeout` passed, and the next wave waits for `skein approve`",
             Self::StillRunning => "`--timeout` passed while still running; nothing was cancelled",
             Self::Findings => "lint or policy findings at or above `--fail-on`",
             Self::Refused => "dry run or validation failed; nothing was changed",
@@ -100,8 +100,10 @@ impl ExitCode {
                  mistaken for wrong usage."
             }
             Self::WaitsForApproval => {
-                "The plan is recorded and the charter asks for an approval that nobody has given \
-                 yet. Nothing was changed."
+                "The time given with `--timeout` passed, and the next wave of the rollout opens when \
+                 somebody says so. Nothing was cancelled. `skein status ROLLOUT` shows what ran, \
+                 `skein approve ROLLOUT` lets the wave open, `skein rollback ROLLOUT` takes back what \
+                 ran."
             }
             Self::StillRunning => {
                 "The time given with `--timeout` passed and the rollout was still under way. Nothing \

@@ -61,7 +61,9 @@ impl ExitCode {
             Self::Internal => "unexpected internal error",
             Self::Usage => "wrong usage",
             Self::ChangesPresent => "changes present (`plan --detailed-exitcode` only)",
-            Self::WaitsForApproval => "`--timeout` passed, and the next wave waits for `skein approve`",
+            Self::WaitsForApproval => {
+                "`--timeout` passed, and the next wave waits for `skein approve`"
+            }
             Self::StillRunning => "`--timeout` passed while still running; nothing was cancelled",
             Self::Findings => "lint or policy findings at or above `--fail-on`",
             Self::Refused => "dry run or validation failed; nothing was changed",

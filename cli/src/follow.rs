@@ -155,7 +155,7 @@ async fn watch(
             let Some(one) = status.rollouts.first() else { continue };
             let rollout = Rollout::new(one);
             let ended = rollout.ended();
-            word = rollout.waits_for_approval();
+            word = rollout.waits_for_word > 0;
             let wants_lanes = progress.is_live() && !lanes && rollout.targets <= LANES_MAX;
             progress.take(rollout.clone(), status.seq, screen)?;
             if ended {

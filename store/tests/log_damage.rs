@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
-use skein_store::{Entry, Store, Vote};
+use skein_store::{Entry, OpenError, Store, Vote};
 use support::{Recorder, files, identity, normal, words};
 
 mod support;
@@ -112,6 +112,27 @@ fn a_torn_end_is_cut() {
     println!("zeroed at {refused} places: refused rather than cut");
 }
 
+/// A log of these entries: its file, and what is in it.
+async fn written(dir: &Path, entry: impl Fn(u64) -> Entry) -> (PathBuf, Vec<u8>) {
+    let mut store = support::store(dir);
+    for index in 1..=COUNT {
+        store.log.blocking_append([entry(index)]).await.unwrap();
+    }
+    drop(store);
+    let path = wal(dir).pop().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    (path, bytes)
+}
+
+/// The log that has these bytes and no others.
+fn opened(dir: &Path, path: &Path, bytes: &[u8]) -> Result<Store<Recorder>, OpenError> {
+    for path in wal(dir) {
+        std::fs::remove_file(path).unwrap();
+    }
+    std::fs::write(path, bytes).unwrap();
+    Store::open(dir, &identity(1), Arc::new(Recorder::default()), words)
+}
+
 /// Blocks reach the disk in any order: of a write that was not forced to it one may be missing, with
 /// whole records behind it. None of them was acknowledged.
 #[test]
@@ -119,32 +140,20 @@ fn a_missing_block_is_a_torn_end() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = support::memory();
     let big = |index: u64| normal(index, format!("entry {index} {}", "z".repeat(1_700)));
-    let mut store = support::store(dir.path());
-    for index in 1..=COUNT {
-        runtime.block_on(store.log.blocking_append([big(index)])).unwrap();
-    }
-    drop(store);
-    let path = wal(dir.path()).pop().unwrap();
-    let good = std::fs::read(&path).unwrap();
+    let (path, good) = runtime.block_on(written(dir.path(), big));
     let mut ends = Vec::new();
     for block in 0..good.len() / 512 {
         for blocks in 1..3 {
             let mut bent = good.clone();
             let end = bent.len().min((block + blocks) * 512);
             bent[block * 512..end].fill(0);
-            std::fs::write(&path, &bent).unwrap();
-            let machine = Arc::new(Recorder::default());
-            let mut store = Store::open(dir.path(), &identity(1), machine, words).unwrap();
+            let mut store = opened(dir.path(), &path, &bent).unwrap();
             let (entries, _) = runtime.block_on(content(&mut store));
             assert_eq!(entries, (1..=COUNT).map(big).take(entries.len()).collect::<Vec<_>>());
             ends.push(entries.len());
             // It goes on from there.
             let next = u64::try_from(entries.len()).unwrap() + 1;
             runtime.block_on(store.log.blocking_append([big(next)])).unwrap();
-            drop(store);
-            for path in wal(dir.path()) {
-                std::fs::remove_file(path).unwrap();
-            }
         }
     }
     assert!(ends.contains(&0) && ends.contains(&5), "{ends:?}");
@@ -176,16 +185,10 @@ fn a_record_of_which_the_second_write_is_missing_is_a_torn_end() {
             let mut bent = good.clone();
             bent[at..].fill(0);
             bent.resize(good.len() + behind, 0);
-            std::fs::write(&path, &bent).unwrap();
-            let machine = Arc::new(Recorder::default());
-            let mut store = Store::open(dir.path(), &identity(1), machine, words)
+            let mut store = opened(dir.path(), &path, &bent)
                 .unwrap_or_else(|error| panic!("byte {at} of {}: {error:?}", good.len()));
             let (entries, _) = runtime.block_on(content(&mut store));
             assert_eq!(entries, (1..COUNT).map(entry).collect::<Vec<_>>(), "byte {at}");
-            drop(store);
-            for path in wal(dir.path()) {
-                std::fs::remove_file(path).unwrap();
-            }
         }
     }
 }
@@ -197,13 +200,7 @@ fn a_sector_that_was_written_to_the_wrong_place_is_damage() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let dir = support::memory();
     let big = |index: u64| normal(index, format!("entry {index} {}", "z".repeat(700)));
-    let mut store = support::store(dir.path());
-    for index in 1..=COUNT {
-        runtime.block_on(store.log.blocking_append([big(index)])).unwrap();
-    }
-    drop(store);
-    let path = wal(dir.path()).pop().unwrap();
-    let good = std::fs::read(&path).unwrap();
+    let (path, good) = runtime.block_on(written(dir.path(), big));
     // The last sector of the file, whose rest is zeros on the disk.
     let mut stray = good[good.len() / 512 * 512..].to_vec();
     stray.resize(512, 0);
@@ -211,12 +208,7 @@ fn a_sector_that_was_written_to_the_wrong_place_is_damage() {
     for sector in 0..good.len() / 512 - 1 {
         let mut bent = good.clone();
         bent[sector * 512..(sector + 1) * 512].copy_from_slice(&stray);
-        std::fs::write(&path, &bent).unwrap();
-        let machine = Arc::new(Recorder::default());
-        refused += u32::from(Store::open(dir.path(), &identity(1), machine, words).is_err());
-        for path in wal(dir.path()) {
-            std::fs::remove_file(path).unwrap();
-        }
+        refused += u32::from(opened(dir.path(), &path, &bent).is_err());
     }
     assert_eq!(refused as usize, good.len() / 512 - 1);
 }

@@ -41,5 +41,5 @@ pub use project::Project;
 pub use secret::Secret;
 pub use strategy::{Backup, Budget, OnBreach, Strategy, Wave};
 pub use target::Target;
-pub use time::duration;
+pub use time::{duration, millis};
 pub use url::{Url, UrlError};

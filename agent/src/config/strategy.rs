@@ -8,6 +8,7 @@ use serde::Deserialize;
 use skein_proto::v1;
 
 use super::error::ConfigError;
+use super::time::millis;
 
 /// Waves, budget, and what a breach does.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -208,10 +209,6 @@ impl Strategy {
             cover_classes: self.cover_classes,
         }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Wave {

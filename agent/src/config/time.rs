@@ -18,6 +18,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     time.try_into().map_err(|_negative| wrong())
 }
 
+/// As the wire has it.
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// For `#[serde(deserialize_with)]`.
 pub(super) fn read<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     duration(&String::deserialize(from)?).map_err(serde::de::Error::custom)

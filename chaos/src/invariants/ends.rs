@@ -25,7 +25,7 @@ impl Invariant for Ends {
             };
             if !well {
                 let presence = Presence::default();
-                let why = waits_for(&past.fleet, state, &presence, past.fleet.time);
+                let why = waits_for(&past.fleet, state, Some(&presence), past.fleet.time);
                 let counts = state.total.all();
                 return Err(format!("{} is {:?}: {why} {counts:?}", state.id, state.status));
             }

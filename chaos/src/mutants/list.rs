@@ -245,7 +245,11 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a limit for a label holds nobody",
-        edits: &[edit("room.rs", "(used >= limit.most)", "(used > limit.most)")],
+        edits: &[edit(
+            "room.rs",
+            "(used >= limit.most).then_some",
+            "(used > limit.most).then_some",
+        )],
     },
     Mutant {
         name: "a resource group's limit counts one rollout's legs alone",

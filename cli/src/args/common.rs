@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use skein_agent::config::duration;
+use skein_agent::config::{duration, millis};
 use skein_proto::v1;
 
 /// Which targets.
@@ -208,10 +208,6 @@ impl StrategyArgs {
         }
         strategy
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn limit(text: &str) -> Result<v1::Limit, String> {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use skein_agent::config::duration;
+use skein_agent::config::{duration, millis};
 use skein_proto::v1;
 
 use super::common::{DirectionArg, GoalArg, PlanArgs, SelectionArgs, StrategyArgs};
@@ -278,10 +278,7 @@ impl FromStr for KnobArg {
             "parallelism" => Knob::Parallelism(number()?),
             "per_group" => Knob::PerGroup(number()?),
             "retries" => Knob::Retries(number()?),
-            "soak" => {
-                let long = duration(value)?.as_millis();
-                Knob::SoakMs(u64::try_from(long).map_err(|_too_long| "so long never ends")?)
-            }
+            "soak" => Knob::SoakMs(millis(duration(value)?)),
             "budget" | "budget.percent" if value.ends_with('%') => {
                 let percent = value.trim_end_matches('%').parse();
                 Knob::BudgetPercent(percent.map_err(|_no| format!("`{value}` is no share"))?)

@@ -28,6 +28,8 @@ pub struct Rollout {
     pub wave: u32,
     pub waves: Vec<Wave>,
     pub reason: String,
+    /// One-based: the wave that opens as soon as somebody says so; 0: none.
+    pub waits_for_word: u32,
     pub started_by: String,
     pub started_at_ms: u64,
     pub ended_at_ms: u64,
@@ -89,6 +91,7 @@ impl Rollout {
             wave: status.wave.saturating_add(1),
             waves: (1..).zip(&status.waves).map(wave).collect(),
             reason: status.reason.clone(),
+            waits_for_word: status.waits_for_word,
             started_by: status.started_by.clone(),
             started_at_ms: status.started_at_ms,
             ended_at_ms: status.ended_at_ms,
@@ -109,19 +112,6 @@ impl Rollout {
             | v1::RolloutState::Paused
             | v1::RolloutState::Unwinding => false,
         }
-    }
-
-    /// Everything that is open is settled, and the next wave opens when somebody says so.
-    pub fn waits_for_approval(&self) -> bool {
-        let opened = usize::try_from(self.wave).unwrap_or(usize::MAX);
-        // Before its first wave a rollout counts as being in it.
-        let first = self.waves.first().is_some_and(|wave| wave.waits_for_approval);
-        let opened = if first { 0 } else { opened };
-        let settled =
-            |wave: &Wave| wave.running == 0 && wave.waiting == 0 && wave.soak_until_ms == 0;
-        self.now == v1::RolloutState::Running
-            && self.waves.iter().take(opened).all(settled)
-            && self.waves.get(opened).is_some_and(|wave| wave.waits_for_approval)
     }
 
     /// Every step in a transaction that is rolled back.

@@ -212,7 +212,7 @@ pub enum Command {
         /// Which.
         rollout: RolloutId,
     },
-    /// After a restore: a rollout does not go on by itself.
+    /// A rollout does not go on by itself: it was given up, or the cluster was restored.
     HaltRollout {
         /// Which.
         rollout: RolloutId,

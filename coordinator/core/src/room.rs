@@ -1,8 +1,9 @@
 //! What the legs under way leave room for: limits for each value of a label, and for each resource group.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::ids::{RolloutId, TargetIx};
+use crate::ids::{RolloutId, count_of_targets};
 use crate::spec::Limit;
 use crate::state::Fleet;
 use crate::state::rollout::State;
@@ -22,12 +23,23 @@ impl Limits {
 }
 
 /// The limit that a leg would pass.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Full {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full<'a> {
     /// So many with this value of a label are worked on.
-    Label(String, u32),
+    Label(&'a str, &'a str, u32),
     /// So many of this resource group are.
-    Group(String, u32),
+    Group(&'a str, u32),
+}
+
+impl fmt::Display for Full<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let targets = |most: u32| count_of_targets(most as usize);
+        match self {
+            Self::Label(label, value, most) => write!(f, "{} with {label}={value}", targets(*most)),
+            Self::Group(group, most) => write!(f, "{} of resource group {group}", targets(*most)),
+        }?;
+        f.write_str(" are worked on, and no more may be")
+    }
 }
 
 /// Legs under way, counted as far as somebody's limits ask.
@@ -71,18 +83,17 @@ impl<'a> Room<'a> {
     }
 
     /// The limit that another leg of the rollout, on this target, would pass; `None`: there is room.
-    pub fn full(&self, rollout: RolloutId, target: &target::State) -> Option<Full> {
+    pub fn full<'t>(&'t self, rollout: RolloutId, target: &'t target::State) -> Option<Full<'t>> {
         let limits = self.limits.get(&rollout)?;
         let group = target.description.group.as_str();
         let used = self.groups.get(group).copied().unwrap_or_default();
         if limits.per_group > 0 && !group.is_empty() && used >= limits.per_group {
-            return Some(Full::Group(group.to_owned(), limits.per_group));
+            return Some(Full::Group(group, limits.per_group));
         }
         limits.labels.iter().zip(0..).find_map(|(limit, number)| {
             let value = value(target, &limit.label);
             let used = self.labels.get(&(rollout, number, value)).copied().unwrap_or_default();
-            (used >= limit.most)
-                .then(|| Full::Label(format!("{}={value}", limit.label), limit.most))
+            (used >= limit.most).then_some(Full::Label(&limit.label, value, limit.most))
         })
     }
 }
@@ -93,7 +104,6 @@ fn value<'t>(target: &'t target::State, label: &str) -> &'t str {
 }
 
 /// Whether one more leg of a rollout has room on a target.
-pub(crate) fn full<'a>(fleet: &'a Fleet, state: &'a State, target: TargetIx) -> Option<Full> {
-    let room = Room::new(fleet, std::iter::once(state));
-    room.full(state.id, fleet.targets.get(target)?)
+pub(crate) fn is_left<'a>(fleet: &'a Fleet, state: &'a State, target: &target::State) -> bool {
+    Room::new(fleet, std::iter::once(state)).full(state.id, target).is_none()
 }

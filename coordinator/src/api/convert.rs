@@ -4,9 +4,9 @@ use bytes::Bytes;
 use skein_core::Fleet;
 use skein_core::ids::{AgentId, Digest, Millis, RolloutId, WaveIx};
 use skein_core::outbox::Leg;
-use skein_core::schedule::{Presence, waits_for};
+use skein_core::schedule::{Presence, waits_for, waits_for_a_word, watched};
 use skein_core::spec::{Backup, Direction, Knob};
-use skein_core::state::rollout::{self, Lane, Phase, Soak, Status};
+use skein_core::state::rollout::{self, Lane, Phase, Status};
 use skein_core::state::target;
 use skein_core::view;
 use skein_proto::agent::v1 as session;
@@ -148,6 +148,7 @@ pub(super) fn rollout(
     presence: &Presence,
     (now, with_lanes): (Millis, bool),
 ) -> v1::RolloutStatus {
+    let watched = watched(state, now);
     let waves = state
         .plan
         .waves
@@ -166,10 +167,7 @@ pub(super) fn rollout(
                     && ix.0 >= state.opened
                     && !state.approved.contains(&ix),
                 soak_ms: state.soak_ms(ix),
-                soak_until_ms: match state.soaks() {
-                    Some(Soak::Until(at)) if state.wave() == Some(ix) && at > now => at.0,
-                    Some(Soak::Until(_) | Soak::Due(_)) | None => 0,
-                },
+                soak_until_ms: watched.filter(|(wave, _)| *wave == ix).map_or(0, |(_, at)| at.0),
             }
         })
         .collect();
@@ -198,11 +196,12 @@ pub(super) fn rollout(
         steps_undone: small(state.progress.undone),
         started_at_ms: state.started_at.0,
         ended_at_ms: state.ended_at.0,
-        reason: waits_for(fleet, state, presence, now),
+        reason: waits_for(fleet, state, Some(presence), now),
         residual,
         lanes,
         started_by: state.started_by.clone(),
         knobs: knobs(state),
+        waits_for_word: waits_for_a_word(state, now).map_or(0, |wave| wave.0 + 1),
     }
 }
 

@@ -47,8 +47,7 @@ pub(super) fn told(
         ));
     };
     let sentences = if target.is_empty() {
-        let nobody = Presence::default();
-        let said = waits_for(fleet, state, presence.unwrap_or(&nobody), now);
+        let said = waits_for(fleet, state, presence, now);
         vec![if said.is_empty() { "it ended well".to_owned() } else { said }]
     } else {
         let lane = lane(fleet, state, target).ok_or_else(|| {

@@ -101,22 +101,20 @@ pub(super) fn hold(
     let state = rollout(fleet, id)?;
     open(state)?;
     let meant = meant(fleet, state, selector, wave)?;
-    let targets: Vec<TargetId> = meant
-        .iter()
-        .filter(|(lane, _)| lane.held.is_none() && goes_on(lane))
-        .map(|(_, id)| (*id).clone())
-        .collect();
-    let none = meant.iter().all(|(lane, _)| !goes_on(lane));
-    if none {
+    if meant.iter().all(|(lane, _)| !goes_on(lane)) {
         return Err(Refusal::new(
             Kind::Conflict,
             format!("nothing is left to do for {id} on the selected targets"),
             format!("see `skein status {id}`"),
         ));
     }
-    let held = || Body::LanesHeld { rollout: id, targets, reason: reason.to_owned() };
-    let some = meant.iter().any(|(lane, _)| lane.held.is_none() && goes_on(lane));
-    Ok(settled(id, some.then(held).into_iter().collect()))
+    let targets = of(meant, |lane| lane.held.is_none() && goes_on(lane));
+    let held = (!targets.is_empty()).then(|| Body::LanesHeld {
+        rollout: id,
+        targets,
+        reason: reason.to_owned(),
+    });
+    Ok(settled(id, held.into_iter().collect()))
 }
 
 pub(super) fn release(
@@ -127,11 +125,14 @@ pub(super) fn release(
     let state = rollout(fleet, id)?;
     open(state)?;
     let meant = meant(fleet, state, selector, wave)?;
-    let targets: Vec<TargetId> =
-        meant.iter().filter(|(lane, _)| lane.held.is_some()).map(|(_, id)| (*id).clone()).collect();
-    let some = !targets.is_empty();
-    let released = || Body::LanesReleased { rollout: id, targets };
-    Ok(settled(id, some.then(released).into_iter().collect()))
+    let targets = of(meant, |lane| lane.held.is_some());
+    let released = (!targets.is_empty()).then(|| Body::LanesReleased { rollout: id, targets });
+    Ok(settled(id, released.into_iter().collect()))
+}
+
+/// The targets of those lanes of which something holds.
+fn of(lanes: Vec<(&Lane, &TargetId)>, holds: impl Fn(&Lane) -> bool) -> Vec<TargetId> {
+    lanes.into_iter().filter(|(lane, _)| holds(lane)).map(|(_, id)| id.clone()).collect()
 }
 
 fn goes_on(lane: &Lane) -> bool {

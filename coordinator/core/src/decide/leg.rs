@@ -31,7 +31,7 @@ pub(super) fn assign(
     });
     let due = lane.is_some_and(|lane| lane.not_before <= now);
     let held = lane.is_some_and(|lane| lane.held.is_some());
-    let room = state.leased() < state.parallelism() && room::full(fleet, state, ix).is_none();
+    let room = state.leased() < state.parallelism() && room::is_left(fleet, state, target);
     let fits = fits && due && room && !held;
     match lane {
         Some(lane) if fits && target.lease.is_none() && target.agents.contains(agent) => {

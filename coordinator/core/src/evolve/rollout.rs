@@ -1,10 +1,11 @@
 //! A rollout as a whole.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Impossible, state_mut, target_ix};
 use crate::event::{Event, Stop, Unwind};
-use crate::ids::{Digest, LaneIx, Millis, RolloutId, WaveIx};
+use crate::ids::{Digest, LaneIx, Millis, RolloutId, TargetId, TargetIx, WaveIx};
 use crate::plan::Plan;
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
@@ -178,19 +179,38 @@ pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible
     take_targets(fleet, id)
 }
 
+/// The lanes of some of a rollout's targets. Started rollouts have their targets; before that, and after
+/// the end, all lanes are looked through once.
+pub(super) fn lanes_of(
+    fleet: &Fleet,
+    id: RolloutId,
+    targets: &[&TargetId],
+) -> Result<Vec<LaneIx>, Impossible> {
+    let state = fleet.rollouts.get(&id);
+    let state = state.ok_or_else(|| Impossible(format!("{id} does not exist")))?;
+    let all = std::cell::LazyCell::new(|| -> BTreeMap<TargetIx, LaneIx> {
+        state.lanes.iter().map(|(ix, lane)| (lane.target, ix)).collect()
+    });
+    targets
+        .iter()
+        .map(|target| {
+            let ix = target_ix(fleet, target)?;
+            let held = fleet.targets.get(ix).and_then(|target| target.lane);
+            let held = held.filter(|(rollout, _)| *rollout == id).map(|(_, lane)| lane);
+            held.or_else(|| all.get(&ix).copied())
+                .ok_or_else(|| Impossible(format!("{target} is not part of {id}")))
+        })
+        .collect()
+}
+
 pub(super) fn rollback_started(
     fleet: &mut Fleet,
     id: RolloutId,
     cause: &str,
     targets: &[Unwind],
 ) -> Result<(), Impossible> {
-    let mut lanes = Vec::with_capacity(targets.len());
-    for unwind in targets {
-        let target = target_ix(fleet, &unwind.target)?;
-        // Started rollouts have their targets; an ended one finds its lanes by looking.
-        let held = fleet.targets.get(target).and_then(|target| target.lane);
-        lanes.push((target, held.filter(|(rollout, _)| *rollout == id), unwind));
-    }
+    let named: Vec<&TargetId> = targets.iter().map(|unwind| &unwind.target).collect();
+    let lanes = lanes_of(fleet, id, &named)?;
     let state = state_mut(fleet, id)?;
     state.status = Status::Unwinding;
     state.turned = true;
@@ -200,13 +220,7 @@ pub(super) fn rollback_started(
     state.ended_at = Millis(0);
     cause.clone_into(&mut state.reason);
     let plan = Arc::clone(&state.plan);
-    for (target, held, unwind) in lanes {
-        let lane = held.map(|(_, lane)| lane).or_else(|| {
-            state.lanes.iter().find(|(_, lane)| lane.target == target).map(|(ix, _)| ix)
-        });
-        let Some(lane) = lane else {
-            return Err(Impossible(format!("{} is not part of {id}", unwind.target)));
-        };
+    for (lane, unwind) in lanes.into_iter().zip(targets) {
         state.change(lane, |lane, _| {
             lane.keep = unwind.keep;
             lane.attempt = 0;

@@ -2,12 +2,13 @@
 
 use super::Presence;
 use crate::ids::{Millis, WaveIx, count_of_targets};
-use crate::room::{Full, Room};
+use crate::room::Room;
 use crate::state::Fleet;
 use crate::state::rollout::{Phase, Soak, State, Status};
 
-/// What a rollout waits for, or why it ended as it did. Empty: it ended well.
-pub fn waits_for(fleet: &Fleet, state: &State, presence: &Presence, now: Millis) -> String {
+/// What a rollout waits for, or why it ended as it did. Empty: it ended well. `presence`: who is connected;
+/// `None` where nobody knows any more, of the past.
+pub fn waits_for(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Millis) -> String {
     match state.status {
         Status::Planned => "waits to be started".to_owned(),
         Status::Paused if state.reason.is_empty() => "paused".to_owned(),
@@ -17,7 +18,7 @@ pub fn waits_for(fleet: &Fleet, state: &State, presence: &Presence, now: Millis)
     }
 }
 
-fn under_way(fleet: &Fleet, state: &State, presence: &Presence, now: Millis) -> String {
+fn under_way(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Millis) -> String {
     let leased = state.leased() as usize;
     let cause = if state.status == Status::Unwinding {
         format!("rolling back ({}); ", state.reason)
@@ -35,28 +36,41 @@ fn under_way(fleet: &Fleet, state: &State, presence: &Presence, now: Millis) -> 
 
 /// What the next wave, or the end, waits for.
 fn between_waves(state: &State, now: Millis) -> Option<String> {
-    let going = state.status == Status::Running && state.under_way() == 0 && !state.breached();
     let name = |wave: WaveIx| state.plan.wave(wave).map_or("", |wave| wave.name.as_str());
-    let wave = state.wave().filter(|_| going);
-    match (wave, state.soaks()) {
-        (Some(wave), Some(Soak::Until(at))) if at > now => {
-            let left = (at.0 - now.0).div_ceil(1_000);
-            let name = name(wave);
-            return Some(format!("wave {} ({name}) is watched for {left} s more", wave.0 + 1));
-        }
-        _ => {}
+    if let Some(wave) = waits_for_a_word(state, now) {
+        return Some(format!(
+            "wave {number} ({name}) waits for somebody's word: `skein approve {id} --wave {number}`",
+            number = wave.0 + 1,
+            name = name(wave),
+            id = state.id
+        ));
     }
-    let next = state.unapproved().filter(|_| going || state.opened == 0)?;
-    let name = name(next);
-    Some(format!(
-        "wave {number} ({name}) waits for somebody's word: `skein approve {id} --wave {number}`",
-        number = next.0 + 1,
-        id = state.id
-    ))
+    let (wave, at) = watched(state, now)?;
+    let left = (at.0 - now.0).div_ceil(1_000);
+    Some(format!("wave {} ({}) is watched for {left} s more", wave.0 + 1, name(wave)))
+}
+
+/// Everything that is open is done.
+fn is_between_waves(state: &State) -> bool {
+    state.status == Status::Running && state.under_way() == 0 && !state.breached()
+}
+
+/// The wave that is watched now, and until when.
+pub fn watched(state: &State, now: Millis) -> Option<(WaveIx, Millis)> {
+    match (state.wave().filter(|_| is_between_waves(state))?, state.soaks()?) {
+        (wave, Soak::Until(at)) if at > now => Some((wave, at)),
+        (_, Soak::Until(_) | Soak::Due(_)) => None,
+    }
+}
+
+/// The wave that opens as soon as somebody says so: nothing else is waited for.
+pub fn waits_for_a_word(state: &State, now: Millis) -> Option<WaveIx> {
+    let due = state.soaks() == Some(Soak::Due(state.wave().unwrap_or_default()));
+    state.unapproved().filter(|_| is_between_waves(state) && !due && watched(state, now).is_none())
 }
 
 /// What lanes that could be worked on wait for.
-fn open_lanes(fleet: &Fleet, state: &State, presence: &Presence, now: Millis) -> String {
+fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Millis) -> String {
     let room = Room::new(fleet, std::iter::once(state));
     let (mut later, mut absent, mut held, mut full) = (0, Few::default(), Few::default(), None);
     for (_, lane) in state.lanes.iter() {
@@ -68,23 +82,14 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: &Presence, now: Millis) ->
             held.add(target.id.as_str());
         } else if lane.not_before > now {
             later += 1;
-        } else if !target.agents.iter().any(|agent| presence.slots.contains_key(agent)) {
+        } else if presence.is_some_and(|presence| !presence.has_one_of(&target.agents)) {
             absent.add(target.id.as_str());
         } else if full.is_none() {
             full = room.full(state.id, target);
         }
     }
     if let Some(full) = full {
-        return match full {
-            Full::Label(label, most) => format!(
-                "{} with {label} are worked on, and no more may be",
-                count_of_targets(most as usize)
-            ),
-            Full::Group(group, most) => format!(
-                "{} of resource group {group} are worked on, and no more may be",
-                count_of_targets(most as usize)
-            ),
-        };
+        return full.to_string();
     }
     if absent.count > 0 {
         let few = count_of_targets(absent.count);
@@ -97,7 +102,10 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: &Presence, now: Millis) ->
     if later > 0 {
         return format!("a pause for {} before another attempt", count_of_targets(later));
     }
-    "the next step is being decided".to_owned()
+    match presence {
+        Some(_) => "the next step is being decided".to_owned(),
+        None => "it could go on; who was connected then is not in the log".to_owned(),
+    }
 }
 
 /// How many, and the first of them.

@@ -8,7 +8,7 @@ mod assign;
 mod explain;
 mod restore;
 
-pub use explain::waits_for;
+pub use explain::{waits_for, waits_for_a_word, watched};
 pub use restore::after_restore;
 
 use std::collections::BTreeMap;
@@ -25,6 +25,13 @@ use crate::state::rollout::{Phase, Soak, State, Status};
 pub struct Presence {
     /// By id.
     pub slots: BTreeMap<AgentId, u32>,
+}
+
+impl Presence {
+    /// Whether one of these agents is connected.
+    pub fn has_one_of(&self, agents: &[AgentId]) -> bool {
+        agents.iter().any(|agent| self.slots.contains_key(agent))
+    }
 }
 
 /// What to do now, and when to ask again at the latest.

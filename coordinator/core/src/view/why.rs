@@ -1,7 +1,7 @@
 //! Why a target is where it is in a rollout, and what it waits for, as sentences.
 
 use crate::ids::{AgentId, Millis, StepIx, count_of_targets};
-use crate::room::{Full, Room};
+use crate::room::Room;
 use crate::schedule::Presence;
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
@@ -110,9 +110,7 @@ fn ready(
         let left = (lane.not_before.0 - now.0).div_ceil(1_000);
         return format!("attempt {} begins in {left} s", lane.attempt + 1);
     }
-    let connected =
-        |presence: &Presence| target.agents.iter().any(|agent| presence.slots.contains_key(agent));
-    if presence.is_some_and(|presence| !connected(presence)) {
+    if presence.is_some_and(|presence| !presence.has_one_of(&target.agents)) {
         let agents: Vec<&str> = target.agents.iter().map(AgentId::as_str).collect();
         return format!("none of its agents is connected: {}", agents.join(", "));
     }
@@ -122,16 +120,7 @@ fn ready(
     }
     let room = Room::new(fleet, std::iter::once(state));
     match room.full(state.id, target) {
-        Some(Full::Label(label, most)) => {
-            format!(
-                "{} with {label} are worked on, and no more may be",
-                count_of_targets(most as usize)
-            )
-        }
-        Some(Full::Group(group, most)) => format!(
-            "{} of resource group {group} are worked on, and no more may be",
-            count_of_targets(most as usize)
-        ),
+        Some(full) => full.to_string(),
         None => "it may be worked on: its agent has no free slot, or is being asked".to_owned(),
     }
 }

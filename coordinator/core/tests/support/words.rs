@@ -16,7 +16,7 @@
 //! observe t-1 [ledger=1,2~] [identity=x] [schema=x] [intent=x] [as-of=9] | unreachable t-1 why | retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
 //! restore-cluster 7 [fence=1000] why
-//! status [1] | targets | id=7 body=1 WORDS… | charter=other WORDS…
+//! status [1] [past] | targets | id=7 body=1 WORDS… | charter=other WORDS…
 //! ```
 
 use std::collections::BTreeMap;
@@ -254,7 +254,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 world.ask("scheduler", command);
             }
         }
-        "status" => status(world),
+        "status" => status(world, words),
         "targets" => targets(world),
         target => report(world, &TargetId::from(target), words),
     }
@@ -624,8 +624,10 @@ fn leg(world: &mut World, agent: &AgentId, target: &TargetId) {
     }
 }
 
-fn status(world: &mut World) {
+fn status(world: &mut World, words: &Words<'_>) {
     let mut lines = Vec::new();
+    // Of the past nobody knows who was connected.
+    let presence = (!words.has("past")).then_some(&world.presence);
     for state in world.fleet.rollouts.values() {
         let phases = ["waiting", "ready", "leased", "done", "failed", "stuck", "undo-ready"];
         let phases = phases.into_iter().chain(["undo-leased", "undone", "residual"]);
@@ -635,7 +637,7 @@ fn status(world: &mut World) {
             .map(|(phase, count)| format!("{count} {phase}"))
             .collect();
         lines.push(format!("{} {:?}: {}", state.id, state.status, counts.join(", ")));
-        let why = waits_for(&world.fleet, state, &world.presence, world.now);
+        let why = waits_for(&world.fleet, state, presence, world.now);
         if !why.is_empty() {
             lines.push(format!("      {why}"));
         }

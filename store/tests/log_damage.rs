@@ -116,20 +116,20 @@ fn a_torn_end_is_cut() {
 async fn written(dir: &Path, entry: impl Fn(u64) -> Entry) -> (PathBuf, Vec<u8>) {
     let mut store = support::store(dir);
     for index in 1..=COUNT {
-        store.log.blocking_append([entry(index)]).await.unwrap();
+        store.log.blocking_append([entry(index)]).await.expect("append");
     }
     drop(store);
-    let path = wal(dir).pop().unwrap();
-    let bytes = std::fs::read(&path).unwrap();
+    let path = wal(dir).pop().expect("a file");
+    let bytes = std::fs::read(&path).expect("readable");
     (path, bytes)
 }
 
 /// The log that has these bytes and no others.
 fn opened(dir: &Path, path: &Path, bytes: &[u8]) -> Result<Store<Recorder>, OpenError> {
     for path in wal(dir) {
-        std::fs::remove_file(path).unwrap();
+        std::fs::remove_file(path).expect("removed");
     }
-    std::fs::write(path, bytes).unwrap();
+    std::fs::write(path, bytes).expect("written");
     Store::open(dir, &identity(1), Arc::new(Recorder::default()), words)
 }
 

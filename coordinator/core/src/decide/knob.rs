@@ -126,7 +126,7 @@ pub(super) fn release(
     open(state)?;
     let meant = meant(fleet, state, selector, wave)?;
     let targets = of(meant, |lane| lane.held.is_some());
-    let released = (!targets.is_empty()).then(|| Body::LanesReleased { rollout: id, targets });
+    let released = (!targets.is_empty()).then_some(Body::LanesReleased { rollout: id, targets });
     Ok(settled(id, released.into_iter().collect()))
 }
 

@@ -10,6 +10,9 @@ const BLOCK: u64 = 512;
 /// A checksum that is nothing but zeros was not written, bytes.
 const CHECKSUM: usize = 4;
 
+/// So many zeros at a block's end are a piece that was not written, bytes.
+const UNWRITTEN_LEN: usize = 8;
+
 /// Whether the end of the record at the start of `rest`, `len` bytes long, was never written, though the
 /// block that it stands in was: the record's checksum, its last bytes, is zeros, and so is all behind it to
 /// the file's end. That is what is left where the last record came in two writes, of which the second was
@@ -40,6 +43,22 @@ pub(crate) fn lacks_block(rest: &[u8], offset: u64, len: usize, start_zeros: usi
         start += left;
     }
     false
+}
+
+/// Whether a block of the record at `offset` of its file, `len` bytes long, was written in its first part
+/// only: the block ends in zeros, and they begin in the record. That is what is left where the record came
+/// in several writes, of which one was lost, wherever it stood. A stray sector may look the same, so this is
+/// for records only of which it is known otherwise that they were not acknowledged.
+pub(crate) fn lacks_piece(rest: &[u8], offset: u64, len: usize) -> bool {
+    let block = usize::try_from(BLOCK).unwrap_or(usize::MAX);
+    let into = usize::try_from(offset % BLOCK).unwrap_or(0);
+    let starts = (0..).map(|nth: usize| (nth * block).saturating_sub(into));
+    starts.take_while(|start| *start < len.min(rest.len())).any(|start| {
+        let end = (start + into + block) / block * block - into;
+        let piece = rest.get(start..end.min(rest.len())).unwrap_or_default();
+        let zeros = piece.iter().rev().take_while(|byte| **byte == 0).count();
+        zeros >= UNWRITTEN_LEN && start + piece.len() - zeros < len
+    })
 }
 
 #[cfg(test)]
@@ -100,5 +119,33 @@ mod tests {
         let mut followed = written(200, 900);
         followed.extend([1]);
         assert!(!lacks_end(&followed, 300));
+    }
+
+    #[test]
+    fn a_piece_is_missing_where_a_block_ends_in_zeros() {
+        let hole = |from: usize, until: usize| {
+            let mut bytes = vec![7_u8; 3_000];
+            bytes.iter_mut().take(until).skip(from).for_each(|byte| *byte = 0);
+            bytes
+        };
+        // The record has 2 800 bytes and stands at byte 100 of its file: blocks end at 412, 924 … 2 972.
+        for (from, until, missing) in [
+            (0, 0, false),
+            (0, 412, true),
+            (300, 412, true),
+            (404, 412, true),
+            (405, 412, false),
+            (404, 411, false),
+            (600, 924, true),
+            (600, 900, false),
+            (2_799, 2_972, true),
+            // What is behind the record says nothing about it.
+            (2_800, 2_972, false),
+            (2_990, 3_000, false),
+        ] {
+            assert_eq!(lacks_piece(&hole(from, until), 100, 2_800), missing, "{from}..{until}");
+        }
+        assert!(lacks_piece(&hole(2_980, 3_000), 100, 3_000), "the file ends before the block");
+        assert!(!lacks_piece(&[], 100, 0));
     }
 }

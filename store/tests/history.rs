@@ -296,8 +296,8 @@ fn a_missing_block_above_the_mark_is_cut_and_below_it_is_found() {
     }
 }
 
-/// Takes each block in turn out of a history of which five frames are not forced to the disk; `pad` bytes
-/// stand before them. Where the first of them begins.
+/// Takes each block in turn, and then all of it but its first part, out of a history of which five frames
+/// are not forced to the disk; `pad` bytes stand before them. Where the first of them begins.
 fn missing_blocks(pad: usize) -> usize {
     let dir = support::memory();
     let big = |index: u64| {
@@ -317,9 +317,9 @@ fn missing_blocks(pad: usize) -> usize {
     let frames = good.windows(4).enumerate().filter(|(_, window)| window == b"skfr");
     let start = frames.map(|(at, _)| at).nth(4).unwrap();
     let (mut cuts, mut damages) = (0, 0);
-    for block in 0..good.len() / 512 {
+    for (block, kept) in (0..good.len() / 512).flat_map(|block| [(block, 0), (block, 200)]) {
         let mut bent = good.clone();
-        bent[block * 512..(block + 1) * 512].fill(0);
+        bent[block * 512 + kept..(block + 1) * 512].fill(0);
         // Of a block that both share the first part was forced to the disk before.
         if block == start / 512 {
             bent[..start].copy_from_slice(&good[..start]);
@@ -332,7 +332,8 @@ fn missing_blocks(pad: usize) -> usize {
         }
         let purged = History::open(dir.path(), Some(8), |_, _| Ok(()));
         let whole = purged.is_ok_and(|(history, _)| history.last_applied() == Some(log_id(1, 8)));
-        assert!(!whole || block * 512 > good.len() - 1_600, "block {block}: the log has no longer");
+        let late = block * 512 + kept > good.len() - 1_600;
+        assert!(!whole || late, "block {block}: the log has no longer");
         std::fs::write(&path, &bent).unwrap();
         std::fs::write(dir.path().join("synced"), &mark).unwrap();
         match open(dir.path()) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable};
+
 use super::answer::{Answer, Keep, text};
 use super::batch::{Batch, answer};
 use super::connection::Connection;
@@ -60,24 +62,26 @@ pub(super) struct Server {
     pub(super) size_bytes: Option<u64>,
 }
 
-/// Looks before a target that changes meanwhile counts as one that cannot be read.
-const LOOKS_MAX: u32 = 5;
-/// Between two looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Looks before a target that changes meanwhile counts as one that cannot be read. One look in four
+/// fails at a target whose tables come and go without a pause.
+const LOOKS_MAX: usize = 12;
+/// Before the second look. Longer before each further one, and never the same twice: a target that works
+/// in steps of this length would be met at the same moment again and again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const LOOK_AGAIN_MAX: Duration = Duration::from_millis(100);
 
 /// Connects, reads and leaves. Takes no lock, so it sees a target at work too: where an object goes
 /// between being listed and being read, it looks again.
 pub async fn observe(location: &Location) -> Result<Observation, DbError> {
-    let mut looks = 1;
-    loop {
-        match look(location).await {
-            Err(DbError::Database { session_lost: false, .. }) if looks < LOOKS_MAX => {
-                looks += 1;
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            seen => return seen,
-        }
-    }
+    let pauses = ExponentialBuilder::new()
+        .with_min_delay(LOOK_AGAIN)
+        .with_max_delay(LOOK_AGAIN_MAX)
+        .with_max_times(LOOKS_MAX - 1)
+        .with_jitter();
+    (|| look(location))
+        .retry(pauses)
+        .when(|error| matches!(error, DbError::Database { session_lost: false, .. }))
+        .await
 }
 
 async fn look(location: &Location) -> Result<Observation, DbError> {

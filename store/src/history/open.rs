@@ -298,13 +298,13 @@ impl Walk {
         let seq = self.fold.tree.size();
         let durable = self.mark.as_ref().is_some_and(|mark| mark.covers(first_index, offset));
         // Blocks reach the disk in any order, so whole frames may follow one that is not.
-        let lacks_block = scan.lacks_block()?;
+        let never_whole = scan.never_whole()?;
         let in_log = match self.tail {
             Tail::InLog { purged } => purged <= self.fold.last.map(|last| last.index),
-            Tail::Keep => fault.torn || lacks_block,
+            Tail::Keep => fault.torn || never_whole,
         };
         // A length that was altered looks like a file that ends early.
-        let once_whole = !lacks_block && scan.frame_follows()?;
+        let once_whole = !never_whole && scan.frame_follows()?;
         let reason = fault.reason.clone();
         if durable || once_whole || !in_log {
             return Err(HistoryError::Corrupt { path: path.to_owned(), offset, seq, reason });

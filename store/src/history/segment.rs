@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::error::HistoryError;
 use super::frame::{self, Fault, Frame, HEADER_LEN};
-use crate::torn::lacks_block;
+use crate::torn::{lacks_block, lacks_piece};
 
 /// The first bytes of each segment.
 pub(super) const SEGMENT_MAGIC: [u8; 16] = *b"skein-history-1\n";
@@ -175,12 +175,12 @@ impl Scan {
     }
 
     /// Whether the faulty frame was never written whole, as a power cut leaves it.
-    pub(super) fn lacks_block(&self) -> Result<bool, HistoryError> {
+    pub(super) fn never_whole(&self) -> Result<bool, HistoryError> {
         let rest = self.rest(u64::MAX)?;
         let body = frame::body_len(&rest).and_then(|body| usize::try_from(body).ok());
         let len = HEADER_LEN.saturating_add(body.unwrap_or(0)).min(rest.len());
         // A frame begins with letters.
-        Ok(lacks_block(&rest, self.at, len, 0))
+        Ok(lacks_block(&rest, self.at, len, 0) || lacks_piece(&rest, self.at, len))
     }
 
     /// Whether a whole frame follows the faulty one.

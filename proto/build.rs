@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "skein/v1/fleet.proto",
     "skein/v1/plan.proto",
     "skein/v1/rollout.proto",
+    "skein/v1/repair.proto",
     "skein/v1/audit.proto",
     "skein/v1/cluster.proto",
     "skein/agent/v1/session.proto",

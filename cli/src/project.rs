@@ -32,6 +32,17 @@ pub(crate) struct Project {
 pub(crate) struct Bundle {
     pub(crate) digest: [u8; 32],
     pub(crate) bytes: Vec<u8>,
+    /// In the order in which they are applied.
+    pub(crate) versions: Vec<String>,
+}
+
+impl Bundle {
+    /// A version as the migrations have it: `0042`, as the file's name begins, means the 42 that it is.
+    pub(crate) fn version(&self, said: &str) -> String {
+        let known = |version: &str| self.versions.iter().any(|one| one == version);
+        let bare = said.trim_start_matches('0');
+        if !known(said) && known(bare) { bare.to_owned() } else { said.to_owned() }
+    }
 }
 
 impl Project {
@@ -140,7 +151,8 @@ impl Project {
             ));
         }
         let bytes = wire::encode(&bundle);
-        Ok(Bundle { digest: wire::digest(&bytes), bytes })
+        let versions = bundle.migrations.iter().map(|one| one.version.clone()).collect();
+        Ok(Bundle { digest: wire::digest(&bytes), bytes, versions })
     }
 }
 

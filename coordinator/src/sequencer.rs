@@ -384,7 +384,8 @@ impl Sequencer {
         let mut everybody = false;
         for event in events {
             match &event.body {
-                Body::LegAssigned { agent, target, .. } => {
+                Body::LegAssigned { agent, target, .. }
+                | Body::RepairAssigned { agent, target, .. } => {
                     let fence = leading.ahead.fence(event.seq);
                     leading.leases.grant(fence, target.clone());
                     agents.push(agent);

@@ -71,6 +71,7 @@ impl Serving {
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_service_status("", tonic_health::ServingStatus::Serving).await;
         health.set_serving::<v1::rollouts_server::RolloutsServer<Api>>().await;
+        health.set_serving::<v1::repairs_server::RepairsServer<Api>>().await;
         let api = &self.api;
         let peer = crate::raft::PEER_MESSAGE_MAX;
         Routes::new(health_service)
@@ -84,6 +85,10 @@ impl Serving {
             )
             .add_service(
                 v1::rollouts_server::RolloutsServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
+                v1::repairs_server::RepairsServer::new(api.clone())
                     .max_decoding_message_size(MESSAGE_MAX),
             )
             .add_service(

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use skein_core::Fleet;
 use skein_core::ids::{AgentId, Fence, Seq, TargetId};
-use skein_core::outbox::outbox;
+use skein_core::outbox::{mends, outbox};
 use skein_core::schedule::Presence;
 use skein_proto::agent::v1 as wire;
 use tokio::sync::{Notify, mpsc, watch};
@@ -266,7 +266,9 @@ impl Session {
 
     fn offer(&mut self, fleet: &Fleet, agent: &AgentId) {
         let legs = outbox(fleet, agent);
-        let live: BTreeSet<Fence> = legs.iter().map(|leg| leg.fence).collect();
+        let mends = mends(fleet, agent);
+        let fences = legs.iter().map(|leg| leg.fence);
+        let live: BTreeSet<Fence> = fences.chain(mends.iter().map(|mend| mend.fence)).collect();
         let now = Instant::now();
         let over = self.in_hand.extract_if(.., |fence, _| !live.contains(fence));
         if let Some(since) = over.map(|(_, since)| since).max() {
@@ -274,6 +276,15 @@ impl Session {
         }
         self.cancelled.retain(|fence| live.contains(fence));
         let charter = fleet.charter();
+        for mend in mends {
+            let fence = mend.fence;
+            if !self.in_hand.contains_key(&fence) {
+                let leg = wire::from_coordinator::Message::Leg(api::mend_out(mend, charter));
+                if self.send(leg) {
+                    self.in_hand.insert(fence, now);
+                }
+            }
+        }
         for leg in legs {
             let (fence, cancelled) = (leg.fence, leg.cancelled);
             if !self.in_hand.contains_key(&fence) {

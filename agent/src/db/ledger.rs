@@ -27,6 +27,21 @@ pub struct LedgerRow {
     pub at_ms: u64,
 }
 
+/// A row to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// The migration's version.
+    pub step: &'a str,
+    pub direction: Direction,
+    pub digest: [u8; 32],
+}
+
+impl<'a> Row<'a> {
+    fn of(order: &'a Order) -> Self {
+        Self { step: &order.step, direction: order.direction, digest: order.digest }
+    }
+}
+
 /// The steps in force, in the order in which they were applied.
 pub fn applied(rows: &[LedgerRow]) -> Vec<&LedgerRow> {
     let mut stack: Vec<&LedgerRow> = Vec::new();
@@ -192,8 +207,13 @@ impl Tables {
 
     /// Adds the row of an order, unless the fence has passed it: then no row is affected.
     pub(crate) fn insert(&self, order: &Order) -> String {
-        let (ledger, fence, token) = (self.ledger(), self.fence(), order.token);
-        let values = self.values(order);
+        self.insert_row(&Row::of(order), order.token)
+    }
+
+    /// The same for a row that no order stands behind.
+    pub(crate) fn insert_row(&self, row: &Row<'_>, token: Token) -> String {
+        let (ledger, fence) = (self.ledger(), self.fence());
+        let values = self.values(row, token);
         format!(
             "INSERT INTO {ledger} (seq, step, direction, digest, token, at_ms) \
              SELECT COALESCE(MAX(seq), 0) + 1, {values} \
@@ -205,7 +225,7 @@ impl Tables {
     /// a COMMIT in the same message is not reached.
     pub(crate) fn insert_or_fail(&self, order: &Order) -> String {
         let (ledger, fence, token) = (self.ledger(), self.fence(), order.token);
-        let values = self.values(order);
+        let values = self.values(&Row::of(order), token);
         format!(
             "INSERT INTO {ledger} (seq, step, direction, digest, token, at_ms) \
              SELECT CASE WHEN (SELECT token FROM {fence} WHERE id = 1) <= {token} \
@@ -218,16 +238,16 @@ impl Tables {
     /// is not the one that is known (the number is taken).
     pub(crate) fn insert_as_known(&self, order: &Order, known: &Known) -> String {
         let (ledger, fence, token) = (self.ledger(), self.fence(), order.token);
-        let (values, seq) = (self.values(order), known.head + 1);
+        let (values, seq) = (self.values(&Row::of(order), token), known.head + 1);
         format!(
             "INSERT INTO {ledger} (seq, step, direction, digest, token, at_ms) VALUES ((SELECT {seq} \
              FROM {fence} WHERE id = 1 AND token = {token} AND format = {FORMAT}), {values});\n"
         )
     }
 
-    fn values(&self, order: &Order) -> String {
-        let step = literal(self.engine, &order.step);
-        let (direction, digest, token) = (order.direction, hex(&order.digest), order.token);
+    fn values(&self, row: &Row<'_>, token: Token) -> String {
+        let step = literal(self.engine, row.step);
+        let (direction, digest) = (row.direction, hex(&row.digest));
         let now = self.now_ms();
         format!("{step}, '{direction}', '{digest}', {token}, {now}")
     }

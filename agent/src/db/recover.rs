@@ -1,9 +1,11 @@
 //! Asking the server for the evidence of how far an interrupted run came.
 
+use skein_bundle::Script;
 use skein_bundle::sql::Class;
 
 use super::answer::Keep;
 use super::connection::Connection;
+use super::error::DbError;
 use super::intent::{Intent, Phase};
 use super::location::Engine;
 use super::order::Order;
@@ -71,7 +73,18 @@ impl Session {
     /// What the author's probe says; nothing where there is none or it fails (it may well ask for a
     /// column that is not there yet, and an error is no evidence).
     async fn ask_probe(&mut self, order: &Order) -> Option<bool> {
-        let probe = order.probe.as_ref()?;
+        self.answer_of(order.probe.as_ref()?).await
+    }
+
+    /// What a probe says of what is in force. Whatever it did is rolled back.
+    pub async fn probe(&mut self, probe: &Script) -> Result<Option<bool>, DbError> {
+        self.enter()?;
+        let told = self.answer_of(probe).await;
+        self.busy = false;
+        Ok(told)
+    }
+
+    async fn answer_of(&mut self, probe: &Script) -> Option<bool> {
         let begin = if self.engine() == Engine::Mysql { "START TRANSACTION;" } else { "BEGIN;" };
         self.connection.send(begin.to_owned(), Keep::Nothing).await.ok()?;
         let answers = self.connection.send(probe.text.clone(), Keep::All).await;

@@ -190,6 +190,11 @@ impl<'a> Hold<'a> {
         Ok(Bytes::new())
     }
 
+    /// The session broke: the next one who asks for it gets another.
+    pub(super) fn lost(&mut self) {
+        self.session = None;
+    }
+
     /// Lets go of the target in good order.
     pub(super) async fn close(self) {
         if let Some(session) = self.session {

@@ -5,6 +5,7 @@
 //!                                        │           exemption (acknowledged), the rest of the steps
 //!                                        ├─ undo     fence, steps the other way
 //!                                        └─ trial    steps in a transaction that is rolled back
+//!      ► mend   evidence, then rows of the ledger: no script of the user's is run
 //! ```
 //!
 //! What holds: before each step the lease is asked whether it may start; the only answer from the
@@ -17,6 +18,7 @@ mod backup;
 mod forward;
 mod hold;
 mod look;
+mod mend;
 mod name;
 mod orders;
 mod precheck;
@@ -137,10 +139,16 @@ async fn carry_out(
         return Err(if is_taken_over(leg) { stop.in_doubt() } else { stop });
     };
     let (mut hold, seen) = Box::pin(look::look(site, target, leg, lease)).await?;
+    if leg.kind() == LegKind::Mend {
+        let work = mend::Work { site, leg, reports };
+        let done = Box::pin(mend::run(&work, &mut hold, (lease, seen))).await;
+        hold.close().await;
+        return done;
+    }
     let standing = precheck::check(leg, &seen).map_err(|why| Stop::stuck(first, why))?;
     let task = Task { site, leg, target, reports, seen, standing };
     let done = match leg.kind() {
-        LegKind::Forward | LegKind::Unspecified => {
+        LegKind::Forward | LegKind::Mend | LegKind::Unspecified => {
             Box::pin(forward::run(&task, &mut hold, lease)).await
         }
         LegKind::Undo => Box::pin(undo::run(&task, &mut hold, lease)).await,

@@ -31,6 +31,23 @@ pub(super) fn check(leg: &Leg, seen: &Observation) -> Result<Standing, String> {
     ))
 }
 
+/// Whether a repair of the ledger fits: it is as the log has it, or the repair has been made in part or whole.
+/// A step of the repair may have been begun.
+pub(super) fn check_mend(leg: &Leg, seen: &Observation) -> Result<bool, String> {
+    same_server(&leg.expected_identity, &seen.identity.to_string())?;
+    let moves = moves(&leg.steps);
+    let done = same_ledger(&leg.expected, &moves, &entries(seen))?;
+    let open = seen.intent.as_ref();
+    if let Some(open) = open.filter(|open| leg.steps.iter().all(|it| it.version != open.step)) {
+        return Err(format!(
+            "step {} ({}) was begun in the target at statement {} of {}; settle it first: `skein \
+             repair applied {}` or `skein repair not-applied {}`",
+            open.step, open.direction, open.statement, open.statements, open.step, open.step
+        ));
+    }
+    Ok(done == moves.len() && open.is_none())
+}
+
 /// What each step of the leg does to the list of what is in force.
 enum Move {
     Add(LedgerEntry),

@@ -279,6 +279,7 @@ pub(crate) fn words(reports: &[Report]) -> Vec<String> {
         Outcome::Tried(tried) if tried.impossible => format!("impossible {}", tried.step),
         Outcome::Tried(tried) => format!("not passed {}", tried.step),
         Outcome::Released(_) => "released".to_owned(),
+        Outcome::Mended(_) => "mended".to_owned(),
     };
     reports.iter().map(word).collect()
 }
@@ -419,6 +420,7 @@ pub(crate) fn forward(
         version: bundle.migrations[at].version.clone(),
         script: Direction::Up.into(),
         digest: bundle.migrations[at].up.raw_digest.to_vec().into(),
+        probe: false,
     };
     Leg {
         fence,
@@ -432,6 +434,7 @@ pub(crate) fn forward(
         backup_recorded: false,
         expected_identity: String::new(),
         charter: Vec::new().into(),
+        ..Leg::default()
     }
 }
 

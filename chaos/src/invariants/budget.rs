@@ -1,4 +1,5 @@
-//! When the failure budget is exceeded, no further leg forward is leased in that rollout.
+//! When the failure budget is exceeded, no further leg forward is leased in that rollout, but for targets that
+//! somebody tries again.
 
 use skein_core::event::{Body, LegKind};
 use skein_core::spec::Scope;
@@ -24,6 +25,10 @@ impl Invariant for Budget {
         let Some(state) = past.fleet.rollouts.get(rollout).filter(|state| !state.turned) else {
             return Ok(());
         };
+        // Somebody has asked for just this target.
+        if past.fleet.targets.find(target).is_some_and(|ix| state.again(ix)) {
+            return Ok(());
+        }
         let Some(wave) = state.wave() else { return Ok(()) };
         // Counted here, and not taken from the state's own counters: those are what is checked.
         let (mut failed, mut size) = (0_u64, 0_u64);

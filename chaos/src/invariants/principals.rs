@@ -17,6 +17,8 @@ enum Right<'a> {
     Person,
     /// Anybody's but an agent's.
     NoAgent,
+    /// An agent's or the scheduler's.
+    Anybody,
     /// That agent's.
     Agent(&'a AgentId),
     /// The agent's that holds, or held, that lease.
@@ -46,7 +48,13 @@ fn right(body: &Body) -> Right<'_> {
         | Body::KnobSet { .. }
         | Body::LanesHeld { .. }
         | Body::LanesReleased { .. }
+        | Body::RepairOrdered { .. }
+        | Body::EditAccepted { .. }
+        | Body::TargetsRetried { .. }
+        | Body::TargetsSkipped { .. }
         | Body::StepWaived { .. } => Right::Person,
+        // A person's, or the first word after a restore of the cluster.
+        Body::RepairWithdrawn { .. } => Right::NoAgent,
         Body::RollbackStarted { .. } => Right::NoAgent,
         Body::WaveStarted { .. }
         | Body::WaveVerified { .. }
@@ -54,7 +62,8 @@ fn right(body: &Body) -> Right<'_> {
         | Body::RolloutHalted { .. }
         | Body::RolloutCompleted { .. }
         | Body::RolloutRolledBack { .. }
-        | Body::LegAssigned { .. } => Right::Scheduler,
+        | Body::LegAssigned { .. }
+        | Body::RepairAssigned { .. } => Right::Scheduler,
         Body::LeaseExpired { released: false, .. } => Right::Scheduler,
         Body::LeaseExpired { released: true, target, fence, .. }
         | Body::StepBackedUp { target, fence, .. }
@@ -64,6 +73,11 @@ fn right(body: &Body) -> Right<'_> {
         | Body::StepRolledBack { target, fence, .. }
         | Body::StepStuck { target, fence, .. }
         | Body::StepTried { target, fence, .. } => Right::Holder(*fence, target),
+        Body::TargetMended { target, fence, .. } | Body::RepairFailed { target, fence, .. } => {
+            Right::Holder(*fence, target)
+        }
+        // Given back by its holder, or taken by the leader.
+        Body::RepairReleased { .. } => Right::Anybody,
         // Comes with the failure that it follows.
         Body::StepRetried { target, .. } => Right::Holder(Fence(u64::MAX), target),
     }
@@ -97,6 +111,7 @@ fn may(event: &Event, past: &Past) -> bool {
     let actor = event.actor.as_str();
     match right(&event.body) {
         Right::Scheduler => actor == SCHEDULER,
+        Right::Anybody => actor == SCHEDULER || agent(actor).is_some(),
         Right::Person => !actor.is_empty() && actor != SCHEDULER && agent(actor).is_none(),
         Right::NoAgent => !actor.is_empty() && agent(actor).is_none(),
         Right::Agent(named) => agent(actor) == Some(named.as_str()),
@@ -104,9 +119,10 @@ fn may(event: &Event, past: &Past) -> bool {
             let Some(named) = agent(actor) else { return false };
             let lease = past.log.get(usize::try_from(fence.0).unwrap_or(usize::MAX));
             match lease.map(|event| &event.body) {
-                Some(Body::LegAssigned { agent, target: leased, .. }) => {
-                    agent.as_str() == named && leased == target
-                }
+                Some(
+                    Body::LegAssigned { agent, target: leased, .. }
+                    | Body::RepairAssigned { agent, target: leased, .. },
+                ) => agent.as_str() == named && leased == target,
                 Some(_) => false,
                 None => true,
             }

@@ -20,7 +20,10 @@ impl Invariant for Waves {
                 let Body::WaveStarted { rollout, wave } = &event.body else { return Ok(()) };
                 let Some(state) = past.fleet.rollouts.get(rollout) else { return Ok(()) };
                 let open = state.lanes.iter().find(|(_, lane)| {
-                    let over = matches!(lane.phase, Phase::Done | Phase::Failed | Phase::Stuck);
+                    let over = matches!(
+                        lane.phase,
+                        Phase::Done | Phase::Failed | Phase::Stuck | Phase::Waived
+                    );
                     lane.wave < *wave && !over
                 });
                 match open {

@@ -162,6 +162,15 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::LanesHeld { .. } => "LanesHeld",
         Body::LanesReleased { .. } => "LanesReleased",
         Body::RolloutAborted { .. } => "RolloutAborted",
+        Body::RepairOrdered { .. } => "RepairOrdered",
+        Body::RepairAssigned { .. } => "RepairAssigned",
+        Body::RepairReleased { .. } => "RepairReleased",
+        Body::TargetMended { .. } => "TargetMended",
+        Body::RepairFailed { .. } => "RepairFailed",
+        Body::RepairWithdrawn { .. } => "RepairWithdrawn",
+        Body::EditAccepted { .. } => "EditAccepted",
+        Body::TargetsRetried { .. } => "TargetsRetried",
+        Body::TargetsSkipped { .. } => "TargetsSkipped",
         Body::RollbackStarted { .. } => "RollbackStarted",
         Body::RolloutHalted { .. } => "RolloutHalted",
         Body::RolloutCompleted { .. } => "RolloutCompleted",
@@ -182,7 +191,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 37] = [
+pub const EVENTS: [&str; 39] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -205,6 +214,8 @@ pub const EVENTS: [&str; 37] = [
     "LanesHeld",
     "LanesReleased",
     "RolloutAborted",
+    "TargetsRetried",
+    "TargetsSkipped",
     "RollbackStarted",
     "RolloutHalted",
     "RolloutCompleted",

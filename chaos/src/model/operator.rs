@@ -2,10 +2,10 @@
 
 use skein_core::command::{Command, Waiver};
 use skein_core::event::Stop;
-use skein_core::ids::{Digest, RequestId, RolloutId, WaveIx};
+use skein_core::ids::{Digest, RequestId, RolloutId, TargetIx, WaveIx};
 use skein_core::plan::{self, Plan};
 use skein_core::spec::{Knob, Limit, Selector, Spec};
-use skein_core::state::rollout::{State, Status};
+use skein_core::state::rollout::{Lane, Phase, State, Status};
 
 use super::coverage::Reach;
 use super::database::digest;
@@ -65,6 +65,10 @@ impl Sim {
             19..=21 => self.again(&mut dice),
             22 => self.under_another_charter(&mut dice),
             23 => self.a_plan_of_yesterday(number, &mut dice),
+            24..=27 => {
+                let command = self.on_some_targets(&mut dice);
+                self.request(command);
+            }
             _ => self.on_a_rollout(&mut dice),
         }
     }
@@ -235,6 +239,47 @@ impl Sim {
         }
     }
 
+    /// Targets that are tried again, or left out: those that failed, mostly.
+    fn on_some_targets(&mut self, dice: &mut Dice) -> Command {
+        let fleet = &self.leader.ahead;
+        let stopping = fleet.rollouts.values().find(|state| state.stopping && state.leased() > 0);
+        let failed =
+            |lane: &Lane| matches!(lane.phase, Phase::Failed | Phase::Stuck | Phase::Residual);
+        let lanes = fleet.rollouts.values().flat_map(|state| {
+            let lanes = state.lanes.iter().filter(|(_, lane)| failed(lane));
+            lanes.map(|(_, lane)| (state.id, lane.target))
+        });
+        let lanes: Vec<(RolloutId, TargetIx)> = lanes.collect();
+        let (rollout, target) = if lanes.is_empty() || dice.chance(100) {
+            (self.some_rollout(dice), TargetIx(dice.below(4)))
+        } else {
+            lanes[dice.place(lanes.len())]
+        };
+        let target = fleet.targets.get(target).map(|target| target.id.0.clone());
+        let selector = Selector { targets: target.into_iter().collect(), ..Selector::default() };
+        let undone = fleet.rollouts.values().find_map(|state| {
+            let on_its_way = |lane: &Lane| lane.phase == Phase::UndoLeased && lane.keep > 0;
+            let (_, lane) = state.lanes.iter().find(|(_, lane)| on_its_way(lane))?;
+            Some((state.id, fleet.targets.get(lane.target)?.id.0.clone()))
+        });
+        if let Some((rollout, target)) = undone.filter(|_| dice.chance(500)) {
+            // Further than it is being undone just now.
+            let selector = Selector { targets: vec![target], ..Selector::default() };
+            let waivers = waivers(dice);
+            return Command::RollBackRollout { rollout, selector, steps: 0, waivers };
+        }
+        match (stopping, dice.below(10)) {
+            (Some(stopping), 0..4) => {
+                Command::RetryTargets { rollout: stopping.id, selector: Selector::default() }
+            }
+            (_, 0..7) => Command::RetryTargets { rollout, selector },
+            _ => {
+                let reason = if dice.chance(100) { "" } else { "merged" }.to_owned();
+                Command::SkipTargets { rollout, selector, reason }
+            }
+        }
+    }
+
     fn request(&mut self, command: Command) {
         let number = u64::try_from(self.requests.len()).unwrap_or(u64::MAX);
         let mut id = [0; 16];
@@ -271,6 +316,8 @@ impl Sim {
                 | Command::ReleaseLanes { .. }
                 | Command::AbortRollout { .. }
                 | Command::RollBackRollout { .. }
+                | Command::RetryTargets { .. }
+                | Command::SkipTargets { .. }
         );
         let answer = match self.ask(PERSON, Some((id, body)), command) {
             Ok(None) if acts_later => {

@@ -143,6 +143,8 @@ impl Numbers {
             | Command::AbortRollout { rollout, .. }
             | Command::SoakWave { rollout }
             | Command::RollBackRollout { rollout, .. }
+            | Command::RetryTargets { rollout, .. }
+            | Command::SkipTargets { rollout, .. }
             | Command::StartWave { rollout }
             | Command::AssignLeg { rollout, .. }
             | Command::UnwindRollout { rollout }
@@ -156,7 +158,11 @@ impl Numbers {
                 self.plans.insert(*id, *id);
             }
             Command::StartRollout { plan, .. } => *plan = *self.plans.get(plan)?,
-            Command::FormCluster { .. }
+            Command::Repair(_)
+            | Command::WithdrawRepair { .. }
+            | Command::AcceptEdited(_)
+            | Command::AssignRepair { .. }
+            | Command::FormCluster { .. }
             | Command::RestoreCluster { .. }
             | Command::AdoptCharter { .. }
             | Command::JoinAgent { .. }

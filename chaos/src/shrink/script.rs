@@ -156,6 +156,20 @@ impl Words {
                 self::selector(selector),
                 self::waivers(waivers)
             ),
+            Command::RetryTargets { rollout, selector } => {
+                format!("retry {}{}", self.rollout(*rollout), self::selector(selector))
+            }
+            Command::SkipTargets { rollout, selector, reason } => format!(
+                "skip {}{} why={}",
+                self.rollout(*rollout),
+                self::selector(selector),
+                reason.replace(' ', "-")
+            ),
+            // No history of the simulator repairs a ledger.
+            Command::Repair(_)
+            | Command::WithdrawRepair { .. }
+            | Command::AcceptEdited(_)
+            | Command::AssignRepair { .. } => return Vec::new(),
             Command::StartWave { rollout } => format!("ask start-wave {}", self.rollout(*rollout)),
             Command::AssignLeg { rollout, target, agent } => {
                 format!("ask assign {} {target} {agent}", self.rollout(*rollout))
@@ -376,6 +390,8 @@ fn report(outcome: &Outcome) -> String {
             };
             format!("tried {step} {how}")
         }
+        // No history of the simulator repairs a ledger.
+        Outcome::Mended { .. } => "mended".to_owned(),
         Outcome::Released { .. } => "released".to_owned(),
     }
 }

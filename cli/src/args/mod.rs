@@ -3,6 +3,7 @@
 mod cluster;
 mod common;
 mod read;
+mod repair;
 mod roles;
 mod write;
 
@@ -15,6 +16,9 @@ pub use common::{GoalArg, LabelArg, PlanArgs, SelectionArgs, StrategyArgs, WaveA
 pub use read::{
     BackupArgs, BackupVerb, ExplainArgs, HistoryArgs, HistoryVerb, StatusArgs, VerifyArgs,
     WatchArgs,
+};
+pub use repair::{
+    ConsentArgs, EditedArgs, LedgerArgs, RepairArgs, RepairVerb, RetryArgs, SkipArgs,
 };
 pub use roles::{AgentArgs, CompletionsArgs, CoordinatorArgs, DemoArgs, InitArgs, ManArgs};
 pub use write::{
@@ -143,6 +147,8 @@ pub enum Verb {
     Get(GetArgs),
     /// Undo what a rollout did, target by target, in reverse
     Rollback(RollbackArgs),
+    /// Set right what a ledger says, and what a rollout waits for
+    Repair(RepairArgs),
     /// Look at the targets and compare them with the log and with each other
     Verify(VerifyArgs),
     /// Backups that stand behind applied steps

@@ -21,6 +21,7 @@ mod man;
 mod migrate;
 mod pause;
 mod plan;
+mod repair;
 mod resume;
 mod rollback;
 mod set;
@@ -60,6 +61,7 @@ pub(crate) fn run(cli: &Cli, screen: &mut Screen) -> Result<ExitCode, Failure> {
         Verb::Set(args) => wait(set::run(args, global, screen)),
         Verb::Get(args) => wait(get::run(args, global, screen)),
         Verb::Rollback(args) => wait(rollback::run(args, global, screen)),
+        Verb::Repair(args) => wait(repair::run(args, global, screen)),
         Verb::Verify(args) => wait(verify::run(args, global, screen)),
         Verb::Backup(args) => wait(backup::run(args, global, screen)),
         Verb::Agents(_) => wait(agents::run(global, screen)),

@@ -101,7 +101,7 @@ pub(crate) async fn observe(
         .await
 }
 
-async fn put(session: &Session, bundle: &Bundle) -> Result<(), Failure> {
+pub(crate) async fn put(session: &Session, bundle: &Bundle) -> Result<(), Failure> {
     let total_bytes = bundle.bytes.len() as u64;
     let mut chunks: Vec<v1::PutBundleRequest> = bundle
         .bytes

@@ -66,7 +66,7 @@ impl Event {
         told
     }
 
-    fn of(&mut self, event: &'static str, said: impl Into<String>) {
+    pub(super) fn of(&mut self, event: &'static str, said: impl Into<String>) {
         self.what = event;
         self.said = said.into();
     }
@@ -110,6 +110,15 @@ impl Event {
             | Body::RolloutCompleted(_)
             | Body::RolloutRolledBack(_)
             | Body::StepWaived(_) => self.rollout(body),
+            Body::RepairOrdered(_)
+            | Body::RepairAssigned(_)
+            | Body::RepairReleased(_)
+            | Body::TargetMended(_)
+            | Body::RepairFailed(_)
+            | Body::RepairWithdrawn(_)
+            | Body::EditAccepted(_)
+            | Body::TargetsRetried(_)
+            | Body::TargetsSkipped(_) => super::event_repair::told(self, body, seq),
             Body::LegAssigned(_) | Body::LeaseExpired(_) => self.leg(body, seq),
             Body::StepBackedUp(_)
             | Body::StepApplied(_)
@@ -304,7 +313,7 @@ impl Event {
                 agent::LegKind::Forward => "carry out",
                 agent::LegKind::Undo => "undo",
                 agent::LegKind::Trial => "try",
-                agent::LegKind::Unspecified => "work on",
+                agent::LegKind::Mend | agent::LegKind::Unspecified => "work on",
             };
             self.of(
                 "leg_assigned",

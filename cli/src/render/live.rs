@@ -99,7 +99,7 @@ fn matter_most(lanes: &[Lane]) -> Vec<&Lane> {
         S::Leased | S::UndoLeased => 1,
         S::Ready | S::UndoReady => 2,
         S::Waiting | S::Unspecified => 3,
-        S::Done | S::Undone => 4,
+        S::Done | S::Undone | S::Waived => 4,
     };
     let mut sorted: Vec<&Lane> = lanes.iter().collect();
     sorted.sort_by_key(rank);

@@ -12,6 +12,7 @@ pub mod rollout;
 pub mod fleet;
 
 pub mod event;
+mod event_repair;
 
 pub mod history;
 pub mod knobs;
@@ -25,6 +26,8 @@ pub mod cluster;
 pub mod cluster_backup;
 
 pub mod undo;
+
+pub mod repair;
 
 pub mod verify;
 

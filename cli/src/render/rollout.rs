@@ -34,6 +34,9 @@ pub struct Rollout {
     pub started_at_ms: u64,
     pub ended_at_ms: u64,
     pub residual: Vec<Lane>,
+    /// Targets that the rollout was told to go on without.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Lane>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lanes: Vec<Lane>,
     #[serde(skip)]
@@ -54,6 +57,13 @@ pub struct Wave {
     pub waits_for_approval: bool,
     /// Until when it is watched; 0: it is not.
     pub soak_until_ms: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub skipped: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -96,6 +106,7 @@ impl Rollout {
             started_at_ms: status.started_at_ms,
             ended_at_ms: status.ended_at_ms,
             residual: status.residual.iter().map(Lane::new).collect(),
+            skipped: status.waived.iter().map(Lane::new).collect(),
             lanes: status.lanes.iter().map(Lane::new).collect(),
             now: status.state(),
         }
@@ -199,12 +210,13 @@ fn wave((number, status): (u32, &v1::WaveStatus)) -> Wave {
         undone: count(&[S::Undone]),
         waits_for_approval: status.waits_for_approval,
         soak_until_ms: status.soak_until_ms,
+        skipped: count(&[S::Waived]),
     }
 }
 
 impl Wave {
     pub fn settled(&self) -> u32 {
-        self.done + self.failed + self.undone
+        self.done + self.failed + self.undone + self.skipped
     }
 
     pub fn sign(&self) -> (Sign, Tone) {
@@ -224,6 +236,7 @@ impl Wave {
             (self.waiting, "waiting"),
             (self.failed, "failed"),
             (self.undone, "undone"),
+            (self.skipped, "skipped"),
         ];
         let parts = parts.into_iter().filter(|(number, _)| *number > 0);
         let mut parts: Vec<String> =
@@ -268,6 +281,7 @@ impl Lane {
             S::Failed | S::Stuck | S::Residual => (Sign::Bad, Tone::Bad),
             S::Leased => (Sign::Busy, Tone::Busy),
             S::UndoReady | S::UndoLeased | S::Undone => (Sign::Undone, Tone::Warning),
+            S::Waived => (Sign::Warning, Tone::Warning),
             S::Waiting | S::Ready | S::Unspecified => (Sign::Waiting, Tone::Faint),
         }
     }
@@ -297,6 +311,27 @@ pub fn lanes(lanes: &[Lane], look: &Look) -> Table {
 }
 
 impl Rollout {
+    /// What it went on without.
+    pub fn skipped_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.skipped.is_empty() {
+            return Ok(());
+        }
+        let count = words::count(self.skipped.len() as u64, "target");
+        writeln!(out, "\n{}", look.paint(Tone::Warning, &format!("{count} left as they are")))?;
+        for lane in &self.skipped {
+            writeln!(
+                out,
+                "  {} {}  {} of {} applied: {}",
+                look.sign(Sign::Warning),
+                super::table::shown(&lane.target),
+                lane.applied,
+                words::count(lane.steps, "step"),
+                super::table::shown(&lane.note),
+            )?;
+        }
+        Ok(())
+    }
+
     /// What is left for an operator.
     pub fn residual_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         if self.residual.is_empty() {
@@ -378,6 +413,7 @@ impl View for Rollout {
             lanes(&self.lanes, look).text(look, "  ", out)?;
         }
         self.residual_text(look, out)?;
+        self.skipped_text(look, out)?;
         writeln!(out)?;
         self.next_text(out)
     }
@@ -404,9 +440,11 @@ impl View for Rollout {
             ]);
         }
         table.markdown(out)?;
-        for (title, some) in
-            [("Targets", &self.lanes), ("Not where they should be", &self.residual)]
-        {
+        for (title, some) in [
+            ("Targets", &self.lanes),
+            ("Not where they should be", &self.residual),
+            ("Left as they are", &self.skipped),
+        ] {
             if !some.is_empty() {
                 writeln!(out, "\n**{title}**\n")?;
                 lanes(some, &look).markdown(out)?;

@@ -124,6 +124,7 @@ pub fn lane(state: v1::LaneState) -> &'static str {
         v1::LaneState::UndoLeased => "undoing",
         v1::LaneState::Undone => "undone",
         v1::LaneState::Residual => "residual",
+        v1::LaneState::Waived => "skipped",
     }
 }
 

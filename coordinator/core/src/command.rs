@@ -3,12 +3,13 @@
 use crate::bundle::Manifest;
 use crate::event::{Archive, Stop, Verdict};
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq, StepIx,
-    TargetId, WaveIx,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId, RolloutId, Seq,
+    StepIx, TargetId, Version, WaveIx,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::spec::{Knob, Selector, Spec};
+use crate::state::repair::{Evidence, Verb};
 use crate::state::target::{Description, Observation};
 
 /// A command with its circumstances.
@@ -188,6 +189,40 @@ pub enum Command {
         /// Of which rollout.
         rollout: RolloutId,
     },
+    /// Set the ledgers of targets right.
+    Repair(Box<Ask>),
+    /// What nobody has begun of a repair is not to be done.
+    WithdrawRepair {
+        /// Which.
+        repair: RepairId,
+        /// Why.
+        reason: String,
+    },
+    /// A file was edited after it was applied, and both texts count as the same migration.
+    AcceptEdited(Box<Ask>),
+    /// Try failed targets of a rollout again, and no others.
+    RetryTargets {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Which.
+        selector: Selector,
+    },
+    /// Let a rollout go on and end without some of its targets.
+    SkipTargets {
+        /// Which rollout.
+        rollout: RolloutId,
+        /// Which targets.
+        selector: Selector,
+        /// Why that is acceptable.
+        reason: String,
+    },
+    /// Scheduler: hand the repair of a target's ledger to an agent.
+    AssignRepair {
+        /// Where.
+        target: TargetId,
+        /// To whom.
+        agent: AgentId,
+    },
     /// Scheduler: open the next wave.
     StartWave {
         /// Of which rollout.
@@ -248,6 +283,21 @@ pub struct Waiver {
     pub step: String,
     /// Why that is acceptable.
     pub reason: String,
+}
+
+/// What is said of the ledgers of targets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// What is said; of no meaning for an edited file.
+    pub verb: Verb,
+    /// Of which versions.
+    pub versions: Vec<Version>,
+    /// Whose migrations they are.
+    pub bundle: Digest,
+    /// On which targets.
+    pub selector: Selector,
+    /// Why it may be done without evidence; empty: only on evidence.
+    pub waiver: String,
 }
 
 /// What an agent tells of a leg.
@@ -316,6 +366,13 @@ pub enum Outcome {
         impossible: bool,
         /// What the database said.
         note: String,
+    },
+    /// The ledger says what a repair says.
+    Mended {
+        /// The target after it.
+        seen: Box<Observation>,
+        /// On what each change rests.
+        evidence: Vec<Evidence>,
     },
     /// The leg is given back with nothing under way, and everything that is in force was reported. An
     /// executor that could not read the target's ledger does not say so: it lets the lease end.

@@ -3,12 +3,13 @@
 use crate::bundle::Manifest;
 use crate::command::Waiver;
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq, StepIx,
-    TargetId, WaveIx,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId, RolloutId, Seq,
+    StepIx, TargetId, Version, WaveIx,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
 use crate::spec::{Backup, Knob};
+use crate::state::repair::{Evidence, Order};
 use crate::state::target::{Description, Observation};
 
 /// One thing that happened, with who, when and under which charter.
@@ -249,4 +250,36 @@ pub enum Body {
         impossible: bool,
         note: String,
     },
+    /// Somebody says what is in force in targets whose ledgers say otherwise.
+    RepairOrdered { repair: RepairId, order: Box<Order> },
+    /// A target's part of a repair was leased. This event's sequence is its fence.
+    RepairAssigned { repair: RepairId, target: TargetId, agent: AgentId },
+    /// The lease ended without a result: another agent, or the same one, takes it up.
+    RepairReleased { repair: RepairId, target: TargetId, fence: Fence, why: String },
+    /// A target's ledger says what the repair says. `seen` is the target after it.
+    TargetMended {
+        repair: RepairId,
+        target: TargetId,
+        fence: Fence,
+        seen: Box<Observation>,
+        evidence: Vec<Evidence>,
+        finding: String,
+    },
+    /// A target's part of a repair ended with its ledger as it was, or in doubt.
+    RepairFailed { repair: RepairId, target: TargetId, fence: Fence, why: String, doubt: bool },
+    /// What nobody has begun of a repair is not done.
+    RepairWithdrawn { repair: RepairId, reason: String },
+    /// Texts that ran and the text of a file now count as the same migration.
+    EditAccepted {
+        version: Version,
+        file: String,
+        ran: Vec<Digest>,
+        now: Digest,
+        normalised: Digest,
+        reason: String,
+    },
+    /// Targets of a rollout that failed are tried again.
+    TargetsRetried { rollout: RolloutId, targets: Vec<TargetId> },
+    /// A rollout goes on without these targets, which are left as they are.
+    TargetsSkipped { rollout: RolloutId, targets: Vec<TargetId>, reason: String },
 }

@@ -111,6 +111,23 @@ impl RolloutId {
     }
 }
 
+/// A repair's number; shown as `rep-0042`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RepairId(pub u32);
+
+impl fmt::Display for RepairId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rep-{:04}", self.0)
+    }
+}
+
+impl RepairId {
+    /// Reads `rep-0042` or `42`.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.strip_prefix("rep-").unwrap_or(text).parse().ok().map(Self)
+    }
+}
+
 /// So many targets, for people.
 pub(crate) fn count_of_targets(count: usize) -> String {
     if count == 1 { "1 target".to_owned() } else { format!("{count} targets") }

@@ -1,10 +1,11 @@
 //! What an agent has to do, from the state alone. Handing a leg out twice is harmless.
 
 use crate::event::LegKind;
-use crate::ids::{AgentId, Digest, Fence, RolloutId, StepIx, TargetId};
+use crate::ids::{AgentId, Digest, Fence, RepairId, RolloutId, StepIx, TargetId};
 use crate::spec::{Backup, Direction};
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
+use crate::state::repair::Change;
 use crate::state::rollout::Phase;
 
 /// Consecutive steps on one target, under one lease.
@@ -100,5 +101,53 @@ fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg>
         cancelled: (lane.unwind && lane.phase == Phase::Leased)
             || state.stopping
             || lane.held.is_some(),
+    })
+}
+
+/// The repair of a target's ledger, under one lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mend {
+    /// The lease.
+    pub fence: Fence,
+    /// Where.
+    pub target: TargetId,
+    /// For which repair.
+    pub repair: RepairId,
+    /// Whose migrations they are.
+    pub bundle: Digest,
+    /// In the order in which they are made.
+    pub changes: Vec<Change>,
+    /// Schemas of targets that got by migrations to what will be in force.
+    pub schemas: Vec<Digest>,
+    /// Somebody has taken responsibility for what nothing proves.
+    pub waived: bool,
+    /// What the ledger has before, as far as anybody has seen.
+    pub expected: Vec<Entry>,
+    /// What the server is, as far as anybody has seen; empty: not known.
+    pub identity: String,
+}
+
+/// The repairs that an agent holds.
+pub fn mends(fleet: &Fleet, agent: &AgentId) -> Vec<Mend> {
+    let Some(agent) = fleet.agents.get(agent) else { return Vec::new() };
+    agent.legs.iter().filter_map(|(fence, target)| mend(fleet, *target, *fence)).collect()
+}
+
+fn mend(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Mend> {
+    let target = fleet.targets.get(target)?;
+    let (repair, line) = target.mend?;
+    let state = fleet.repairs.get(&repair)?;
+    let class = state.class(state.lines.get(usize::try_from(line).ok()?)?)?;
+    let seen = target.seen.as_ref().map(|seen| &seen.identity);
+    Some(Mend {
+        fence,
+        target: target.id.clone(),
+        repair,
+        bundle: state.order.bundle,
+        changes: class.changes.clone(),
+        schemas: class.schemas.clone(),
+        waived: !state.order.waiver.is_empty(),
+        expected: class.before.clone(),
+        identity: seen.unwrap_or(&target.identity).clone(),
     })
 }

@@ -424,6 +424,10 @@ pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
             impossible: it.impossible,
             note: it.note,
         },
+        Wire::Mended(it) => Outcome::Mended {
+            evidence: codec::evidence_of(&it.evidence)?,
+            seen: Box::new(codec::observation(codec::required(it.seen, "a repaired target")?)?),
+        },
         Wire::Released(it) => Outcome::Released { why: it.why },
     })
 }

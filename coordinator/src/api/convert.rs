@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use skein_core::Fleet;
 use skein_core::ids::{AgentId, Digest, Millis, RolloutId, WaveIx};
-use skein_core::outbox::Leg;
+use skein_core::outbox::{Leg, Mend};
 use skein_core::schedule::{Presence, waits_for, waits_for_a_word, watched};
 use skein_core::spec::{Backup, Direction, Knob};
 use skein_core::state::rollout::{self, Lane, Phase, Status};
@@ -30,6 +30,7 @@ pub(crate) fn leg_out(leg: Leg, charter: Digest) -> session::Leg {
                 version: step.entry.version.to_string(),
                 script: direction(step.script).into(),
                 digest: Bytes::copy_from_slice(&step.entry.digest.0),
+                probe: false,
             })
             .collect(),
         backup: match leg.backup {
@@ -43,6 +44,36 @@ pub(crate) fn leg_out(leg: Leg, charter: Digest) -> session::Leg {
         expected: leg.expected.iter().map(codec::entry_out).collect(),
         expected_identity: leg.identity,
         charter: Bytes::copy_from_slice(&charter.0),
+        ..session::Leg::default()
+    }
+}
+
+pub(crate) fn mend_out(mend: Mend, charter: Digest) -> session::Leg {
+    session::Leg {
+        fence: mend.fence.0,
+        target: mend.target.to_string(),
+        rollout: mend.repair.to_string(),
+        kind: session::LegKind::Mend.into(),
+        bundle: Bytes::copy_from_slice(&mend.bundle.0),
+        steps: mend
+            .changes
+            .into_iter()
+            .zip(0..)
+            .map(|(change, step)| session::LegStep {
+                step,
+                migration: change.migration,
+                version: change.entry.version.to_string(),
+                script: direction(change.direction).into(),
+                digest: Bytes::copy_from_slice(&change.entry.digest.0),
+                probe: change.probe,
+            })
+            .collect(),
+        expected: mend.expected.iter().map(codec::entry_out).collect(),
+        expected_identity: mend.identity,
+        charter: Bytes::copy_from_slice(&charter.0),
+        schemas: codec::digests_out(&mend.schemas),
+        waived: mend.waived,
+        ..session::Leg::default()
     }
 }
 
@@ -72,7 +103,11 @@ pub(super) fn target(fleet: &Fleet, target: &target::State, presence: &Presence)
         observation,
         observed_at_ms: target.observed_at.map_or(0, |at| at.0),
         problem: target.problem.clone(),
-        rollout: target.lane.map(|(rollout, _)| rollout.to_string()).unwrap_or_default(),
+        rollout: match (target.lane, target.mend) {
+            (Some((rollout, _)), _) => rollout.to_string(),
+            (None, Some((repair, _))) => repair.to_string(),
+            (None, None) => String::new(),
+        },
         connected: target.agents.iter().any(|agent| presence.slots.contains_key(agent)),
         retired: target.retired,
     }
@@ -90,6 +125,7 @@ fn phase(phase: Phase) -> v1::LaneState {
         Phase::UndoLeased => v1::LaneState::UndoLeased,
         Phase::Undone => v1::LaneState::Undone,
         Phase::Residual => v1::LaneState::Residual,
+        Phase::Waived => v1::LaneState::Waived,
     }
 }
 
@@ -202,6 +238,7 @@ pub(super) fn rollout(
         started_by: state.started_by.clone(),
         knobs: knobs(state),
         waits_for_word: waits_for_a_word(state, now).map_or(0, |wave| wave.0 + 1),
+        waived: view::waived(state).map(|(_, at)| lane(fleet, state, at)).collect(),
     }
 }
 

@@ -10,11 +10,12 @@ mod explain;
 mod fleet;
 mod forward;
 mod planner;
+mod repairs;
 mod rollouts;
 mod status;
 
 pub(crate) use agents::outcome;
-pub(crate) use convert::leg_out;
+pub(crate) use convert::{leg_out, mend_out};
 pub(crate) use forward::ForwardLayer;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ mod fleet;
 mod manifest;
 mod plan;
 mod record;
+mod repair;
 mod subject;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub(crate) use fleet::{description, description_out, entry_out, observation, sel
 pub(crate) use manifest::manifest_of;
 pub(crate) use plan::{knob, knob_out, plan_id, plan_out, spec};
 pub(crate) use record::{Entry, chunk_entry, decode_entry, record_entry};
+pub(crate) use repair::{digests_out, evidence_of, evidence_out, verb, verb_out};
 pub(crate) use subject::{concerns, terms};
 
 use bytes::Bytes;

@@ -60,6 +60,21 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::LanesReleased(it) => {
             (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
         }
+        Body::RepairOrdered(it) => {
+            let targets = it.order.iter().flat_map(|order| &order.targets);
+            (targets.map(|target| target.id.as_str()).collect(), None)
+        }
+        Body::RepairAssigned(it) => (vec![&it.target], None),
+        Body::RepairReleased(it) => (vec![&it.target], None),
+        Body::TargetMended(it) => (vec![&it.target], None),
+        Body::RepairFailed(it) => (vec![&it.target], None),
+        Body::RepairWithdrawn(_) | Body::EditAccepted(_) => (Vec::new(), None),
+        Body::TargetsRetried(it) => {
+            (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
+        }
+        Body::TargetsSkipped(it) => {
+            (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
+        }
         Body::RollbackStarted(it) => {
             (it.targets.iter().map(|unwind| unwind.target.as_str()).collect(), Some(it.rollout))
         }

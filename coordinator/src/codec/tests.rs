@@ -7,8 +7,8 @@ use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Waiver;
 use skein_core::event::{Archive, Body, Event, LegKind, Stop, Unwind, Verdict};
 use skein_core::ids::{
-    AgentId, ClassIx, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq,
-    StepIx, TargetId, Version, WaveIx,
+    AgentId, ClassIx, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId,
+    RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
 use skein_core::plan::{Class, Plan, Step, Undo, Wave};
 use skein_core::policy::Policy;
@@ -17,6 +17,7 @@ use skein_core::spec::{
     Selector, Spec, Strategy, TransactionMode,
 };
 use skein_core::state::ledger::Entry;
+use skein_core::state::repair::{self, Evidence, Verb};
 use skein_core::state::target::{Description, Observation};
 
 use super::{decode_event, encode_event};
@@ -112,6 +113,28 @@ fn plan() -> Plan {
         }],
         up_to_date: 3,
         notes: vec!["a note".to_owned()],
+    }
+}
+
+fn order() -> repair::Order {
+    let change = |version: &str, direction| repair::Change {
+        migration: 1,
+        entry: entry(version),
+        direction,
+        probe: true,
+    };
+    repair::Order {
+        verb: Verb::NotApplied,
+        versions: vec![Version("2".to_owned())],
+        bundle: digest(3),
+        waiver: "looked".to_owned(),
+        classes: vec![repair::Class {
+            engine: Engine::Mysql,
+            before: vec![entry("1")],
+            changes: vec![change("2", Direction::Up), change("1", Direction::Down)],
+            schemas: vec![digest(6)],
+        }],
+        targets: vec![(TargetId::from("eu-1"), 0)],
     }
 }
 
@@ -305,6 +328,55 @@ fn one_of_each() -> Vec<Body> {
         },
         Body::LanesReleased { rollout, targets: vec![TargetId::from("eu-1")] },
         Body::RolloutAborted { rollout, reason: "wrong file".to_owned() },
+        Body::RepairOrdered { repair: RepairId(3), order: Box::new(order()) },
+        Body::RepairAssigned {
+            repair: RepairId(3),
+            target: TargetId::from("eu-1"),
+            agent: AgentId::from("agent-eu"),
+        },
+        Body::RepairReleased {
+            repair: RepairId(3),
+            target: TargetId::from("eu-1"),
+            fence,
+            why: "silent".to_owned(),
+        },
+        Body::TargetMended {
+            repair: RepairId(3),
+            target: TargetId::from("eu-1"),
+            fence,
+            seen: Box::new(Observation {
+                engine_version: "16.4".to_owned(),
+                identity: "server-1/db".to_owned(),
+                fingerprint: digest(6),
+                ledger: vec![entry("1"), entry("2")],
+                fence: Fence(9),
+                open_intent: String::new(),
+            }),
+            evidence: vec![Evidence::Schema, Evidence::Probe, Evidence::Waiver],
+            finding: "a clone".to_owned(),
+        },
+        Body::RepairFailed {
+            repair: RepairId(3),
+            target: TargetId::from("eu-1"),
+            fence,
+            why: "no evidence".to_owned(),
+            doubt: true,
+        },
+        Body::RepairWithdrawn { repair: RepairId(3), reason: "the wrong version".to_owned() },
+        Body::EditAccepted {
+            version: Version("2".to_owned()),
+            file: "0002_mail.up.sql".to_owned(),
+            ran: vec![digest(1), digest(2)],
+            now: digest(3),
+            normalised: digest(4),
+            reason: "a default spelled out".to_owned(),
+        },
+        Body::TargetsRetried { rollout, targets: vec![TargetId::from("eu-1")] },
+        Body::TargetsSkipped {
+            rollout,
+            targets: vec![TargetId::from("eu-1"), TargetId::from("eu-2")],
+            reason: "merged next week".to_owned(),
+        },
     ]
 }
 
@@ -364,6 +436,15 @@ fn place(body: &Body) -> usize {
         Body::LanesHeld { .. } => 36,
         Body::LanesReleased { .. } => 37,
         Body::RolloutAborted { .. } => 38,
+        Body::RepairOrdered { .. } => 39,
+        Body::RepairAssigned { .. } => 40,
+        Body::RepairReleased { .. } => 41,
+        Body::TargetMended { .. } => 42,
+        Body::RepairFailed { .. } => 43,
+        Body::RepairWithdrawn { .. } => 44,
+        Body::EditAccepted { .. } => 45,
+        Body::TargetsRetried { .. } => 46,
+        Body::TargetsSkipped { .. } => 47,
     }
 }
 
@@ -374,7 +455,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 39);
+    assert_eq!(events.len(), 48);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

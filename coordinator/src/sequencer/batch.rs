@@ -119,6 +119,8 @@ fn about(body: &Body) -> Option<RolloutId> {
         | Body::WaveApproved { rollout, .. }
         | Body::LanesHeld { rollout, .. }
         | Body::LanesReleased { rollout, .. }
+        | Body::TargetsRetried { rollout, .. }
+        | Body::TargetsSkipped { rollout, .. }
         | Body::RollbackStarted { rollout, .. } => Some(*rollout),
         _ => None,
     }

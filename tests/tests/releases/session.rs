@@ -104,6 +104,7 @@ fn from_coordinator() -> Vec<session::FromCoordinator> {
         version: "2".to_owned(),
         script: v1::Direction::Down.into(),
         digest: hash(8),
+        probe: false,
     };
     let refused =
         session::RefusedReport { id: 2, why: "the lease is gone".to_owned(), lease_lost: true };
@@ -128,6 +129,7 @@ fn from_coordinator() -> Vec<session::FromCoordinator> {
             expected: vec![v1::LedgerEntry { version: "1".to_owned(), digest: hash(5) }],
             expected_identity: "postgres:1/1".to_owned(),
             charter: hash(7),
+            ..session::Leg::default()
         }),
         Down::Acknowledged(session::Acknowledged { ids: vec![1], refused: vec![refused], seq: 0 }),
         Down::Cancel(session::Cancel { fence: 17, why: "paused".to_owned() }),

@@ -41,6 +41,11 @@ impl Cli {
         Self { project: Arc::clone(project), config }
     }
 
+    /// In a directory with a configuration of its own, and no cluster: each command is all by itself.
+    pub(crate) fn alone(project: &Arc<Project>) -> Self {
+        Self { project: Arc::clone(project), config: project.join("skein.toml") }
+    }
+
     /// Runs one line of words; a word with spaces goes through [`Cli::run_words`].
     pub(crate) async fn run(&self, line: &str) -> Ran {
         self.run_words(&line.split_whitespace().collect::<Vec<_>>()).await

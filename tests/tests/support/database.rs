@@ -89,6 +89,12 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// One that is there already, and stays.
+    pub(crate) fn at(engine: Engine, id: &str, url: &str) -> Self {
+        let (id, url) = (id.to_owned(), url.to_owned());
+        Self { name: id.clone(), id, engine, url, admin: None }
+    }
+
     pub(crate) fn location(&self) -> Location {
         Location::parse(&self.url, None).expect("the harness makes URLs that can be read")
     }

@@ -113,23 +113,31 @@ pub(super) fn observe(
     }])
 }
 
-/// What is not as the log says; empty: everything is.
-fn finding(fleet: &Fleet, target: &State, seen: &Observation) -> String {
+/// What is wrong with it whatever the log says.
+pub(super) fn unsound(fleet: &Fleet, target: &State, seen: &Observation) -> Option<String> {
     if !seen.open_intent.is_empty() {
-        return format!(
+        return Some(format!(
             "step {} was begun by an executor and neither finished nor undone",
             seen.open_intent
-        );
+        ));
     }
     if let Some(other) = fleet.targets.with_identity(&seen.identity)
         && let Some(other) = fleet.targets.get(other)
         && other.id != target.id
     {
-        return format!(
+        return Some(format!(
             "it says that it is the same database as target {}: a clone, or one database under two \
              names",
             other.id
-        );
+        ));
+    }
+    None
+}
+
+/// What is not as the log says; empty: everything is.
+fn finding(fleet: &Fleet, target: &State, seen: &Observation) -> String {
+    if let Some(unsound) = unsound(fleet, target, seen) {
+        return unsound;
     }
     if target.observed_at.is_none() {
         return String::new();
@@ -174,6 +182,7 @@ pub(super) fn retire(fleet: &Fleet, id: &TargetId, reason: &str) -> Result<Vec<B
             "wait for it to end, or roll it back",
         ));
     }
+    target.unmended()?;
     Ok(vec![Body::TargetRetired { target: id.clone(), reason: reason.to_owned() }])
 }
 
@@ -191,6 +200,7 @@ pub(super) fn restore(
             "wait for it to end, or roll it back",
         ));
     }
+    target.unmended()?;
     if reason.trim().is_empty() {
         return Err(Refusal::new(
             Kind::Invalid,

@@ -140,7 +140,12 @@ fn goes_on(lane: &Lane) -> bool {
         Phase::Waiting | Phase::Ready | Phase::Leased | Phase::UndoReady | Phase::UndoLeased => {
             true
         }
-        Phase::Done | Phase::Failed | Phase::Stuck | Phase::Undone | Phase::Residual => false,
+        Phase::Done
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::Undone
+        | Phase::Residual
+        | Phase::Waived => false,
     }
 }
 

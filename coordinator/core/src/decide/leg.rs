@@ -6,7 +6,7 @@ use crate::ids::{AgentId, Fence, Millis, RolloutId, TargetId};
 use crate::refusal::{Kind, Refusal};
 use crate::room;
 use crate::state::Fleet;
-use crate::state::rollout::{Phase, Status};
+use crate::state::rollout::{Lane, Phase, Status};
 
 pub(super) fn assign(
     fleet: &Fleet,
@@ -17,9 +17,10 @@ pub(super) fn assign(
     let state = rollout(fleet, id)?;
     let (ix, target) = target(fleet, target_id)?;
     let lane = fleet.lane(ix).filter(|(held, _)| held.id == id).map(|(_, lane)| lane);
+    let again = |lane: &Lane| state.again(lane.target);
     let fits = lane.is_some_and(|lane| match lane.phase {
-        Phase::Ready => state.status == Status::Running && !state.breached(),
-        Phase::UndoReady => state.status == Status::Unwinding,
+        Phase::Ready => state.status == Status::Running && !state.breached() || again(lane),
+        Phase::UndoReady => state.status == Status::Unwinding || again(lane),
         Phase::Waiting
         | Phase::Leased
         | Phase::Done
@@ -27,7 +28,8 @@ pub(super) fn assign(
         | Phase::Stuck
         | Phase::UndoLeased
         | Phase::Undone
-        | Phase::Residual => false,
+        | Phase::Residual
+        | Phase::Waived => false,
     });
     let due = lane.is_some_and(|lane| lane.not_before <= now);
     let held = lane.is_some_and(|lane| lane.held.is_some());
@@ -58,6 +60,9 @@ pub(super) fn expire(
 ) -> Result<Vec<Body>, Refusal> {
     let (_, target) = target(fleet, target_id)?;
     let live = target.lease.as_ref().is_some_and(|lease| lease.fence == fence);
+    if let Some((repair, _)) = target.mend.filter(|_| live) {
+        return Ok(vec![super::repair::expire(target, repair, (fence, why))]);
+    }
     match target.lane {
         Some((rollout, _)) if live => Ok(vec![Body::LeaseExpired {
             rollout,

@@ -1,8 +1,12 @@
 //! The rules: a request in, events or a refusal out. Changes nothing. One family of commands a file.
 
+mod again;
+mod draft;
+mod edit;
 mod fleet;
 mod knob;
 mod leg;
+mod repair;
 mod report;
 mod restore;
 mod rollout;
@@ -15,6 +19,9 @@ use crate::refusal::{Kind, Refusal};
 use crate::state::requests::Answer;
 use crate::state::{Fleet, rollout as run, target};
 
+pub use again::{retries, skips};
+pub use draft::{Draft, draft};
+pub use edit::{Edit, edits};
 pub use unwind::{Line, lines};
 
 /// What a request comes to.
@@ -127,6 +134,14 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::StartWave { rollout } => {
             rollout::start_wave(fleet, *rollout, Millis(request.now.0.max(fleet.time.0)))
         }
+        Command::Repair(ask) => repair::on_request(fleet, ask),
+        Command::WithdrawRepair { repair, reason } => repair::withdraw(fleet, *repair, reason),
+        Command::AcceptEdited(ask) => edit::accept(fleet, ask),
+        Command::RetryTargets { rollout, selector } => again::retry(fleet, *rollout, selector),
+        Command::SkipTargets { rollout, selector, reason } => {
+            again::skip(fleet, *rollout, (selector, reason))
+        }
+        Command::AssignRepair { target, agent } => repair::assign(fleet, target, agent),
         Command::AssignLeg { rollout, target, agent } => {
             leg::assign(fleet, *rollout, (target, agent), Millis(request.now.0.max(fleet.time.0)))
         }

@@ -32,6 +32,9 @@ pub(super) fn decide(
     let live = fleet
         .target(id)
         .filter(|(_, target)| target.lease.as_ref().is_some_and(|lease| lease.fence == fence));
+    if let Some((_, target)) = live.filter(|(_, target)| target.mend.is_some()) {
+        return super::repair::report(fleet, target, (fence, outcome));
+    }
     let Some((state, lane)) = live.and_then(|(ix, _)| fleet.lane(ix)) else {
         return Err(Refusal::new(
             Kind::LeaseLost,
@@ -111,6 +114,11 @@ pub(super) fn decide(
                 note: note.clone(),
             }])
         }
+        Outcome::Mended { .. } => Err(Refusal::new(
+            Kind::Invalid,
+            format!("the ledger of {id} is not being repaired, and a repair was reported"),
+            "send what belongs to a leg of a rollout",
+        )),
         Outcome::Released { why } => Ok(vec![Body::LeaseExpired {
             rollout: state.id,
             target: id.clone(),

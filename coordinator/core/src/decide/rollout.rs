@@ -148,9 +148,7 @@ pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
         )),
         Status::Paused => Ok(vec![Body::RolloutResumed { rollout: id }]),
         Status::Halted => {
-            free(fleet, state)?;
-            unmoved(fleet, state)?;
-            sound(fleet, state)?;
+            may_go_on(fleet, state)?;
             Ok(vec![Body::RolloutResumed { rollout: id }])
         }
         Status::Running | Status::Unwinding => Ok(vec![Body::RequestSettled { rollout: id }]),
@@ -160,13 +158,21 @@ pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal>
     }
 }
 
+/// A rollout that has halted takes its targets back only where nothing has happened to them since: whatever
+/// goes on now, the rest of them may go on later.
+pub(super) fn may_go_on(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
+    free(fleet, state)?;
+    unmoved(fleet, state)?;
+    sound(fleet, state)
+}
+
 /// Targets that would go on still stand where the rollout left them, and by its own steps.
 fn unmoved(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
     let goes_on = |lane: &&Lane| match lane.phase {
         Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !state.turned,
         Phase::UndoReady => state.turned,
         Phase::Residual => lane.applied > lane.keep && !lane.partly,
-        Phase::Leased | Phase::UndoLeased | Phase::Done | Phase::Undone => false,
+        Phase::Leased | Phase::UndoLeased | Phase::Done | Phase::Undone | Phase::Waived => false,
     };
     let lanes = || state.lanes.iter().map(|(_, lane)| lane).filter(goes_on);
     let moved = lanes().find(|lane| !unwind::stands(fleet, state, lane));
@@ -181,7 +187,11 @@ fn unmoved(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
         Some(target) => Err(Refusal::new(
             Kind::Stale,
             format!("target {} is no longer where {} left it", target.id, state.id),
-            "make a new plan: it starts from where its targets are now",
+            format!(
+                "make a new plan: it starts from where its targets are now; or leave it out: `skein \
+                 repair skip {}`",
+                state.id
+            ),
         )),
     }
 }
@@ -193,7 +203,7 @@ fn sound(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
     if restored.is_none_or(|restored| state.started_at > restored.at) {
         return Ok(());
     }
-    for (_, lane) in state.lanes.iter() {
+    for (_, lane) in state.lanes.iter().filter(|(_, lane)| lane.phase != Phase::Waived) {
         let Some(target) = fleet.targets.get(lane.target) else { continue };
         target.may_work(false)?;
     }
@@ -202,7 +212,7 @@ fn sound(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
 
 /// No other rollout has one of its targets, and into none an archive is being put back.
 pub(super) fn free(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
-    for (_, lane) in state.lanes.iter() {
+    for (_, lane) in state.lanes.iter().filter(|(_, lane)| lane.phase != Phase::Waived) {
         let Some(target) = fleet.targets.get(lane.target) else { continue };
         if let Some((other, _)) = target.lane.filter(|(other, _)| *other != state.id) {
             return Err(Refusal::new(
@@ -211,6 +221,7 @@ pub(super) fn free(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
                 format!("wait for {other}, or roll it back first"),
             ));
         }
+        target.unmended()?;
         if target.doubt == Some(Doubt::Restore) {
             return Err(Refusal::new(
                 Kind::Conflict,
@@ -222,7 +233,7 @@ pub(super) fn free(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn not_now(id: RolloutId, status: Status, what: &str) -> Refusal {
+pub(super) fn not_now(id: RolloutId, status: Status, what: &str) -> Refusal {
     let is = match status {
         Status::Planned => "was not started",
         Status::Running => "is running",

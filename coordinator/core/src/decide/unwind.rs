@@ -56,7 +56,7 @@ fn wanted<'a>(
     let lines: Vec<_> = state
         .lanes
         .iter()
-        .filter(|(_, lane)| lane.phase != Phase::Waiting)
+        .filter(|(_, lane)| !matches!(lane.phase, Phase::Waiting | Phase::Waived))
         .filter_map(|(_, lane)| {
             let target = fleet.targets.get(lane.target).filter(|target| !target.retired)?;
             selector
@@ -254,6 +254,8 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         OnBreach::RollbackWave => Some(lane.wave) == wave,
         OnBreach::RollbackRollout => lane.phase != Phase::Waiting,
     };
+    // Who was left out stays as it is.
+    let in_scope = |lane: &Lane| lane.phase != Phase::Waived && in_scope(lane);
     let targets: Vec<Unwind> = state
         .lanes
         .iter()

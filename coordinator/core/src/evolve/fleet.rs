@@ -77,6 +77,7 @@ pub(super) fn target_registered(
     if fleet.targets.served_by(ix, agent) {
         fleet.agents.entry(agent.clone()).or_default().targets += 1;
         super::queue::joined(fleet, agent, ix);
+        super::repair::joined(fleet, agent, ix);
     }
 }
 
@@ -97,6 +98,7 @@ pub(super) fn target_observed(
     let first = target.observed_at.replace(at).is_none();
     finding.clone_into(&mut target.problem);
     target.unreachable = false;
+    target.half = !seen.open_intent.is_empty();
     target.doubt = None;
     if first {
         target.ledger.clone_from(&ledger);

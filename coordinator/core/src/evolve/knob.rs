@@ -24,6 +24,7 @@ pub(super) fn aborted(fleet: &mut Fleet, id: RolloutId, reason: &str) -> Result<
     let state = state_mut(fleet, id)?;
     state.status = Status::Paused;
     state.stopping = true;
+    state.again.clear();
     state.aborted = Some(reason.to_owned());
     reason.clone_into(&mut state.reason);
     Ok(())

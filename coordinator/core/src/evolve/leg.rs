@@ -78,7 +78,8 @@ pub(super) fn expired(
             | Phase::Stuck
             | Phase::UndoReady
             | Phase::Undone
-            | Phase::Residual => Phase::Ready,
+            | Phase::Residual
+            | Phase::Waived => Phase::Ready,
         };
     })
 }

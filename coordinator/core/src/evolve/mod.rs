@@ -5,6 +5,7 @@ mod fleet;
 mod knob;
 mod leg;
 mod queue;
+mod repair;
 mod rollout;
 mod step;
 
@@ -100,6 +101,34 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             fleet::bundle_stored(fleet, manifest);
             return Ok(None);
         }
+        Body::RepairOrdered { repair, order } => {
+            repair::ordered(fleet, *repair, order, event)?;
+            return Ok(None);
+        }
+        Body::RepairAssigned { repair, target, agent } => {
+            repair::assigned(fleet, event.seq, *repair, (target, agent))?;
+            return Ok(None);
+        }
+        Body::RepairReleased { repair, target, fence, why } => {
+            repair::released(fleet, *repair, target, (*fence, why))?;
+            return Ok(None);
+        }
+        Body::TargetMended { repair, target, fence, seen, evidence, finding } => {
+            repair::mended(fleet, *repair, target, (*fence, seen, evidence, finding))?;
+            return Ok(None);
+        }
+        Body::RepairFailed { repair, target, fence, why, doubt } => {
+            repair::failed(fleet, *repair, target, (*fence, why, *doubt))?;
+            return Ok(None);
+        }
+        Body::RepairWithdrawn { repair, reason } => {
+            repair::withdrawn(fleet, *repair, reason)?;
+            return Ok(None);
+        }
+        Body::EditAccepted { version, file: _, ran, now: _, normalised, reason: _ } => {
+            fleet.edits.accept(version, ran, *normalised);
+            return Ok(None);
+        }
         Body::RolloutPlanned { rollout, id, plan } => {
             rollout::planned(fleet, *rollout, *id, plan)?;
             rollout
@@ -152,6 +181,14 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
         }
         Body::RequestSettled { rollout } => {
             state_mut(fleet, *rollout)?;
+            rollout
+        }
+        Body::TargetsRetried { rollout, targets } => {
+            rollout::retried(fleet, *rollout, targets)?;
+            rollout
+        }
+        Body::TargetsSkipped { rollout, targets, reason } => {
+            rollout::skipped(fleet, *rollout, targets, (reason, &event.actor))?;
             rollout
         }
         Body::RollbackStarted { rollout, cause, targets } => {

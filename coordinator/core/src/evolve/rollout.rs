@@ -72,6 +72,7 @@ fn accept(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
     for ix in targets {
         let Some(mut target) = fleet.targets.get_mut(ix) else { continue };
         let Some(seen) = target.seen.take() else { continue };
+        target.vouched = true;
         target.ledger = seen.ledger;
         target.fingerprint = Some(seen.fingerprint);
         let old = target.identity.clone();
@@ -92,10 +93,18 @@ fn accept(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
 fn take_targets(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     state.touch_all();
-    let taken: Vec<_> = state.lanes.iter().map(|(ix, lane)| (lane.target, ix)).collect();
+    let trial = state.trial();
+    let stays = |lane: &Lane| lane.phase != Phase::Waived;
+    let taken: Vec<_> = state
+        .lanes
+        .iter()
+        .filter(|(_, lane)| stays(lane))
+        .map(|(ix, lane)| (lane.target, ix))
+        .collect();
     for (target, lane) in taken {
         if let Some(mut target) = fleet.targets.get_mut(target) {
             target.lane = Some((id, lane));
+            target.last = if trial { target.last } else { target.lane };
         }
     }
     Ok(())
@@ -136,6 +145,7 @@ pub(super) fn paused(
     let state = state_mut(fleet, id)?;
     state.status = Status::Paused;
     state.stopping = stop == Stop::AfterSteps;
+    state.again.clear();
     reason.clone_into(&mut state.reason);
     Ok(())
 }
@@ -164,16 +174,13 @@ pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible
             | Phase::UndoReady
             | Phase::UndoLeased
             | Phase::Undone
-            | Phase::Residual => None,
+            | Phase::Residual
+            | Phase::Waived => None,
         })
         .collect();
+    state.again.clear();
     for (ix, phase) in again {
-        state.change(ix, |lane, _| {
-            lane.phase = phase;
-            lane.attempt = 0;
-            lane.not_before = Millis(0);
-            lane.note = None;
-        });
+        try_again(state, ix, phase);
     }
     fleet.active.insert(id);
     take_targets(fleet, id)
@@ -203,6 +210,74 @@ pub(super) fn lanes_of(
         .collect()
 }
 
+fn try_again(state: &mut State, ix: LaneIx, phase: Phase) {
+    state.change(ix, |lane, _| {
+        lane.phase = phase;
+        lane.attempt = 0;
+        lane.not_before = Millis(0);
+        lane.note = None;
+    });
+}
+
+/// Failed targets are tried again, and nothing else moves that did not move before.
+pub(super) fn retried(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    targets: &[TargetId],
+) -> Result<(), Impossible> {
+    let chosen = lanes_of(fleet, id, &targets.iter().collect::<Vec<_>>())?;
+    let state = state_mut(fleet, id)?;
+    let ended = state.status.ended();
+    if ended {
+        state.status = if state.turned { Status::Unwinding } else { Status::Running };
+        state.reason.clear();
+        state.ended_at = Millis(0);
+    }
+    let phase = if state.turned { Phase::UndoReady } else { Phase::Ready };
+    state.again.clear();
+    for ix in chosen {
+        try_again(state, ix, phase);
+        let target = state.lanes.get(ix).map(|lane| lane.target);
+        state.again.extend(target.map(|target| (target, ix)));
+    }
+    // Nobody is at work who was to stop.
+    state.stopping = false;
+    if ended {
+        fleet.active.insert(id);
+        take_targets(fleet, id)?;
+    }
+    Ok(())
+}
+
+/// The rollout goes on without these targets. While it goes on it keeps them from others.
+pub(super) fn skipped(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    targets: &[TargetId],
+    (reason, by): (&str, &str),
+) -> Result<(), Impossible> {
+    let chosen = lanes_of(fleet, id, &targets.iter().collect::<Vec<_>>())?;
+    let state = state_mut(fleet, id)?;
+    let mut unseen = Vec::new();
+    for ix in chosen {
+        state.change(ix, |lane, _| {
+            // Its last executor vanished, and may have had effects that nobody told.
+            unseen.extend(lane.doubt.then_some(lane.target));
+            lane.phase = Phase::Waived;
+            lane.unwind = false;
+            lane.note = Some(format!("left out by {by}: {reason}").into());
+        });
+    }
+    for ix in unseen {
+        if let Some(mut target) = fleet.targets.get_mut(ix).filter(|target| target.doubt.is_none())
+        {
+            target.problem = format!("{id} went on without it in the middle of a step");
+            target.doubt = Some(Doubt::Leg);
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn rollback_started(
     fleet: &mut Fleet,
     id: RolloutId,
@@ -217,6 +292,7 @@ pub(super) fn rollback_started(
     state.stopping = false;
     state.aborted = None;
     state.soaking_since = None;
+    state.again.clear();
     state.ended_at = Millis(0);
     cause.clone_into(&mut state.reason);
     let plan = Arc::clone(&state.plan);
@@ -285,6 +361,7 @@ fn in_the_middle(lane: &Lane) -> bool {
         | Phase::Failed
         | Phase::Stuck
         | Phase::Undone
-        | Phase::Residual => false,
+        | Phase::Residual
+        | Phase::Waived => false,
     }
 }

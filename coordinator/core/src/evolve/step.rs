@@ -65,6 +65,17 @@ fn follow(fleet: &mut Fleet, target: TargetIx, step: &Step, ran: Direction) {
     }
 }
 
+/// A leg has shown which schema belongs to what is in force in its target.
+fn learn(fleet: &mut Fleet, ix: TargetIx, fingerprint: Option<Digest>) {
+    let (Some(schema), Some(mut target)) = (fingerprint, fleet.targets.get_mut(ix)) else { return };
+    let engine = target.description.engine;
+    // One that stands on somebody's word proves nothing, until it has come to what others prove.
+    target.vouched &= !fleet.schemas.of(engine, &target.ledger).contains(&schema);
+    if !target.vouched {
+        fleet.schemas.learn(engine, &target.ledger, schema);
+    }
+}
+
 /// Where a version stands in a ledger. Its digest there may be that of a file whose comments were
 /// edited since.
 fn place_of(ledger: &[EntryIx], entries: &Entries, version: &Version) -> Option<usize> {
@@ -91,6 +102,7 @@ pub(super) fn verified(
             target.fingerprint = fingerprint;
         }
     }
+    learn(fleet, ix, fingerprint);
     if step.0 + 1 == steps {
         end(fleet, rollout, ix, lane, |lane| lane.phase = Phase::Done)?;
     }
@@ -129,7 +141,8 @@ pub(super) fn failed(
             | Phase::Stuck
             | Phase::UndoReady
             | Phase::Undone
-            | Phase::Residual => Phase::Failed,
+            | Phase::Residual
+            | Phase::Waived => Phase::Failed,
         };
     })
 }
@@ -156,6 +169,7 @@ pub(super) fn retried(
             Phase::UndoReady => Phase::UndoReady,
             Phase::UndoLeased => Phase::UndoLeased,
             Phase::Undone => Phase::Undone,
+            Phase::Waived => Phase::Waived,
         };
     });
     Ok(())
@@ -194,6 +208,7 @@ pub(super) fn rolled_back(
             target.fingerprint = fingerprint;
         }
     }
+    learn(fleet, ix, fingerprint);
     let at_floor = fleet
         .rollouts
         .get(&rollout)
@@ -245,7 +260,8 @@ pub(super) fn stuck(
             | Phase::Stuck
             | Phase::UndoReady
             | Phase::Undone
-            | Phase::Residual => Phase::Stuck,
+            | Phase::Residual
+            | Phase::Waived => Phase::Stuck,
         };
     })
 }

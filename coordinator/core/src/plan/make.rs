@@ -99,6 +99,18 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
     Ok(plan)
 }
 
+fn accepted(fleet: &Fleet, entry: &Entry, migration: &Migration) -> bool {
+    fleet.edits.allows(&entry.version, entry.digest, migration.up.normalised)
+}
+
+/// Whether what is in force counts as this migration: the same text, but for comments and white space, or an
+/// edit that was accepted.
+pub(crate) fn is_same(fleet: &Fleet, entry: &Entry, migration: &Migration) -> bool {
+    migration.up.raw == entry.digest
+        || fleet.normalised.get(&entry.digest) == Some(&migration.up.normalised)
+        || accepted(fleet, entry, migration)
+}
+
 /// The first few of many names.
 pub(crate) fn few(names: &[&str]) -> String {
     const SHOWN: usize = 5;
@@ -154,6 +166,16 @@ impl Asked<'_> {
         if migration.up.raw == entry.digest {
             return Ok(position);
         }
+        if accepted(self.fleet, entry, migration) {
+            let note = format!(
+                "{} was edited after it was applied, and the edit was accepted",
+                migration.up.file
+            );
+            if !notes.contains(&note) {
+                notes.push(note);
+            }
+            return Ok(position);
+        }
         if self.fleet.normalised.get(&entry.digest) == Some(&migration.up.normalised) {
             let note = format!(
                 "{} was edited after it was applied; only comments or white space differ",
@@ -174,7 +196,11 @@ impl Asked<'_> {
                 entry.digest.short(),
                 migration.up.raw.short()
             ),
-            "put the old text back and write the change as a new migration",
+            format!(
+                "put the old text back and write the change as a new migration; where both texts \
+                 come to the same: `skein repair accept-edited {}`",
+                entry.version
+            ),
         ))
     }
 

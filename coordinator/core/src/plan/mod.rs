@@ -6,8 +6,8 @@ mod make;
 mod up;
 mod waves;
 
-pub(crate) use make::few;
 pub use make::make;
+pub(crate) use make::{few, is_same};
 
 use crate::ids::{ClassIx, TargetId, WaveIx};
 use crate::spec::{Direction, Engine, Lock, Spec, TransactionMode};

@@ -7,7 +7,7 @@ use crate::command::Command;
 use crate::ids::{AgentId, Millis, WaveIx};
 use crate::room::Room;
 use crate::state::Fleet;
-use crate::state::rollout::{Phase, State};
+use crate::state::rollout::{Phase, Place, State, Status};
 
 /// So far a tick looks into a queue whose head has no room, so that its cost does not grow with the fleet.
 const LOOKED_AT: usize = 4_096;
@@ -20,6 +20,11 @@ pub(super) struct Free<'a> {
 }
 
 impl<'a> Free<'a> {
+    /// Agents that have a slot, with how many, to count them down.
+    pub(super) fn slots(&mut self) -> impl Iterator<Item = (&'a AgentId, &mut u32)> {
+        self.slots.iter_mut().map(|(agent, slots)| (*agent, slots))
+    }
+
     pub(super) fn new(fleet: &Fleet, presence: &'a Presence) -> Self {
         let slots = presence
             .slots
@@ -43,6 +48,8 @@ pub(super) fn legs<'a>(
 ) {
     let mut left = state.parallelism().saturating_sub(state.leased());
     let wave = undo_wave(state);
+    // In a rollout that is held back only what is tried again by itself goes on.
+    let held = state.status == Status::Paused || (!state.turned && state.breached());
     let mut given = true;
     // One leg an agent and round, so that no agent takes everything.
     while given && left > 0 {
@@ -53,7 +60,11 @@ pub(super) fn legs<'a>(
             }
             let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id));
             let Some(queue) = queue.filter(|_| *slots > 0) else { continue };
-            for place in queue.iter().take(LOOKED_AT) {
+            let chosen = |place: &&Place| {
+                let lane = state.lanes.get(place.lane);
+                !held || lane.is_some_and(|lane| state.again(lane.target))
+            };
+            for place in queue.iter().filter(chosen).take(LOOKED_AT) {
                 if wave.is_some_and(|wave| place.wave.0 != wave) {
                     break;
                 }

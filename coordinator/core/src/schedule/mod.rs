@@ -6,6 +6,7 @@
 
 mod assign;
 mod explain;
+mod mend;
 mod restore;
 
 pub use explain::{waits_for, waits_for_a_word, watched};
@@ -53,12 +54,17 @@ impl Next {
 pub fn schedule(fleet: &Fleet, presence: &Presence, now: Millis) -> Next {
     let mut next = Next::default();
     let mut free = assign::Free::new(fleet, presence);
+    mend::legs(fleet, &mut free, &mut next);
     let mut room = Room::new(fleet, fleet.active.iter().filter_map(|id| fleet.rollouts.get(id)));
     for id in &fleet.active {
         let Some(state) = fleet.rollouts.get(id) else { continue };
         match state.status {
             Status::Running => running(fleet, state, (now, &mut free, &mut room), &mut next),
             Status::Unwinding => unwinding(fleet, state, (now, &mut free, &mut room), &mut next),
+            // What is tried again by itself does not wait for the rest.
+            Status::Paused if state.trying_again() => {
+                assign::legs(fleet, state, (now, &mut free, &mut room), &mut next);
+            }
             Status::Paused => given_up(state, &mut next),
             Status::Planned | Status::Completed | Status::RolledBack | Status::Halted => {}
         }
@@ -81,7 +87,9 @@ fn given_up(state: &State, next: &mut Next) {
 
 fn running<'a>(fleet: &'a Fleet, state: &State, (now, free, room): Given<'_, 'a>, next: &mut Next) {
     if state.breached() {
-        if state.may_turn() {
+        if state.trying_again() {
+            assign::legs(fleet, state, (now, free, room), next);
+        } else if state.may_turn() {
             next.commands.push(Command::UnwindRollout { rollout: state.id });
         }
         return;

@@ -2,7 +2,7 @@
 //! know. No lease of before counts, and no rollout goes on by itself.
 
 use crate::command::Command;
-use crate::state::Fleet;
+use crate::state::{Fleet, repair};
 
 const WHY: &str = "the cluster was restored from a backup";
 
@@ -20,5 +20,13 @@ pub fn after_restore(fleet: &Fleet) -> Vec<Command> {
             rollout: state.id,
             reason: format!("{WHY}: what it did after that is not in the log"),
         });
-    leases.chain(rollouts).collect()
+    let waits = |line: &repair::Line| {
+        line.phase != repair::Phase::Mended && line.phase != repair::Phase::Failed
+    };
+    let repairs = fleet
+        .repairs
+        .values()
+        .filter(move |state| state.lines.iter().any(waits))
+        .map(|state| Command::WithdrawRepair { repair: state.id, reason: WHY.to_owned() });
+    leases.chain(rollouts).chain(repairs).collect()
 }

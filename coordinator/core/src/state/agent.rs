@@ -14,6 +14,8 @@ pub struct State {
     pub legs: BTreeMap<Fence, TargetIx>,
     /// Targets that it serves.
     pub targets: u32,
+    /// Targets whose ledgers wait to be repaired by it or another.
+    pub mends: BTreeSet<TargetIx>,
     /// Lanes that may be leased to it, rollout by rollout.
     pub queues: BTreeMap<RolloutId, BTreeSet<Place>>,
 }

@@ -1,9 +1,12 @@
 //! Everything that the cluster knows: the fold of the events. One noun a file.
 
 pub mod agent;
+pub mod edits;
 pub mod ledger;
+pub mod repair;
 pub mod requests;
 pub mod rollout;
+pub mod schemas;
 pub mod sums;
 pub mod target;
 
@@ -11,7 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::Manifest;
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RolloutId, Seq, TargetId, TargetIx,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RolloutId, Seq, TargetId,
+    TargetIx,
 };
 use crate::policy::Policy;
 
@@ -42,6 +46,12 @@ pub struct Fleet {
     pub active: BTreeSet<RolloutId>,
     /// Which rollout carries a plan that was not started yet.
     pub planned: BTreeMap<Digest, RolloutId>,
+    /// By number.
+    pub repairs: BTreeMap<RepairId, repair::State>,
+    /// Which schema belongs to which migrations in force, as legs have shown.
+    pub schemas: schemas::Known,
+    /// Edits of files after they were applied that somebody took responsibility for.
+    pub edits: edits::Accepted,
     /// Accepted requests, for repeats.
     pub requests: requests::Window,
 }

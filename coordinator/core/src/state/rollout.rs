@@ -64,11 +64,27 @@ pub enum Phase {
     Undone,
     /// It is neither where it was nor where it should be.
     Residual,
+    /// The rollout goes on without it; it is left as it is.
+    Waived,
 }
 
 impl Phase {
+    /// An agent is at work on it, or may be.
+    fn goes_on(self) -> bool {
+        match self {
+            Self::Ready | Self::Leased | Self::UndoReady | Self::UndoLeased => true,
+            Self::Waiting
+            | Self::Done
+            | Self::Failed
+            | Self::Stuck
+            | Self::Undone
+            | Self::Residual
+            | Self::Waived => false,
+        }
+    }
+
     /// How many there are.
-    pub const COUNT: usize = 10;
+    pub const COUNT: usize = 11;
 
     /// Its place in an array of counters.
     pub fn index(self) -> usize {
@@ -83,6 +99,7 @@ impl Phase {
             Self::UndoLeased => 7,
             Self::Undone => 8,
             Self::Residual => 9,
+            Self::Waived => 10,
         }
     }
 }
@@ -165,7 +182,7 @@ impl Lane {
             // Passed over in the middle of its steps.
             Phase::Ready => self.applied > 0 || self.doubt || self.partly,
             Phase::Leased | Phase::UndoReady | Phase::UndoLeased => true,
-            Phase::Waiting | Phase::Done | Phase::Undone => false,
+            Phase::Waiting | Phase::Done | Phase::Undone | Phase::Waived => false,
         }
     }
 }
@@ -196,7 +213,8 @@ impl Lane {
             | Phase::Stuck
             | Phase::UndoLeased
             | Phase::Undone
-            | Phase::Residual => false,
+            | Phase::Residual
+            | Phase::Waived => false,
         };
         may_go.then_some(Place { wave: Reverse(self.wave), not_before: self.not_before, lane })
     }
@@ -332,6 +350,8 @@ pub struct State {
     pub soaked: u32,
     /// Waves that somebody lets open.
     pub approved: BTreeSet<WaveIx>,
+    /// Targets that are tried again by themselves, whatever holds the others back, until they are at an end.
+    pub again: BTreeMap<TargetIx, LaneIx>,
     /// Lanes that the event being applied has changed: their places in the queues follow.
     pub(crate) touched: Vec<LaneIx>,
 }
@@ -372,6 +392,7 @@ impl State {
             soaking_since: None,
             soaked: 0,
             approved: BTreeSet::new(),
+            again: BTreeMap::new(),
             touched: Vec::new(),
         }
     }
@@ -480,12 +501,25 @@ impl State {
     /// A breach may be acted on now. Turning back needs no wait where lanes under a lease turn when
     /// it ends; where legs that still run may add to what failed, they are waited for.
     pub fn may_turn(&self) -> bool {
+        if self.trying_again() {
+            return false;
+        }
         let waits = self.trial()
             || match self.plan.spec.strategy.on_breach {
                 OnBreach::Halt | OnBreach::RollbackTarget => true,
                 OnBreach::RollbackWave | OnBreach::RollbackRollout => false,
             };
         self.breached() && (!waits || self.leased() == 0)
+    }
+
+    /// Whether a target is one of those that are tried again by themselves.
+    pub fn again(&self, target: TargetIx) -> bool {
+        self.again.contains_key(&target)
+    }
+
+    /// Some of those may go on.
+    pub fn trying_again(&self) -> bool {
+        self.again.values().any(|ix| self.lanes.get(*ix).is_some_and(|lane| lane.held.is_none()))
     }
 
     /// Legs under way.
@@ -526,7 +560,8 @@ impl State {
             | Phase::Failed
             | Phase::Stuck
             | Phase::Undone
-            | Phase::Residual => {
+            | Phase::Residual
+            | Phase::Waived => {
                 if self.trial() {
                     LegKind::Trial
                 } else {
@@ -545,8 +580,11 @@ impl State {
         let lane = self.lanes.get_mut(ix)?;
         let phase = lane.phase;
         let result = change(lane, &mut self.progress);
-        let (wave, new_phase) = (lane.wave, lane.phase);
+        let (wave, new_phase, target) = (lane.wave, lane.phase, lane.target);
         self.touched.push(ix);
+        if !new_phase.goes_on() {
+            self.again.remove(&target);
+        }
         if phase != new_phase {
             self.total.sub(phase);
             self.total.add(new_phase);

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::ledger::{Entry, EntryIx};
 use super::sums::{Changing, Sums};
-use crate::ids::{AgentId, Digest, Fence, LaneIx, Millis, RolloutId, Seq, TargetId, TargetIx};
+use crate::ids::{
+    AgentId, Digest, Fence, LaneIx, Millis, RepairId, RolloutId, Seq, TargetId, TargetIx,
+};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::Engine;
 
@@ -80,6 +82,8 @@ pub struct State {
     pub problem: String,
     /// Its agent could not look at it the last time.
     pub unreachable: bool,
+    /// The last look found a step that was begun and neither finished nor undone.
+    pub half: bool,
     /// Somebody has to look before a plan rests on it.
     pub doubt: Option<Doubt>,
     /// The event by which the last lease on it ended, or the last restore into it began; `None`: neither.
@@ -88,6 +92,12 @@ pub struct State {
     pub lease: Option<Lease>,
     /// The rollout that has it now.
     pub lane: Option<(RolloutId, LaneIx)>,
+    /// The last rollout that had it, trials aside.
+    pub last: Option<(RolloutId, LaneIx)>,
+    /// The repair that has it now, and its line there.
+    pub mend: Option<(RepairId, u32)>,
+    /// Its ledger rests on somebody's word: its schema proves nothing for others.
+    pub vouched: bool,
     /// Gone for good.
     pub retired: bool,
 }
@@ -108,6 +118,7 @@ impl State {
     /// Refuses work on a target that is held: one that cannot be reached, or one that is not what
     /// the log says, unless that is accepted.
     pub(crate) fn may_work(&self, accept_drift: bool) -> Result<(), Refusal> {
+        self.unmended()?;
         if self.unreachable {
             return Err(Refusal::new(
                 Kind::Unfit,
@@ -132,10 +143,21 @@ impl State {
         ))
     }
 
+    /// Refuses work on a target whose ledger is being repaired.
+    pub(crate) fn unmended(&self) -> Result<(), Refusal> {
+        let Some((repair, _)) = self.mend else { return Ok(()) };
+        Err(Refusal::new(
+            Kind::Conflict,
+            format!("the ledger of target {} is being repaired by {repair}", self.id),
+            format!("see `skein repair show {repair}`"),
+        ))
+    }
+
     /// Everything is as the log says.
     pub(crate) fn sound(&mut self) {
         self.problem.clear();
         self.unreachable = false;
+        self.half = false;
         self.doubt = None;
     }
 
@@ -251,10 +273,14 @@ impl Table {
             seen: None,
             problem: String::new(),
             unreachable: false,
+            half: false,
             doubt: None,
             worked_on: None,
             lease: None,
             lane: None,
+            last: None,
+            mend: None,
+            vouched: false,
             retired: false,
         });
         if let Some(target) = self.by_ix.last() {

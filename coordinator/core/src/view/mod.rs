@@ -21,6 +21,12 @@ pub fn versions(fleet: &Fleet) -> BTreeMap<Option<Version>, u32> {
     versions
 }
 
+/// Lanes that the rollout was told to go on without.
+pub fn waived(state: &State) -> impl Iterator<Item = (LaneIx, &Lane)> {
+    let any = state.total.of(Phase::Waived) > 0;
+    state.lanes.iter().filter(move |(_, lane)| any && lane.phase == Phase::Waived)
+}
+
 /// Lanes that are not where they should be: what an operator has to look at.
 pub fn residual(state: &State) -> impl Iterator<Item = (LaneIx, &Lane)> {
     let ended = state.status.ended();
@@ -32,6 +38,7 @@ pub fn residual(state: &State) -> impl Iterator<Item = (LaneIx, &Lane)> {
         | Phase::Done
         | Phase::UndoReady
         | Phase::UndoLeased
-        | Phase::Undone => ended && lane.left_over(),
+        | Phase::Undone
+        | Phase::Waived => ended && lane.left_over(),
     })
 }

@@ -31,6 +31,7 @@ pub fn why(
         Phase::Stuck => "what of its last step is in force cannot be told from evidence".to_owned(),
         Phase::Undone => format!("it was taken back, and {} steps stay", lane.keep),
         Phase::Residual => "it is neither where it was nor where it should be".to_owned(),
+        Phase::Waived => "the rollout goes on without it, and it stays as it is".to_owned(),
     });
     if let Some(step) = &lane.blocked_by {
         said.push(format!("step {step} cannot be undone"));
@@ -96,6 +97,8 @@ fn ready(
         return format!("somebody holds it: {reason}");
     }
     match state.status {
+        // Somebody tries it again by itself.
+        Status::Running | Status::Paused if state.again(lane.target) => {}
         Status::Paused if state.aborted.is_some() => return "the rollout was given up".to_owned(),
         Status::Paused => return format!("the rollout is paused: {}", state.reason),
         Status::Completed | Status::RolledBack | Status::Halted => {

@@ -8,6 +8,7 @@ use skein_core::ids::{AgentId, Fence, RolloutId, TargetId, TargetIx};
 use skein_core::state::Fleet;
 use skein_core::state::rollout::{Phase, Place, State};
 use skein_core::state::sums::Sums;
+use skein_core::state::{repair, target};
 
 /// All of them, on one state.
 pub(crate) fn holds(fleet: &Fleet) {
@@ -16,6 +17,7 @@ pub(crate) fn holds(fleet: &Fleet) {
         waves(state);
     }
     queues(fleet);
+    repairs(fleet);
     leases(fleet);
     holders(fleet);
     sums(fleet);
@@ -47,7 +49,11 @@ fn counters(state: &State) {
 fn waves(state: &State) {
     for (_, lane) in state.lanes.iter() {
         let open = lane.wave.0 < state.opened;
-        assert_eq!(lane.phase == Phase::Waiting, !open, "{}: {lane:?}", state.id);
+        assert!(
+            (lane.phase == Phase::Waiting) != open || lane.phase == Phase::Waived,
+            "{}: {lane:?}",
+            state.id
+        );
     }
 }
 
@@ -85,6 +91,23 @@ fn leases(fleet: &Fleet) {
     let mut by_target: BTreeMap<Fence, TargetIx> = BTreeMap::new();
     for (ix, target) in fleet.targets.iter() {
         let lane = fleet.lane(ix).map(|(_, lane)| lane);
+        let mend = mend(fleet, target);
+        if let Some((line, fence)) = mend {
+            assert!(target.lane.is_none(), "{} is in two hands", target.id);
+            let waits = target.agents.iter().filter_map(|agent| fleet.agents.get(agent));
+            for agent in waits {
+                let waiting = line == repair::Phase::Waiting;
+                assert_eq!(agent.mends.contains(&ix), waiting, "{}", target.id);
+            }
+            assert_eq!(fence.is_some(), line == repair::Phase::Leased, "{}", target.id);
+            assert_eq!(target.lease.as_ref().map(|lease| lease.fence), fence, "{}", target.id);
+            if let Some(lease) = &target.lease {
+                let agent = fleet.agents.get(&lease.agent).expect("a lease has an agent");
+                assert_eq!(agent.legs.get(&lease.fence), Some(&ix));
+                by_target.insert(lease.fence, ix);
+            }
+            continue;
+        }
         let leased = lane.is_some_and(|lane| {
             matches!(lane.phase, Phase::Leased | Phase::UndoLeased) && lane.fence.is_some()
         });
@@ -101,6 +124,26 @@ fn leases(fleet: &Fleet) {
     assert_eq!(by_agent, by_target);
 }
 
+fn mend(fleet: &Fleet, target: &target::State) -> Option<(repair::Phase, Option<Fence>)> {
+    let (repair, line) = target.mend?;
+    let line = &fleet.repairs[&repair].lines[usize::try_from(line).expect("small")];
+    Some((line.phase, line.fence))
+}
+
+/// What of a repair has not ended has its target, and is counted.
+fn repairs(fleet: &Fleet) {
+    for state in fleet.repairs.values() {
+        let mut open = 0;
+        for (line, number) in state.lines.iter().zip(0..) {
+            let target = fleet.targets.get(line.target).expect("a line has a target");
+            let held = matches!(line.phase, repair::Phase::Waiting | repair::Phase::Leased);
+            assert_eq!(target.mend == Some((state.id, number)), held, "{} {number}", state.id);
+            open += u32::from(held);
+        }
+        assert_eq!(state.open, open, "{}", state.id);
+    }
+}
+
 /// A rollout that has not ended has all of its targets, and nobody else has them.
 fn holders(fleet: &Fleet) {
     for state in fleet.rollouts.values() {
@@ -113,6 +156,9 @@ fn holders(fleet: &Fleet) {
             state.status
         );
         for (ix, lane) in state.lanes.iter() {
+            if lane.phase == Phase::Waived {
+                continue;
+            }
             let holder = fleet.targets.get(lane.target).and_then(|target| target.lane);
             assert_eq!(holder == Some((state.id, ix)), held, "{} lane {ix}", state.id);
         }
@@ -128,11 +174,24 @@ pub(crate) fn in_order(log: &[Event]) {
         applied: u32,
         verified: u32,
         leased: Option<Fence>,
+        /// A repair may have moved it since.
+        mended: bool,
     }
     let mut planned: BTreeSet<RolloutId> = BTreeSet::new();
     let mut ways: BTreeMap<(RolloutId, TargetId), Way> = BTreeMap::new();
     let mut fences: BTreeMap<TargetId, Fence> = BTreeMap::new();
     for event in log {
+        if let Body::TargetMended { target, .. } = &event.body {
+            for ((_, of), way) in &mut ways {
+                way.mended |= of == target;
+            }
+            continue;
+        }
+        if let Body::RepairAssigned { target, .. } = &event.body {
+            let fence = Fence(event.seq.0);
+            assert!(fences.insert(target.clone(), fence).is_none_or(|old| old < fence));
+            continue;
+        }
         let mut way = |rollout: &RolloutId, target: &TargetId| {
             assert!(planned.contains(rollout), "event {} was never planned", event.seq);
             std::mem::take(ways.entry((*rollout, target.clone())).or_default())
@@ -157,6 +216,9 @@ pub(crate) fn in_order(log: &[Event]) {
             }
             Body::StepApplied { rollout, target, step, fence, .. } => {
                 let mut way = way(rollout, target);
+                if std::mem::take(&mut way.mended) {
+                    (way.applied, way.verified) = (step.0, step.0);
+                }
                 assert_eq!(way.leased, Some(*fence), "event {}", event.seq);
                 assert!(way.backed_up, "event {} comes before its backup", event.seq);
                 assert_eq!((way.applied, way.verified), (step.0, step.0), "event {}", event.seq);
@@ -177,6 +239,9 @@ pub(crate) fn in_order(log: &[Event]) {
             }
             Body::StepRolledBack { rollout, target, step, fence, .. } => {
                 let mut way = way(rollout, target);
+                if std::mem::take(&mut way.mended) {
+                    way.applied = step.0 + 1;
+                }
                 assert_eq!(way.leased, Some(*fence), "event {}", event.seq);
                 assert_eq!(way.applied, step.0 + 1, "event {}", event.seq);
                 way.applied = step.0;

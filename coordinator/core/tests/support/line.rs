@@ -4,6 +4,7 @@ use skein_core::event::{Body, Event, LegKind, Stop};
 use skein_core::ids::TargetId;
 use skein_core::plan::{Plan, Undo};
 use skein_core::spec::Direction;
+use skein_core::state::repair::Order;
 
 /// The event's sequence, its name and what a reader of a script needs.
 pub(crate) fn event(event: &Event) -> String {
@@ -69,6 +70,45 @@ fn body(body: &Body) -> String {
         }
         Body::RequestSettled { rollout } => format!("RequestSettled {rollout}"),
         Body::RolloutResumed { rollout } => format!("RolloutResumed {rollout}"),
+        Body::RepairOrdered { repair, order } => {
+            format!("RepairOrdered {repair}{}", self::order(order))
+        }
+        Body::RepairAssigned { repair, target, agent } => {
+            format!("RepairAssigned {repair} {target} to {agent}")
+        }
+        Body::RepairReleased { repair, target, fence, why } => {
+            format!("RepairReleased {repair} {target} fence {fence}{}", tail(why))
+        }
+        Body::TargetMended { repair, target, seen, evidence, finding, .. } => {
+            let ledger: Vec<&str> =
+                seen.ledger.iter().map(|entry| entry.version.as_str()).collect();
+            let mut evidence: Vec<&str> = evidence.iter().map(|one| one.as_str()).collect();
+            evidence.dedup();
+            format!(
+                "TargetMended {repair} {target} [{}] {}{}",
+                ledger.join(" "),
+                evidence.join(", "),
+                tail(finding)
+            )
+        }
+        Body::RepairFailed { repair, target, why, doubt, .. } => {
+            let doubt = if *doubt { ", in doubt" } else { "" };
+            format!("RepairFailed {repair} {target}{doubt}{}", tail(why))
+        }
+        Body::RepairWithdrawn { repair, reason } => {
+            format!("RepairWithdrawn {repair}{}", tail(reason))
+        }
+        Body::EditAccepted { version, file, ran, reason, .. } => {
+            format!("EditAccepted {version} {file}, {} texts{}", ran.len(), tail(reason))
+        }
+        Body::TargetsRetried { rollout, targets } => {
+            let targets: Vec<&str> = targets.iter().map(TargetId::as_str).collect();
+            format!("TargetsRetried {rollout} [{}]", targets.join(" "))
+        }
+        Body::TargetsSkipped { rollout, targets, reason } => {
+            let targets: Vec<&str> = targets.iter().map(TargetId::as_str).collect();
+            format!("TargetsSkipped {rollout} [{}]{}", targets.join(" "), tail(reason))
+        }
         Body::RollbackStarted { rollout, cause, targets } => {
             let mut text = format!("RollbackStarted {rollout}: {cause}");
             for unwind in targets {
@@ -143,6 +183,35 @@ fn body(body: &Body) -> String {
             format!("StepTried {rollout} {target} version {version} {how}{}", tail(note))
         }
     }
+}
+
+/// A line for each class with its targets.
+fn order(order: &Order) -> String {
+    let versions: Vec<&str> = order.versions.iter().map(skein_core::ids::Version::as_str).collect();
+    let mut text =
+        format!(" {} [{}]{}", order.verb.as_str(), versions.join(" "), tail(&order.waiver));
+    for (class, number) in order.classes.iter().zip(0..) {
+        let changes: Vec<String> = class
+            .changes
+            .iter()
+            .map(|change| {
+                let sign = if change.direction == Direction::Down { "-" } else { "+" };
+                let probe = if change.probe { "?" } else { "" };
+                format!("{sign}{}{probe}", change.entry.version)
+            })
+            .collect();
+        let targets: Vec<&str> = order
+            .targets
+            .iter()
+            .filter(|(_, class)| *class == number)
+            .map(|(target, _)| target.as_str())
+            .collect();
+        text.push_str("\n      [");
+        text.push_str(&changes.join(" "));
+        text.push_str("] on ");
+        text.push_str(&targets.join(" "));
+    }
+    text
 }
 
 /// Classes and waves, a line each.

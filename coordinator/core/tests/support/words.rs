@@ -3,7 +3,7 @@
 //! ```text
 //! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [label=ring] [rack=group] [blind]   register and look
 //! agent a2 t-1 t-2 | connect a2 [slots=4] | disconnect a2
-//! bundle b1 1 2- 3~ 4*       versions; - no down, ~ a comment was edited, * its SQL was changed
+//! bundle b1 1 2- 3~ 4* 5?    versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe
 //! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
 //!     [over-all] [soak=500] [limit=ring:1] [group=1] [order=ring|ring:b/a] [cover]
 //! set 1 parallel=2 soak=0 budget=1 percent=5 group=1 retries=1 ring=1 | approve 1 wave=1 why
@@ -13,8 +13,11 @@
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
 //! t-1 backed-up [nothing] [schema=x] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
 //!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
-//! observe t-1 [ledger=1,2~] [identity=x] [schema=x] [intent=x] [as-of=9] | unreachable t-1 why | retire t-1 why
+//! observe t-1 [ledger=1,2~] [identity=x] [schema=x | like=1,2] [intent=x] [as-of=9] | unreachable t-1 why
+//! retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
+//! repair applied|not-applied|adopt b1 2 3 [select=t-1] [why=x] | accept b1 2 [why=x] | withdraw 1 why
+//! retry 1 [select=t-1] | skip 1 [select=t-1] [why=x]
 //! restore-cluster 7 [fence=1000] why
 //! status [1] [past] | targets | id=7 body=1 WORDS… | charter=other WORDS…
 //! ```
@@ -22,11 +25,11 @@
 use std::collections::BTreeMap;
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
-use skein_core::command::{Command, Outcome, Waiver};
+use skein_core::command::{Ask, Command, Outcome, Waiver};
 use skein_core::event::{Stop, Verdict};
 use skein_core::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RequestId, RolloutId, Seq, StepIx,
-    TargetId, Version, WaveIx,
+    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId, RolloutId, Seq,
+    StepIx, TargetId, Version, WaveIx,
 };
 use skein_core::outbox::outbox;
 use skein_core::plan;
@@ -37,6 +40,7 @@ use skein_core::spec::{
     TransactionMode, Wave,
 };
 use skein_core::state::ledger::Entry;
+use skein_core::state::repair::{Evidence, Verb};
 use skein_core::state::target::{Description, Observation};
 
 use super::world::{Fault, World, digest, fingerprint};
@@ -242,6 +246,33 @@ fn verb(world: &mut World, words: &Words<'_>) {
             let (target, archive) = (words.at(1).into(), words.at(2).to_owned());
             world.ask("ann", Command::StartRestore { target, archive, reason: words.rest(3) });
         }
+        "repair" => {
+            let verb = match words.at(1) {
+                "applied" => Verb::Applied,
+                "not-applied" => Verb::NotApplied,
+                "adopt" => Verb::Adopt,
+                other => panic!("no repair {other}"),
+            };
+            let ask = ask(world, words, (verb, 2));
+            world.ask("ann", Command::Repair(Box::new(ask)));
+        }
+        "accept" => {
+            let ask = ask(world, words, (Verb::Applied, 1));
+            world.ask("ann", Command::AcceptEdited(Box::new(ask)));
+        }
+        "withdraw" => {
+            let repair = RepairId(number(words.at(1)));
+            world.ask("ann", Command::WithdrawRepair { repair, reason: words.rest(2) });
+        }
+        "retry" => {
+            let (rollout, selector) = (rollout(words), selector(words));
+            world.ask("ann", Command::RetryTargets { rollout, selector });
+        }
+        "skip" => {
+            let (rollout, selector) = (rollout(words), selector(words));
+            let reason = why(words);
+            world.ask("ann", Command::SkipTargets { rollout, selector, reason });
+        }
         "restore-cluster" => {
             let command = Command::RestoreCluster {
                 incarnation: Incarnation([u8::try_from(number(words.at(1))).expect("small"); 16]),
@@ -257,6 +288,21 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "status" => status(world, words),
         "targets" => targets(world),
         target => report(world, &TargetId::from(target), words),
+    }
+}
+
+fn why(words: &Words<'_>) -> String {
+    words.key("why").unwrap_or_default().to_owned()
+}
+
+fn ask(world: &World, words: &Words<'_>, (verb, at): (Verb, usize)) -> Ask {
+    let bundle = world.bundles.get(words.at(at)).map_or_else(Digest::default, |one| one.digest);
+    Ask {
+        verb,
+        versions: words.bare.iter().skip(at + 1).map(|version| (*version).into()).collect(),
+        bundle,
+        selector: selector(words),
+        waiver: why(words),
     }
 }
 
@@ -365,7 +411,12 @@ fn look(world: &mut World, id: &TargetId, words: &Words<'_>) {
             })
             .collect(),
     };
-    let fingerprint = words.key("schema").map_or_else(|| fingerprint(&ledger), digest);
+    let like = |versions: &str| digest(&format!("schema {}", versions.replace(',', " ")));
+    let fingerprint = words
+        .key("schema")
+        .map(digest)
+        .or_else(|| words.key("like").map(like))
+        .unwrap_or_else(|| fingerprint(&ledger));
     let seen = Ok(Observation {
         engine_version: words.key("release").unwrap_or("16.4").to_owned(),
         identity: words.key("identity").map_or_else(|| format!("server-of-{id}"), str::to_owned),
@@ -399,9 +450,10 @@ fn script(file: String, text: &str, normalised: &str) -> Script {
 
 fn bundle(world: &mut World, words: &Words<'_>) {
     let migrations = words.bare.iter().skip(2).map(|word| {
-        let version = word.trim_end_matches(['-', '~', '*']);
+        let version = word.trim_end_matches(['-', '~', '*', '?']);
         let edit = if word.contains('~') { " edited" } else { "" };
         let change = if word.contains('*') { " changed" } else { "" };
+        let probe = word.contains('?');
         let up = script(
             format!("{version}.up.sql"),
             &format!("{version}.up{edit}{change}"),
@@ -412,7 +464,7 @@ fn bundle(world: &mut World, words: &Words<'_>) {
             script(format!("{version}.down.sql"), &text, &text)
         });
         let name = format!("change {version}");
-        Migration { version: Version::from(version), name, up, down, verify: false, probe: false }
+        Migration { version: Version::from(version), name, up, down, verify: false, probe }
     });
     let manifest = Manifest {
         digest: digest(&words.bare.join(" ")),
@@ -583,6 +635,7 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
         "rolled-back" => {
             Outcome::RolledBack { step, ms: 1, already: words.has("already"), fingerprint: after }
         }
+        "mended" => return mended(world, (&agent, target, fence), words),
         "stuck" => Outcome::Stuck { step, why: "no probe".to_owned() },
         "tried" => Outcome::Tried {
             step,
@@ -594,6 +647,35 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
         other => panic!("no word {other}"),
     };
     world.report(&agent, target, fence, outcome);
+}
+
+/// What an executor tells of a repair: `ledger=1,2 evidence=waiver`.
+fn mended(
+    world: &mut World,
+    (agent, target, fence): (&AgentId, &TargetId, Fence),
+    words: &Words<'_>,
+) {
+    let entry =
+        |version: &str| Entry { version: version.into(), digest: digest(&format!("{version}.up")) };
+    let versions = words.key("ledger").unwrap_or_default().split(',');
+    let ledger: Vec<Entry> = versions.filter(|one| !one.is_empty()).map(entry).collect();
+    let evidence = words.key("evidence").unwrap_or_default().split(',');
+    let evidence = evidence.filter(|one| !one.is_empty()).map(|one| match one {
+        "schema" => Evidence::Schema,
+        "probe" => Evidence::Probe,
+        "waiver" => Evidence::Waiver,
+        other => panic!("no evidence {other}"),
+    });
+    let evidence = evidence.collect();
+    let seen = Box::new(Observation {
+        engine_version: "16.4".to_owned(),
+        identity: format!("server-of-{target}"),
+        fingerprint: fingerprint(&ledger),
+        ledger,
+        fence,
+        open_intent: String::new(),
+    });
+    world.report(agent, target, fence, Outcome::Mended { seen, evidence });
 }
 
 fn leg(world: &mut World, agent: &AgentId, target: &TargetId) {
@@ -630,7 +712,7 @@ fn status(world: &mut World, words: &Words<'_>) {
     let presence = (!words.has("past")).then_some(&world.presence);
     for state in world.fleet.rollouts.values() {
         let phases = ["waiting", "ready", "leased", "done", "failed", "stuck", "undo-ready"];
-        let phases = phases.into_iter().chain(["undo-leased", "undone", "residual"]);
+        let phases = phases.into_iter().chain(["undo-leased", "undone", "residual", "waived"]);
         let counts: Vec<String> = phases
             .zip(state.total.all())
             .filter(|(_, count)| **count > 0)

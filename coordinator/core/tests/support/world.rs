@@ -9,11 +9,13 @@ use skein_core::decide::{Decision, decide};
 use skein_core::event::{Archive, Body, Event, LegKind, Verdict};
 use skein_core::evolve::evolve;
 use skein_core::ids::{AgentId, Digest, Fence, Millis, RequestId, StepIx, TargetId};
-use skein_core::outbox::{Leg, outbox};
+use skein_core::outbox::{Leg, Mend, mends, outbox};
 use skein_core::schedule::{Presence, schedule};
 use skein_core::spec::{Backup, Strategy};
 use skein_core::state::Fleet;
 use skein_core::state::ledger::Entry;
+use skein_core::state::repair::{Class, Evidence};
+use skein_core::state::target::Observation;
 
 use super::line;
 
@@ -140,13 +142,23 @@ impl World {
         for _ in 0..1_000 {
             self.tick();
             let agents: Vec<AgentId> = self.presence.slots.keys().cloned().collect();
+            let repairs: Vec<(AgentId, Mend)> = agents
+                .iter()
+                .flat_map(|agent| {
+                    mends(&self.fleet, agent).into_iter().map(|it| (agent.clone(), it))
+                })
+                .collect();
+            let quiet = repairs.is_empty();
+            for (agent, mend) in repairs {
+                self.mend(&agent, &mend);
+            }
             let legs: Vec<(AgentId, Leg)> = agents
                 .into_iter()
                 .flat_map(|agent| {
                     outbox(&self.fleet, &agent).into_iter().map(move |leg| (agent.clone(), leg))
                 })
                 .collect();
-            if legs.is_empty() {
+            if legs.is_empty() && quiet {
                 let Some(at) = schedule(&self.fleet, &self.presence, self.now).wake_at else {
                     return;
                 };
@@ -216,6 +228,49 @@ impl World {
             let after = (Some(step.ix) == last).then(|| fingerprint(&ledger));
             self.told(agent, leg, step.ix, after);
         }
+    }
+
+    /// One repair of a ledger, as a good executor does it.
+    pub(crate) fn mend(&mut self, agent: &AgentId, mend: &Mend) {
+        if let Some(fault) = self.fault(&mend.target, false, 0) {
+            let outcome = Outcome::Failed {
+                step: StepIx(0),
+                verdict: fault.verdict,
+                retryable: false,
+                message: fault.message,
+                file: String::new(),
+                line: 0,
+            };
+            return self.report(agent, &mend.target, mend.fence, outcome);
+        }
+        let known = self.fleet.target(&mend.target).map(|(_, target)| target);
+        let engine = known.map(|target| target.description.engine).expect("it is known");
+        let schema = known.and_then(|target| {
+            target.seen.as_ref().map(|seen| seen.fingerprint).or(target.fingerprint)
+        });
+        let schema = schema.unwrap_or_else(|| fingerprint(&mend.expected));
+        let class = Class {
+            engine,
+            before: mend.expected.clone(),
+            changes: mend.changes.clone(),
+            schemas: Vec::new(),
+        };
+        let proved = mend.schemas.contains(&schema);
+        let evidence = mend.changes.iter().map(|change| match (proved, change.probe) {
+            (true, _) => Evidence::Schema,
+            (false, true) => Evidence::Probe,
+            (false, false) => Evidence::Waiver,
+        });
+        let evidence = evidence.collect();
+        let seen = Box::new(Observation {
+            engine_version: "16.4".to_owned(),
+            identity: mend.identity.clone(),
+            fingerprint: schema,
+            ledger: class.after(),
+            fence: mend.fence,
+            open_intent: String::new(),
+        });
+        self.report(agent, &mend.target, mend.fence, Outcome::Mended { seen, evidence });
     }
 
     fn told(&mut self, agent: &AgentId, leg: &Leg, step: StepIx, fingerprint: Option<Digest>) {

@@ -1,6 +1,7 @@
 //! Events, as they are on disk for ever.
 
 mod read;
+mod repair;
 mod write;
 
 use bytes::Bytes;
@@ -57,7 +58,9 @@ fn leg_kind(wire: session::LegKind) -> Result<LegKind, Malformed> {
         session::LegKind::Forward => Ok(LegKind::Forward),
         session::LegKind::Undo => Ok(LegKind::Undo),
         session::LegKind::Trial => Ok(LegKind::Trial),
-        session::LegKind::Unspecified => Err(Malformed::new("a leg's kind", "is missing")),
+        session::LegKind::Unspecified | session::LegKind::Mend => {
+            Err(Malformed::new("a leg's kind", "is missing"))
+        }
     }
 }
 

@@ -143,6 +143,15 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             attempt: wire.attempt,
             not_before: Millis(wire.not_before_ms),
         },
+        wire @ (Wire::RepairOrdered(_)
+        | Wire::RepairAssigned(_)
+        | Wire::RepairReleased(_)
+        | Wire::TargetMended(_)
+        | Wire::RepairFailed(_)
+        | Wire::RepairWithdrawn(_)
+        | Wire::EditAccepted(_)
+        | Wire::TargetsRetried(_)
+        | Wire::TargetsSkipped(_)) => super::repair::body(wire)?,
         wire @ (Wire::StepBackedUp(_)
         | Wire::StepApplied(_)
         | Wire::StepVerified(_)

@@ -10,6 +10,7 @@ use skein_proto::v1;
 use super::super::fleet::{description_out, observation_out};
 use super::super::manifest::manifest_out;
 use super::super::plan::{backup_out, knob_out};
+use super::super::repair::{digests_out, evidence_out, order_out};
 use super::super::{digest_out, plan_out};
 use super::{archive_out, leg_kind_out, verdict_out};
 
@@ -146,6 +147,68 @@ pub(super) fn body(body: &Body) -> Wire {
         }
         Body::RolloutRolledBack { rollout } => {
             Wire::RolloutRolledBack(log::RolloutRolledBack { rollout: rollout.0 })
+        }
+        Body::RepairOrdered { repair, order } => Wire::RepairOrdered(log::RepairOrdered {
+            repair: repair.0,
+            order: Some(order_out(order)),
+        }),
+        Body::RepairAssigned { repair, target, agent } => {
+            Wire::RepairAssigned(log::RepairAssigned {
+                repair: repair.0,
+                target: target.to_string(),
+                agent: agent.to_string(),
+            })
+        }
+        Body::RepairReleased { repair, target, fence, why } => {
+            Wire::RepairReleased(log::RepairReleased {
+                repair: repair.0,
+                target: target.to_string(),
+                fence: fence.0,
+                why: why.clone(),
+            })
+        }
+        Body::TargetMended { repair, target, fence, seen, evidence, finding } => {
+            Wire::TargetMended(log::TargetMended {
+                repair: repair.0,
+                target: target.to_string(),
+                fence: fence.0,
+                seen: Some(observation_out(seen)),
+                evidence: evidence.iter().map(|one| evidence_out(*one).into()).collect(),
+                finding: finding.clone(),
+            })
+        }
+        Body::RepairFailed { repair, target, fence, why, doubt } => {
+            Wire::RepairFailed(log::RepairFailed {
+                repair: repair.0,
+                target: target.to_string(),
+                fence: fence.0,
+                why: why.clone(),
+                doubt: *doubt,
+            })
+        }
+        Body::RepairWithdrawn { repair, reason } => {
+            Wire::RepairWithdrawn(log::RepairWithdrawn { repair: repair.0, reason: reason.clone() })
+        }
+        Body::EditAccepted { version, file, ran, now, normalised, reason } => {
+            Wire::EditAccepted(log::EditAccepted {
+                version: version.to_string(),
+                file: file.clone(),
+                ran: digests_out(ran),
+                now: digest_out(Some(*now)),
+                normalised: digest_out(Some(*normalised)),
+                reason: reason.clone(),
+            })
+        }
+        Body::TargetsRetried { rollout, targets } => Wire::TargetsRetried(log::TargetsRetried {
+            rollout: rollout.0,
+            targets: targets.iter().map(ToString::to_string).collect(),
+        }),
+        Body::TargetsSkipped { rollout, targets, reason } => {
+            Wire::TargetsSkipped(log::TargetsSkipped {
+                rollout: rollout.0,
+                targets: targets.iter().map(ToString::to_string).collect(),
+                reason: reason.clone(),
+            })
         }
         Body::LegAssigned { rollout, target, agent, kind } => Wire::LegAssigned(log::LegAssigned {
             rollout: rollout.0,

@@ -1,0 +1,149 @@
+//! Chosen targets of a rollout: tried again, or left out of it.
+
+use super::rollout;
+use super::rollout::{may_go_on, not_now};
+use crate::event::Body;
+use crate::ids::{RolloutId, TargetId};
+use crate::refusal::{Kind, Refusal};
+use crate::spec::Selector;
+use crate::state::Fleet;
+use crate::state::rollout::{Lane, Phase, State, Status};
+use crate::state::target;
+
+/// The lanes of the selected targets that are in one of some phases.
+fn chosen<'a>(
+    fleet: &'a Fleet,
+    state: &'a State,
+    selector: &Selector,
+    fits: impl Fn(&Lane) -> bool,
+) -> Vec<(&'a Lane, &'a target::State)> {
+    state
+        .lanes
+        .iter()
+        .filter(|(_, lane)| fits(lane))
+        .filter_map(|(_, lane)| Some((lane, fleet.targets.get(lane.target)?)))
+        .filter(|(_, target)| !target.retired && selector.matches(&target.id, &target.description))
+        .collect()
+}
+
+fn ids(chosen: &[(&Lane, &target::State)]) -> Vec<TargetId> {
+    chosen.iter().map(|(_, target)| target.id.clone()).collect()
+}
+
+/// Failed, and there is something to try.
+fn failed(state: &State, lane: &Lane) -> bool {
+    match lane.phase {
+        Phase::Failed | Phase::Stuck => !state.turned,
+        Phase::Residual => lane.applied > lane.keep && !lane.partly,
+        Phase::Waiting
+        | Phase::Ready
+        | Phase::Leased
+        | Phase::Done
+        | Phase::UndoReady
+        | Phase::UndoLeased
+        | Phase::Undone
+        | Phase::Waived => false,
+    }
+}
+
+/// Which targets a retry would try again.
+///
+/// # Errors
+/// There is no such rollout, it has not begun or has ended well, none of its failed targets is selected, or
+/// it has halted and something has happened to a target since.
+pub fn retries(
+    fleet: &Fleet,
+    id: RolloutId,
+    selector: &Selector,
+) -> Result<Vec<TargetId>, Refusal> {
+    let state = rollout(fleet, id)?;
+    match state.status {
+        Status::Running | Status::Paused | Status::Unwinding => {}
+        Status::Halted => may_go_on(fleet, state)?,
+        status @ (Status::Planned | Status::Completed | Status::RolledBack) => {
+            return Err(not_now(id, status, "tried again"));
+        }
+    }
+    if state.aborted.is_some() || (state.stopping && state.leased() > 0) {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("{id} is being stopped, and agents are at work on its last steps"),
+            format!("see `skein status {id}`, and ask again when they have ended"),
+        ));
+    }
+    let chosen = chosen(fleet, state, selector, |lane| failed(state, lane));
+    if chosen.is_empty() {
+        return Err(Refusal::new(
+            Kind::Missing,
+            format!("no target of {id} that failed and can be tried again is selected"),
+            format!("`skein status {id}` names them; a half of a step is settled first"),
+        ));
+    }
+    Ok(ids(&chosen))
+}
+
+pub(super) fn retry(
+    fleet: &Fleet,
+    id: RolloutId,
+    selector: &Selector,
+) -> Result<Vec<Body>, Refusal> {
+    Ok(vec![Body::TargetsRetried { rollout: id, targets: retries(fleet, id, selector)? }])
+}
+
+/// Which targets a rollout would be left without.
+///
+/// # Errors
+/// There is no such rollout, it has not begun or has ended well, nothing that could be skipped is selected,
+/// or an agent is at work on one of the targets.
+pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<TargetId>, Refusal> {
+    let state = rollout(fleet, id)?;
+    match state.status {
+        Status::Running | Status::Paused | Status::Unwinding | Status::Halted => {}
+        status @ (Status::Planned | Status::Completed | Status::RolledBack) => {
+            return Err(not_now(id, status, "changed"));
+        }
+    }
+    let open = |lane: &Lane| match lane.phase {
+        Phase::Waiting
+        | Phase::Ready
+        | Phase::Leased
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::UndoReady
+        | Phase::UndoLeased
+        | Phase::Residual => true,
+        Phase::Done | Phase::Undone | Phase::Waived => false,
+    };
+    let chosen = chosen(fleet, state, selector, open);
+    if chosen.is_empty() {
+        return Err(Refusal::new(
+            Kind::Missing,
+            format!("{id} waits for none of the selected targets"),
+            format!("`skein status {id}` shows where each of them is"),
+        ));
+    }
+    if let Some((_, target)) = chosen.iter().find(|(lane, _)| lane.fence.is_some()) {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("an agent is at work on target {} for {id}", target.id),
+            format!("`skein pause {id}`, and ask again when its leg has ended"),
+        ));
+    }
+    Ok(ids(&chosen))
+}
+
+pub(super) fn skip(
+    fleet: &Fleet,
+    id: RolloutId,
+    (selector, reason): (&Selector, &str),
+) -> Result<Vec<Body>, Refusal> {
+    if reason.trim().is_empty() {
+        return Err(Refusal::new(
+            Kind::Invalid,
+            format!("{id} would end without some of its targets, and no reason is given"),
+            "say why that is acceptable, it is recorded: --waive \"why\"",
+        ));
+    }
+    let targets = skips(fleet, id, selector)?;
+    Ok(vec![Body::TargetsSkipped { rollout: id, targets, reason: reason.to_owned() }])
+}

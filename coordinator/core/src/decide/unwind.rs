@@ -6,7 +6,7 @@ use super::{rollout, rollout::free};
 use crate::command::Waiver;
 use crate::event::{Body, Unwind};
 use crate::ids::{RolloutId, StepIx, TargetId, TargetIx, count_of_targets};
-use crate::plan::Undo;
+use crate::plan::{self, Undo};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{Direction, OnBreach, Scope, Selector};
 use crate::state::Fleet;
@@ -178,6 +178,17 @@ fn on_top(fleet: &Fleet, state: &State, lines: &[Line]) -> Result<(), Refusal> {
     }
 }
 
+/// Targets on which later rollouts have done something.
+fn worked_on_later(fleet: &Fleet, id: RolloutId) -> BTreeSet<TargetIx> {
+    let later = fleet.rollouts.range(RolloutId(id.0 + 1)..).map(|(_, other)| other);
+    let lanes = later.filter(|other| !other.trial()).flat_map(|other| other.lanes.iter());
+    lanes.filter(|(_, lane)| has_worked(lane)).map(|(_, lane)| lane.target).collect()
+}
+
+fn has_worked(lane: &Lane) -> bool {
+    lane.applied > 0 || lane.partly || lane.doubt
+}
+
 /// A later rollout that has done something on one of these targets.
 pub(super) fn above<'a>(
     fleet: &'a Fleet,
@@ -187,9 +198,7 @@ pub(super) fn above<'a>(
     let later = fleet.rollouts.range(RolloutId(id.0 + 1)..);
     later.filter(|(_, other)| !other.trial()).find_map(|(later, other)| {
         let mut lanes = other.lanes.iter().map(|(_, lane)| lane);
-        let lane = lanes.find(|lane| {
-            (lane.applied > 0 || lane.partly || lane.doubt) && targets.contains(&lane.target)
-        })?;
+        let lane = lanes.find(|lane| has_worked(lane) && targets.contains(&lane.target))?;
         Some((*later, fleet.targets.get(lane.target)?))
     })
 }
@@ -256,15 +265,25 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
     };
     // Who was left out stays as it is.
     let in_scope = |lane: &Lane| lane.phase != Phase::Waived && in_scope(lane);
-    let targets: Vec<Unwind> = state
+    // A rollout that had halted may go on after others have worked on what it had done.
+    let later = worked_on_later(fleet, id);
+    let ours = |lane: &Lane| {
+        lane.phase != Phase::Done || (!later.contains(&lane.target) && stands(fleet, state, lane))
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = state
         .lanes
         .iter()
         .filter(|(_, lane)| in_scope(lane))
-        .filter_map(|(_, lane)| {
-            let target = fleet.targets.get(lane.target)?;
-            Some(line(state, lane, &target.id, 0).unwind())
-        })
-        .collect();
+        .filter_map(|(_, lane)| Some((lane, fleet.targets.get(lane.target)?)))
+        .partition(|(lane, _)| ours(lane));
+    let targets: Vec<Unwind> =
+        ours.into_iter().map(|(lane, target)| line(state, lane, &target.id, 0).unwind()).collect();
+    let others: Vec<&str> = others.iter().map(|(_, target)| target.id.as_str()).collect();
+    let cause = if others.is_empty() {
+        cause
+    } else {
+        format!("{cause}; {} stay, others have worked on them since", plan::few(&others))
+    };
     if scope == OnBreach::Halt || state.trial() {
         let what = if state.trial() {
             format!(

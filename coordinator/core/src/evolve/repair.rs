@@ -283,7 +283,9 @@ pub(super) fn mended(
 /// The last rollout of the target, where it has halted, finds its steps where the ledger has them, so that
 /// it can be resumed.
 fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
-    let Some((rollout, lane)) = fleet.targets.get(ix).and_then(|target| target.last) else { return };
+    let Some((rollout, lane)) = fleet.targets.get(ix).and_then(|target| target.last) else {
+        return;
+    };
     let ledger: Vec<Entry> = fleet
         .targets
         .get(ix)

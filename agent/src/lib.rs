@@ -8,6 +8,8 @@
 //!       └ backup  the archive before the first step
 //! bundles   what is to be run, fetched once by digest and kept on disk
 //! observe   what the targets are and what their ledgers say
+//! discovery tables and commands that name targets, read again and again
+//! roster    which targets are served now
 //! ```
 //!
 //! There is no journal on the agent's own disk. What must outlive a crash of the agent (which steps
@@ -22,8 +24,10 @@ pub mod db;
 pub mod wire;
 
 mod bundles;
+mod discovery;
 mod leg;
 mod observe;
+mod roster;
 mod session;
 mod text;
 

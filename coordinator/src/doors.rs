@@ -6,13 +6,14 @@ use bytes::Bytes;
 use prost::Message as _;
 use skein_core::event::Event;
 use skein_core::ids::{Digest, Seq};
+use skein_core::spec::{Condition, Selector};
 use skein_proto::agent::v1 as agent;
 use skein_proto::v1;
 use skein_store::Machine as _;
 
 use crate::api::outcome;
-use crate::codec;
 use crate::raft::Machine;
+use crate::{codec, condition};
 
 /// An event as the log keeps it.
 pub fn encode_event(event: &Event) -> Bytes {
@@ -63,14 +64,23 @@ pub fn request(bytes: &[u8]) -> bool {
     plan || rollback || asker
 }
 
+/// A condition on targets, as `--where` gives it.
+pub fn condition(text: &str) -> bool {
+    let mut selector =
+        Selector { condition: Some(Condition::new(text.to_owned())), ..Selector::default() };
+    let (fleet, presence) = condition::sample();
+    condition::settle(&mut selector, &fleet, &presence).is_ok()
+}
+
 /// What agents say.
 pub fn report(bytes: &[u8]) -> bool {
     use agent::from_agent::Message;
     let said = agent::FromAgent::decode(bytes).ok().and_then(|from| from.message);
     match said {
-        Some(Message::Hello(hello)) => {
-            hello.targets.into_iter().all(|target| codec::description(target).is_ok())
-        }
+        Some(
+            Message::Roster(agent::Roster { targets, .. })
+            | Message::Hello(agent::Hello { targets, .. }),
+        ) => targets.into_iter().all(|target| codec::description(target).is_ok()),
         Some(Message::Observed(seen)) => {
             seen.observation.is_none_or(|seen| codec::observation(seen).is_ok())
         }

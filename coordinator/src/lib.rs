@@ -14,8 +14,10 @@ pub mod audit;
 pub mod backup;
 mod bootstrap;
 pub mod charter;
+mod class;
 mod clock;
 mod codec;
+mod condition;
 pub mod config;
 #[doc(hidden)]
 pub mod doors;

@@ -6,10 +6,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use skein_core::Fleet;
-use skein_core::ids::{AgentId, Fence, Seq, TargetId};
+use skein_core::ids::{AgentId, Fence, Millis, Seq, TargetId};
 use skein_core::outbox::{mends, outbox};
 use skein_core::schedule::Presence;
 use skein_proto::agent::v1 as wire;
+use skein_proto::v1;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -39,11 +40,17 @@ struct Session {
     /// When it last had a heartbeat. Not a report: what renews no lease must not make an agent whose
     /// lease has just run out the first to get the next.
     heard: Instant,
+    /// What it said last of where it finds its targets.
+    sources: Vec<v1::Source>,
+    /// The last wish to read them again that it has met.
+    answered: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     next: u64,
+    /// The last wish to read sources again.
+    wish: u64,
     sessions: BTreeMap<AgentId, Session>,
     /// How often each target was looked at since this node leads.
     looks: BTreeMap<TargetId, u64>,
@@ -55,6 +62,8 @@ pub(crate) struct Sessions {
     state: Mutex<State>,
     changed: Notify,
     looked: watch::Sender<u64>,
+    /// Counts what agents have said of what they serve.
+    rosters: watch::Sender<u64>,
     /// An agent that had no heartbeat for so long is not there, however long its connection still stands:
     /// a process that was stopped, or a machine that lost its power, closes none.
     silence: Duration,
@@ -67,6 +76,7 @@ impl Sessions {
             state: Mutex::default(),
             changed: Notify::new(),
             looked: watch::Sender::default(),
+            rosters: watch::Sender::default(),
             silence: lease,
         }
     }
@@ -96,6 +106,8 @@ impl Sessions {
             brief: false,
             cancelled: BTreeSet::new(),
             heard: Instant::now(),
+            sources: Vec::new(),
+            answered: 0,
         };
         let older = state.sessions.insert(agent.clone(), session);
         drop(state);
@@ -206,6 +218,59 @@ impl Sessions {
             }
         }
         asked
+    }
+
+    /// An agent has told where it finds its targets, and which wish that meets.
+    pub(crate) fn told(
+        &self,
+        agent: &AgentId,
+        number: u64,
+        (sources, answered): (Vec<v1::Source>, u64),
+    ) {
+        let mut state = self.lock();
+        let session = state.sessions.get_mut(agent).filter(|session| session.number == number);
+        if let Some(session) = session {
+            session.sources = sources;
+            session.answered = session.answered.max(answered);
+        }
+        drop(state);
+        self.rosters.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until each of them has met a wish.
+    pub(crate) async fn all_met(&self, wish: u64, asked: &[AgentId]) {
+        let mut rosters = self.rosters.subscribe();
+        while !self.owing(wish, asked).is_empty() && rosters.changed().await.is_ok() {}
+    }
+
+    /// Where an agent finds its targets, as it said last.
+    pub(crate) fn sources(&self, agent: &AgentId) -> Vec<v1::Source> {
+        let state = self.lock();
+        state.sessions.get(agent).map(|session| session.sources.clone()).unwrap_or_default()
+    }
+
+    /// Asks every agent to read its sources again. The wish's number, and who was asked. An agent may have
+    /// met wishes of another leader: they are numbered by time.
+    pub(crate) fn ask_to_discover(&self, now: Millis) -> (u64, Vec<AgentId>) {
+        let mut state = self.lock();
+        state.wish = now.0.max(state.wish + 1);
+        let wish = state.wish;
+        let discover = wire::from_coordinator::Message::Discover(wire::Discover { wish });
+        let here = state.sessions.iter().filter(|(_, session)| !session.is_silent(self.silence));
+        let asked = here.map(|(agent, session)| {
+            session.send(discover.clone());
+            agent.clone()
+        });
+        (wish, asked.collect())
+    }
+
+    /// Those of the agents that have not met a wish. Who has come again since read everything on its way.
+    pub(crate) fn owing(&self, wish: u64, asked: &[AgentId]) -> Vec<AgentId> {
+        let state = self.lock();
+        let met = |agent: &&AgentId| {
+            state.sessions.get(*agent).is_some_and(|session| session.answered >= wish)
+        };
+        asked.iter().filter(|agent| !met(agent)).cloned().collect()
     }
 
     /// An agent's look at a target was taken in.

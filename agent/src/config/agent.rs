@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::discovery::Discovery;
 use super::error::ConfigError;
 use super::file::File;
 use super::id::AgentId;
@@ -43,6 +44,8 @@ pub struct Config {
     /// The charter that the agent goes by; `None`: whatever is in force.
     pub charter: Option<[u8; 32]>,
     pub targets: Vec<Target>,
+    /// Where more of them are found, while it runs.
+    pub discoveries: Vec<Discovery>,
 }
 
 impl File {
@@ -72,6 +75,7 @@ impl File {
             },
             charter: None,
             targets: self.targets.clone(),
+            discoveries: self.discoveries.clone(),
         })
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::agent::Agent;
 use super::coordinator::{self, Coordinator};
+use super::discovery::{self, Discovery};
 use super::error::ConfigError;
 use super::project::Project;
 use super::strategy::Strategy;
@@ -25,6 +26,8 @@ pub struct File {
     pub strategy: Strategy,
     /// In the order of the file.
     pub targets: Vec<Target>,
+    /// Where more of them are found.
+    pub discoveries: Vec<Discovery>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,6 +42,8 @@ struct Raw {
     strategy: Strategy,
     #[serde(default, rename = "target")]
     targets: Vec<target::Raw>,
+    #[serde(default, rename = "discovery")]
+    discoveries: Vec<discovery::Raw>,
 }
 
 impl File {
@@ -76,6 +81,16 @@ impl File {
             }
             targets.push(target);
         }
+        let mut discoveries: Vec<Discovery> = Vec::with_capacity(raw.discoveries.len());
+        for discovery in raw.discoveries {
+            let span = discovery.span();
+            let discovery = discovery.read(directory).map_err(wrong)?;
+            if discoveries.iter().any(|other| other.name == discovery.name) {
+                let message = format!("another discovery is called `{}`, too", discovery.name);
+                return Err(wrong((span, message)));
+            }
+            discoveries.push(discovery);
+        }
         Ok(Self {
             path: path.to_owned(),
             directory: directory.to_owned(),
@@ -84,6 +99,7 @@ impl File {
             agent: raw.agent,
             strategy: raw.strategy,
             targets,
+            discoveries,
         })
     }
 

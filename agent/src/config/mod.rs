@@ -6,6 +6,7 @@
 //! [agent]         who this agent is, how much it does at a time, where its backups go
 //! [strategy]      waves, budget, what a breach does
 //! [[target]]      a database each
+//! [[discovery]]   a command or a table that names more of them
 //! ```
 //!
 //! What holds:
@@ -18,6 +19,7 @@
 
 mod agent;
 mod coordinator;
+mod discovery;
 mod engine;
 mod error;
 mod excerpt;
@@ -34,6 +36,7 @@ mod url;
 pub use agent::{Agent, Config};
 pub use coordinator::Coordinator;
 pub(crate) use coordinator::check as check_address;
+pub use discovery::{Discovery, Row, Source};
 pub use error::ConfigError;
 pub use file::File;
 pub use id::{AgentId, BadId, TargetId};

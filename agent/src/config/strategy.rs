@@ -50,6 +50,9 @@ pub struct Wave {
     /// Each label must have one of its values.
     #[serde(default, deserialize_with = "super::labels::matches")]
     pub labels: BTreeMap<String, Vec<String>>,
+    /// What must hold of each, in CEL.
+    #[serde(default, rename = "where")]
+    pub condition: String,
     /// Of everything selected; 0: not by share.
     #[serde(default, deserialize_with = "percent")]
     pub percent: u32,
@@ -218,11 +221,15 @@ impl Wave {
             values: values.clone(),
         };
         let by_name = !self.targets.is_empty() || !self.labels.is_empty();
+        let selected = by_name || !self.condition.is_empty();
+        // Nothing of it may be left out by a coordinator that does not know conditions.
+        let bar = (!self.condition.is_empty()).then(v1::LabelMatch::default);
         v1::WaveSpec {
             name: self.name.clone(),
-            selector: by_name.then(|| v1::Selector {
+            selector: selected.then(|| v1::Selector {
                 targets: self.targets.clone(),
-                labels: self.labels.iter().map(label).collect(),
+                labels: self.labels.iter().map(label).chain(bar).collect(),
+                r#where: self.condition.clone(),
             }),
             percent: self.percent,
             count: self.count,

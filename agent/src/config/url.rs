@@ -1,5 +1,6 @@
 //! Where a target's URL is kept, and how it is come by at each connection.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -26,6 +27,9 @@ pub enum Url {
     File(PathBuf),
     /// On the standard output of this line, run by `sh -c`.
     Command(String),
+    /// What one of the others gives, in which `{name}` stands for a value. A command finds the value of `id`
+    /// in its environment, as `SKEIN_TARGET`.
+    Filled { template: Box<Self>, values: BTreeMap<String, String> },
 }
 
 /// Why a URL could not be come by. Never holds the URL.
@@ -46,6 +50,11 @@ pub enum UrlError {
         COMMAND_WAIT.as_secs()
     )]
     CommandSlow,
+    #[error(
+        "find the target's URL: nothing is known by the name {{{name}}} that stands in it; a brace that \
+         means itself is written %7B or %7D"
+    )]
+    NoValue { name: String },
     #[error("find the target's URL: what stands {place} is empty")]
     Empty { place: String },
     #[error(
@@ -60,6 +69,30 @@ pub enum UrlError {
 impl Url {
     /// The URL as it stands now. A relative SQLite file is below `directory`.
     pub async fn read(&self, directory: &Path) -> Result<Secret, UrlError> {
+        match self {
+            Self::Filled { template, values } => {
+                let target = values.get("id").map(String::as_str);
+                fill(template.text(directory, target).await?.expose(), values)
+            }
+            other => other.text(directory, None).await,
+        }
+    }
+
+    /// The same, where it stands in the file itself.
+    pub(super) fn known(&self, directory: &Path) -> Result<Option<Secret>, UrlError> {
+        match self {
+            Self::Plain(text) => Ok(Some(Secret::new(absolute(text.expose().trim(), directory)))),
+            Self::Filled { template, values } => match template.as_ref() {
+                Self::Plain(text) => {
+                    fill(&absolute(text.expose().trim(), directory), values).map(Some)
+                }
+                _ => Ok(None),
+            },
+            Self::Env(_) | Self::File(_) | Self::Command(_) => Ok(None),
+        }
+    }
+
+    async fn text(&self, directory: &Path, target: Option<&str>) -> Result<Secret, UrlError> {
         let text = match self {
             Self::Plain(url) => url.expose().to_owned(),
             Self::Env(name) => std::env::var(name).map_err(|error| match error {
@@ -69,7 +102,9 @@ impl Url {
             Self::File(path) => tokio::fs::read_to_string(path)
                 .await
                 .map_err(|source| UrlError::NoFile { path: path.clone(), source })?,
-            Self::Command(line) => run(line, directory).await?,
+            Self::Command(line) => run(line, directory, target).await?,
+            // One is not made of another.
+            Self::Filled { .. } => String::new(),
         };
         let text = text.trim();
         if text.is_empty() {
@@ -81,7 +116,9 @@ impl Url {
     pub(super) fn relative_to(self, directory: &Path) -> Self {
         match self {
             Self::File(path) => Self::File(directory.join(path)),
-            other @ (Self::Plain(_) | Self::Env(_) | Self::Command(_)) => other,
+            other @ (Self::Plain(_) | Self::Env(_) | Self::Command(_) | Self::Filled { .. }) => {
+                other
+            }
         }
     }
 }
@@ -94,12 +131,36 @@ impl fmt::Display for Url {
             Self::Env(name) => write!(f, "in the environment variable {name}"),
             Self::File(path) => write!(f, "in {}", path.display()),
             Self::Command(_) => f.write_str("printed by its command"),
+            Self::Filled { template, .. } => template.fmt(f),
         }
     }
 }
 
-async fn run(line: &str, directory: &Path) -> Result<String, UrlError> {
+/// `{name}` replaced by its value, escaped for whatever part of a URL it stands in.
+fn fill(template: &str, values: &BTreeMap<String, String>) -> Result<Secret, UrlError> {
+    let mut filled = String::with_capacity(template.len());
+    let mut parts = template.split('{');
+    filled.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let (name, rest) = part.split_once('}').unwrap_or((part, ""));
+        let Some(value) = values.get(name) else {
+            // What stands there may be a password with a brace in it.
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+            let shown = name.len() <= 40 && name.chars().all(plain) && part.contains('}');
+            let name = if shown { name.to_owned() } else { "…".to_owned() };
+            return Err(UrlError::NoValue { name });
+        };
+        filled.extend(utf8_percent_encode(value, VALUE));
+        filled.push_str(rest);
+    }
+    Ok(Secret::new(filled))
+}
+
+async fn run(line: &str, directory: &Path, target: Option<&str>) -> Result<String, UrlError> {
     let mut command = tokio::process::Command::new("sh");
+    if let Some(target) = target {
+        command.env("SKEIN_TARGET", target);
+    }
     command.arg("-c").arg(line).current_dir(directory).stdin(Stdio::null());
     let output = command.stderr(Stdio::null()).kill_on_drop(true).output();
     let output = match tokio::time::timeout(COMMAND_WAIT, output).await {
@@ -112,7 +173,10 @@ async fn run(line: &str, directory: &Path) -> Result<String, UrlError> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What has a meaning of its own in the path of a URL.
+/// What has a meaning of its own somewhere in a URL.
+const VALUE: &AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+/// The same for the path alone.
 const PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
 /// A relative SQLite file, made absolute; any other URL as it is.

@@ -50,6 +50,8 @@ pub(crate) enum Keep {
     All,
     /// Nothing: for scripts, whose `SELECT`s may return anything.
     Nothing,
+    /// Every value of every row, behind a row with the names of the columns. More is an error.
+    Named { rows_max: usize, bytes_max: usize },
     /// Of each statement the first value of the first row, or of the first row whose first value
     /// is not true.
     Verdicts,
@@ -59,6 +61,7 @@ pub(crate) enum Keep {
 pub(crate) struct Reading<DB: Database> {
     pub(crate) text: fn(&DB::Row, usize) -> Option<String>,
     pub(crate) columns: fn(&DB::Row) -> usize,
+    pub(crate) name: fn(&DB::Row, usize) -> String,
     pub(crate) affected: fn(&DB::QueryResult) -> u64,
 }
 
@@ -72,6 +75,7 @@ pub(crate) async fn drain<DB: Database>(
 ) -> Result<Vec<Answer>, (sqlx::Error, Vec<Answer>)> {
     let mut answers = Vec::new();
     let mut rows: Vec<Vec<Option<String>>> = Vec::new();
+    let mut bytes = 0_usize;
     while let Some(item) = stream.next().await {
         match item {
             Ok(Either::Left(result)) => answers.push(Answer {
@@ -82,6 +86,22 @@ pub(crate) async fn drain<DB: Database>(
                 Keep::All => rows.push(
                     (0..(reading.columns)(&row)).map(|at| (reading.text)(&row, at)).collect(),
                 ),
+                Keep::Named { rows_max, bytes_max } => {
+                    let columns = 0..(reading.columns)(&row);
+                    if rows.is_empty() {
+                        rows.push(
+                            columns.clone().map(|at| Some((reading.name)(&row, at))).collect(),
+                        );
+                    }
+                    let values: Vec<_> = columns.map(|at| (reading.text)(&row, at)).collect();
+                    bytes += values.iter().flatten().map(String::len).sum::<usize>();
+                    rows.push(values);
+                    if rows.len() > rows_max + 1 || bytes > bytes_max {
+                        let much =
+                            format!("it answers more than {rows_max} rows or {bytes_max} bytes");
+                        return Err((sqlx::Error::Protocol(much), answers));
+                    }
+                }
                 Keep::Verdicts => {
                     let kept_passes = rows.first().is_none_or(|kept| is_true(text(kept, 0)));
                     if kept_passes {

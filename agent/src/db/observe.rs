@@ -85,7 +85,15 @@ pub async fn observe(location: &Location) -> Result<Observation, DbError> {
 }
 
 async fn look(location: &Location) -> Result<Observation, DbError> {
-    let mut connection = match &location.options {
+    let mut connection = connect_to_read(location).await?;
+    let seen = observe_on(&mut connection, &location.redacted()).await;
+    connection.close().await;
+    seen.map(|(seen, _)| seen)
+}
+
+/// Connects without the session lock.
+pub(super) async fn connect_to_read(location: &Location) -> Result<Connection, DbError> {
+    Ok(match &location.options {
         Options::Postgres(options) => {
             Connection::Postgres(PostgresConnection::observe(location, options).await?)
         }
@@ -95,10 +103,7 @@ async fn look(location: &Location) -> Result<Observation, DbError> {
         Options::Sqlite(options) => {
             Connection::Sqlite(SqliteConnection::observe(location, options).await?)
         }
-    };
-    let seen = observe_on(&mut connection, &location.redacted()).await;
-    connection.close().await;
-    seen.map(|(seen, _)| seen)
+    })
 }
 
 /// What there is to be seen without our tables.

@@ -27,7 +27,6 @@ mod stop;
 mod trial;
 mod undo;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use skein_proto::agent::v1::{Leg, LegKind};
@@ -36,6 +35,7 @@ use crate::backup::Destination;
 use crate::bundles::Bundles;
 use crate::config::{Target, TargetId};
 use crate::db::{Observation, Order, Timeouts, Token};
+use crate::roster::Roster;
 use crate::session::{Lease, Over};
 use hold::Hold;
 pub(crate) use look::is_taken_over;
@@ -46,7 +46,7 @@ use stop::Stop;
 /// What all legs of an agent share.
 #[derive(Debug)]
 pub(crate) struct Site {
-    pub(crate) targets: Arc<BTreeMap<TargetId, Target>>,
+    pub(crate) roster: Arc<Roster>,
     pub(crate) timeouts: Timeouts,
     pub(crate) destination: Destination,
     pub(crate) bundles: Bundles,
@@ -133,12 +133,12 @@ async fn carry_out(
         return Err(Stop::released("the leg has no steps"));
     }
     let known = TargetId::parse(&leg.target).ok();
-    let Some(target) = known.and_then(|id| site.targets.get(&id)) else {
+    let Some(target) = known.and_then(|id| site.roster.get(&id)) else {
         let why = format!("this agent does not serve target {}", leg.target);
         let stop = Stop::refused(first, why);
         return Err(if is_taken_over(leg) { stop.in_doubt() } else { stop });
     };
-    let (mut hold, seen) = Box::pin(look::look(site, target, leg, lease)).await?;
+    let (mut hold, seen) = Box::pin(look::look(site, &target, leg, lease)).await?;
     if leg.kind() == LegKind::Mend {
         let work = mend::Work { site, leg, reports };
         let done = Box::pin(mend::run(&work, &mut hold, (lease, seen))).await;
@@ -146,7 +146,7 @@ async fn carry_out(
         return done;
     }
     let standing = precheck::check(leg, &seen).map_err(|why| Stop::stuck(first, why))?;
-    let task = Task { site, leg, target, reports, seen, standing };
+    let task = Task { site, leg, target: &target, reports, seen, standing };
     let done = match leg.kind() {
         LegKind::Forward | LegKind::Mend | LegKind::Unspecified => {
             Box::pin(forward::run(&task, &mut hold, lease)).await

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::config::{Target, TargetId};
 use crate::observe::look_at;
+use crate::roster::Roster;
 
 /// Looks at one time: enough to hide the round trips, few enough for a shared server.
 const LOOKS_MAX: usize = 8;
@@ -61,11 +62,8 @@ impl Looks {
         self.asked.notify_one();
     }
 
-    /// Somebody asks about a target that is not in this agent's file.
-    pub(crate) fn cannot(&self, target: String) {
-        let error = "this agent does not serve the target (any more): its configuration has no \
-                     such id"
-            .to_owned();
+    /// Somebody asks about a target that is not served here.
+    pub(crate) fn cannot(&self, target: String, error: String) {
         let mut state = self.lock();
         let as_of = state.heard;
         let observed = Observed { target: target.clone(), observation: None, error, as_of };
@@ -87,14 +85,14 @@ impl Looks {
     }
 
     /// Looks at whatever is asked for, for ever.
-    pub(crate) async fn run(self: Arc<Self>, targets: Arc<BTreeMap<TargetId, Target>>) {
+    pub(crate) async fn run(self: Arc<Self>, roster: Arc<Roster>) {
         let mut looks = FuturesUnordered::new();
         loop {
             // One that waits is still asked for: who asks again meanwhile gets the same look.
             while looks.len() < LOOKS_MAX
                 && let Some((id, as_of)) = { self.lock().next() }
             {
-                looks.extend(targets.get(&id).cloned().map(|target| look_in_time(target, as_of)));
+                looks.extend(roster.get(&id).map(|target| look_in_time(target, as_of)));
             }
             tokio::select! {
                 () = self.asked.notified(), if looks.len() < LOOKS_MAX => {}

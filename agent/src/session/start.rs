@@ -9,7 +9,6 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{StreamExt, TryStreamExt};
 use skein_proto::agent::v1::Hello;
-use skein_proto::v1;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,8 +22,9 @@ use super::talk::Talk;
 use crate::backup::{BackupError, Destination};
 use crate::bundles::Bundles;
 use crate::config::{AgentId, Config, Target, TargetId, UrlError, check_address};
-use crate::db::Engine;
+use crate::discovery;
 use crate::leg::Site;
+use crate::roster::Roster;
 
 /// Connects to an endpoint by something that is not TCP.
 pub type Dial = Arc<
@@ -82,6 +82,7 @@ pub struct Running {
     stopping: CancellationToken,
     talk: AbortOnDropHandle<()>,
     _looks: AbortOnDropHandle<()>,
+    _sources: AbortOnDropHandle<()>,
 }
 
 impl Running {
@@ -122,18 +123,20 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
     check(&coordinators)?;
     let destination = destination(&config.backups).await?;
     make_directory(config.cache.clone()).await?;
-    let descriptions: Vec<v1::TargetDescription> = futures::stream::iter(&config.targets)
-        .map(describe)
+    let listed: Vec<Target> = futures::stream::iter(config.targets)
+        .map(with_engine)
         .buffered(RESOLVE_MAX)
         .try_collect()
         .await?;
     let mut targets = BTreeMap::new();
-    for target in config.targets {
+    for target in listed {
         if let Some(twice) = targets.insert(target.id.clone(), target) {
             return Err(StartError::TargetTwice { target: twice.id });
         }
     }
-    let targets = Arc::new(targets);
+    let sources = config.discoveries.iter().map(|discovery| discovery.name.clone()).collect();
+    let roster = Arc::new(Roster::new(targets, sources));
+    let (wishes, wished) = watch::channel(0);
 
     let (channel, attached) = watch::channel(None);
     let (renewed, lease) = watch::channel(None);
@@ -141,7 +144,7 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
     let looks = Arc::new(Looks::default());
     let stopping = CancellationToken::new();
     let site = Arc::new(Site {
-        targets: targets.clone(),
+        roster: roster.clone(),
         timeouts: config.timeouts,
         destination,
         bundles: Bundles::new(config.cache, attached.clone()),
@@ -152,14 +155,16 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
             agent: config.id.to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slots: config.slots.get(),
-            targets: descriptions,
             charter: config.charter.map(Bytes::from_owner).unwrap_or_default(),
+            ..Hello::default()
         },
         dialler: Dialler::new(coordinators),
         hands: Hands::new(site, mailbox.clone(), lease, slots),
         mailbox,
         looks: looks.clone(),
-        targets: targets.clone(),
+        news: roster.news(),
+        roster: roster.clone(),
+        wishes,
         renewed,
         channel,
         stopping: stopping.clone(),
@@ -169,34 +174,27 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
         attached,
         stopping,
         talk: AbortOnDropHandle::new(tokio::spawn(talk.run())),
-        _looks: AbortOnDropHandle::new(tokio::spawn(looks.run(targets))),
+        _looks: AbortOnDropHandle::new(tokio::spawn(looks.run(roster.clone()))),
+        _sources: AbortOnDropHandle::new(tokio::spawn(discovery::run(
+            config.discoveries,
+            roster,
+            wished,
+        ))),
     })
 }
 
 /// URLs looked up at one time: some are behind commands.
 const RESOLVE_MAX: usize = 8;
 
-async fn describe(target: &Target) -> Result<v1::TargetDescription, StartError> {
-    let engine = match target.engine {
-        Some(engine) => engine,
-        None => match target.locate().await {
-            Ok((location, _)) => location.engine(),
-            Err(source) => {
-                return Err(StartError::Target { target: target.id.clone(), source });
-            }
-        },
-    };
-    let engine = match engine {
-        Engine::Postgres => v1::Engine::Postgres,
-        Engine::Mysql => v1::Engine::Mysql,
-        Engine::Sqlite => v1::Engine::Sqlite,
-    };
-    Ok(v1::TargetDescription {
-        id: target.id.to_string(),
-        engine: engine.into(),
-        labels: target.labels.clone(),
-        resource_group: target.group.clone(),
-    })
+/// The target, with its engine found out.
+async fn with_engine(target: Target) -> Result<Target, StartError> {
+    if target.engine.is_some() {
+        return Ok(target);
+    }
+    match target.locate().await {
+        Ok((location, _)) => Ok(Target { engine: Some(location.engine()), ..target }),
+        Err(source) => Err(StartError::Target { target: target.id, source }),
+    }
 }
 
 fn check(coordinators: &Coordinators) -> Result<(), StartError> {

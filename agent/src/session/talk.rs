@@ -1,14 +1,13 @@
 //! The session's own task: dials, greets, and then carries words both ways until the stream ends;
 //! and so on until the agent is shut down.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use skein_proto::agent::v1::from_agent::Message as Word;
 use skein_proto::agent::v1::from_coordinator::Message as Heard;
 use skein_proto::agent::v1::{
-    Acknowledged, FromAgent, FromCoordinator, Heartbeat, Hello, Reports, Welcome,
+    Acknowledged, FromAgent, FromCoordinator, Heartbeat, Hello, Reports, Roster, Welcome,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -21,7 +20,8 @@ use super::hands::Hands;
 use super::lease::Renewed;
 use super::looks::Looks;
 use super::mailbox::{Answer, Mailbox};
-use crate::config::{Target, TargetId};
+use crate::config::TargetId;
+use crate::roster;
 
 /// How long a shut-down waits for acknowledgements once the last leg is over.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -37,7 +37,11 @@ pub(super) struct Talk {
     pub(super) hands: Hands,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) looks: Arc<Looks>,
-    pub(super) targets: Arc<BTreeMap<TargetId, Target>>,
+    pub(super) roster: Arc<roster::Roster>,
+    /// The last wish that the sources be read again, for whoever reads them.
+    pub(super) wishes: watch::Sender<u64>,
+    /// Counts up when the roster has something to tell.
+    pub(super) news: watch::Receiver<u64>,
     pub(super) renewed: watch::Sender<Renewed>,
     /// The way to the coordinator, for whoever else needs it.
     pub(super) channel: watch::Sender<Option<Channel>>,
@@ -53,6 +57,7 @@ struct Farewell {
 impl Talk {
     pub(super) async fn run(mut self) {
         let mut farewell = None;
+        self.first_reading().await;
         while let Some(attached) = self.attach(&mut farewell).await {
             tracing::info!(
                 address = attached.address,
@@ -75,8 +80,24 @@ impl Talk {
         }
     }
 
+    /// An agent greets with all that it serves: its sources bound how long that may take.
+    async fn first_reading(&mut self) {
+        while !self.roster.is_begun() {
+            tokio::select! {
+                _ = self.news.changed() => {}
+                () = self.stopping.cancelled() => return,
+            }
+        }
+    }
+
     /// Dials, while legs end and the shut-down is heard. `None`: the shut-down is done.
     async fn attach(&mut self, farewell: &mut Option<Farewell>) -> Option<Attached> {
+        // What comes to be known while it dials is told afterwards.
+        self.news.mark_unchanged();
+        self.hello.targets = self.roster.descriptions();
+        self.hello.whole = self.roster.is_whole();
+        self.hello.sources = self.roster.sources();
+        drop(self.roster.take_fresh());
         let attaching = self.dialler.attach(&self.hello);
         tokio::pin!(attaching);
         loop {
@@ -106,7 +127,8 @@ impl Talk {
         // The first beat is due at once: it says which leases are still held here.
         let mut beat_due = false;
         self.looks.begin(welcome.seq);
-        self.looks.ask(self.targets.keys().cloned());
+        self.looks.ask(self.roster.ids());
+        let mut news = self.news.clone();
         loop {
             if is_over(farewell, &self.hands, &self.mailbox) {
                 return End::Farewell;
@@ -115,7 +137,8 @@ impl Talk {
             let due =
                 self.mailbox.due().map(|due| if farewell.is_some() { Instant::now() } else { due });
             let reports_due = due.is_some_and(|due| due <= Instant::now());
-            let has_word = beat_due || reports_due || self.looks.has_seen();
+            let has_news = self.news.has_changed().unwrap_or(false);
+            let has_word = beat_due || reports_due || has_news || self.looks.has_seen();
             tokio::select! {
                 heard = incoming.message() => match heard {
                     Ok(Some(FromCoordinator { message: Some(message) })) => self.hear(message),
@@ -149,6 +172,8 @@ impl Talk {
                 () = self.mailbox.changed() => {}
                 () = sleep_until(due), if !reports_due => {}
                 () = self.looks.changed() => {}
+                // Heard here and kept: it is told in its turn.
+                Ok(()) = news.changed(), if !has_news => {}
                 () = self.stopping.cancelled(), if farewell.is_none() => {
                     *farewell = Some(Farewell::default());
                     self.hands.close(SHUT_DOWN);
@@ -158,14 +183,24 @@ impl Talk {
         }
     }
 
-    /// Heartbeats go before reports, reports before observations.
-    fn next_word(&self, beat_due: &mut bool, now: Instant) -> Option<Word> {
+    /// Heartbeats go before reports, reports before what is served, and that before observations.
+    fn next_word(&mut self, beat_due: &mut bool, now: Instant) -> Option<Word> {
         if std::mem::take(beat_due) {
             return Some(Word::Heartbeat(Heartbeat { fences: self.hands.fences() }));
         }
         let reports = self.mailbox.take(now);
         if !reports.is_empty() {
             return Some(Word::Reports(Reports { reports }));
+        }
+        if self.news.has_changed().unwrap_or(false) {
+            self.news.mark_unchanged();
+            self.looks.ask(self.roster.take_fresh());
+            return Some(Word::Roster(Roster {
+                targets: self.roster.descriptions(),
+                whole: self.roster.is_whole(),
+                sources: self.roster.sources(),
+                answered: self.roster.answered(*self.wishes.borrow()),
+            }));
         }
         self.looks.take().map(Word::Observed)
     }
@@ -178,10 +213,17 @@ impl Talk {
             Heard::Observe(observe) => {
                 self.looks.hear(observe.seq);
                 for target in observe.targets {
-                    match TargetId::parse(&target).ok().filter(|id| self.targets.contains_key(id)) {
+                    let known = TargetId::parse(&target).ok();
+                    match known.filter(|id| self.roster.get(id).is_some()) {
                         Some(id) => self.looks.ask([id]),
-                        None => self.looks.cannot(target),
+                        None => self.looks.cannot(target, self.roster.absence()),
                     }
+                }
+            }
+            Heard::Discover(discover) => {
+                self.wishes.send_replace(discover.wish);
+                if !self.roster.has_sources() {
+                    self.roster.tell();
                 }
             }
             // Only the first word of a stream is one.

@@ -215,7 +215,7 @@ impl Talk {
             match self.word().await.expect("the agent stays") {
                 Word::Reports(reports) => return reports.reports,
                 Word::Observed(observed) => self.observed.push(observed),
-                Word::Heartbeat(_) => {}
+                Word::Heartbeat(_) | Word::Roster(_) => {}
                 Word::Hello(hello) => panic!("greeted twice: {hello:?}"),
             }
         }
@@ -251,7 +251,7 @@ impl Talk {
         while self.observed.len() < count {
             match self.word().await.expect("the agent stays") {
                 Word::Observed(observed) => self.observed.push(observed),
-                Word::Heartbeat(_) | Word::Reports(_) => {}
+                Word::Heartbeat(_) | Word::Reports(_) | Word::Roster(_) => {}
                 other @ Word::Hello(_) => panic!("an observation was due: {other:?}"),
             }
         }
@@ -341,6 +341,7 @@ impl Fleet {
             timeouts: Timeouts { session_lock_poll_ms: 5, ..Timeouts::default() },
             charter: None,
             targets: targets.iter().map(one).collect(),
+            discoveries: Vec::new(),
         }
     }
 

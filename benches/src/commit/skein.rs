@@ -337,7 +337,7 @@ pub(crate) async fn plan(
     };
     let spec = v1::PlanSpec {
         bundle: bundle.to_vec().into(),
-        selector: Some(v1::Selector { targets: vec![glob.to_owned()], labels: Vec::new() }),
+        selector: Some(v1::Selector { targets: vec![glob.to_owned()], ..Default::default() }),
         direction: direction.into(),
         goal: Some(v1::Goal { goal: Some(goal) }),
         strategy: Some(v1::Strategy {

@@ -145,6 +145,7 @@ impl World {
                 agent: id.clone(),
                 version: "bench".to_owned(),
                 targets: mine.iter().map(|target| (target.clone(), description())).collect(),
+                whole: false,
             };
             self.ask(id.as_str(), join)?;
             for target in mine {

@@ -33,7 +33,8 @@ fn right(body: &Body) -> Right<'_> {
         Body::AgentJoined { agent, .. }
         | Body::TargetRegistered { agent, .. }
         | Body::TargetObserved { agent, .. }
-        | Body::TargetUnreachable { agent, .. } => Right::Agent(agent),
+        | Body::TargetUnreachable { agent, .. }
+        | Body::TargetGone { agent, .. } => Right::Agent(agent),
         Body::TargetRetired { .. }
         | Body::RestoreStarted { .. }
         | Body::ClusterRestored { .. }

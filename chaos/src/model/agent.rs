@@ -107,7 +107,8 @@ impl Sim {
             }
         }
         let id = self.agents[agent].id.clone();
-        let command = Command::JoinAgent { agent: id, version: "1.0".to_owned(), targets };
+        let command =
+            Command::JoinAgent { agent: id, version: "1.0".to_owned(), targets, whole: false };
         self.urge(&self.agents[agent].actor(), command);
     }
 

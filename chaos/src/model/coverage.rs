@@ -146,6 +146,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::TargetRegistered { .. } => "TargetRegistered",
         Body::TargetObserved { .. } => "TargetObserved",
         Body::TargetUnreachable { .. } => "TargetUnreachable",
+        Body::TargetGone { .. } => "TargetGone",
         Body::TargetRetired { .. } => "TargetRetired",
         Body::RestoreStarted { .. } => "RestoreStarted",
         Body::BundleStored { .. } => "BundleStored",
@@ -189,8 +190,8 @@ pub(super) fn kind(body: &Body) -> &'static str {
     }
 }
 
-/// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
-/// before any node runs.
+/// Every kind of event that something can ask for. Nothing makes an agent leave, a cluster is restored before
+/// any node runs, and the model's agents name the same targets all along.
 pub const EVENTS: [&str; 39] = [
     "ClusterFormed",
     "CharterAdopted",

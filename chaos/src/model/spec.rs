@@ -111,12 +111,16 @@ fn wave(dice: &mut Dice, databases: &[Database]) -> Wave {
 
 fn selector(dice: &mut Dice, databases: &[Database]) -> Selector {
     match dice.below(20) {
-        0 => Selector { targets: Vec::new(), labels: ring("red") },
-        1 => Selector { targets: vec!["t-*".to_owned()], labels: ring("blue") },
-        2 if dice.chance(300) => Selector { targets: Vec::new(), labels: ring("green") },
+        0 => Selector { labels: ring("red"), ..Selector::default() },
+        1 => {
+            let targets = vec!["t-*".to_owned()];
+            Selector { targets, labels: ring("blue"), condition: None }
+        }
+        2 if dice.chance(300) => Selector { labels: ring("green"), ..Selector::default() },
         3..=7 => {
             let ids = databases.iter().filter(|_| dice.chance(500)).map(|one| one.id.0.clone());
-            Selector { targets: ids.chain(["t-1".to_owned()]).collect(), labels: Vec::new() }
+            let targets = ids.chain(["t-1".to_owned()]).collect();
+            Selector { targets, ..Selector::default() }
         }
         _ => Selector::default(),
     }

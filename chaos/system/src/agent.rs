@@ -56,6 +56,7 @@ pub(crate) fn config(agent: u64, targets: u64) -> Config {
         },
         charter: None,
         targets: (1..=targets).map(one).collect(),
+        discoveries: Vec::new(),
     }
 }
 

@@ -34,6 +34,12 @@ pub enum TargetsVerb {
         #[arg(long, value_name = "TIME", value_parser = skein_agent::config::duration, default_value = "60s")]
         timeout: Duration,
     },
+    /// Have the agents read their sources of targets (`[[discovery]]`) again
+    Discover {
+        /// How long an agent may take to answer (30s, 5m)
+        #[arg(long, value_name = "TIME", value_parser = skein_agent::config::duration, default_value = "60s")]
+        timeout: Duration,
+    },
     /// A target is gone for good: plans no longer count it
     Retire {
         target: String,

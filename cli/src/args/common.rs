@@ -18,18 +18,28 @@ pub struct SelectionArgs {
     /// Only targets whose label has one of these values (repeat: all must hold)
     #[arg(long = "label", value_name = "NAME=VALUE[,VALUE]")]
     pub labels: Vec<LabelArg>,
+    /// Only targets of which this holds, in CEL: `region == "eu" && version.at_least("0042")`
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub condition: Option<String>,
 }
 
 impl SelectionArgs {
     pub fn selector(&self) -> v1::Selector {
+        let labels = self.labels.iter().map(LabelArg::label);
+        // No coordinator that knows nothing of conditions may take the rest for the whole.
+        let bar = self.condition.as_ref().map(|_| v1::LabelMatch::default());
         v1::Selector {
             targets: self.on.clone(),
-            labels: self.labels.iter().map(LabelArg::label).collect(),
+            labels: labels.chain(bar).collect(),
+            // One that says nothing is for the coordinator to refuse, and not to be left out.
+            r#where: self.condition.as_ref().map_or_else(String::new, |condition| {
+                if condition.is_empty() { " ".to_owned() } else { condition.clone() }
+            }),
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.on.is_empty() && self.labels.is_empty()
+        self.on.is_empty() && self.labels.is_empty() && self.condition.is_none()
     }
 }
 

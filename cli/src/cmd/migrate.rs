@@ -84,7 +84,7 @@ async fn think(
     let targets: Vec<String> = first.into_values().map(str::to_owned).collect();
     screen.note(&format!("trying every step on {}", targets.join(", ")));
     spec.direction = v1::Direction::Validate.into();
-    spec.selector = Some(v1::Selector { targets, labels: Vec::new() });
+    spec.selector = Some(v1::Selector { targets, ..Default::default() });
     let trial = Plan::new(&plan::make(session, spec, false).await?);
     if trial.is_empty() {
         return Ok(ExitCode::Done);

@@ -101,6 +101,9 @@ fn typed(
     for label in &selection.labels {
         words.push(format!("--label '{}={}'", label.name, label.values.join(",")));
     }
+    if let Some(condition) = &selection.condition {
+        words.push(format!("--where {condition:?}"));
+    }
     if let Some(reason) = &consent.waive {
         words.push(format!("--waive {reason:?}"));
     }

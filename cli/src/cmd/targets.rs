@@ -9,6 +9,7 @@ use crate::args::{Global, TargetsArgs, TargetsVerb};
 use crate::connect;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
+use crate::render::sources::Sources;
 use crate::render::targets::Targets;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
@@ -26,6 +27,7 @@ pub(crate) async fn run(
         Some(TargetsVerb::Observe { selection, timeout }) => {
             observe(selection.selector(), *timeout, global, screen).await
         }
+        Some(TargetsVerb::Discover { timeout }) => discover(*timeout, global, screen).await,
         Some(TargetsVerb::Retire { target, reason }) => {
             retire(target, reason, global, screen).await
         }
@@ -83,6 +85,34 @@ async fn observe(
         let seen = plan::observe(session, &selector, timeout).await?;
         screen.show(&Targets::new(&seen.targets, &seen.silent))?;
         Ok(if seen.silent.is_empty() { ExitCode::Done } else { ExitCode::Unreachable })
+    })
+    .await
+}
+
+async fn discover(
+    timeout: Duration,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    with_session(global, Need::Agent, screen, async |session, screen| {
+        let request = v1::DiscoverRequest {
+            asker: Some(session.asker()),
+            timeout_ms: u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX),
+        };
+        let reply = session
+            .link
+            .ask_for(timeout, |channel| {
+                let request = request.clone();
+                async move { connect::fleet(channel).discover(request).await }
+            })
+            .await?;
+        let found = Sources::new(&reply.agents, &reply.silent);
+        screen.show(&found)?;
+        Ok(match () {
+            () if !found.silent.is_empty() => ExitCode::Unreachable,
+            () if !found.is_sound() => ExitCode::Refused,
+            () => ExitCode::Done,
+        })
     })
     .await
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use skein_proto::v1;
 
 use super::look::{Look, Sign, Tone};
+use super::sources::Source;
 use super::table::Table;
 use super::{View, typed};
 
@@ -22,6 +23,8 @@ pub struct Agent {
     pub targets: u32,
     pub legs: u32,
     pub version: String,
+    /// Where it finds targets beside its file.
+    pub sources: Vec<Source>,
 }
 
 impl Agents {
@@ -32,6 +35,7 @@ impl Agents {
             targets: agent.targets,
             legs: agent.legs,
             version: agent.version.clone(),
+            sources: agent.sources.iter().map(|one| Source::new(&agent.id, one)).collect(),
         });
         Self { agents: agents.collect() }
     }
@@ -65,7 +69,11 @@ impl View for Agents {
                 "No agent has come yet. `skein agent` runs one beside its targets."
             );
         }
-        self.table(look).text(look, "", out)
+        self.table(look).text(look, "", out)?;
+        for source in self.agents.iter().flat_map(|agent| &agent.sources) {
+            source.troubles(look, out)?;
+        }
+        Ok(())
     }
 
     fn markdown(&self, out: &mut dyn Write) -> io::Result<()> {

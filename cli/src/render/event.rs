@@ -89,6 +89,7 @@ impl Event {
             Body::TargetRegistered(_)
             | Body::TargetObserved(_)
             | Body::TargetUnreachable(_)
+            | Body::TargetGone(_)
             | Body::TargetRetired(_)
             | Body::RestoreStarted(_)
             | Body::BundleStored(_) => self.fleet(body),
@@ -204,6 +205,10 @@ impl Event {
                 "restore_started",
                 format!("began to restore {} from {}: {}", e.target, e.archive, e.reason),
             );
+        } else if let Body::TargetGone(e) = body {
+            self.target.clone_from(&e.target);
+            self.agent.clone_from(&e.agent);
+            self.of("target_gone", format!("does not name {} any more", e.target));
         } else if let Body::TargetRetired(e) = body {
             self.target.clone_from(&e.target);
             self.of("target_retired", format!("retired {}: {}", e.target, e.reason));

@@ -18,7 +18,7 @@ impl Event {
     pub fn tone(&self) -> Tone {
         match self.what {
             "step_failed" | "step_stuck" | "rollout_halted" | "target_unreachable"
-            | "lease_expired" => Tone::Bad,
+            | "target_gone" | "lease_expired" => Tone::Bad,
             "rollback_started"
             | "step_rolled_back"
             | "rollout_rolled_back"

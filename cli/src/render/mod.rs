@@ -17,6 +17,7 @@ mod event_repair;
 pub mod history;
 pub mod knobs;
 
+pub mod sources;
 pub mod targets;
 
 pub mod agents;

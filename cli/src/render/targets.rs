@@ -35,6 +35,8 @@ pub struct Target {
     /// Newest in force; empty: nothing, or not looked at.
     pub version: String,
     pub in_force: Vec<String>,
+    /// The first digits of what its class is called: the targets of one get the same steps.
+    pub class: String,
     /// SHA-256 of the canonical schema, hexadecimal.
     pub fingerprint: String,
     pub fence: u64,
@@ -61,6 +63,7 @@ impl Target {
             observed_at_ms: target.observed_at_ms,
             version: in_force.last().cloned().unwrap_or_default(),
             in_force,
+            class: words::id(&words::hex(&target.class), false).to_owned(),
             fingerprint: words::hex(&seen.fingerprint),
             fence: seen.fence,
             open_intent: seen.open_intent,
@@ -97,7 +100,7 @@ impl Targets {
         let mut head =
             vec!["TARGET", "STATE", "ENGINE", "IN FORCE", "SCHEMA", "ROLLOUT", "LABELS", "NOTE"];
         if look.wide {
-            head.extend(["AGENTS", "FENCE", "LOOKED AT"]);
+            head.extend(["GROUP", "CLASS", "AGENTS", "FENCE", "LOOKED AT"]);
         }
         let mut table = Table::new(&head);
         for target in &self.all {
@@ -132,6 +135,8 @@ impl Targets {
                 let at =
                     if target.observed { look.time(target.observed_at_ms) } else { String::new() };
                 row.extend([
+                    (target.resource_group.clone(), Tone::Plain),
+                    (target.class.clone(), Tone::Plain),
                     (target.agents.join(","), Tone::Plain),
                     (target.fence.to_string(), Tone::Plain),
                     (at, Tone::Plain),
@@ -148,7 +153,7 @@ impl View for Targets {
         if self.all.is_empty() {
             writeln!(
                 out,
-                "No target. An agent brings its targets along: list them in skein.toml."
+                "No target. An agent brings its targets along: skein.toml lists them, or a discovery there."
             )?;
         } else {
             self.table(look).text(look, "", out)?;

@@ -67,6 +67,8 @@ pub enum Command {
         version: String,
         /// What it serves.
         targets: Vec<(TargetId, Description)>,
+        /// It names everything that it serves: what it does not name it serves no more.
+        whole: bool,
     },
     /// An agent has looked at a target.
     RecordObservation {

@@ -128,6 +128,9 @@ pub enum Body {
     TargetObserved { agent: AgentId, target: TargetId, seen: Observation, finding: String },
     /// An agent could not look at a target.
     TargetUnreachable { agent: AgentId, target: TargetId, why: String },
+    /// An agent does not name a target any more that it served: its file or the source that named it does
+    /// not. What is in the target is as it was.
+    TargetGone { agent: AgentId, target: TargetId },
     /// A target is gone for good.
     TargetRetired { target: TargetId, reason: String },
     /// Somebody begins to put a target back to where an archive was taken, and says why the loss of

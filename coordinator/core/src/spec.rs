@@ -2,6 +2,8 @@
 
 mod strategy;
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Strategy, Wave};
 
 use crate::ids::{Digest, TargetId, Version};
@@ -58,17 +60,48 @@ pub struct Selector {
     pub targets: Vec<String>,
     /// Labels that must have one of the values given.
     pub labels: Vec<(String, Vec<String>)>,
+    /// What must hold of a target, in words that this crate does not read. `None`: nothing.
+    pub condition: Option<Condition>,
+}
+
+/// An expression, for people and for the log, and what it held of when it was asked. The log keeps no more
+/// than the words: read from there, it holds of nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// As it was asked.
+    pub text: String,
+    /// What it held of, found by whoever took the request.
+    pub holds: Arc<BTreeSet<TargetId>>,
+}
+
+impl Condition {
+    /// One that nobody has looked for yet: it holds of nothing.
+    pub fn new(text: String) -> Self {
+        Self { text, holds: Arc::default() }
+    }
 }
 
 impl Selector {
     /// Whether a target is meant.
     pub fn matches(&self, id: &TargetId, description: &target::Description) -> bool {
+        self.names(id, description)
+            && self.condition.as_ref().is_none_or(|condition| condition.holds.contains(id))
+    }
+
+    /// Whether its patterns and labels mean a target, whatever its condition says.
+    pub fn names(&self, id: &TargetId, description: &target::Description) -> bool {
         let named =
             self.targets.is_empty() || self.targets.iter().any(|glob| matches(glob, id.as_str()));
         named
             && self.labels.iter().all(|(name, values)| {
                 description.labels.get(name).is_some_and(|value| values.contains(value))
             })
+    }
+
+    /// As the log keeps it.
+    pub(crate) fn as_written(&self) -> Self {
+        let words = |condition: &Condition| Condition::new(condition.text.clone());
+        Self { condition: self.condition.as_ref().map(words), ..self.clone() }
     }
 }
 
@@ -136,9 +169,46 @@ pub struct Spec {
     pub accept_drift: bool,
 }
 
+impl Spec {
+    /// Every selector in it.
+    pub fn selectors_mut(&mut self) -> impl Iterator<Item = &mut Selector> {
+        let waves = self.strategy.waves.iter_mut().map(|wave| &mut wave.selector);
+        std::iter::once(&mut self.selector).chain(waves)
+    }
+
+    /// As the log keeps it: of conditions, the words. What they held of stands in the plan's waves.
+    pub(crate) fn as_written(&self) -> Self {
+        let mut spec = self.clone();
+        for selector in spec.selectors_mut() {
+            *selector = selector.as_written();
+        }
+        spec
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::matches;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::{Condition, Engine, Selector, matches};
+    use crate::ids::TargetId;
+    use crate::state::target::Description;
+
+    #[test]
+    fn a_condition_holds_of_what_was_found_and_of_nothing_once_it_was_written() {
+        let description =
+            Description { engine: Engine::Sqlite, labels: BTreeMap::new(), group: String::new() };
+        let [first, second] = ["eu-1", "eu-2"].map(|id| TargetId(id.to_owned()));
+        let holds = Arc::new([first.clone()].into());
+        let condition = Some(Condition { text: "held".to_owned(), holds });
+        let selector = Selector { targets: vec!["eu-*".to_owned()], labels: Vec::new(), condition };
+        assert!(selector.matches(&first, &description));
+        assert!(!selector.matches(&second, &description));
+        let written = selector.as_written();
+        assert_eq!(written.condition, Some(Condition::new("held".to_owned())));
+        assert!(!written.matches(&first, &description));
+    }
 
     #[test]
     fn globs() {

@@ -13,6 +13,7 @@ use skein_core::ids::{AgentId, Digest, Fence, Millis, Seq, StepIx, TargetId};
 use skein_core::refusal::Kind;
 use skein_proto::agent::v1::{self as wire, session_server::Session};
 use skein_proto::raft::v1 as raft_wire;
+use skein_proto::v1;
 use tokio::sync::mpsc;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -44,6 +45,7 @@ impl Session for Api {
             return Err(Status::invalid_argument("an agent begins with a hello"));
         };
         let agent = self.join(&hello).await?;
+        let sources = hello.sources.clone();
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
         let lease_ms = u32::try_from(self.lease.as_millis()).unwrap_or(u32::MAX);
         let charter = self.machine.fleet().charter();
@@ -58,6 +60,7 @@ impl Session for Api {
         // Before anybody can offer it a leg.
         send(&outgoing, wire::from_coordinator::Message::Welcome(welcome)).await;
         let (number, over) = self.sessions.open(&agent, hello.slots, outgoing.clone());
+        self.sessions.told(&agent, number, (sources, 0));
         self.sequencer.attached(agent.clone()).await;
         let api = self.clone();
         tokio::spawn(async move {
@@ -121,17 +124,27 @@ impl Api {
                 "give the agent the charter file that the cluster was formed with",
             )));
         }
-        let targets = hello
-            .targets
+        let agent = AgentId(hello.agent.clone());
+        self.serves(&agent, &hello.version, (&hello.targets, hello.whole)).await?;
+        Ok(agent)
+    }
+
+    /// Takes down what an agent serves.
+    async fn serves(
+        &self,
+        agent: &AgentId,
+        version: &str,
+        (targets, whole): (&[v1::TargetDescription], bool),
+    ) -> Result<(), Status> {
+        let targets = targets
             .iter()
             .map(|target| codec::description(target.clone()))
             .collect::<Result<_, Malformed>>()
             .map_err(|error| status::malformed(&error))?;
-        let agent = AgentId(hello.agent.clone());
-        let command =
-            Command::JoinAgent { agent: agent.clone(), version: hello.version.clone(), targets };
-        self.sequencer.ask(self.said_by(&agent, command)).await.map_err(status::failed)?;
-        Ok(agent)
+        let version = version.to_owned();
+        let command = Command::JoinAgent { agent: agent.clone(), version, targets, whole };
+        self.sequencer.ask(self.said_by(agent, command)).await.map_err(status::failed)?;
+        Ok(())
     }
 
     /// A request in an agent's name, under the charter that its session was opened with.
@@ -174,6 +187,19 @@ impl Api {
                     if let Err(status) = self.observed(agent, observed).await {
                         return status;
                     }
+                }
+                Some(wire::from_agent::Message::Roster(roster)) => {
+                    let version = {
+                        let fleet = self.machine.fleet();
+                        fleet.agents.get(agent).map(|agent| agent.version.clone())
+                    };
+                    let named = (roster.targets.as_slice(), roster.whole);
+                    let version = version.unwrap_or_default();
+                    if let Err(status) = self.serves(agent, &version, named).await {
+                        return status;
+                    }
+                    // Whoever waits for it finds in the log what it says.
+                    self.sessions.told(agent, number, (roster.sources, roster.answered));
                 }
                 Some(wire::from_agent::Message::Hello(_)) => {
                     return Status::invalid_argument("a session has one hello");

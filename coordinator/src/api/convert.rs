@@ -7,12 +7,12 @@ use skein_core::outbox::{Leg, Mend};
 use skein_core::schedule::{Presence, waits_for, waits_for_a_word, watched};
 use skein_core::spec::{Backup, Direction, Knob};
 use skein_core::state::rollout::{self, Lane, Phase, Status};
-use skein_core::state::target;
+use skein_core::state::{agent, target};
 use skein_core::view;
 use skein_proto::agent::v1 as session;
 use skein_proto::v1;
 
-use crate::codec;
+use crate::{class, codec};
 
 pub(crate) fn leg_out(leg: Leg, charter: Digest) -> session::Leg {
     session::Leg {
@@ -110,6 +110,24 @@ pub(super) fn target(fleet: &Fleet, target: &target::State, presence: &Presence)
         },
         connected: target.agents.iter().any(|agent| presence.slots.contains_key(agent)),
         retired: target.retired,
+        class: class::of(fleet, target)
+            .map(|class| Bytes::copy_from_slice(&class.0))
+            .unwrap_or_default(),
+    }
+}
+
+pub(super) fn agent(
+    (id, agent): (&AgentId, &agent::State),
+    presence: &Presence,
+    sources: Vec<v1::Source>,
+) -> v1::Agent {
+    v1::Agent {
+        id: id.to_string(),
+        connected: presence.slots.contains_key(id),
+        targets: agent.targets,
+        legs: u32::try_from(agent.legs.len()).unwrap_or(u32::MAX),
+        version: agent.version.clone(),
+        sources,
     }
 }
 

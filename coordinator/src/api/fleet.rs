@@ -15,7 +15,7 @@ use skein_store::{Chunk, Payload};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{Api, convert, status};
-use crate::codec;
+use crate::{clock, codec, condition};
 
 /// A bundle of more is refused, bytes.
 const BUNDLE_MAX: u64 = 64 * 1024 * 1024;
@@ -39,13 +39,13 @@ impl v1::fleet_server::Fleet for Api {
         self.linearizable().await?;
         let presence = self.sessions.presence();
         let fleet = self.machine.fleet();
-        let targets: Vec<v1::Target> = fleet
-            .targets
-            .after(&TargetId(request.page_token))
-            .filter(|(_, target)| selector.matches(&target.id, &target.description))
-            .take(size)
-            .map(|(_, target)| convert::target(&fleet, target, &presence))
-            .collect();
+        let after = TargetId(request.page_token);
+        let targets: Vec<v1::Target> =
+            condition::page(&fleet, &selector, &presence, (&after, size))
+                .map_err(|refusal| status::refused(&refusal))?
+                .into_iter()
+                .map(|target| convert::target(&fleet, target, &presence))
+                .collect();
         let next_page_token = match targets.last() {
             Some(last) if targets.len() == size => {
                 last.description.as_ref().map(|last| last.id.clone()).unwrap_or_default()
@@ -65,13 +65,7 @@ impl v1::fleet_server::Fleet for Api {
         let agents = fleet
             .agents
             .iter()
-            .map(|(id, agent)| v1::Agent {
-                id: id.to_string(),
-                connected: presence.slots.contains_key(id),
-                targets: agent.targets,
-                legs: u32::try_from(agent.legs.len()).unwrap_or(u32::MAX),
-                version: agent.version.clone(),
-            })
+            .map(|(id, agent)| convert::agent((id, agent), &presence, self.sessions.sources(id)))
             .collect();
         Ok(Response::new(v1::ListAgentsReply { agents }))
     }
@@ -82,10 +76,13 @@ impl v1::fleet_server::Fleet for Api {
     ) -> Result<Response<v1::ObserveReply>, Status> {
         let request = request.into_inner();
         self.same_charter(request.asker.as_ref())?;
-        let selector = codec::selector(request.selector);
+        let mut selector = codec::selector(request.selector);
         self.linearizable().await?;
+        let presence = self.sessions.presence();
         let wanted: BTreeMap<_, _> = {
             let fleet = self.machine.fleet();
+            condition::settle(&mut selector, &fleet, &presence)
+                .map_err(|refusal| status::refused(&refusal))?;
             let chosen = fleet.targets.iter().filter(|(_, target)| {
                 !target.retired && selector.matches(&target.id, &target.description)
             });
@@ -110,6 +107,28 @@ impl v1::fleet_server::Fleet for Api {
             .map(|(_, target)| convert::target(&fleet, target, &presence))
             .collect();
         Ok(Response::new(v1::ObserveReply { targets, silent }))
+    }
+
+    async fn discover(
+        &self,
+        request: Request<v1::DiscoverRequest>,
+    ) -> Result<Response<v1::DiscoverReply>, Status> {
+        let request = request.into_inner();
+        self.same_charter(request.asker.as_ref())?;
+        self.linearizable().await?;
+        let (wish, asked) = self.sessions.ask_to_discover(clock::now());
+        let limit = Duration::from_millis(request.timeout_ms.max(1).into());
+        // Who has not answered by then is named in the reply.
+        drop(tokio::time::timeout(limit, self.sessions.all_met(wish, &asked)).await);
+        let silent = self.sessions.owing(wish, &asked).iter().map(ToString::to_string).collect();
+        let presence = self.sessions.presence();
+        let fleet = self.machine.fleet();
+        let agents = asked
+            .iter()
+            .filter_map(|id| Some((id, fleet.agents.get(id)?)))
+            .map(|agent| convert::agent(agent, &presence, self.sessions.sources(agent.0)))
+            .collect();
+        Ok(Response::new(v1::DiscoverReply { agents, silent }))
     }
 
     async fn retire_target(

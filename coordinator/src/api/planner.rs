@@ -1,6 +1,7 @@
 //! Plans: computed from the state, recorded through the sequencer.
 
 use bytes::Bytes;
+use skein_core::Refusal;
 use skein_core::command::Command;
 use skein_core::ids::RolloutId;
 use skein_core::plan::{self, Plan};
@@ -11,8 +12,8 @@ use skein_proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::{Api, status};
-use crate::codec;
 use crate::sequencer::Failure;
+use crate::{codec, condition};
 
 /// The fleet may move between computing and recording; so often it is computed again.
 const ATTEMPTS: usize = 5;
@@ -25,12 +26,13 @@ impl v1::planner_server::Planner for Api {
     ) -> Result<Response<v1::PlanReply>, Status> {
         let request = request.into_inner();
         self.same_charter(request.asker.as_ref())?;
-        let spec = codec::spec(request.spec.clone()).map_err(|error| status::malformed(&error))?;
+        let mut spec =
+            codec::spec(request.spec.clone()).map_err(|error| status::malformed(&error))?;
         self.linearizable().await?;
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let plan = self.make(&spec)?;
+            let plan = self.make(&mut spec)?;
             let id = codec::plan_id(&plan);
             if request.dry || plan.is_empty() {
                 return Ok(Response::new(reply(id, &plan, None)));
@@ -84,8 +86,14 @@ impl v1::planner_server::Planner for Api {
 }
 
 impl Api {
-    fn make(&self, spec: &Spec) -> Result<Plan, Status> {
-        plan::make(&self.machine.fleet(), spec).map_err(|refusal| status::refused(&refusal))
+    fn make(&self, spec: &mut Spec) -> Result<Plan, Status> {
+        let presence = self.sessions.presence();
+        let fleet = self.machine.fleet();
+        let refused = |refusal: Refusal| status::refused(&refusal);
+        for selector in spec.selectors_mut() {
+            condition::settle(selector, &fleet, &presence).map_err(refused)?;
+        }
+        plan::make(&fleet, spec).map_err(refused)
     }
 
     /// Records a plan. Without a request id: the same plan is recorded once in any case.

@@ -27,9 +27,10 @@ impl v1::repairs_server::Repairs for Api {
     ) -> Result<Response<v1::RepairReply>, Status> {
         let request = request.into_inner();
         self.same_charter(request.asker.as_ref())?;
+        let selector = self.selected(request.selector.clone()).await?;
         let ask = Ask {
             verb: codec::verb(request.verb()).map_err(|error| status::malformed(&error))?,
-            ..ask(&request.versions, &request.bundle, request.selector.clone(), &request.waiver)?
+            ..ask(&request.versions, &request.bundle, selector, &request.waiver)?
         };
         self.linearizable().await?;
         if request.dry {
@@ -99,8 +100,8 @@ impl v1::repairs_server::Repairs for Api {
     ) -> Result<Response<v1::AcceptEditedReply>, Status> {
         let request = request.into_inner();
         self.same_charter(request.asker.as_ref())?;
-        let ask =
-            ask(&request.versions, &request.bundle, request.selector.clone(), &request.waiver)?;
+        let selector = self.selected(request.selector.clone()).await?;
+        let ask = ask(&request.versions, &request.bundle, selector, &request.waiver)?;
         self.linearizable().await?;
         let edits = decide::edits(&self.machine.fleet(), &ask)
             .map_err(|refusal| status::refused(&refusal))?
@@ -125,7 +126,8 @@ impl v1::repairs_server::Repairs for Api {
         request: Request<v1::ChosenTargetsRequest>,
     ) -> Result<Response<v1::ChosenTargetsReply>, Status> {
         let request = request.into_inner();
-        let (rollout, selector) = (rollout(&request.rollout)?, selector(&request));
+        let rollout = rollout(&request.rollout)?;
+        let selector = self.selected(request.selector.clone()).await?;
         let chosen = decide::retries;
         let command = Command::RetryTargets { rollout, selector: selector.clone() };
         self.chosen(request, (rollout, &selector), chosen, command).await
@@ -136,7 +138,8 @@ impl v1::repairs_server::Repairs for Api {
         request: Request<v1::ChosenTargetsRequest>,
     ) -> Result<Response<v1::ChosenTargetsReply>, Status> {
         let request = request.into_inner();
-        let (rollout, selector) = (rollout(&request.rollout)?, selector(&request));
+        let rollout = rollout(&request.rollout)?;
+        let selector = self.selected(request.selector.clone()).await?;
         let reason = request.reason.clone();
         let command = Command::SkipTargets { rollout, selector: selector.clone(), reason };
         self.chosen(request, (rollout, &selector), decide::skips, command).await
@@ -177,7 +180,7 @@ impl Api {
 fn ask(
     versions: &[String],
     bundle: &[u8],
-    selector: Option<v1::Selector>,
+    selector: Selector,
     waiver: &str,
 ) -> Result<Ask, Status> {
     let bundle: Digest =
@@ -186,13 +189,9 @@ fn ask(
         verb: Verb::Applied,
         versions: versions.iter().cloned().map(Version).collect(),
         bundle,
-        selector: codec::selector(selector),
+        selector,
         waiver: waiver.trim().to_owned(),
     })
-}
-
-fn selector(request: &v1::ChosenTargetsRequest) -> Selector {
-    codec::selector(request.selector.clone())
 }
 
 fn rollout(text: &str) -> Result<RolloutId, Status> {

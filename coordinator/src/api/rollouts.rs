@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::{Api, convert, explain, status};
-use crate::{clock, codec};
+use crate::{clock, codec, condition};
 
 /// A watcher hears of changes at most so often.
 const WATCH_PACE: Duration = Duration::from_millis(100);
@@ -43,7 +43,8 @@ impl v1::rollouts_server::Rollouts for Api {
         let request = request.into_inner();
         let rollout = number(&request.rollout)?;
         let reason = request.reason.clone();
-        let command = if let Some((selector, wave)) = part(request.part.clone()) {
+        let part = self.part(request.part.clone()).await?;
+        let command = if let Some((selector, wave)) = part {
             Command::HoldLanes { rollout, selector, wave, reason }
         } else {
             let stop = if request.now { Stop::AfterSteps } else { Stop::AfterLegs };
@@ -59,7 +60,7 @@ impl v1::rollouts_server::Rollouts for Api {
     ) -> Result<Response<v1::RolloutReply>, Status> {
         let request = request.into_inner();
         let rollout = number(&request.rollout)?;
-        let command = match part(request.part.clone()) {
+        let command = match self.part(request.part.clone()).await? {
             Some((selector, wave)) => Command::ReleaseLanes { rollout, selector, wave },
             None => Command::ResumeRollout { rollout },
         };
@@ -113,7 +114,7 @@ impl v1::rollouts_server::Rollouts for Api {
         let request = request.into_inner();
         self.same_charter(request.asker.as_ref())?;
         let rollout = number(&request.rollout)?;
-        let selector = codec::selector(request.selector.clone());
+        let selector = self.selected(request.selector.clone()).await?;
         self.linearizable().await?;
         let undo = lines(&self.machine.fleet(), rollout, &selector, request.steps)
             .map_err(|refusal| status::refused(&refusal))?
@@ -225,6 +226,29 @@ impl v1::rollouts_server::Rollouts for Api {
 }
 
 impl Api {
+    /// The targets and the wave that are meant; `None`: the whole rollout is.
+    async fn part(
+        &self,
+        wire: Option<v1::Part>,
+    ) -> Result<Option<(Selector, Option<WaveIx>)>, Status> {
+        let Some(part) = wire else { return Ok(None) };
+        let selector = self.selected(part.selector).await?;
+        let wave = part.wave.checked_sub(1).map(WaveIx);
+        Ok((wave.is_some() || selector != Selector::default()).then_some((selector, wave)))
+    }
+
+    /// A selector, with what its condition holds of now.
+    pub(super) async fn selected(&self, wire: Option<v1::Selector>) -> Result<Selector, Status> {
+        let mut selector = codec::selector(wire);
+        if selector.condition.is_some() {
+            self.linearizable().await?;
+            let presence = self.sessions.presence();
+            condition::settle(&mut selector, &self.machine.fleet(), &presence)
+                .map_err(|refusal| status::refused(&refusal))?;
+        }
+        Ok(selector)
+    }
+
     /// Waits until the rollout that is watched has ended; for ever, where all are.
     async fn end_of(&self, request: &v1::StatusRequest, mut changes: watch::Receiver<u64>) {
         let watched = RolloutId::parse(&request.rollout);
@@ -334,14 +358,6 @@ fn number(text: &str) -> Result<RolloutId, Status> {
             "ids look like mig-0042; `skein status` lists them",
         )
     })
-}
-
-/// The targets and the wave that are meant; `None`: the whole rollout is.
-fn part(wire: Option<v1::Part>) -> Option<(Selector, Option<WaveIx>)> {
-    let part = wire?;
-    let selector = codec::selector(part.selector);
-    let wave = part.wave.checked_sub(1).map(WaveIx);
-    (wave.is_some() || selector != Selector::default()).then_some((selector, wave))
 }
 
 fn waivers(wire: &[v1::Waiver]) -> Vec<Waiver> {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skein_core::ids::{Fence, TargetId, Version};
-use skein_core::spec::{Engine, Selector};
+use skein_core::spec::{Condition, Engine, Selector};
 use skein_core::state::ledger::Entry;
 use skein_core::state::target::{Description, Observation};
 use skein_proto::v1;
@@ -84,19 +84,26 @@ pub(crate) fn observation_out(seen: &Observation) -> v1::Observation {
 
 pub(crate) fn selector(wire: Option<v1::Selector>) -> Selector {
     let wire = wire.unwrap_or_default();
+    let condition = (!wire.r#where.is_empty()).then(|| Condition::new(wire.r#where));
+    // Beside a condition it is there for coordinators that know of none.
+    let bars = |label: &v1::LabelMatch| condition.is_some() && *label == v1::LabelMatch::default();
+    let labels = wire.labels.into_iter().filter(|label| !bars(label));
     Selector {
         targets: wire.targets,
-        labels: wire.labels.into_iter().map(|label| (label.name, label.values)).collect(),
+        labels: labels.map(|label| (label.name, label.values)).collect(),
+        condition,
     }
 }
 
 pub(crate) fn selector_out(selector: &Selector) -> v1::Selector {
+    let label = |(name, values): &(String, Vec<String>)| v1::LabelMatch {
+        name: name.clone(),
+        values: values.clone(),
+    };
+    let bar = selector.condition.as_ref().map(|_| v1::LabelMatch::default());
     v1::Selector {
         targets: selector.targets.clone(),
-        labels: selector
-            .labels
-            .iter()
-            .map(|(name, values)| v1::LabelMatch { name: name.clone(), values: values.clone() })
-            .collect(),
+        labels: selector.labels.iter().map(label).chain(bar).collect(),
+        r#where: selector.condition.as_ref().map(|it| it.text.clone()).unwrap_or_default(),
     }
 }

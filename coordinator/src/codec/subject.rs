@@ -39,6 +39,7 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         }
         Body::TargetObserved(it) => (vec![&it.target], None),
         Body::TargetUnreachable(it) => (vec![&it.target], None),
+        Body::TargetGone(it) => (vec![&it.target], None),
         Body::TargetRetired(it) => (vec![&it.target], None),
         Body::RestoreStarted(it) => (vec![&it.target], None),
         Body::RolloutPlanned(it) => {

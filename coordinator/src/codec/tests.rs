@@ -58,6 +58,7 @@ fn plan() -> Plan {
             selector: Selector {
                 targets: vec!["eu-*".to_owned()],
                 labels: vec![("ring".to_owned(), vec!["canary".to_owned()])],
+                condition: Some(spec::Condition::new("held".to_owned())),
             },
             direction: Direction::Down,
             goal: Goal::Steps(2),
@@ -377,6 +378,7 @@ fn one_of_each() -> Vec<Body> {
             targets: vec![TargetId::from("eu-1"), TargetId::from("eu-2")],
             reason: "merged next week".to_owned(),
         },
+        Body::TargetGone { agent: AgentId::from("agent-eu"), target: TargetId::from("eu-1") },
     ]
 }
 
@@ -445,6 +447,7 @@ fn place(body: &Body) -> usize {
         Body::EditAccepted { .. } => 45,
         Body::TargetsRetried { .. } => 46,
         Body::TargetsSkipped { .. } => 47,
+        Body::TargetGone { .. } => 48,
     }
 }
 
@@ -455,7 +458,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 48);
+    assert_eq!(events.len(), 49);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

@@ -81,6 +81,9 @@ fn from_agent() -> Vec<session::FromAgent> {
             slots: 8,
             targets: vec![target],
             charter: hash(7),
+            // Said since a later release, as are rosters and wishes to read sources.
+            whole: false,
+            sources: Vec::new(),
         }),
         Up::Heartbeat(session::Heartbeat { fences: vec![17, 18] }),
         Up::Reports(session::Reports { reports: reports.collect() }),

@@ -61,6 +61,18 @@ pub(crate) struct Agent {
 impl Agent {
     /// Writes the configuration and starts the agent.
     pub(crate) fn start(project: &Arc<Project>, cluster: &Cluster, spec: &AgentSpec) -> Self {
+        let mut agent = Self::prepare(project, cluster, spec, &[]);
+        agent.restart();
+        agent
+    }
+
+    /// Writes the configuration of an agent that will have these variables.
+    pub(crate) fn prepare(
+        project: &Arc<Project>,
+        cluster: &Cluster,
+        spec: &AgentSpec,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let addresses =
             if spec.addresses.is_empty() { cluster.addresses() } else { spec.addresses.clone() };
         let mut text = format!(
@@ -77,10 +89,10 @@ impl Agent {
         }
         let config = project.write(&format!("{}.toml", spec.id), &text);
         let project = Arc::clone(project);
-        let start = Start::of(&binary());
-        let mut agent = Self { id: spec.id.clone(), project, config, start, process: None };
-        agent.restart();
-        agent
+        let mut start = Start::of(&binary());
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        start.variables = variables.iter().map(owned).collect();
+        Self { id: spec.id.clone(), project, config, start, process: None }
     }
 
     /// Starts it again, after killing it where it runs.

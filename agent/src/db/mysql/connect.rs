@@ -3,7 +3,7 @@
 use futures::TryFutureExt;
 use sha2::{Digest, Sha256};
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySql, MySqlConnection, Row};
+use sqlx::{AssertSqlSafe, Column, ConnectOptions, Connection, MySql, MySqlConnection, Row};
 
 use super::failure;
 use crate::db::answer::{Answer, Keep, Reading, drain, text};
@@ -165,6 +165,9 @@ impl MysqlConnection {
         let reading = Reading::<MySql> {
             text: value,
             columns: MySqlRow::len,
+            name: |row, at| {
+                row.columns().get(at).map_or_else(String::new, |it| it.name().to_owned())
+            },
             affected: sqlx::mysql::MySqlQueryResult::rows_affected,
         };
         let stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);

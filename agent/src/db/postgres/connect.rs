@@ -3,7 +3,9 @@
 use futures::TryFutureExt;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::{PgConnectOptions, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Row, ValueRef};
+use sqlx::{
+    AssertSqlSafe, Column, ConnectOptions, Connection, PgConnection, Postgres, Row, ValueRef,
+};
 use uuid::Uuid;
 
 use super::failure;
@@ -193,6 +195,9 @@ impl PostgresConnection {
         let reading = Reading::<Postgres> {
             text: value,
             columns: PgRow::len,
+            name: |row, at| {
+                row.columns().get(at).map_or_else(String::new, |it| it.name().to_owned())
+            },
             affected: sqlx::postgres::PgQueryResult::rows_affected,
         };
         let stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use futures::TryFutureExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row, Sqlite};
+use sqlx::{AssertSqlSafe, Column, ConnectOptions, Connection, Row, Sqlite};
 
 use super::failure;
 use super::lock_file::LockFile;
@@ -112,6 +112,9 @@ impl SqliteConnection {
         let reading = Reading::<Sqlite> {
             text: value,
             columns: SqliteRow::len,
+            name: |row, at| {
+                row.columns().get(at).map_or_else(String::new, |it| it.name().to_owned())
+            },
             affected: sqlx::sqlite::SqliteQueryResult::rows_affected,
         };
         let stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);

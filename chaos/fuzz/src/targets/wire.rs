@@ -15,7 +15,11 @@ use super::Target;
 
 fn selector() -> v1::Selector {
     let label = v1::LabelMatch { name: "region".to_owned(), values: vec!["eu".to_owned()] };
-    v1::Selector { targets: vec!["eu/*".to_owned()], labels: vec![label] }
+    v1::Selector {
+        targets: vec!["eu/*".to_owned()],
+        labels: vec![label],
+        r#where: "version.at_least('3')".to_owned(),
+    }
 }
 
 fn requests() -> Vec<Vec<u8>> {
@@ -81,6 +85,8 @@ fn reports() -> Vec<Vec<u8>> {
         slots: 4,
         targets: vec![description],
         charter: Bytes::from_static(&[1; 32]),
+        whole: true,
+        ..Default::default()
     };
     let seen = v1::Observation {
         engine_version: "15".to_owned(),
@@ -173,6 +179,17 @@ fn rollouts(bytes: &[u8]) -> bool {
     true
 }
 
+fn conditions() -> Vec<Vec<u8>> {
+    [
+        r#"region == "eu" && engine == "postgres" && version.at_least("0042")"#,
+        r#"labels["app.tier"] == '1' || has(labels.ring) && !held"#,
+        r#"versions.exists(v, v.startsWith("004")) ? reachable : id in ["eu-1", "eu-2"]"#,
+        "size(versions) + 1 > 2",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
 fn shown_events() -> Vec<Vec<u8>> {
     use log::v1::event::Body;
     let bodies = [
@@ -236,6 +253,35 @@ pub(super) fn targets() -> Vec<Target> {
             let read = skein_agent::wire::decode(bytes).is_ok();
             doors::bundle(bytes) || read
         }),
+        Target {
+            name: "condition",
+            seeds: conditions(),
+            words: &[
+                "version",
+                "versions",
+                ".at_least(",
+                ".exists(v, ",
+                "labels",
+                "engine",
+                "==",
+                " && ",
+                "!",
+                "(",
+                ")",
+                "[",
+                "]",
+                "\"0042\"",
+                "'",
+                "? true : ",
+                " in ",
+                "size(",
+                "has(",
+                "{",
+                "}",
+                "1/0",
+            ],
+            door: Box::new(|bytes| doors::condition(&String::from_utf8_lossy(bytes))),
+        },
         of("shown-event", shown_events(), events),
         of("shown-rollout", shown_rollouts(), rollouts),
     ]

@@ -62,7 +62,7 @@ impl Registers {
         let client = world.direct(world.leader(LIMIT).await?.0)?;
         let mut registers = Vec::new();
         for target in &world.still {
-            let selector = v1::Selector { targets: vec![target.id.clone()], labels: Vec::new() };
+            let selector = v1::Selector { targets: vec![target.id.clone()], ..Default::default() };
             let spec = v1::PlanSpec {
                 bundle: bundle.to_vec().into(),
                 selector: Some(selector),

@@ -54,7 +54,7 @@ pub(super) async fn run(
             .await
             .map_err(|error| unrestored(&error, &id))?;
         // The log is to know at once what stands there now.
-        let selector = v1::Selector { targets: vec![id.clone()], labels: Vec::new() };
+        let selector = v1::Selector { targets: vec![id.clone()], ..Default::default() };
         let seen = plan::observe(session, &selector, plan::LOOK).await?;
         screen.done(&format!("{id} stands where it stood at {taken}; its ledger was left as it is"));
         screen.show(&Targets::new(&seen.targets, &seen.silent))?;
@@ -79,7 +79,7 @@ async fn record(session: &Session, named: &Named, reason: &str) -> Result<(), Fa
 }
 
 async fn refuse_in_use(session: &Session, id: &str) -> Result<(), Failure> {
-    let selector = v1::Selector { targets: vec![id.to_owned()], labels: Vec::new() };
+    let selector = v1::Selector { targets: vec![id.to_owned()], ..Default::default() };
     let known = targets::all(session, &selector).await?;
     match known.first() {
         Some(target) if !target.rollout.is_empty() => Err(Failure::new(

@@ -1,5 +1,7 @@
 //! Cluster, agents, targets, bundles.
 
+use std::collections::BTreeSet;
+
 use super::target;
 use crate::bundle::Manifest;
 use crate::event::Body;
@@ -40,7 +42,7 @@ pub(super) fn join(
     fleet: &Fleet,
     agent: &AgentId,
     version: &str,
-    targets: &[(TargetId, Description)],
+    (targets, whole): (&[(TargetId, Description)], bool),
 ) -> Vec<Body> {
     let mut bodies = Vec::new();
     if fleet.agents.get(agent).is_none_or(|known| known.version != version) {
@@ -58,6 +60,16 @@ pub(super) fn join(
             });
         }
     }
+    if whole {
+        let named: BTreeSet<&TargetId> = targets.iter().map(|(id, _)| id).collect();
+        let served = fleet.targets.iter().map(|(_, target)| target);
+        let gone = served.filter(|target| {
+            !target.retired && target.agents.contains(agent) && !named.contains(&target.id)
+        });
+        bodies.extend(
+            gone.map(|target| Body::TargetGone { agent: agent.clone(), target: target.id.clone() }),
+        );
+    }
     bodies
 }
 
@@ -68,6 +80,10 @@ pub(super) fn observe(
     (seen, as_of): (&Result<Observation, String>, Option<Seq>),
 ) -> Result<Vec<Body>, Refusal> {
     let (_, target) = target(fleet, id)?;
+    // Who does not serve it any more, and looked before, would bring it back.
+    if !target.agents.contains(agent) {
+        return Ok(Vec::new());
+    }
     // Under a lease, or between the legs of a rollout, the reports tell more than a look from aside.
     if target.lease.is_some() || target.lane.is_some() {
         return Ok(Vec::new());

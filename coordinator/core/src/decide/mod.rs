@@ -99,8 +99,8 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::RestoreCluster { incarnation, fence, taken, reason } => {
             restore::cluster(fleet, *incarnation, *fence, (*taken, reason))
         }
-        Command::JoinAgent { agent, version, targets } => {
-            Ok(fleet::join(fleet, agent, version, targets))
+        Command::JoinAgent { agent, version, targets, whole } => {
+            Ok(fleet::join(fleet, agent, version, (targets, *whole)))
         }
         Command::RecordObservation { agent, target, seen, as_of } => {
             fleet::observe(fleet, agent, target, (seen, *as_of))

@@ -148,7 +148,10 @@ pub(super) fn on_request(
         .collect();
     bodies.push(Body::RollbackStarted {
         rollout: id,
-        cause: "asked for".to_owned(),
+        cause: match &selector.condition {
+            None => "asked for".to_owned(),
+            Some(condition) => format!("asked for where {}", condition.text),
+        },
         targets: lines.iter().map(Line::unwind).collect(),
     });
     Ok(bodies)

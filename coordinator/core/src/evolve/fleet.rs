@@ -133,6 +133,29 @@ pub(super) fn target_unreachable(
     Ok(())
 }
 
+pub(super) fn target_gone(
+    fleet: &mut Fleet,
+    agent: &AgentId,
+    id: &TargetId,
+) -> Result<(), Impossible> {
+    let ix = target_ix(fleet, id)?;
+    if !fleet.targets.given_up_by(ix, agent) {
+        return Ok(());
+    }
+    if let Some(mut target) = fleet.targets.get_mut(ix)
+        && target.agents.is_empty()
+    {
+        target.problem = format!("it is gone: agent {agent} served it last, and names it no more");
+        target.unreachable = true;
+    }
+    if let Some(agent) = fleet.agents.get_mut(agent) {
+        agent.targets = agent.targets.saturating_sub(1);
+    }
+    super::queue::left(fleet, agent, ix);
+    super::repair::left(fleet, agent, ix);
+    Ok(())
+}
+
 pub(super) fn target_retired(
     fleet: &mut Fleet,
     id: &TargetId,

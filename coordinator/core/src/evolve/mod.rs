@@ -89,6 +89,10 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             fleet::target_unreachable(fleet, target, why)?;
             return Ok(None);
         }
+        Body::TargetGone { agent, target } => {
+            fleet::target_gone(fleet, agent, target)?;
+            return Ok(None);
+        }
         Body::TargetRetired { target, reason } => {
             fleet::target_retired(fleet, target, reason)?;
             return Ok(None);

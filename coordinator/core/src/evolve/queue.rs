@@ -42,6 +42,18 @@ pub(super) fn joined(fleet: &mut Fleet, agent: &AgentId, target: TargetIx) {
     }
 }
 
+/// An agent serves a target no more: its lane waits for the others alone.
+pub(super) fn left(fleet: &mut Fleet, agent: &AgentId, target: TargetIx) {
+    let Some((rollout, place)) = waiting(fleet, target) else { return };
+    let Some(agent) = fleet.agents.get_mut(agent) else { return };
+    if let Some(queue) = agent.queues.get_mut(&rollout) {
+        queue.remove(&place);
+        if queue.is_empty() {
+            agent.queues.remove(&rollout);
+        }
+    }
+}
+
 fn waiting(fleet: &Fleet, target: TargetIx) -> Option<(RolloutId, Place)> {
     let (rollout, lane) = fleet.targets.get(target)?.lane?;
     let lane = fleet.rollouts.get(&rollout)?.lanes.get(lane)?;

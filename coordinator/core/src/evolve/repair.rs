@@ -73,6 +73,13 @@ pub(super) fn joined(fleet: &mut Fleet, agent: &AgentId, ix: TargetIx) {
     }
 }
 
+/// An agent serves a target no more: its ledger waits for the others alone.
+pub(super) fn left(fleet: &mut Fleet, agent: &AgentId, ix: TargetIx) {
+    if let Some(agent) = fleet.agents.get_mut(agent) {
+        agent.mends.remove(&ix);
+    }
+}
+
 fn line(fleet: &Fleet, ix: TargetIx) -> Option<&Line> {
     let (repair, line) = fleet.targets.get(ix)?.mend?;
     fleet.repairs.get(&repair)?.lines.get(usize::try_from(line).ok()?)

@@ -34,7 +34,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
     }
     waves::check(&spec.strategy)?;
     let mut plan = Plan {
-        spec: spec.clone(),
+        spec: spec.as_written(),
         classes: Vec::new(),
         waves: Vec::new(),
         up_to_date: 0,

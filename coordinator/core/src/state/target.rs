@@ -214,6 +214,18 @@ impl Table {
         true
     }
 
+    /// An agent serves a target no more; whether it did before.
+    pub(crate) fn given_up_by(&mut self, ix: TargetIx, agent: &AgentId) -> bool {
+        let target = usize::try_from(ix.0).ok().and_then(|ix| self.by_ix.get_mut(ix));
+        let Some(target) = target.filter(|target| target.agents.contains(agent)) else {
+            return false;
+        };
+        let others = target.agents.iter().filter(|other| *other != agent);
+        let others: Vec<AgentId> = others.cloned().collect();
+        self.sums.serve(target, &others);
+        true
+    }
+
     /// An agent serves nothing any more.
     pub(crate) fn left_by(&mut self, agent: &AgentId) {
         for target in self.by_ix.iter_mut().filter(|target| target.agents.contains(agent)) {

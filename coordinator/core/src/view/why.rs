@@ -114,6 +114,9 @@ fn ready(
         return format!("attempt {} begins in {left} s", lane.attempt + 1);
     }
     if presence.is_some_and(|presence| !presence.has_one_of(&target.agents)) {
+        if target.agents.is_empty() {
+            return format!("no agent serves it now: {}", target.problem);
+        }
         let agents: Vec<&str> = target.agents.iter().map(AgentId::as_str).collect();
         return format!("none of its agents is connected: {}", agents.join(", "));
     }

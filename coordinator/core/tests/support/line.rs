@@ -35,6 +35,7 @@ fn body(body: &Body) -> String {
         Body::TargetUnreachable { agent, target, why } => {
             format!("TargetUnreachable {target} by {agent}{}", tail(why))
         }
+        Body::TargetGone { agent, target } => format!("TargetGone {target} by {agent}"),
         Body::TargetRetired { target, reason } => format!("TargetRetired {target}{}", tail(reason)),
         Body::RestoreStarted { target, archive, reason } => {
             format!("RestoreStarted {target} from {archive}{}", tail(reason))

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [label=ring] [rack=group] [blind]   register and look
-//! agent a2 t-1 t-2 | connect a2 [slots=4] | disconnect a2
+//! agent a2 t-1 t-2 | names a2 t-1 (and nothing else) | connect a2 [slots=4] | disconnect a2
 //! bundle b1 1 2- 3~ 4* 5?    versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe
 //! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
 //!     [over-all] [soak=500] [limit=ring:1] [group=1] [order=ring|ring:b/a] [cover]
@@ -119,11 +119,11 @@ pub(crate) fn run(world: &mut World, line: &str) {
 fn verb(world: &mut World, words: &Words<'_>) {
     match words.at(0) {
         "fleet" => fleet(world, words),
-        "agent" => {
+        "agent" | "names" => {
             let targets =
                 words.bare.iter().skip(2).map(|id| (TargetId::from(*id), description(words)));
             let targets = targets.collect();
-            join(world, words.at(1), targets, "1.0");
+            join(world, words.at(1), targets, words.at(0) == "names");
         }
         "connect" => {
             world.presence.slots.insert(words.at(1).into(), words.number("slots", 64));
@@ -361,8 +361,9 @@ fn description(words: &Words<'_>) -> Description {
     Description { engine, labels: ring.into_iter().collect(), group }
 }
 
-fn join(world: &mut World, agent: &str, targets: Vec<(TargetId, Description)>, version: &str) {
-    let command = Command::JoinAgent { agent: agent.into(), version: version.to_owned(), targets };
+fn join(world: &mut World, agent: &str, targets: Vec<(TargetId, Description)>, whole: bool) {
+    let command =
+        Command::JoinAgent { agent: agent.into(), version: "1.0".to_owned(), targets, whole };
     world.ask(agent, command);
 }
 
@@ -372,7 +373,7 @@ fn fleet(world: &mut World, words: &Words<'_>) {
     let prefix = words.key("prefix").unwrap_or("t");
     let ids: Vec<TargetId> =
         (1..=number(words.at(1))).map(|ix| TargetId(format!("{prefix}-{ix}"))).collect();
-    join(world, agent, ids.iter().map(|id| (id.clone(), description(words))).collect(), "1.0");
+    join(world, agent, ids.iter().map(|id| (id.clone(), description(words))).collect(), false);
     world.presence.slots.insert(agent.into(), words.number("slots", 64));
     if !words.has("blind") {
         for id in &ids {

@@ -50,6 +50,9 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             target: TargetId(wire.target),
             why: wire.why,
         },
+        Wire::TargetGone(wire) => {
+            Body::TargetGone { agent: AgentId(wire.agent), target: TargetId(wire.target) }
+        }
         Wire::TargetRetired(wire) => {
             Body::TargetRetired { target: TargetId(wire.target), reason: wire.reason }
         }

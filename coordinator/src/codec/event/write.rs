@@ -62,6 +62,10 @@ pub(super) fn body(body: &Body) -> Wire {
                 why: why.clone(),
             })
         }
+        Body::TargetGone { agent, target } => Wire::TargetGone(log::TargetGone {
+            agent: agent.to_string(),
+            target: target.to_string(),
+        }),
         Body::TargetRetired { target, reason } => Wire::TargetRetired(log::TargetRetired {
             target: target.to_string(),
             reason: reason.clone(),

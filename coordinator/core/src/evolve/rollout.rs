@@ -262,7 +262,7 @@ pub(super) fn skipped(
     for ix in chosen {
         state.change(ix, |lane, _| {
             // Its last executor vanished, and may have had effects that nobody told.
-            unseen.extend(lane.doubt.then_some(lane.target));
+            unseen.extend((lane.doubt || in_the_middle(lane)).then_some(lane.target));
             lane.phase = Phase::Waived;
             lane.unwind = false;
             lane.note = Some(format!("left out by {by}: {reason}").into());

@@ -45,6 +45,15 @@ pub struct Database {
     pub open_intent: Option<String>,
 }
 
+/// What an executor wrote into a target's ledger by a repair, without running a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mended {
+    /// Under which fence.
+    pub fence: Fence,
+    /// The target after it.
+    pub database: Database,
+}
+
 /// One thing that was seen.
 #[derive(Debug, Clone, Copy)]
 pub enum Seen<'a> {
@@ -52,6 +61,8 @@ pub enum Seen<'a> {
     Event(&'a Event),
     /// An executor has changed a database. Under a lease; in the order in which it happened.
     Effect(&'a Effect),
+    /// An executor has set a ledger right. Under a lease; in the order in which it happened.
+    Mended(&'a Mended),
     /// The fence row of a database was written.
     Fence {
         /// Whose.

@@ -13,7 +13,7 @@ skein-chaos coverage [--seeds FROM..TO]
     refusal came up; what never did is an error";
 
 /// Refusals that the model cannot meet, and why.
-const BEYOND: [(&str, &str); 7] = [
+const BEYOND: [(&str, &str); 6] = [
     ("the bundle's list is broken", "no list is"),
     (" was not read for ", "every script is read for every engine"),
     ("mend ", "the words are the script's own; `no such function` stands for them"),
@@ -23,11 +23,7 @@ const BEYOND: [(&str, &str); 7] = [
         "asked by whoever restores a cluster, which the model does not do",
     ),
     (" has ended, or somebody works on it", "the same"),
-    ("the ledger of ", "the model repairs no ledger"),
 ];
-
-/// Rules that the model does not ask for: it repairs no ledger. The core's scripts and laws do.
-const UNASKED: [&str; 3] = ["decide/draft.rs", "decide/edit.rs", "decide/repair.rs"];
 
 /// Every refusal in the sources of the core, by the parts of its sentence that do not change.
 ///
@@ -50,8 +46,6 @@ fn collect(folder: &Path, all: &mut Vec<Vec<String>>) -> io::Result<()> {
         let path = entry?.path();
         if path.is_dir() {
             collect(&path, all)?;
-        } else if UNASKED.iter().any(|unasked| path.ends_with(unasked)) {
-            // Not the model's.
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             all.extend(refusals_in(&std::fs::read_to_string(&path)?));
         }

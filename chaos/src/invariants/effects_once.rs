@@ -8,7 +8,7 @@ use skein_core::spec::Direction;
 use skein_core::state::ledger::Entry;
 
 use super::{Held, Invariant, Past};
-use crate::observation::Seen;
+use crate::observation::{Mended, Seen};
 
 #[derive(Debug, Default)]
 pub(super) struct EffectsOnce {
@@ -36,7 +36,7 @@ impl Invariant for EffectsOnce {
     fn see(&mut self, seen: Seen<'_>, _past: &Past) -> Held {
         let effect = match seen {
             Seen::Effect(effect) => effect,
-            Seen::Restored(database) => {
+            Seen::Restored(database) | Seen::Mended(Mended { database, .. }) => {
                 self.settle(&database.target, &database.ledger);
                 return Ok(());
             }

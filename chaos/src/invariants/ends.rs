@@ -1,5 +1,5 @@
 //! After faults end, every rollout that was started comes to one of the three ends, with a reason
-//! where an operator is needed.
+//! where an operator is needed; and every repair ends.
 
 use skein_core::schedule::{Presence, waits_for};
 use skein_core::state::rollout::Status;
@@ -12,7 +12,7 @@ pub(super) struct Ends;
 
 impl Invariant for Ends {
     fn sentence(&self) -> &'static str {
-        "after faults end every rollout completes, is rolled back, or halts with a reason"
+        "after faults end every rollout completes, is rolled back, or halts with a reason; repairs end"
     }
 
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
@@ -30,6 +30,9 @@ impl Invariant for Ends {
                 return Err(format!("{} is {:?}: {why} {counts:?}", state.id, state.status));
             }
         }
-        Ok(())
+        match past.fleet.repairs.values().find(|repair| !repair.ended()) {
+            None => Ok(()),
+            Some(repair) => Err(format!("{} has not ended: {:?}", repair.id, repair.lines)),
+        }
     }
 }

@@ -15,6 +15,7 @@ mod fences;
 mod grants;
 mod intents;
 mod ledger_rows;
+mod mends;
 mod one_executor;
 mod one_leader;
 mod parallelism;
@@ -45,7 +46,7 @@ use skein_core::state::Fleet;
 use skein_core::state::ledger::Entry;
 use skein_core::state::rollout::{self, Lane};
 
-use crate::observation::{Effect, Seen};
+use crate::observation::{Effect, Mended, Seen};
 
 /// What a broken promise says of itself.
 pub(crate) type Held = Result<(), String>;
@@ -91,6 +92,8 @@ pub(crate) struct Past {
     pub(crate) ledgers: BTreeMap<TargetId, Vec<Entry>>,
     /// Every leg that was ever leased, durably.
     pub(crate) grants: BTreeMap<Fence, Grant>,
+    /// Every repair of a ledger that was ever leased, durably.
+    pub(crate) mends: BTreeMap<Fence, TargetId>,
     /// The last event could not be applied.
     pub(crate) impossible: Option<Impossible>,
 }
@@ -127,6 +130,9 @@ impl Past {
         if let Body::LegAssigned { rollout, target, kind, .. } = &event.body {
             let grant = Grant { rollout: *rollout, target: target.clone(), kind: *kind };
             self.grants.insert(Fence(event.seq.0), grant);
+        }
+        if let Body::RepairAssigned { target, .. } = &event.body {
+            self.mends.insert(Fence(event.seq.0), target.clone());
         }
         self.log.push(event.clone());
     }
@@ -192,6 +198,7 @@ impl Default for Watch {
                 grants::Grants,
                 intents::Intents,
                 ledger_rows::LedgerRows,
+                mends::Mends,
                 one_executor::OneExecutor,
                 one_leader::OneLeader,
                 parallelism::Parallelism,
@@ -240,7 +247,7 @@ impl Watch {
         match seen {
             Seen::Event(event) => self.past.event(event),
             Seen::Effect(effect) => self.past.effect(effect),
-            Seen::Restored(database) => {
+            Seen::Restored(database) | Seen::Mended(Mended { database, .. }) => {
                 self.past.ledgers.insert(database.target.clone(), database.ledger.clone());
             }
             _ => {}

@@ -9,7 +9,7 @@ use skein_core::spec::Direction;
 use skein_core::state::rollout::{State, Status};
 
 use super::{Held, Invariant, Past};
-use crate::observation::{Database, Effect, Seen};
+use crate::observation::{Database, Effect, Mended, Seen};
 
 /// How many steps of a rollout are in force on a target, counted from effects alone.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ impl Invariant for PlanOrder {
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
         let effect = match seen {
             Seen::Effect(effect) => effect,
-            Seen::Restored(database) => {
+            Seen::Restored(database) | Seen::Mended(Mended { database, .. }) => {
                 self.0.restored(database, past);
                 return Ok(());
             }

@@ -25,7 +25,9 @@ impl Invariant for Resolves {
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
         match seen {
             Seen::Event(event) => {
-                if let Body::LegAssigned { target, .. } = &event.body {
+                if let Body::LegAssigned { target, .. } | Body::RepairAssigned { target, .. } =
+                    &event.body
+                {
                     self.open.insert(Fence(event.seq.0), (target.clone(), event.at));
                 }
                 match self.healed {

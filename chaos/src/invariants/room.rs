@@ -27,7 +27,9 @@ impl Room {
         let Some((_, target)) = past.fleet.target(id) else { return Ok(()) };
         let Some(state) = past.fleet.rollouts.get(&rollout) else { return Ok(()) };
         let leased = |like: &dyn Fn(&target::State) -> bool| {
-            let under_way = past.fleet.targets.iter().filter(|(_, one)| one.lease.is_some());
+            // A repair writes rows and runs no script: it needs no room.
+            let at_work = |one: &target::State| one.lease.is_some() && one.mend.is_none();
+            let under_way = past.fleet.targets.iter().filter(|(_, one)| at_work(one));
             u32::try_from(under_way.filter(|(_, one)| like(one)).count()).unwrap_or(u32::MAX)
         };
         let strategy = &state.plan.spec.strategy;

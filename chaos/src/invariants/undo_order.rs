@@ -6,7 +6,7 @@ use skein_core::plan::Undo;
 
 use super::plan_order::InForce;
 use super::{Held, Invariant, Past};
-use crate::observation::Seen;
+use crate::observation::{Mended, Seen};
 
 #[derive(Debug, Default)]
 pub(super) struct UndoOrder(InForce);
@@ -19,7 +19,7 @@ impl Invariant for UndoOrder {
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
         let effect = match seen {
             Seen::Effect(effect) => effect,
-            Seen::Restored(database) => {
+            Seen::Restored(database) | Seen::Mended(Mended { database, .. }) => {
                 self.0.restored(database, past);
                 return Ok(());
             }

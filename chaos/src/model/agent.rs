@@ -20,6 +20,10 @@ pub(super) struct Agent {
     pub(super) id: AgentId,
     pub(super) dice: Dice,
     pub(super) serves: Vec<usize>,
+    /// Databases that its source does not name now, and until when.
+    pub(super) unnamed: BTreeMap<usize, u64>,
+    /// Whoever leads has its list.
+    pub(super) told: bool,
     pub(super) slots: u32,
     pub(super) up: bool,
     /// How often it was started before.
@@ -76,12 +80,14 @@ impl Sim {
 
     /// An agent says what it serves. Where nobody leads it says so again with its next beat.
     pub(super) fn join(&mut self, agent: usize) {
+        self.agents[agent].told = self.leader.up;
         if !self.leader.up {
             return;
         }
         let targets: Vec<_> = self.agents[agent]
             .serves
             .iter()
+            .filter(|database| !self.agents[agent].unnamed.contains_key(database))
             .map(|database| {
                 let database = &self.databases[*database];
                 let description = Description {
@@ -108,7 +114,7 @@ impl Sim {
         }
         let id = self.agents[agent].id.clone();
         let command =
-            Command::JoinAgent { agent: id, version: "1.0".to_owned(), targets, whole: false };
+            Command::JoinAgent { agent: id, version: "1.0".to_owned(), targets, whole: true };
         self.urge(&self.agents[agent].actor(), command);
     }
 
@@ -123,7 +129,11 @@ impl Sim {
         }
         self.at(BEAT_MS, Happening::Beat { agent, life });
         if self.awake(agent, life) {
-            if !self.leader.ahead.agents.contains_key(&self.agents[agent].id) {
+            let now = self.now;
+            let state = &mut self.agents[agent];
+            let before = state.unnamed.len();
+            state.unnamed.retain(|_, until| *until > now);
+            if before != state.unnamed.len() || !state.told {
                 self.join(agent);
             }
             let fences = self.agents[agent].executors.keys().copied().collect();
@@ -148,7 +158,8 @@ impl Sim {
         let as_of = self.agents[agent].heard;
         for place in 0..self.agents[agent].serves.len() {
             let database = self.agents[agent].serves[place];
-            if self.agents[agent].executors.values().any(|one| one.database() == database) {
+            let busy = self.agents[agent].executors.values().any(|one| one.database() == database);
+            if busy || self.agents[agent].unnamed.contains_key(&database) {
                 continue;
             }
             let target = self.databases[database].id.clone();

@@ -26,6 +26,8 @@ kinds! {
         AgentCrashes,
         /// An agent's process stands still.
         AgentStalls,
+        /// The source of an agent does not name a target for a while.
+        SourceShrinks,
         /// An agent gives its legs back and is started again.
         AgentDrains,
         /// Neither way between an agent and the leader.
@@ -48,6 +50,8 @@ kinds! {
         SchemaChanged,
         /// A database is put back to an earlier state.
         DatabaseRestored,
+        /// A row is taken out of a ledger by hand, or its step is undone and the row left.
+        MigratedByHand,
         /// A target's address leads to another server, or to another target's.
         ServerReplaced,
         /// An agent sends reports that make no sense.
@@ -122,6 +126,10 @@ kinds! {
         LedgerDiffers,
         /// An executor finds another server than the log has.
         ServerDiffers,
+        /// A repair is refused where it is to be made: nothing proves it.
+        RepairUnproved,
+        /// A leg arrives at an agent that does not name its target any more.
+        LegOfUnnamed,
         /// Drift is accepted.
         DriftAccepted,
         /// A failed step is tried again.
@@ -190,15 +198,16 @@ pub(super) fn kind(body: &Body) -> &'static str {
     }
 }
 
-/// Every kind of event that something can ask for. Nothing makes an agent leave, a cluster is restored before
-/// any node runs, and the model's agents name the same targets all along.
-pub const EVENTS: [&str; 39] = [
+/// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
+/// before any node runs.
+pub const EVENTS: [&str; 47] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
     "TargetRegistered",
     "TargetObserved",
     "TargetUnreachable",
+    "TargetGone",
     "TargetRetired",
     "RestoreStarted",
     "BundleStored",
@@ -217,6 +226,13 @@ pub const EVENTS: [&str; 39] = [
     "RolloutAborted",
     "TargetsRetried",
     "TargetsSkipped",
+    "RepairOrdered",
+    "RepairAssigned",
+    "RepairReleased",
+    "TargetMended",
+    "RepairFailed",
+    "RepairWithdrawn",
+    "EditAccepted",
     "RollbackStarted",
     "RolloutHalted",
     "RolloutCompleted",

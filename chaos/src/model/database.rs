@@ -1,6 +1,6 @@
 //! A make-believe database: its ledger, fence, intent and session lock, and what its scripts do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::ids::{Digest, Fence, TargetId, Version};
 use skein_core::spec::{Direction, Engine};
@@ -70,7 +70,11 @@ pub struct Database {
     pub down_until: u64,
     /// How often its schema was changed by hand.
     pub by_hand: u32,
-    /// It was put back to an earlier state.
+    /// In force, and not in the ledger: somebody ran them by hand, or took their rows away.
+    pub unrecorded: BTreeSet<Version>,
+    /// In the ledger, and not in force: somebody undid them by hand.
+    pub undone: BTreeSet<Version>,
+    /// It was put back to an earlier state, or its ledger was changed by somebody.
     pub restored: bool,
 }
 
@@ -98,9 +102,14 @@ impl Database {
     pub fn schema(&self) -> String {
         let half = self.intent.iter().filter(|intent| intent.done > 0).map(|intent| &intent.entry);
         // The order in which they were applied does not show in a schema.
-        let mut versions: Vec<&str> =
-            self.ledger.iter().chain(half).map(|entry| entry.version.as_str()).collect();
+        let rows = self.ledger.iter().chain(half).map(|entry| &entry.version);
+        let mut versions: Vec<&str> = rows
+            .chain(&self.unrecorded)
+            .filter(|version| !self.undone.contains(*version))
+            .map(Version::as_str)
+            .collect();
         versions.sort_unstable();
+        versions.dedup();
         let mut text = String::with_capacity(64);
         for version in versions {
             text.push('+');
@@ -118,8 +127,27 @@ impl Database {
         digest(&self.schema())
     }
 
+    /// Whether a version is in force, whatever the ledger says.
+    pub fn has(&self, version: &Version) -> bool {
+        let row = self.ledger.iter().any(|entry| entry.version == *version);
+        (row || self.unrecorded.contains(version)) && !self.undone.contains(version)
+    }
+
+    /// A ledger row, written or taken away without running anything.
+    pub fn mend(&mut self, entry: &Entry, direction: Direction) {
+        let is_in_force = self.has(&entry.version);
+        self.record(entry, direction);
+        match (direction, is_in_force) {
+            (Direction::Down, true) => drop(self.unrecorded.insert(entry.version.clone())),
+            (Direction::Up, false) => drop(self.undone.insert(entry.version.clone())),
+            (Direction::Up | Direction::Down | Direction::Validate, _) => {}
+        }
+    }
+
     /// A script's ledger row, written or taken away.
     pub fn record(&mut self, entry: &Entry, script: Direction) {
+        self.unrecorded.remove(&entry.version);
+        self.undone.remove(&entry.version);
         match script {
             Direction::Up => self.ledger.push(entry.clone()),
             Direction::Down => {

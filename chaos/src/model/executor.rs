@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 
 use skein_core::command::Outcome as Told;
-use skein_core::event::{Archive, LegKind};
+use skein_core::event::{Archive, LegKind, Verdict};
 use skein_core::ids::{Digest, Fence, StepIx};
-use skein_core::outbox::Leg;
+use skein_core::outbox::{Leg, Mend};
 use skein_core::spec::{Backup, Direction};
 use skein_core::state::ledger::Entry;
+use skein_core::state::repair::Evidence;
 
 use super::coverage::Reach;
 use super::database::{Holder, digest};
 use super::mutation::Mutation;
 use super::network::{Answer, Message};
-use super::{Happening, Sim, steps};
+use super::{Happening, Sim, mender, steps};
 use crate::observation::Seen;
 
 const RESEND_MS: u64 = 300;
@@ -36,6 +37,10 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Executor {
     pub(super) leg: Leg,
+    /// It runs no scripts, but sets a ledger right.
+    pub(super) mend: Option<Mend>,
+    /// On what each change of that ledger rests.
+    pub(super) evidence: Vec<Evidence>,
     pub(super) database: usize,
     pub(super) stage: Stage,
     /// The step under way.
@@ -72,6 +77,8 @@ impl Executor {
             cancelled: leg.cancelled,
             backed_up: leg.backed_up || leg.kind != LegKind::Forward,
             leg,
+            mend: None,
+            evidence: Vec::new(),
             database,
             stage: Stage::Open,
             at: 0,
@@ -83,6 +90,10 @@ impl Executor {
             sent_at: None,
             boasted: None,
         }
+    }
+
+    pub(super) fn mending(mend: Mend, database: usize) -> Self {
+        Self { mend: Some(mend.clone()), ..Self::new(mender::as_leg(&mend), database) }
     }
 
     /// On which database it works.
@@ -105,8 +116,17 @@ impl Executor {
         Next::On
     }
 
+    /// Its agent does not serve the target. What an earlier executor left there it cannot say.
+    pub(super) fn turn_away(&mut self, taken_over: bool) {
+        let step = self.leg.steps.first().map_or(StepIx(0), |step| step.ix);
+        let verdict = if taken_over { Verdict::Unknown } else { Verdict::Never };
+        let message = "this agent does not serve the target".to_owned();
+        let (retryable, file, line) = (false, String::new(), 0);
+        self.close(Told::Failed { step, verdict, retryable, message, file, line });
+    }
+
     /// How many of the leg's steps the ledger shows; `None`: it is not what the log expects.
-    fn reconcile(&self, ledger: &[Entry]) -> Option<usize> {
+    pub(super) fn reconcile(&self, ledger: &[Entry]) -> Option<usize> {
         let mut expected = self.leg.expected.clone();
         let mut found = (expected == ledger).then_some(0);
         for (count, step) in (1..).zip(&self.leg.steps) {
@@ -148,9 +168,20 @@ impl Sim {
             if live.is_none_or(|lease| lease.fence != fence) {
                 self.reach(Reach::LegAfterLease);
             }
-            self.agents[agent].executors.insert(fence, Executor::new(leg, database));
-            self.at(1, Happening::Work { agent, life, fence });
+            let taken_over = leg.kind == LegKind::Forward && leg.backed_up;
+            let mut executor = Executor::new(leg, database);
+            if self.agents[agent].unnamed.contains_key(&database) {
+                self.reach(Reach::LegOfUnnamed);
+                executor.turn_away(taken_over);
+            }
+            self.begin_work((agent, life), executor);
         }
+    }
+
+    pub(super) fn begin_work(&mut self, (agent, life): (usize, u32), executor: Executor) {
+        let fence = executor.leg.fence;
+        self.agents[agent].executors.insert(fence, executor);
+        self.at(1, Happening::Work { agent, life, fence });
     }
 
     /// A report was acknowledged.
@@ -232,6 +263,17 @@ impl Sim {
     fn go_on(&mut self, (agent, life): (usize, u32), executor: &mut Executor) -> Next {
         if executor.asleep || self.out_of_reach(executor) {
             return Next::Later;
+        }
+        if let Some(mend) = executor.mend.clone() {
+            return match executor.stage {
+                Stage::Open => self.open((agent, life), executor),
+                Stage::Read => self.read_mend(executor, &mend),
+                Stage::Told => self.tell_mend(executor, &mend),
+                Stage::Close => Next::Later,
+                Stage::BackUp | Stage::Step | Stage::Statements | Stage::Verify => {
+                    self.write_mend(executor, &mend)
+                }
+            };
         }
         match executor.stage {
             Stage::Open => self.open((agent, life), executor),

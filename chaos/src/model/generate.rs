@@ -179,7 +179,8 @@ fn migration(version: &Version, mark: &str, down: bool, refusal: &str) -> Migrat
         up,
         down: down.then(|| script(format!("{version}.down.sql"), &text, &text, "")),
         verify: false,
-        probe: false,
+        // Some authors wrote one.
+        probe: version.as_str().ends_with(['2', '4']),
     }
 }
 
@@ -231,6 +232,8 @@ fn database(seed: u64, number: u32, versions: &[Version], options: &Options) -> 
         poison,
         down_until: 0,
         by_hand: 0,
+        unrecorded: BTreeSet::new(),
+        undone: BTreeSet::new(),
         restored: false,
     }
 }
@@ -256,6 +259,8 @@ fn agents(seed: u64, dice: &mut Dice, databases: usize) -> Vec<Agent> {
                 stalled_until: 0,
                 heard: Seq(0),
                 executors: BTreeMap::new(),
+                unnamed: BTreeMap::new(),
+                told: false,
                 finished: BTreeSet::new(),
                 dice: Dice::new(seed, Stream::Work, number as u64),
             }

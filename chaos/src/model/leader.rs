@@ -165,7 +165,13 @@ impl Sim {
             Body::RolloutPlanned { rollout, .. } => Some(*rollout),
             _ => None,
         };
-        let leased = events.iter().find(|event| matches!(event.body, Body::LegAssigned { .. }));
+        let leased = events.iter().find(|event| {
+            matches!(event.body, Body::LegAssigned { .. } | Body::RepairAssigned { .. })
+        });
+        let ordered = events.iter().find_map(|event| match &event.body {
+            Body::RepairOrdered { repair, .. } => Some(*repair),
+            _ => None,
+        });
         self.run.transcript.push(Entry::Asked(Box::new(Asked {
             actor: request.actor.clone(),
             id: request.id.map(|id| (id, request.digest)),
@@ -174,6 +180,7 @@ impl Sim {
             command: request.command.clone(),
             first: events.first().map(|event| event.seq),
             planned: events.iter().find_map(|event| made(&event.body)),
+            repair: ordered,
             fence: leased.map(|event| Fence(event.seq.0)),
         })));
     }
@@ -289,7 +296,8 @@ impl Sim {
         }
         // What cannot be applied is the watch's to say.
         drop(evolve(&mut self.leader.applied, folded.as_ref().unwrap_or(event)));
-        if let Body::LegAssigned { target, .. } = &event.body {
+        if let Body::LegAssigned { target, .. } | Body::RepairAssigned { target, .. } = &event.body
+        {
             let until = self.now + LEASE_MS;
             self.leader.leases.insert(Fence(event.seq.0), (target.clone(), until));
         }
@@ -346,6 +354,11 @@ impl Sim {
         });
         if news {
             self.send(Message::Legs { agent, life, legs });
+        }
+        let mends = self.mends_of(agent, Fence(durable));
+        let known = &self.agents[agent].executors;
+        if mends.iter().any(|mend| !known.contains_key(&mend.fence)) {
+            self.send(Message::Mends { agent, life, mends });
         }
     }
 

@@ -12,11 +12,13 @@ mod dice;
 mod executor;
 mod generate;
 mod leader;
+mod mender;
 mod nemesis;
 mod network;
 mod office;
 mod operator;
 mod reconnect;
+mod repairs;
 mod sabotage;
 mod spec;
 mod steps;
@@ -239,6 +241,7 @@ impl Sim {
             self.run.transcript.extend(match seen {
                 Seen::Effect(effect) => Some(Entry::Effect(effect.clone())),
                 Seen::Fence { target, old, new } => Some(Entry::Fence(target.clone(), old, new)),
+                Seen::Mended(mended) => Some(Entry::Mended(mended.clone())),
                 Seen::Restored(database) => Some(Entry::Restored(database.clone())),
                 _ => None,
             });
@@ -326,5 +329,10 @@ impl Sim {
 }
 
 fn ended(fleet: &Fleet) -> bool {
-    fleet.rollouts.values().all(|state| state.status.ended() || state.status == Status::Planned)
+    let repaired = fleet.repairs.values().all(skein_core::state::repair::State::ended);
+    repaired
+        && fleet
+            .rollouts
+            .values()
+            .all(|state| state.status.ended() || state.status == Status::Planned)
 }

@@ -17,6 +17,8 @@ pub enum Mutation {
     NoIntent,
     /// Statement by statement without a session lock, and so without a fence that holds.
     NoSessionLock,
+    /// The executor of a repair tells of rows that it did not write.
+    MendsInWords,
     /// The executor runs its steps in the wrong order.
     WrongOrder,
     /// The executor runs another file than the one that was planned.
@@ -75,7 +77,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -83,6 +85,7 @@ impl Mutation {
         Self::NoLedgerCheck,
         Self::NoIntent,
         Self::NoSessionLock,
+        Self::MendsInWords,
         Self::WrongOrder,
         Self::OtherContent,
         Self::UndoesForwards,

@@ -14,10 +14,11 @@ use super::{Happening, Sim, executor};
 use crate::observation::Seen;
 
 /// Faults and their weights; the network's own are made by the network.
-const STRIKES: [(Fault, u32); 16] = [
+const STRIKES: [(Fault, u32); 18] = [
     (Fault::AgentCrashes, 28),
     (Fault::AgentStalls, 16),
     (Fault::AgentDrains, 6),
+    (Fault::SourceShrinks, 4),
     (Fault::AgentCutOff, 5),
     (Fault::AgentUnheard, 5),
     (Fault::AgentDeaf, 5),
@@ -28,6 +29,7 @@ const STRIKES: [(Fault, u32); 16] = [
     (Fault::DatabaseDown, 8),
     (Fault::SchemaChanged, 1),
     (Fault::DatabaseRestored, 3),
+    (Fault::MigratedByHand, 3),
     (Fault::ServerReplaced, 1),
     (Fault::ReportsNonsense, 6),
     (Fault::SchedulesNonsense, 4),
@@ -82,6 +84,14 @@ impl Sim {
                 self.agents[agent].up
             }
             Fault::AgentDrains => self.drain(agent),
+            Fault::SourceShrinks => {
+                let served = self.agents[agent].serves.contains(&database);
+                if served {
+                    self.agents[agent].unnamed.insert(database, until);
+                    self.agents[agent].told = false;
+                }
+                served
+            }
             Fault::AgentCutOff | Fault::AgentUnheard | Fault::AgentDeaf => {
                 if fault != Fault::AgentDeaf {
                     self.wires[agent].unheard_until = until;
@@ -118,6 +128,7 @@ impl Sim {
                 true
             }
             Fault::DatabaseRestored => self.restore(database, dice),
+            Fault::MigratedByHand => self.migrate_by_hand(database, dice),
             Fault::ServerReplaced => {
                 let other = dice.place(self.databases.len());
                 let target = &self.databases[database].id;
@@ -158,9 +169,13 @@ impl Sim {
             Happening::Arrive(Message::Legs { legs, .. }) => {
                 legs.iter().any(|leg| leg.target == *id)
             }
+            Happening::Arrive(Message::Mends { mends, .. }) => {
+                mends.iter().any(|mend| mend.target == *id)
+            }
             _ => false,
         });
         !lane
+            && !self.is_mending(id)
             && !on_its_way
             && self.leader.old.as_ref().is_none_or(|old| old.until < self.now)
             && !executors.any(|executor| executor.database() == database)
@@ -179,7 +194,28 @@ impl Sim {
         one.ledger.truncate(keep);
         one.fence = Fence(dice.between(0, one.fence.0));
         one.intent = None;
+        one.unrecorded.clear();
+        one.undone.clear();
         one.restored = true;
+        let found = one.found();
+        self.see(Seen::Restored(&found));
+        true
+    }
+
+    /// Somebody takes a row out of a ledger, or undoes its step and leaves the row.
+    fn migrate_by_hand(&mut self, database: usize, dice: &mut Dice) -> bool {
+        if !self.untouched(database) {
+            return false;
+        }
+        let one = &mut self.databases[database];
+        let Some(last) = one.ledger.last().cloned() else { return false };
+        one.restored = true;
+        if dice.chance(500) {
+            one.undone.insert(last.version);
+            return true;
+        }
+        one.ledger.pop();
+        one.unrecorded.insert(last.version);
         let found = one.found();
         self.see(Seen::Restored(&found));
         true
@@ -200,11 +236,16 @@ impl Sim {
             return false;
         }
         let (target, agent, fence) = leases[dice.place(leases.len())].clone();
+        let database = self.place_of(&target).unwrap_or_default();
+        let mended =
+            || Told::Mended { seen: Box::new(self.observation(database)), evidence: Vec::new() };
         let found = fleet.targets.find(&target).and_then(|ix| fleet.lane(ix));
-        let Some(told) = found.map(|(state, lane)| {
-            nonsense(lane, state.plan.spec.strategy.backup == Backup::Exempt, dice)
-        }) else {
-            return false;
+        let told = match found {
+            None => Told::Verified { step: StepIx(0), fingerprint: None },
+            Some(_) if dice.chance(100) => mended(),
+            Some((state, lane)) => {
+                nonsense(lane, state.plan.spec.strategy.backup == Backup::Exempt, dice)
+            }
         };
         let actor = format!("agent/{agent}");
         let command = Command::Report { agent, target, fence, outcome: told.clone() };
@@ -221,7 +262,11 @@ impl Sim {
             return false;
         }
         let rollout = RolloutId(last.saturating_sub(dice.below(3)));
-        let command = match dice.below(4) {
+        let command = match dice.below(5) {
+            4 => Command::AssignRepair {
+                target: self.databases[dice.place(self.databases.len())].id.clone(),
+                agent: self.agents[dice.place(self.agents.len())].id.clone(),
+            },
             0 => Command::StartWave { rollout },
             1 => Command::UnwindRollout { rollout },
             2 => Command::FinishRollout { rollout },
@@ -247,6 +292,8 @@ impl Sim {
             self.wires[agent].unheard_until = 0;
             self.wires[agent].deaf_until = 0;
             self.start(agent);
+            self.agents[agent].unnamed.clear();
+            self.agents[agent].told = false;
         }
         for database in &mut self.databases {
             database.down_until = database.down_until.min(self.now + 1_000);

@@ -2,7 +2,7 @@
 
 use skein_core::command::Outcome as Told;
 use skein_core::ids::{Fence, Seq, TargetId};
-use skein_core::outbox::Leg;
+use skein_core::outbox::{Leg, Mend};
 use skein_core::state::target::Observation;
 
 use super::coverage::Fault;
@@ -37,6 +37,11 @@ pub(super) enum Message {
         life: u32,
         legs: Vec<Leg>,
     },
+    Mends {
+        agent: usize,
+        life: u32,
+        mends: Vec<Mend>,
+    },
     Seen {
         agent: usize,
         life: u32,
@@ -70,7 +75,9 @@ impl Message {
             Self::Beat { agent, .. } | Self::Report { agent, .. } | Self::Seen { agent, .. } => {
                 (*agent, true)
             }
-            Self::Ack { agent, .. } | Self::Legs { agent, .. } => (*agent, false),
+            Self::Ack { agent, .. } | Self::Legs { agent, .. } | Self::Mends { agent, .. } => {
+                (*agent, false)
+            }
         }
     }
 }
@@ -116,6 +123,7 @@ impl Sim {
                 self.acked((agent, life), fence, serial, answer);
             }
             Message::Legs { agent, life, legs } => self.handed(agent, life, legs),
+            Message::Mends { agent, life, mends } => self.handed_mends(agent, life, mends),
         }
     }
 

@@ -38,7 +38,7 @@ impl Sim {
         let durable = self.leader.applied.seq;
         self.run.transcript.retain(|entry| match entry {
             Entry::Asked(asked) => asked.first.is_some_and(|first| first < durable),
-            Entry::Effect(_) | Entry::Fence(..) | Entry::Restored(_) => true,
+            Entry::Effect(_) | Entry::Fence(..) | Entry::Mended(_) | Entry::Restored(_) => true,
         });
         self.leader.disk_fails = false;
         self.leader.up = false;
@@ -80,6 +80,8 @@ impl Sim {
         self.see(Seen::Started { node });
         self.see(Seen::Voted { node, term, candidate: node });
         self.see(Seen::Leads { node, term });
+        // Whoever attaches to a leader says what it serves.
+        self.agents.iter_mut().for_each(|agent| agent.told = false);
         self.recover();
         self.leader.ahead = self.leader.applied.clone();
         let until = self.now + LEASE_MS;

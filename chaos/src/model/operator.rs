@@ -69,6 +69,7 @@ impl Sim {
                 let command = self.on_some_targets(&mut dice);
                 self.request(command);
             }
+            28..=30 => self.repair(&mut dice),
             _ => self.on_a_rollout(&mut dice),
         }
     }
@@ -280,7 +281,7 @@ impl Sim {
         }
     }
 
-    fn request(&mut self, command: Command) {
+    pub(super) fn request(&mut self, command: Command) {
         let number = u64::try_from(self.requests.len()).unwrap_or(u64::MAX);
         let mut id = [0; 16];
         id[..8].copy_from_slice(&number.to_be_bytes());
@@ -318,6 +319,8 @@ impl Sim {
                 | Command::RollBackRollout { .. }
                 | Command::RetryTargets { .. }
                 | Command::SkipTargets { .. }
+                | Command::Repair(_)
+                | Command::WithdrawRepair { .. }
         );
         let answer = match self.ask(PERSON, Some((id, body)), command) {
             Ok(None) if acts_later => {

@@ -7,7 +7,7 @@ use skein_core::command::{Command, Request};
 use skein_core::decide::{Decision, decide};
 use skein_core::event::Body;
 use skein_core::evolve::evolve;
-use skein_core::ids::{Digest, Fence, RolloutId};
+use skein_core::ids::{Digest, Fence, RepairId, RolloutId};
 use skein_core::outbox::outbox;
 use skein_core::plan;
 use skein_core::schedule::{Presence, schedule};
@@ -16,13 +16,14 @@ use skein_core::state::Fleet;
 
 use super::transcript::{Asked, Entry};
 use crate::invariants::{Broken, Watch};
-use crate::observation::{Effect, Seen};
+use crate::observation::{Effect, Mended, Seen};
 
 /// What numbers have become.
 #[derive(Debug, Default)]
 struct Numbers {
     fences: BTreeMap<Fence, Fence>,
     rollouts: BTreeMap<RolloutId, RolloutId>,
+    repairs: BTreeMap<RepairId, RepairId>,
     plans: BTreeMap<Digest, Digest>,
 }
 
@@ -52,6 +53,10 @@ pub fn replay(entries: &[Entry], keep_order: bool) -> Option<Broken> {
                     _ => Ok(()),
                 }
             }
+            Entry::Mended(mended) => match numbers.fences.get(&mended.fence) {
+                Some(fence) => watch.see(Seen::Mended(&Mended { fence: *fence, ..mended.clone() })),
+                None => Ok(()),
+            },
             Entry::Restored(database) => watch.see(Seen::Restored(database)),
         };
         if let Err(broken) = held {
@@ -106,8 +111,11 @@ fn ask(
     };
     for event in &events {
         match &event.body {
-            Body::LegAssigned { .. } => {
+            Body::LegAssigned { .. } | Body::RepairAssigned { .. } => {
                 numbers.fences.extend(asked.fence.map(|fence| (fence, Fence(event.seq.0))));
+            }
+            Body::RepairOrdered { repair, .. } => {
+                numbers.repairs.extend(asked.repair.map(|asked| (asked, *repair)));
             }
             Body::RolloutPlanned { rollout, .. } => {
                 numbers.rollouts.extend(asked.planned.map(|planned| (planned, *rollout)));
@@ -158,8 +166,8 @@ impl Numbers {
                 self.plans.insert(*id, *id);
             }
             Command::StartRollout { plan, .. } => *plan = *self.plans.get(plan)?,
+            Command::WithdrawRepair { repair, .. } => *repair = *self.repairs.get(repair)?,
             Command::Repair(_)
-            | Command::WithdrawRepair { .. }
             | Command::AcceptEdited(_)
             | Command::AssignRepair { .. }
             | Command::FormCluster { .. }

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use skein_core::bundle::Manifest;
-use skein_core::command::{Command, Outcome, Waiver};
+use skein_core::command::{Ask, Command, Outcome, Waiver};
 use skein_core::event::{Archive, Stop, Verdict};
-use skein_core::ids::{Digest, Incarnation, RolloutId, Version, WaveIx};
+use skein_core::ids::{Digest, Incarnation, RepairId, RolloutId, Version, WaveIx};
 use skein_core::spec::{
     Backup, Direction, Engine, Goal, Knob, OnBreach, Order, Scope, Selector, Spec,
 };
 use skein_core::state::ledger::Entry as Row;
+use skein_core::state::repair::Evidence;
 use skein_core::state::target::{Description, Observation};
 
 use super::transcript::{Asked, Entry};
@@ -42,6 +43,10 @@ pub fn script(title: &str, entries: &[Entry]) -> String {
             }
             Entry::Effect(effect) => vec![self::effect(effect)],
             Entry::Fence(..) => Vec::new(),
+            Entry::Mended(mended) => {
+                let (target, ledger) = (&mended.database.target, &mended.database.ledger);
+                vec![format!("# the ledger of {target} is set right: [{}]", rows(ledger))]
+            }
             Entry::Restored(database) => {
                 vec![format!("# {} is put back to [{}]", database.target, rows(&database.ledger))]
             }
@@ -66,11 +71,24 @@ struct Words {
     bundles: BTreeMap<Digest, usize>,
     rollouts: BTreeMap<RolloutId, usize>,
     plans: BTreeMap<Digest, usize>,
+    repairs: usize,
+    ordered: BTreeMap<RepairId, usize>,
 }
 
 impl Words {
     fn rollout(&self, rollout: RolloutId) -> usize {
         self.rollouts.get(&rollout).copied().unwrap_or_default()
+    }
+
+    fn ask(&self, ask: &Ask) -> String {
+        let bundle = self.bundles.get(&ask.bundle).copied().unwrap_or_default();
+        let versions: Vec<&str> = ask.versions.iter().map(Version::as_str).collect();
+        let why = if ask.waiver.is_empty() {
+            String::new()
+        } else {
+            format!(" why={}", ask.waiver.replace(' ', "-"))
+        };
+        format!("b{bundle} {}{}{why}", versions.join(" "), selector(&ask.selector))
     }
 
     fn command(&mut self, asked: &Asked) -> Vec<String> {
@@ -165,11 +183,17 @@ impl Words {
                 self::selector(selector),
                 reason.replace(' ', "-")
             ),
-            // No history of the simulator repairs a ledger.
-            Command::Repair(_)
-            | Command::WithdrawRepair { .. }
-            | Command::AcceptEdited(_)
-            | Command::AssignRepair { .. } => return Vec::new(),
+            Command::Repair(ask) => {
+                self.repairs += 1;
+                self.ordered.extend(asked.repair.map(|repair| (repair, self.repairs)));
+                format!("repair {} {}", ask.verb.as_str(), self.ask(ask))
+            }
+            Command::AcceptEdited(ask) => format!("accept {}", self.ask(ask)),
+            Command::WithdrawRepair { repair, reason } => {
+                let number = self.ordered.get(repair).copied().unwrap_or_default();
+                format!("withdraw {number} {reason}")
+            }
+            Command::AssignRepair { target, agent } => format!("ask mend {target} {agent}"),
             Command::StartWave { rollout } => format!("ask start-wave {}", self.rollout(*rollout)),
             Command::AssignLeg { rollout, target, agent } => {
                 format!("ask assign {} {target} {agent}", self.rollout(*rollout))
@@ -390,8 +414,15 @@ fn report(outcome: &Outcome) -> String {
             };
             format!("tried {step} {how}")
         }
-        // No history of the simulator repairs a ledger.
-        Outcome::Mended { .. } => "mended".to_owned(),
+        Outcome::Mended { seen, evidence } => {
+            let evidence = evidence.iter().map(|one| match one {
+                Evidence::Schema => "schema",
+                Evidence::Probe => "probe",
+                Evidence::Waiver => "waiver",
+            });
+            let evidence: Vec<&str> = evidence.collect();
+            format!("mended {} evidence={}", observation(seen), evidence.join(","))
+        }
         Outcome::Released { .. } => "released".to_owned(),
     }
 }

@@ -2,9 +2,9 @@
 //! again without agents, network or clock.
 
 use skein_core::command::Command;
-use skein_core::ids::{Digest, Fence, Millis, RequestId, RolloutId, Seq, TargetId};
+use skein_core::ids::{Digest, Fence, Millis, RepairId, RequestId, RolloutId, Seq, TargetId};
 
-use crate::observation::{Database, Effect};
+use crate::observation::{Database, Effect, Mended};
 
 /// One thing.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub enum Entry {
     Effect(Effect),
     /// A fence row was written.
     Fence(TargetId, Fence, Fence),
+    /// An executor set a ledger right.
+    Mended(Mended),
     /// A database was put back.
     Restored(Database),
 }
@@ -36,6 +38,8 @@ pub struct Asked {
     pub first: Option<Seq>,
     /// The rollout that it planned.
     pub planned: Option<RolloutId>,
+    /// The repair that it ordered.
+    pub repair: Option<RepairId>,
     /// The fence that it gave.
     pub fence: Option<Fence>,
 }

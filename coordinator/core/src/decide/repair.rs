@@ -148,9 +148,9 @@ pub(super) fn report(
             }
         }
         Outcome::Failed { verdict, message, .. } => {
-            failed(message.clone(), *verdict != Verdict::Never)
+            failed(message.clone(), line.doubt || *verdict != Verdict::Never)
         }
-        Outcome::Stuck { why, .. } => failed(why.clone(), false),
+        Outcome::Stuck { why, .. } => failed(why.clone(), line.doubt),
         Outcome::Released { why } => expire(target, state.id, (fence, why)),
         Outcome::BackedUp(_)
         | Outcome::Applied { .. }

@@ -27,6 +27,7 @@ pub(super) fn ordered(
             class: *class,
             phase: Phase::Waiting,
             fence: None,
+            doubt: false,
             evidence: Vec::new(),
             note: Box::default(),
         });
@@ -190,6 +191,7 @@ pub(super) fn released(
     let (ix, number) = leased(fleet, repair, target, fence)?;
     end(fleet, (repair, number), ix, |line| {
         line.phase = Phase::Waiting;
+        line.doubt = true;
         line.note = why.into();
     });
     Ok(())
@@ -202,15 +204,22 @@ pub(super) fn failed(
     (fence, why, doubt): (Fence, &str, bool),
 ) -> Result<(), Impossible> {
     let (ix, number) = leased(fleet, repair, target, fence)?;
-    if let Some(mut target) = fleet.targets.get_mut(ix).filter(|_| doubt) {
-        target.problem = format!("{repair} ended in doubt: {why}");
-        target.doubt = Some(Doubt::Leg);
+    if doubt {
+        in_doubt(fleet, repair, ix, why);
     }
     end(fleet, (repair, number), ix, |line| {
         line.phase = Phase::Failed;
         line.note = why.into();
     });
     Ok(())
+}
+
+/// What is in the ledger nobody knows before the next look.
+fn in_doubt(fleet: &mut Fleet, repair: RepairId, ix: TargetIx, why: &str) {
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
+        target.problem = format!("{repair} ended in doubt: {why}");
+        target.doubt = Some(Doubt::Leg);
+    }
 }
 
 pub(super) fn withdrawn(
@@ -221,12 +230,15 @@ pub(super) fn withdrawn(
     let Some(state) = fleet.repairs.get(&repair) else {
         return Err(Impossible(format!("{repair} does not exist")));
     };
-    let waiting: Vec<(u32, TargetIx)> = (0..)
+    let waiting: Vec<(u32, TargetIx, bool)> = (0..)
         .zip(&state.lines)
         .filter(|(_, line)| line.phase == Phase::Waiting)
-        .map(|(number, line)| (number, line.target))
+        .map(|(number, line)| (number, line.target, line.doubt))
         .collect();
-    for (number, ix) in waiting {
+    for (number, ix, doubt) in waiting {
+        if doubt {
+            in_doubt(fleet, repair, ix, reason);
+        }
         end(fleet, (repair, number), ix, |line| {
             line.phase = Phase::Failed;
             line.note = format!("withdrawn: {reason}").into();

@@ -133,6 +133,8 @@ pub struct Line {
     pub phase: Phase,
     /// The lease under which it is done now.
     pub fence: Option<Fence>,
+    /// An earlier holder of its lease vanished, and may have changed the ledger.
+    pub doubt: bool,
     /// On what the changes rest, once they are made: one for each.
     pub evidence: Vec<Evidence>,
     /// What happened last that a person should know.

@@ -209,12 +209,19 @@ async fn more_agents_than_a_connection_has_streams_by_default_come_through_a_fol
         let (id, target) = (format!("agent-{number}"), format!("target-{number}"));
         agents.push(attach(follower.channel(), &id, &[&target]).await);
     }
-    let status = RolloutsClient::new(follower.channel())
-        .status(v1::StatusRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(status.agents_connected as usize, AGENTS);
+    // Whoever came first may have been silent for long by now.
+    until("all of them are there at one time", || async {
+        for agent in &agents {
+            agent.beat(&[]).await;
+        }
+        let status = RolloutsClient::new(follower.channel())
+            .status(v1::StatusRequest::default())
+            .await
+            .unwrap()
+            .into_inner();
+        status.agents_connected as usize == AGENTS
+    })
+    .await;
     drop(agents);
     for node in nodes {
         node.shutdown().await;

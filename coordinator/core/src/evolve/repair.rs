@@ -300,7 +300,7 @@ pub(super) fn mended(
 }
 
 /// The last rollout of the target, where it has halted, finds its steps where the ledger has them, so that
-/// it can be resumed.
+/// it can be resumed. Not one that has taken no backup there: it would undo what it has no archive for.
 fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
     let Some((rollout, lane)) = fleet.targets.get(ix).and_then(|target| target.last) else {
         return;
@@ -314,7 +314,8 @@ fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
     if state.status != Status::Halted {
         return;
     }
-    let class = state.lanes.get(lane).and_then(|lane| state.class(lane));
+    let begun = state.lanes.get(lane).filter(|lane| lane.archive.is_some());
+    let class = begun.and_then(|lane| state.class(lane));
     let Some(reached) = class.and_then(|class| reached(class, &ledger)) else { return };
     let (steps, turned) = (class.map_or(0, |class| class.steps.len()), state.turned);
     let done = usize::try_from(reached).is_ok_and(|reached| reached == steps);

@@ -191,6 +191,10 @@ fn verb(world: &mut World, words: &Words<'_>) {
             };
             world.ask("ann", command);
         }
+        "ask" if words.at(1) == "mend" => {
+            let (target, agent) = (words.at(2).into(), words.at(3).into());
+            world.ask("scheduler", Command::AssignRepair { target, agent });
+        }
         "ask" => {
             let rollout = RolloutId(number(words.at(2)));
             let command = match words.at(1) {

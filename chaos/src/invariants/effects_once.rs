@@ -37,6 +37,8 @@ impl Invariant for EffectsOnce {
         let effect = match seen {
             Seen::Effect(effect) => effect,
             Seen::Restored(database) | Seen::Mended(Mended { database, .. }) => {
+                // A look that was taken before may be heard after.
+                self.known.insert(database.target.clone());
                 self.settle(&database.target, &database.ledger);
                 return Ok(());
             }

@@ -309,7 +309,7 @@ impl Sim {
         self.healed
             && self.leader.up
             && self.leader.pending.is_empty()
-            && self.agents.iter().all(|agent| agent.executors.is_empty())
+            && self.agents.iter().all(|agent| agent.executors.is_empty() && agent.told)
             && ended(&self.leader.applied)
     }
 

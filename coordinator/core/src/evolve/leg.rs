@@ -116,9 +116,9 @@ pub(super) fn end(
     Ok(())
 }
 
-/// A lane that is to be unwound and has no lease: what is left to do for it?
-pub(super) fn turn(lane: &mut Lane, plan: &Plan) {
-    // A leg that was under way may have taken a step, since the unwinding began, that nothing undoes.
+/// A step above the floor of an undo may have come since it began, by a leg that was under way or by a
+/// repair, that nothing undoes: it stays, and all below it.
+pub(super) fn stop_at_wall(lane: &mut Lane, plan: &Plan) {
     let steps = plan.class(lane.class).map_or(&[][..], |class| &class.steps);
     let undone_from = usize::try_from(lane.keep).unwrap_or(usize::MAX);
     let applied = usize::try_from(lane.applied).unwrap_or(usize::MAX);
@@ -133,6 +133,11 @@ pub(super) fn turn(lane: &mut Lane, plan: &Plan) {
         lane.keep = keep;
         lane.blocked_by = Some(step.entry.version.as_str().into());
     }
+}
+
+/// A lane that is to be unwound and has no lease: what is left to do for it?
+pub(super) fn turn(lane: &mut Lane, plan: &Plan) {
+    stop_at_wall(lane, plan);
     lane.phase = if lane.partly {
         // Its down must not run on a half.
         Phase::Residual

@@ -319,12 +319,16 @@ fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
     let Some(reached) = class.and_then(|class| reached(class, &ledger)) else { return };
     let (steps, turned) = (class.map_or(0, |class| class.steps.len()), state.turned);
     let done = usize::try_from(reached).is_ok_and(|reached| reached == steps);
+    let plan = Arc::clone(&state.plan);
     state.change(lane, |lane, progress| {
         progress.applied += u64::from(reached.saturating_sub(lane.applied));
         progress.undone += u64::from(lane.applied.saturating_sub(reached));
         progress.verified += u64::from(reached.saturating_sub(lane.verified));
         (lane.applied, lane.verified) = (reached, reached);
         (lane.partly, lane.doubt) = (false, false);
+        if turned {
+            super::leg::stop_at_wall(lane, &plan);
+        }
         lane.note = Some(format!("its ledger was set right by {repair}").into());
         let open = match lane.phase {
             rollout::Phase::Failed | rollout::Phase::Stuck | rollout::Phase::Ready => !turned,

@@ -86,6 +86,10 @@ struct WireIdentity {
     /// CRC-32 of the incarnation, then the store.
     #[prost(uint32, tag = "6")]
     later_crc: u32,
+    /// CRC-32 of cluster, node, incarnation and store, each behind its length in eight little-endian bytes:
+    /// the two above hold for a store under the name of an incarnation, too. Absent: from before it.
+    #[prost(uint32, optional, tag = "7")]
+    whole_crc: Option<u32>,
 }
 
 impl WireIdentity {
@@ -103,6 +107,22 @@ impl WireIdentity {
         hasher.finalize()
     }
 
+    fn whole_checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        let node = self.node.to_le_bytes();
+        for field in [&self.cluster[..], &node, &self.incarnation, &self.store] {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field);
+        }
+        hasher.finalize()
+    }
+
+    fn fits(&self) -> bool {
+        self.crc == self.checksum()
+            && self.later_crc == self.later_checksum()
+            && self.whole_crc.is_none_or(|crc| crc == self.whole_checksum())
+    }
+
     fn read(path: &Path) -> Result<Option<Self>, DataDirError> {
         let file = path.join(IDENTITY);
         let bytes = match std::fs::read(&file) {
@@ -113,7 +133,7 @@ impl WireIdentity {
         let unreadable = |reason: String| DataDirError::Unreadable { path: file.clone(), reason };
         let wire: Self = codec::decode_as("an identity", bytes)
             .map_err(|error| unreadable(error.to_string()))?;
-        if wire.crc != wire.checksum() || wire.later_crc != wire.later_checksum() {
+        if !wire.fits() {
             return Err(unreadable("its checksum does not fit".to_owned()));
         }
         Ok(Some(wire))
@@ -122,6 +142,7 @@ impl WireIdentity {
     fn write(mut self, path: &Path) -> Result<(), DataDirError> {
         self.crc = self.checksum();
         self.later_crc = self.later_checksum();
+        self.whole_crc = Some(self.whole_checksum());
         let tmp = path.join(IDENTITY_TMP);
         File::create(&tmp)
             .and_then(|mut file| {
@@ -245,6 +266,8 @@ impl DataDir {
         };
         if StoreId::read(&says.store).is_none() {
             says.store = StoreId::draw().to_bytes();
+            says.clone().write(path)?;
+        } else if says.whole_crc.is_none() {
             says.clone().write(path)?;
         }
         let held = watch::Sender::new(());

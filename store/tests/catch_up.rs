@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use openraft::storage::{RaftSnapshotBuilder, RaftStateMachine};
 use skein_store::history::{HistoryError, verify};
-use skein_store::{Entry, EntryPayload, SnapshotData, SnapshotMeta, Store, log_id};
+use skein_store::{DataDir, Entry, EntryPayload, SnapshotData, SnapshotMeta, Store, log_id};
 use support::{Recorder, apply, identity, normal, store, words};
 
 mod support;
@@ -204,12 +204,20 @@ fn a_directory_is_one_nodes_and_one_processs() {
     open(1).unwrap();
     let path = dir.path().join("identity");
     let good = std::fs::read(&path).unwrap();
-    for at in 0..good.len() {
+    let says = |dir: &DataDir| (dir.store(), dir.incarnation());
+    let whole = says(&DataDir::open(dir.path(), &identity(1)).unwrap());
+    let mut refused = 0;
+    for bit in 0..good.len() * 8 {
         let mut bent = good.clone();
-        bent[at] ^= 1;
+        bent[bit / 8] ^= 1 << (bit % 8);
         std::fs::write(&path, bent).unwrap();
-        assert!(open(1).is_err(), "byte {at}");
+        // A store's id read as an incarnation would keep the node out of its cluster for ever.
+        match DataDir::open(dir.path(), &identity(1)) {
+            Ok(dir) => assert_eq!(says(&dir), whole, "bit {bit}"),
+            Err(_) => refused += 1,
+        }
     }
+    assert!(refused > good.len() * 7, "{refused} of {}", good.len() * 8);
     std::fs::remove_file(&path).unwrap();
     assert!(chain(&open(1).unwrap_err()).contains("no identity file"));
 }

@@ -82,11 +82,12 @@ pub enum GoalArg {
 }
 
 impl GoalArg {
-    pub fn goal(&self) -> v1::Goal {
+    /// `known` tells a version as the migrations have it.
+    pub fn goal(&self, known: impl Fn(&str) -> String) -> v1::Goal {
         use v1::goal::Goal;
         let goal = match self {
             Self::Latest => Goal::Latest(true),
-            Self::Version(version) => Goal::Version(version.clone()),
+            Self::Version(version) => Goal::Version(known(version)),
             Self::Steps(steps) => Goal::Steps(*steps),
             Self::Timestamp(digits) => Goal::Timestamp(digits.clone()),
             Self::Nothing => Goal::None(true),

@@ -58,7 +58,7 @@ pub(crate) async fn spec(
         bundle: bundle.digest.to_vec().into(),
         selector: Some(selector),
         direction: args.direction.wire().into(),
-        goal: Some(args.target.goal()),
+        goal: Some(args.target.goal(|version| bundle.version(version))),
         strategy: Some(
             args.strategy.over(session.project.strategy(args.strategy.file.as_deref())?),
         ),

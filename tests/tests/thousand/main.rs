@@ -23,7 +23,7 @@ use support::until;
 
 const LIMIT: Duration = Duration::from_mins(5);
 /// In force everywhere in the end, in the order of their numbers.
-const ALL: [&str; 4] = ["0010", "0020", "0025", "0030"];
+const ALL: [&str; 4] = ["10", "20", "25", "30"];
 
 /// Tells whoever looks on what happens.
 #[expect(clippy::print_stdout, reason = "the command that plays this shows it")]
@@ -42,7 +42,7 @@ async fn a_fleet_of_a_thousand_goes_through_failures_and_ends_whole() {
     ));
 
     // Some shards are ahead of the others: with three engines that makes four classes.
-    it.cli.run("migrate migrations --to 0010 --label cohort=early --yes").await.exits(0);
+    it.cli.run("apply migrations --target version=0010 --label cohort=early --yes").await.exits(0);
     let plan = it.cli.run("plan migrations --strategy strategy.toml -o json").await.exits(0).json();
     let waves = waves(&plan);
     assert_eq!(classes(&plan), 4, "{plan}");
@@ -68,10 +68,11 @@ async fn a_fleet_of_a_thousand_goes_through_failures_and_ends_whole() {
         it.lead
     ));
     let (ended, took) = apply.await.expect("nobody ends it");
-    ended.exits(30);
+    // Not all is where it was: two failed before, and the budget let them stand.
+    ended.exits(31);
     let status = it.client.rollout("mig-0002").await.expect("it is there");
     say(&format!("{:.0} s: {}", took.as_secs_f64(), status.reason));
-    assert_eq!(status.state(), RolloutState::RolledBack, "{}", status.reason);
+    assert_eq!(status.state(), RolloutState::Halted, "{}", status.reason);
     assert!(status.reason.contains("3 targets failed"), "{}", status.reason);
 
     // The wave that broke the budget is where it was, row by row; the others are done, but for two.
@@ -83,9 +84,9 @@ async fn a_fleet_of_a_thousand_goes_through_failures_and_ends_whole() {
             assert_eq!(rows, &before[id], "{id} is where it was");
             back += 1;
         } else if broken.contains(id) {
-            assert_eq!(rows.in_force, ["0010", "0020"], "{id}");
+            assert_eq!(rows.in_force, ["10", "20"], "{id}");
         } else {
-            assert_eq!(rows.in_force, ["0010", "0020", "0030"], "{id}");
+            assert_eq!(rows.in_force, ["10", "20", "30"], "{id}");
             done += 1;
         }
     }
@@ -96,7 +97,7 @@ async fn a_fleet_of_a_thousand_goes_through_failures_and_ends_whole() {
 
     it.write_fix();
     let began = Instant::now();
-    it.cli.run("migrate migrations --strategy strategy.toml --out-of-order --yes").await.exits(0);
+    it.cli.run("apply migrations --strategy strategy.toml --out-of-order --yes").await.exits(0);
     say(&format!(
         "the fix is added, and {:.0} s later everything is done",
         began.elapsed().as_secs_f64()

@@ -10,6 +10,7 @@
 //! observe   what the targets are and what their ledgers say
 //! discovery tables and commands that name targets, read again and again
 //! roster    which targets are served now
+//! gate      what has to hold before a rollout goes on, asked of targets and of what skein.toml names
 //! ```
 //!
 //! There is no journal on the agent's own disk. What must outlive a crash of the agent (which steps
@@ -25,6 +26,7 @@ pub mod wire;
 
 mod bundles;
 mod discovery;
+mod gate;
 mod leg;
 mod observe;
 mod roster;

@@ -5,15 +5,24 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use skein_core::ids::{Fence, TargetId};
+use skein_core::ids::{AgentId, Fence, TargetId};
 use tokio_util::time::DelayQueue;
 use tokio_util::time::delay_queue::Key;
+
+/// What is leased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Leased {
+    /// A target, for a leg or a repair.
+    Target(TargetId),
+    /// A gate, to this agent.
+    Gate(AgentId),
+}
 
 /// Live leases. One whose leg has ended runs out unnoticed.
 #[derive(Debug)]
 pub(crate) struct Leases {
     length: Duration,
-    queue: DelayQueue<(Fence, TargetId)>,
+    queue: DelayQueue<(Fence, Leased)>,
     keys: BTreeMap<Fence, Key>,
 }
 
@@ -22,8 +31,8 @@ impl Leases {
         Self { length, queue: DelayQueue::new(), keys: BTreeMap::new() }
     }
 
-    pub(crate) fn grant(&mut self, fence: Fence, target: TargetId) {
-        let key = self.queue.insert((fence, target), self.length);
+    pub(crate) fn grant(&mut self, fence: Fence, leased: Leased) {
+        let key = self.queue.insert((fence, leased), self.length);
         self.keys.insert(fence, key);
     }
 
@@ -36,12 +45,12 @@ impl Leases {
     }
 
     /// Waits for the next one to run out; for ever while there is none.
-    pub(crate) async fn expired(&mut self) -> (Fence, TargetId) {
+    pub(crate) async fn expired(&mut self) -> (Fence, Leased) {
         match self.queue.next().await {
             Some(expired) => {
-                let (fence, target) = expired.into_inner();
+                let (fence, leased) = expired.into_inner();
                 self.keys.remove(&fence);
-                (fence, target)
+                (fence, leased)
             }
             None => std::future::pending().await,
         }

@@ -27,6 +27,7 @@ use skein_core::command::{Command, Request};
 use skein_core::event::{Body, Event, Stop};
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId};
 use skein_core::schedule::schedule;
+use skein_core::spec::Knob;
 use skein_core::{Fleet, Refusal};
 use skein_store::Payload;
 use tokio::sync::{mpsc, oneshot};
@@ -34,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::LogTime;
 use crate::codec;
-use crate::leases::Leases;
+use crate::leases::{Leased, Leases};
 use crate::raft::{Machine, Raft, Recorded};
 use crate::sessions::Sessions;
 use batch::Batch;
@@ -288,8 +289,8 @@ impl Sequencer {
         }
         let ahead = self.machine.fleet().clone();
         let mut leases = Leases::new(self.lease);
-        for (target, fence) in live_leases(&ahead) {
-            leases.grant(fence, target);
+        for (leased, fence) in live_leases(&ahead) {
+            leases.grant(fence, leased);
         }
         tracing::info!(term, seq = ahead.seq.0, "leading");
         Some(Leading { term, ahead, leases, time: LogTime::new(), wake_in: None })
@@ -387,9 +388,19 @@ impl Sequencer {
                 Body::LegAssigned { agent, target, .. }
                 | Body::RepairAssigned { agent, target, .. } => {
                     let fence = leading.ahead.fence(event.seq);
-                    leading.leases.grant(fence, target.clone());
+                    leading.leases.grant(fence, Leased::Target(target.clone()));
                     agents.push(agent);
                 }
+                Body::GateAsked { agent, .. } => {
+                    let fence = leading.ahead.fence(event.seq);
+                    leading.leases.grant(fence, Leased::Gate(agent.clone()));
+                    agents.push(agent);
+                }
+                // Nobody asks for it any more, or not to that end.
+                Body::GateFailed { .. }
+                | Body::GateReleased { .. }
+                | Body::KnobSet { knob: Knob::SoakMs(_), .. }
+                | Body::WaveSoaked { .. } => everybody = true,
                 // Legs that somebody has in his hands are taken back.
                 Body::RollbackStarted { .. }
                 | Body::RolloutAborted { .. }
@@ -436,27 +447,37 @@ fn own(command: Command) -> Box<Job> {
     Box::new(Job { request, reply: None })
 }
 
-fn live_leases(
-    fleet: &Fleet,
-) -> impl Iterator<Item = (skein_core::ids::TargetId, Fence)> + use<'_> {
-    fleet.agents.values().flat_map(|agent| &agent.legs).filter_map(|(fence, target)| {
-        fleet.targets.get(*target).map(|target| (target.id.clone(), *fence))
-    })
+fn live_leases(fleet: &Fleet) -> impl Iterator<Item = (Leased, Fence)> + use<'_> {
+    let legs = fleet.agents.values().flat_map(|agent| &agent.legs).filter_map(|(fence, target)| {
+        let target = fleet.targets.get(*target)?;
+        Some((Leased::Target(target.id.clone()), *fence))
+    });
+    let asks = fleet
+        .agents
+        .iter()
+        .flat_map(|(id, agent)| agent.asks.keys().map(|fence| (Leased::Gate(id.clone()), *fence)));
+    legs.chain(asks)
 }
 
 /// The next lease that runs out.
 async fn expired(leading: Option<&mut Leading>) -> Option<Command> {
     match leading {
         Some(leading) => {
-            let (fence, target) = leading.leases.expired().await;
-            let live = leading.ahead.target(&target).is_some_and(|(_, target)| {
-                target.lease.as_ref().is_some_and(|lease| lease.fence == fence)
-            });
-            live.then(|| Command::ExpireLease {
-                target,
-                fence,
-                why: "its agent was not heard of for the length of the lease".to_owned(),
-            })
+            let (fence, leased) = leading.leases.expired().await;
+            let why = "its agent was not heard of for the length of the lease".to_owned();
+            match leased {
+                Leased::Target(target) => {
+                    let live = leading.ahead.target(&target).is_some_and(|(_, target)| {
+                        target.lease.as_ref().is_some_and(|lease| lease.fence == fence)
+                    });
+                    live.then_some(Command::ExpireLease { target, fence, why })
+                }
+                Leased::Gate(agent) => {
+                    let known = leading.ahead.agents.get(&agent);
+                    let live = known.is_some_and(|known| known.asks.contains_key(&fence));
+                    live.then_some(Command::ReleaseGate { agent, fence, why })
+                }
+            }
         }
         None => std::future::pending().await,
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use skein_core::Fleet;
 use skein_core::ids::{AgentId, Fence, Millis, Seq, TargetId};
-use skein_core::outbox::{mends, outbox};
+use skein_core::outbox::{asks_after, mends, outbox};
 use skein_core::schedule::Presence;
 use skein_proto::agent::v1 as wire;
 use skein_proto::v1;
@@ -19,6 +19,9 @@ use crate::api;
 
 /// Messages that wait for a slow agent. Legs are bounded by its slots; above this it is cut off.
 pub(crate) const OUTGOING_MAX: usize = 1024;
+
+/// Gates to ask in one message.
+const ASKS_MAX: usize = 256;
 
 /// A leg that was over within this time, its wait in its agent's hands included, is a brief one.
 const BRIEF: Duration = Duration::from_millis(500);
@@ -37,6 +40,10 @@ struct Session {
     /// Its last leg was over so soon that the commit behind it counts.
     brief: bool,
     cancelled: BTreeSet<Fence>,
+    /// Gates that it asks.
+    asks: BTreeSet<Fence>,
+    /// What it can ask besides targets; `None`: its release asks no gates.
+    gates: Option<BTreeSet<String>>,
     /// When it last had a heartbeat. Not a report: what renews no lease must not make an agent whose
     /// lease has just run out the first to get the next.
     heard: Instant,
@@ -90,7 +97,7 @@ impl Sessions {
     pub(crate) fn open(
         &self,
         agent: &AgentId,
-        slots: u32,
+        (slots, gates): (u32, Option<BTreeSet<String>>),
         outgoing: Outgoing,
     ) -> (u64, CancellationToken) {
         let mut state = self.lock();
@@ -105,6 +112,8 @@ impl Sessions {
             in_hand: BTreeMap::new(),
             brief: false,
             cancelled: BTreeSet::new(),
+            asks: BTreeSet::new(),
+            gates,
             heard: Instant::now(),
             sources: Vec::new(),
             answered: 0,
@@ -166,12 +175,11 @@ impl Sessions {
     /// Who is here.
     pub(crate) fn presence(&self) -> Presence {
         let state = self.lock();
+        let here = || state.sessions.iter().filter(|(_, it)| !it.is_silent(self.silence));
         Presence {
-            slots: state
-                .sessions
-                .iter()
-                .filter(|(_, session)| !session.is_silent(self.silence))
-                .map(|(id, session)| (id.clone(), session.legs()))
+            slots: here().map(|(id, session)| (id.clone(), session.legs())).collect(),
+            gates: here()
+                .filter_map(|(id, session)| Some((id.clone(), session.gates.clone()?)))
                 .collect(),
         }
     }
@@ -329,6 +337,30 @@ impl Session {
         taken
     }
 
+    /// Gates that it asks and should not are taken back; new ones go out in company.
+    fn offer_asks(&mut self, fleet: &Fleet, agent: &AgentId) {
+        let Some(known) = fleet.agents.get(agent) else { return };
+        let over: Vec<Fence> =
+            self.asks.iter().filter(|fence| !known.asks.contains_key(*fence)).copied().collect();
+        for fence in over {
+            self.asks.remove(&fence);
+            let why = "this gate is asked no more, or by another".to_owned();
+            self.send(wire::from_coordinator::Message::Cancel(wire::Cancel {
+                fence: fence.0,
+                why,
+            }));
+        }
+        let last = self.asks.last().copied().unwrap_or_default();
+        let asks = asks_after(fleet, agent, last);
+        for asks in asks.chunks(ASKS_MAX) {
+            let fences = asks.iter().map(|ask| ask.fence);
+            let message = wire::Asks { asks: asks.iter().cloned().map(api::ask_out).collect() };
+            if self.send(wire::from_coordinator::Message::Asks(message)) {
+                self.asks.extend(fences);
+            }
+        }
+    }
+
     fn offer(&mut self, fleet: &Fleet, agent: &AgentId) {
         let legs = outbox(fleet, agent);
         let mends = mends(fleet, agent);
@@ -340,6 +372,7 @@ impl Session {
             self.brief = now - since < BRIEF;
         }
         self.cancelled.retain(|fence| live.contains(fence));
+        self.offer_asks(fleet, agent);
         let charter = fleet.charter();
         for mend in mends {
             let fence = mend.fence;

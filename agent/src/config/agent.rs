@@ -1,5 +1,6 @@
 //! `[agent]`: who this agent is and what it may take.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use serde::Deserialize;
 use super::discovery::Discovery;
 use super::error::ConfigError;
 use super::file::File;
+use super::gate::GateSource;
 use super::id::AgentId;
 use super::target::Target;
 use crate::db::Timeouts;
@@ -28,6 +30,9 @@ pub struct Agent {
     pub statement_timeout_ms: Option<u32>,
     /// Where bundles are kept. Default `.skein/cache`.
     pub cache: Option<PathBuf>,
+    /// What it may ask for gates besides its targets, by name.
+    #[serde(rename = "gate")]
+    pub gates: BTreeMap<String, GateSource>,
 }
 
 /// Everything that an agent needs to start.
@@ -46,6 +51,10 @@ pub struct Config {
     pub targets: Vec<Target>,
     /// Where more of them are found, while it runs.
     pub discoveries: Vec<Discovery>,
+    /// What it may ask for gates besides its targets, by name.
+    pub gates: BTreeMap<String, GateSource>,
+    /// What relative paths in these are relative to.
+    pub directory: PathBuf,
 }
 
 impl File {
@@ -76,6 +85,8 @@ impl File {
             charter: None,
             targets: self.targets.clone(),
             discoveries: self.discoveries.clone(),
+            gates: self.agent.gates.clone(),
+            directory: self.directory.clone(),
         })
     }
 

@@ -3,8 +3,8 @@
 //! ```text
 //! [project]       the directory of migrations, the charter, the actor's name
 //! [coordinator]   addresses; without this section the coordinator runs inside this process
-//! [agent]         who this agent is, how much it does at a time, where its backups go
-//! [strategy]      waves, budget, what a breach does
+//! [agent]         who this agent is, how much it does at a time, where its backups go, what it may ask for gates
+//! [strategy]      waves, gates, budget, what a breach does
 //! [[target]]      a database each
 //! [[discovery]]   a command or a table that names more of them
 //! ```
@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod excerpt;
 mod file;
+mod gate;
 mod id;
 mod labels;
 mod project;
@@ -39,6 +40,7 @@ pub(crate) use coordinator::check as check_address;
 pub use discovery::{Discovery, Row, Source};
 pub use error::ConfigError;
 pub use file::File;
+pub use gate::{Address, Gate, GateSource};
 pub use id::{AgentId, BadId, TargetId};
 pub use project::Project;
 pub use secret::Secret;

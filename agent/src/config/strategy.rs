@@ -8,6 +8,7 @@ use serde::Deserialize;
 use skein_proto::v1;
 
 use super::error::ConfigError;
+use super::gate::Gate;
 use super::time::millis;
 
 /// Waves, budget, and what a breach does.
@@ -37,6 +38,9 @@ pub struct Strategy {
     /// In order; the last one takes the rest. None: one wave over everything.
     #[serde(rename = "wave")]
     pub waves: Vec<Wave>,
+    /// What has to hold before it goes on.
+    #[serde(rename = "gate")]
+    pub gates: Vec<Gate>,
 }
 
 /// A part of the fleet: what the patterns and labels match, or a share.
@@ -165,6 +169,7 @@ impl Default for Strategy {
             order: Order::default(),
             cover_classes: true,
             waves: Vec::new(),
+            gates: Vec::new(),
         }
     }
 }
@@ -210,6 +215,7 @@ impl Strategy {
                 .as_ref()
                 .map(|label| v1::Order { label: label.clone(), values: self.order.values.clone() }),
             cover_classes: self.cover_classes,
+            gates: self.gates.iter().map(Gate::to_wire).collect(),
         }
     }
 }

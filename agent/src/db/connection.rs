@@ -7,7 +7,7 @@ use super::ledger::Tables;
 use super::location::Engine;
 use super::mysql::MysqlConnection;
 use super::postgres::PostgresConnection;
-use super::sqlite::SqliteConnection;
+use super::sqlite::{SqliteConnection, Wanted};
 
 /// The three dialects.
 pub(crate) enum Connection {
@@ -78,6 +78,14 @@ impl Connection {
             Self::Postgres(connection) => connection.reset().await,
             Self::Mysql(connection) => connection.reset().await,
             Self::Sqlite(connection) => connection.reset().await,
+        }
+    }
+
+    /// A query of this connection ends with what this gives: the servers have bounds of their own.
+    pub(crate) async fn while_wanted(&mut self) -> Option<Wanted> {
+        match self {
+            Self::Postgres(_) | Self::Mysql(_) => None,
+            Self::Sqlite(connection) => connection.while_wanted().await,
         }
     }
 

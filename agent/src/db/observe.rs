@@ -19,6 +19,7 @@ use super::mysql::MysqlConnection;
 use super::postgres::PostgresConnection;
 use super::session::Made;
 use super::sqlite::SqliteConnection;
+use super::timeouts::Timeouts;
 
 /// A target as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,20 +86,23 @@ pub async fn observe(location: &Location) -> Result<Observation, DbError> {
 }
 
 async fn look(location: &Location) -> Result<Observation, DbError> {
-    let mut connection = connect_to_read(location).await?;
+    let mut connection = connect_to_read(location, &Timeouts::default()).await?;
     let seen = observe_on(&mut connection, &location.redacted()).await;
     connection.close().await;
     seen.map(|(seen, _)| seen)
 }
 
 /// Connects without the session lock.
-pub(super) async fn connect_to_read(location: &Location) -> Result<Connection, DbError> {
+pub(super) async fn connect_to_read(
+    location: &Location,
+    timeouts: &Timeouts,
+) -> Result<Connection, DbError> {
     Ok(match &location.options {
         Options::Postgres(options) => {
-            Connection::Postgres(PostgresConnection::observe(location, options).await?)
+            Connection::Postgres(PostgresConnection::observe(location, options, timeouts).await?)
         }
         Options::Mysql(options) => {
-            Connection::Mysql(MysqlConnection::observe(location, options).await?)
+            Connection::Mysql(MysqlConnection::observe(location, options, timeouts).await?)
         }
         Options::Sqlite(options) => {
             Connection::Sqlite(SqliteConnection::observe(location, options).await?)

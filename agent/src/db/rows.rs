@@ -4,6 +4,7 @@ use super::answer::Keep;
 use super::connection::Connection;
 use super::location::Location;
 use super::observe::connect_to_read;
+use super::timeouts::Timeouts;
 use crate::text::chain;
 
 /// A row: each column's name, and its value as the engine writes it in text; `None` is NULL.
@@ -14,13 +15,16 @@ pub(crate) async fn rows(
     location: &Location,
     sql: &str,
     (rows_max, bytes_max): (usize, usize),
+    timeouts: &Timeouts,
 ) -> Result<Vec<Named>, String> {
-    let mut connection = connect_to_read(location).await.map_err(|error| chain(&error))?;
+    let mut connection =
+        connect_to_read(location, timeouts).await.map_err(|error| chain(&error))?;
     let first = match connection {
         Connection::Postgres(_) => "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
         Connection::Mysql(_) => "SET SESSION TRANSACTION READ ONLY",
         Connection::Sqlite(_) => "PRAGMA query_only = 1",
     };
+    let _alive = connection.while_wanted().await;
     let asked = async {
         connection.send(first.to_owned(), Keep::Nothing).await?;
         connection.send(sql.to_owned(), Keep::Named { rows_max, bytes_max }).await

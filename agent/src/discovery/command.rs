@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use super::{BYTES_MAX, Rows, rows};
 
@@ -12,13 +12,8 @@ pub(super) async fn read(words: &[String], directory: &Path) -> Rows {
     let Some((program, arguments)) = words.split_first() else {
         return Err("no program is named".to_owned());
     };
-    let mut command = if program.contains('/') {
-        Command::new(directory.join(program))
-    } else {
-        Command::new(program)
-    };
     // What it says on standard error may be anything; it is for whoever runs it by hand.
-    let child = command
+    let child = self::program(program, directory)
         .args(arguments)
         .current_dir(directory)
         .stdin(Stdio::null())
@@ -28,7 +23,7 @@ pub(super) async fn read(words: &[String], directory: &Path) -> Rows {
         .kill_on_drop(true)
         .spawn();
     let mut child = child.map_err(|error| format!("{program} cannot be run ({error})"))?;
-    let group = Group(child.id());
+    let group = Group::of(&child);
     let mut said = Vec::new();
     if let Some(out) = child.stdout.take() {
         let limit = u64::try_from(BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
@@ -51,11 +46,22 @@ pub(super) async fn read(words: &[String], directory: &Path) -> Rows {
         .unwrap_or_else(|_| Err("its output could not be read".to_owned()))
 }
 
+/// A program by its name, or by its place.
+pub(crate) fn program(name: &str, directory: &Path) -> Command {
+    if name.contains('/') { Command::new(directory.join(name)) } else { Command::new(name) }
+}
+
 /// A program with all that it started: they end with the reading, however that ends.
-struct Group(Option<u32>);
+pub(crate) struct Group(Option<u32>);
 
 impl Group {
-    fn ended(mut self) {
+    /// It was made the first of a group of its own.
+    pub(crate) fn of(child: &Child) -> Self {
+        Self(child.id())
+    }
+
+    /// It has ended by itself.
+    pub(crate) fn ended(mut self) {
         self.0 = None;
     }
 }

@@ -18,6 +18,8 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 
+pub(crate) use command::{Group, program};
+
 use crate::config::{Discovery, Row, Source};
 use crate::roster::{Named, Reading, Roster};
 

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use super::{BYTES_MAX, ROWS_MAX, Rows};
 use crate::config::{Row, Url};
-use crate::db::{self, Location};
+use crate::db::{self, Location, Timeouts};
 use crate::text::chain;
 
 pub(super) async fn read(sql: &str, database: &Url, directory: &Path) -> Rows {
     let url = database.read(directory).await.map_err(|error| chain(&error))?;
     let location = Location::parse(url.expose(), None).map_err(|error| chain(&error))?;
-    let rows = db::rows(&location, sql, (ROWS_MAX, BYTES_MAX)).await?;
+    let rows = db::rows(&location, sql, (ROWS_MAX, BYTES_MAX), &Timeouts::default()).await?;
     let one =
         |(at, row): (usize, Vec<(String, Option<String>)>)| (format!("row {}", at + 1), of(row));
     Ok(rows.into_iter().enumerate().map(one).collect())

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use skein_proto::agent::v1::report::Outcome as Report;
 use skein_proto::agent::v1::{Applied, Verified};
+use skein_proto::v1::GateWhen;
 
 use super::hold::Hold;
 use super::stop::Stop;
-use super::{Task, backup};
+use super::{Task, backup, gates};
 use crate::db::{Fingerprint, Order, Outcome, Recovery, Settlement};
 use crate::session::{Lease, Over};
 
@@ -28,7 +29,7 @@ async fn carry_out(
     half: &mut bool,
 ) -> Result<u64, Stop> {
     if task.leg.backup_recorded
-        && let Some(last) = tell_done(task)
+        && let Some(last) = tell_done(task, lease).await?
     {
         return Ok(last);
     }
@@ -51,7 +52,7 @@ async fn carry_out(
     }
     if !task.leg.backup_recorded {
         backup::pass(task, hold, lease, &orders).await?;
-        if let Some(last) = tell_done(task) {
+        if let Some(last) = tell_done(task, lease).await? {
             return Ok(last);
         }
     }
@@ -59,6 +60,10 @@ async fn carry_out(
     for (at, order) in orders.iter().enumerate().skip(task.standing.done) {
         if let Err(over) = lease.may_start().await {
             return Err(if *half { give_back(task, hold, lease, over).await } else { over.into() });
+        }
+        // A step that was begun had its gates before it.
+        if !*half {
+            gates::ask(task, lease, (at, GateWhen::BeforeStep)).await?;
         }
         last = Some(step(task, hold, lease, (at, order)).await?);
         *half = false;
@@ -68,16 +73,21 @@ async fn carry_out(
 }
 
 /// Tells the steps that an earlier executor did. Returns the last report's id where those are all.
-fn tell_done(task: &Task<'_>) -> Option<u64> {
+///
+/// The gates after a step passed before the next one was begun: of the last one nobody knows.
+async fn tell_done(task: &Task<'_>, lease: &mut Lease) -> Result<Option<u64>, Stop> {
     let mut last = None;
     for at in 0..task.standing.done {
         let applied = Applied { step: task.step(at), already: true, ..Applied::default() };
         task.reports.send_in_company(Report::Applied(applied));
+        if at + 1 == task.standing.done && !task.standing.half {
+            gates::ask(task, lease, (at, GateWhen::AfterStep)).await?;
+        }
         let is_last = task.is_last(at);
         let fingerprint = is_last.then_some(&task.seen.fingerprint);
         last = Some(verified(task, at, fingerprint)).filter(|_| is_last);
     }
-    last
+    Ok(last)
 }
 
 fn verified(task: &Task<'_>, at: usize, fingerprint: Option<&Fingerprint>) -> u64 {
@@ -110,6 +120,7 @@ async fn step(
         Outcome::Already(_) => (Applied { step, already: true, ..Applied::default() }, None),
     };
     task.reports.send_in_company(Report::Applied(applied));
+    gates::ask(task, lease, (at, GateWhen::AfterStep)).await?;
     if !task.is_last(at) {
         return Ok(verified(task, at, None));
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! look (session lock, ledger) ► precheck ─┬─ forward  what is done already, fence and backup or the
-//!                                        │           exemption (acknowledged), the rest of the steps
+//!                                        │           exemption (acknowledged), the rest of the steps,
+//!                                        │           with the gates around each
 //!                                        ├─ undo     fence, steps the other way
 //!                                        └─ trial    steps in a transaction that is rolled back
 //!      ► mend   evidence, then rows of the ledger: no script of the user's is run
@@ -16,6 +17,7 @@
 mod affected;
 mod backup;
 mod forward;
+mod gates;
 mod hold;
 mod look;
 mod mend;
@@ -35,6 +37,7 @@ use crate::backup::Destination;
 use crate::bundles::Bundles;
 use crate::config::{Target, TargetId};
 use crate::db::{Observation, Order, Timeouts, Token};
+use crate::gate::Asker;
 use crate::roster::Roster;
 use crate::session::{Lease, Over};
 use hold::Hold;
@@ -50,6 +53,7 @@ pub(crate) struct Site {
     pub(crate) timeouts: Timeouts,
     pub(crate) destination: Destination,
     pub(crate) bundles: Bundles,
+    pub(crate) asker: Arc<Asker>,
 }
 
 /// Carries a leg out. Returns the id of its last report; none where the lease was lost.

@@ -13,6 +13,7 @@
 //! be renewed for its length; a report is sent until it is acknowledged, and its repeats change
 //! nothing; of two legs on one target only the later runs, and never at one time with the earlier.
 
+mod asks;
 mod dial;
 mod hands;
 mod lease;

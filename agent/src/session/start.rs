@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::transport::{Channel, Endpoint};
 
+use super::asks::Asks;
 use super::dial::Dialler;
 use super::hands::Hands;
 use super::looks::Looks;
@@ -23,6 +24,7 @@ use crate::backup::{BackupError, Destination};
 use crate::bundles::Bundles;
 use crate::config::{AgentId, Config, Target, TargetId, UrlError, check_address};
 use crate::discovery;
+use crate::gate::Asker;
 use crate::leg::Site;
 use crate::roster::Roster;
 
@@ -143,7 +145,9 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
     let mailbox = Arc::new(Mailbox::default());
     let looks = Arc::new(Looks::default());
     let stopping = CancellationToken::new();
+    let asker = Arc::new(Asker::new(roster.clone(), config.gates, config.directory));
     let site = Arc::new(Site {
+        asker: asker.clone(),
         roster: roster.clone(),
         timeouts: config.timeouts,
         destination,
@@ -156,9 +160,12 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
             version: env!("CARGO_PKG_VERSION").to_owned(),
             slots: config.slots.get(),
             charter: config.charter.map(Bytes::from_owner).unwrap_or_default(),
+            asks_gates: true,
+            gate_sources: asker.sources(),
             ..Hello::default()
         },
         dialler: Dialler::new(coordinators),
+        asks: Asks::new(asker, mailbox.clone()),
         hands: Hands::new(site, mailbox.clone(), lease, slots),
         mailbox,
         looks: looks.clone(),

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
+use super::asks::Asks;
 use super::dial::{Attached, Dialler};
 use super::hands::Hands;
 use super::lease::Renewed;
@@ -35,6 +36,7 @@ pub(super) struct Talk {
     pub(super) hello: Hello,
     pub(super) dialler: Dialler,
     pub(super) hands: Hands,
+    pub(super) asks: Asks,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) looks: Arc<Looks>,
     pub(super) roster: Arc<roster::Roster>,
@@ -110,9 +112,11 @@ impl Talk {
                     let left = self.hands.settle(finished);
                     self.looks.ask(left.and_then(|id| TargetId::parse(&id).ok()));
                 }
+                () = self.asks.decided() => {}
                 () = self.stopping.cancelled(), if farewell.is_none() => {
                     *farewell = Some(Farewell::default());
                     self.hands.close(SHUT_DOWN);
+                    self.asks.close();
                 }
                 () = sleep_until(deadline(farewell.as_ref())) => {}
             }
@@ -169,6 +173,7 @@ impl Talk {
                     let left = self.hands.settle(finished);
                     self.looks.ask(left.and_then(|id| TargetId::parse(&id).ok()));
                 }
+                () = self.asks.decided() => {}
                 () = self.mailbox.changed() => {}
                 () = sleep_until(due), if !reports_due => {}
                 () = self.looks.changed() => {}
@@ -177,6 +182,7 @@ impl Talk {
                 () = self.stopping.cancelled(), if farewell.is_none() => {
                     *farewell = Some(Farewell::default());
                     self.hands.close(SHUT_DOWN);
+                    self.asks.close();
                 }
                 () = sleep_until(deadline(farewell.as_ref())) => {}
             }
@@ -186,7 +192,9 @@ impl Talk {
     /// Heartbeats go before reports, reports before what is served, and that before observations.
     fn next_word(&mut self, beat_due: &mut bool, now: Instant) -> Option<Word> {
         if std::mem::take(beat_due) {
-            return Some(Word::Heartbeat(Heartbeat { fences: self.hands.fences() }));
+            let mut fences = self.hands.fences();
+            fences.extend(self.asks.fences());
+            return Some(Word::Heartbeat(Heartbeat { fences }));
         }
         let reports = self.mailbox.take(now);
         if !reports.is_empty() {
@@ -208,7 +216,11 @@ impl Talk {
     fn hear(&mut self, message: Heard) {
         match message {
             Heard::Leg(leg) => self.hands.take(leg),
-            Heard::Cancel(cancel) => self.hands.cancel(cancel.fence, &cancel.why),
+            Heard::Cancel(cancel) => {
+                self.asks.drop(cancel.fence);
+                self.hands.cancel(cancel.fence, &cancel.why);
+            }
+            Heard::Asks(asks) => self.asks.take(asks.asks),
             Heard::Acknowledged(acknowledged) => self.acknowledged(acknowledged),
             Heard::Observe(observe) => {
                 self.looks.hear(observe.seq);
@@ -235,6 +247,7 @@ impl Talk {
         self.looks.hear(acknowledged.seq);
         for id in acknowledged.ids {
             if let Some(settled) = self.mailbox.settle(id, Answer::Taken) {
+                self.asks.acknowledged(settled.fence, id);
                 self.hands.acknowledged(settled.fence, id);
             }
         }
@@ -246,6 +259,7 @@ impl Talk {
                 Answer::Refused { why: why.clone() }
             };
             let Some(settled) = self.mailbox.settle(id, answer) else { continue };
+            self.asks.acknowledged(settled.fence, id);
             if refused.lease_lost {
                 self.hands.lose(settled.fence, &why);
             } else if !settled.asked {

@@ -1,6 +1,6 @@
 //! Every event names who asked for it, and that is somebody who had the right then.
 
-use skein_core::event::{Body, Event};
+use skein_core::event::{Body, Event, Judged};
 use skein_core::ids::{AgentId, Fence, TargetId};
 
 use super::{Held, Invariant, Past};
@@ -23,6 +23,8 @@ enum Right<'a> {
     Agent(&'a AgentId),
     /// The agent's that holds, or held, that lease.
     Holder(Fence, &'a TargetId),
+    /// The agent's that asks, or asked, that gate.
+    Asker(&'a Judged),
 }
 
 fn right(body: &Body) -> Right<'_> {
@@ -60,6 +62,9 @@ fn right(body: &Body) -> Right<'_> {
         Body::WaveStarted { .. }
         | Body::WaveVerified { .. }
         | Body::WaveSoaked { .. }
+        | Body::GatesOpened { .. }
+        | Body::GateAsked { .. }
+        | Body::GateReleased { .. }
         | Body::RolloutHalted { .. }
         | Body::RolloutCompleted { .. }
         | Body::RolloutRolledBack { .. }
@@ -74,6 +79,7 @@ fn right(body: &Body) -> Right<'_> {
         | Body::StepRolledBack { target, fence, .. }
         | Body::StepStuck { target, fence, .. }
         | Body::StepTried { target, fence, .. } => Right::Holder(*fence, target),
+        Body::GatePassed { judged } | Body::GateFailed { judged } => Right::Asker(judged),
         Body::TargetMended { target, fence, .. } | Body::RepairFailed { target, fence, .. } => {
             Right::Holder(*fence, target)
         }
@@ -116,6 +122,20 @@ fn may(event: &Event, past: &Past) -> bool {
         Right::Person => !actor.is_empty() && actor != SCHEDULER && agent(actor).is_none(),
         Right::NoAgent => !actor.is_empty() && agent(actor).is_none(),
         Right::Agent(named) => agent(actor) == Some(named.as_str()),
+        Right::Asker(judged) => {
+            let Some(named) = agent(actor) else { return false };
+            let lease = past.log.get(usize::try_from(judged.fence.0).unwrap_or(usize::MAX));
+            match lease.map(|event| &event.body) {
+                Some(Body::GateAsked { agent, gate, ask, .. }) => {
+                    agent.as_str() == named && *gate == judged.gate && *ask == judged.ask
+                }
+                Some(Body::LegAssigned { agent, target, .. }) => {
+                    agent.as_str() == named && judged.target.as_ref() == Some(target)
+                }
+                Some(_) => false,
+                None => true,
+            }
+        }
         Right::Holder(fence, target) => {
             let Some(named) = agent(actor) else { return false };
             let lease = past.log.get(usize::try_from(fence.0).unwrap_or(usize::MAX));

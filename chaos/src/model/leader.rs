@@ -334,7 +334,10 @@ impl Sim {
 
     fn presence(&self) -> Presence {
         let heard = self.leader.heard.keys().filter_map(|agent| self.agents.get(*agent));
-        Presence { slots: heard.map(|agent| (agent.id.clone(), agent.slots)).collect() }
+        Presence {
+            slots: heard.map(|agent| (agent.id.clone(), agent.slots)).collect(),
+            ..Presence::default()
+        }
     }
 
     /// Legs that are durable, and that nothing proposed has ended.

@@ -131,7 +131,10 @@ fn ask(
 
 /// The schedule asks for it, with everybody there.
 fn scheduled(fleet: &Fleet, request: &Request) -> bool {
-    let presence = Presence { slots: fleet.agents.keys().map(|id| (id.clone(), 64)).collect() };
+    let presence = Presence {
+        slots: fleet.agents.keys().map(|id| (id.clone(), 64)).collect(),
+        ..Presence::default()
+    };
     let wanted = format!("{:?}", request.command);
     let next = schedule(fleet, &presence, request.now);
     next.commands.iter().any(|command| format!("{command:?}") == wanted)

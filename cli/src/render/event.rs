@@ -120,6 +120,11 @@ impl Event {
             | Body::EditAccepted(_)
             | Body::TargetsRetried(_)
             | Body::TargetsSkipped(_) => super::event_repair::told(self, body, seq),
+            Body::GatesOpened(_)
+            | Body::GateAsked(_)
+            | Body::GateReleased(_)
+            | Body::GatePassed(_)
+            | Body::GateFailed(_) => super::gate::told(self, body, seq),
             Body::LegAssigned(_) | Body::LeaseExpired(_) => self.leg(body, seq),
             Body::StepBackedUp(_)
             | Body::StepApplied(_)

@@ -10,6 +10,7 @@ pub mod plan;
 pub mod rollout;
 
 pub mod fleet;
+mod gate;
 
 pub mod event;
 mod event_repair;

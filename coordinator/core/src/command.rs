@@ -218,6 +218,38 @@ pub enum Command {
         /// Why that is acceptable.
         reason: String,
     },
+    /// Scheduler: the open wave is done, and its gates are to be asked.
+    OpenGates {
+        /// Of which rollout.
+        rollout: RolloutId,
+    },
+    /// Scheduler: let an agent ask a gate.
+    AskGate {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// The ask's number.
+        ask: u32,
+        /// Who.
+        agent: AgentId,
+    },
+    /// An agent that asks a gate was not heard of for the length of its lease, or gives it back.
+    ReleaseGate {
+        /// Whose.
+        agent: AgentId,
+        /// Under which lease.
+        fence: Fence,
+        /// Why.
+        why: String,
+    },
+    /// An agent tells what came of a gate.
+    JudgeGate {
+        /// Who.
+        agent: AgentId,
+        /// Under which lease.
+        fence: Fence,
+        /// What.
+        judgement: Judgement,
+    },
     /// Scheduler: hand the repair of a target's ledger to an agent.
     AssignRepair {
         /// Where.
@@ -285,6 +317,17 @@ pub struct Waiver {
     pub step: String,
     /// Why that is acceptable.
     pub reason: String,
+}
+
+/// What an agent tells of a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// Enough answers were as expected.
+    pub passed: bool,
+    /// It did not pass, and not by its answers: too few came.
+    pub inconclusive: bool,
+    /// What was measured, for people.
+    pub measured: String,
 }
 
 /// What is said of the ledgers of targets.
@@ -375,6 +418,15 @@ pub enum Outcome {
         seen: Box<Observation>,
         /// On what each change rests.
         evidence: Vec<Evidence>,
+    },
+    /// What came of a gate around the step.
+    Judged {
+        /// Which.
+        step: StepIx,
+        /// Of the strategy, by name.
+        gate: String,
+        /// What.
+        judgement: Judgement,
     },
     /// The leg is given back with nothing under way, and everything that is in force was reported. An
     /// executor that could not read the target's ledger does not say so: it lets the lease end.

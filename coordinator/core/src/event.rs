@@ -107,6 +107,29 @@ pub struct Unwind {
     pub blocked_by: String,
 }
 
+/// What came of a gate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Of which rollout.
+    pub rollout: RolloutId,
+    /// Of which of its waves.
+    pub wave: WaveIx,
+    /// Its name.
+    pub gate: String,
+    /// In which target; `None`: it is not of a target.
+    pub target: Option<TargetId>,
+    /// Of which step, by its version; empty: of the wave.
+    pub version: String,
+    /// Of the wave: the ask's number.
+    pub ask: u32,
+    /// Under which lease.
+    pub fence: Fence,
+    /// What was measured, for people; bounded.
+    pub measured: String,
+    /// It did not fail by its answers: it had too few of them.
+    pub inconclusive: bool,
+}
+
 /// The facts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "fields say what their names say; the variants are documented")]
@@ -281,6 +304,24 @@ pub enum Body {
         normalised: Digest,
         reason: String,
     },
+    /// The open wave is done, and its gates are asked from now on.
+    GatesOpened { rollout: RolloutId, wave: WaveIx },
+    /// An agent asks a gate of a wave, for so long. This event's sequence is its fence.
+    GateAsked {
+        rollout: RolloutId,
+        wave: WaveIx,
+        gate: String,
+        ask: u32,
+        target: Option<TargetId>,
+        agent: AgentId,
+        for_ms: u64,
+    },
+    /// It is asked no more by that agent, without an answer.
+    GateReleased { rollout: RolloutId, ask: u32, agent: AgentId, fence: Fence, why: String },
+    /// A gate's answers were good.
+    GatePassed { judged: Box<Judged> },
+    /// They were not, or there were too few of them. Of a step: the step's failure follows.
+    GateFailed { judged: Box<Judged> },
     /// Targets of a rollout that failed are tried again.
     TargetsRetried { rollout: RolloutId, targets: Vec<TargetId> },
     /// A rollout goes on without these targets, which are left as they are.

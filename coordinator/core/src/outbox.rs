@@ -1,12 +1,14 @@
 //! What an agent has to do, from the state alone. Handing a leg out twice is harmless.
 
+use std::ops::Bound;
+
 use crate::event::LegKind;
 use crate::ids::{AgentId, Digest, Fence, RepairId, RolloutId, StepIx, TargetId};
-use crate::spec::{Backup, Direction};
+use crate::spec::{Backup, Direction, Gate, When};
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
 use crate::state::repair::Change;
-use crate::state::rollout::Phase;
+use crate::state::rollout::{Lane, Phase, State};
 
 /// Consecutive steps on one target, under one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub struct Leg {
     /// The rollout has turned or stands still, or somebody holds the target: report what the ledger has beyond the log, finish a step that was
     /// begun, begin no other, and give the leg back.
     pub cancelled: bool,
+    /// Asked around each step; of a leg forward only.
+    pub gates: Vec<Gate>,
 }
 
 /// One script to run.
@@ -101,7 +105,49 @@ fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg>
         cancelled: (lane.unwind && lane.phase == Phase::Leased)
             || state.stopping
             || lane.held.is_some(),
+        gates: around_steps(state, lane, kind),
     })
+}
+
+/// A gate to be asked, under one lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The lease.
+    pub fence: Fence,
+    /// For which rollout.
+    pub rollout: RolloutId,
+    /// What, and how often.
+    pub gate: Gate,
+    /// In which target; `None`: it is not of a target.
+    pub target: Option<TargetId>,
+    /// Again and again for so long, milliseconds; of a soak only.
+    pub for_ms: u64,
+}
+
+/// The gates that an agent has been given to ask since a fence, in order.
+pub fn asks_after(fleet: &Fleet, agent: &AgentId, after: Fence) -> Vec<Ask> {
+    let Some(agent) = fleet.agents.get(agent) else { return Vec::new() };
+    let new = agent.asks.range((Bound::Excluded(after), Bound::Unbounded));
+    new.filter_map(|(fence, (rollout, number))| {
+        let state = fleet.rollouts.get(rollout)?;
+        let ask = state.round.as_ref()?.ask(*number)?;
+        let target = ask.target.and_then(|ix| fleet.targets.get(ix));
+        Some(Ask {
+            fence: *fence,
+            rollout: *rollout,
+            gate: state.gate(ask.gate)?.clone(),
+            target: target.map(|target| target.id.clone()),
+            for_ms: ask.until.0.saturating_sub(fleet.time.0),
+        })
+    })
+    .collect()
+}
+
+fn around_steps(state: &State, lane: &Lane, kind: LegKind) -> Vec<Gate> {
+    let whens = [When::BeforeStep, When::AfterStep];
+    let gates = whens.into_iter().flat_map(|when| state.gates_of(lane.wave, when));
+    let gates = gates.filter(|_| kind == LegKind::Forward);
+    gates.filter_map(|gate| state.gate(gate).cloned()).collect()
 }
 
 /// The repair of a target's ledger, under one lease.

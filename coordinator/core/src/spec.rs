@@ -1,7 +1,9 @@
 //! What a person asks for: where, how far, in which waves.
 
+mod gate;
 mod strategy;
 
+pub use gate::{Comparison, Gate, Question, When};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Strategy, Wave};

@@ -46,6 +46,7 @@ impl Session for Api {
         };
         let agent = self.join(&hello).await?;
         let sources = hello.sources.clone();
+        let gates = hello.asks_gates.then(|| hello.gate_sources.iter().cloned().collect());
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
         let lease_ms = u32::try_from(self.lease.as_millis()).unwrap_or(u32::MAX);
         let charter = self.machine.fleet().charter();
@@ -59,7 +60,7 @@ impl Session for Api {
         };
         // Before anybody can offer it a leg.
         send(&outgoing, wire::from_coordinator::Message::Welcome(welcome)).await;
-        let (number, over) = self.sessions.open(&agent, hello.slots, outgoing.clone());
+        let (number, over) = self.sessions.open(&agent, (hello.slots, gates), outgoing.clone());
         self.sessions.told(&agent, number, (sources, 0));
         self.sequencer.attached(agent.clone()).await;
         let api = self.clone();
@@ -222,9 +223,21 @@ impl Api {
         for report in reports {
             let (id, fence, target) =
                 (report.id, Fence(report.fence), TargetId(report.target.clone()));
-            match outcome(report) {
-                Ok(outcome) => {
-                    let command = Command::Report { agent: agent.clone(), target, fence, outcome };
+            let told = match report.outcome {
+                // Of a wave: its lease is on no leg.
+                Some(wire::report::Outcome::Judged(judged)) if judged.gate.is_empty() => {
+                    let judgement = codec::judgement(judged);
+                    Ok(Command::JudgeGate { agent: agent.clone(), fence, judgement })
+                }
+                _ => outcome(report).map(|outcome| Command::Report {
+                    agent: agent.clone(),
+                    target,
+                    fence,
+                    outcome,
+                }),
+            };
+            match told {
+                Ok(command) => {
                     pending.push((id, self.sequencer.queue(self.said_by(agent, command)).await?));
                 }
                 Err(error) => acknowledged.refused.push(wire::RefusedReport {
@@ -453,6 +466,11 @@ pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
         Wire::Mended(it) => Outcome::Mended {
             evidence: codec::evidence_of(&it.evidence)?,
             seen: Box::new(codec::observation(codec::required(it.seen, "a repaired target")?)?),
+        },
+        Wire::Judged(it) => Outcome::Judged {
+            step: StepIx(it.step),
+            gate: it.gate.clone(),
+            judgement: codec::judgement(it),
         },
         Wire::Released(it) => Outcome::Released { why: it.why },
     })

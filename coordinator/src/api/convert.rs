@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use skein_core::Fleet;
 use skein_core::ids::{AgentId, Digest, Millis, RolloutId, WaveIx};
-use skein_core::outbox::{Leg, Mend};
+use skein_core::outbox::{Ask, Leg, Mend};
 use skein_core::schedule::{Presence, waits_for, waits_for_a_word, watched};
 use skein_core::spec::{Backup, Direction, Knob};
 use skein_core::state::rollout::{self, Lane, Phase, Status};
@@ -44,7 +44,18 @@ pub(crate) fn leg_out(leg: Leg, charter: Digest) -> session::Leg {
         expected: leg.expected.iter().map(codec::entry_out).collect(),
         expected_identity: leg.identity,
         charter: Bytes::copy_from_slice(&charter.0),
+        gates: leg.gates.iter().map(codec::gate_out).collect(),
         ..session::Leg::default()
+    }
+}
+
+pub(crate) fn ask_out(ask: Ask) -> session::Ask {
+    session::Ask {
+        fence: ask.fence.0,
+        rollout: ask.rollout.to_string(),
+        gate: Some(codec::gate_out(&ask.gate)),
+        target: ask.target.map(|target| target.to_string()).unwrap_or_default(),
+        for_ms: ask.for_ms,
     }
 }
 

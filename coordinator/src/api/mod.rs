@@ -15,7 +15,7 @@ mod rollouts;
 mod status;
 
 pub(crate) use agents::outcome;
-pub(crate) use convert::{leg_out, mend_out};
+pub(crate) use convert::{ask_out, leg_out, mend_out};
 pub(crate) use forward::ForwardLayer;
 
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 
 mod event;
 mod fleet;
+mod gate;
 mod manifest;
 mod plan;
 mod record;
@@ -16,6 +17,7 @@ pub(crate) use event::{
     archive, decode as decode_event, encode as encode_event, leg_kind_out, verdict,
 };
 pub(crate) use fleet::{description, description_out, entry_out, observation, selector};
+pub(crate) use gate::{gate_out, judgement};
 pub(crate) use manifest::manifest_of;
 pub(crate) use plan::{knob, knob_out, plan_id, plan_out, spec};
 pub(crate) use record::{Entry, chunk_entry, decode_entry, record_entry};

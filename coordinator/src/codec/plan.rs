@@ -10,6 +10,7 @@ use skein_core::spec::{
 use skein_proto::v1;
 
 use super::fleet::{engine, engine_out, entry, entry_out, selector, selector_out};
+use super::gate::{gate, gate_out};
 use super::manifest::{lock, lock_out, mode, mode_out};
 use super::{Malformed, digest, digest_out, required};
 
@@ -139,6 +140,7 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
         on_breach,
         retries: wire.retries,
         backup,
+        gates: wire.gates.into_iter().map(gate).collect::<Result<_, _>>()?,
     })
 }
 
@@ -230,6 +232,7 @@ fn strategy_out(strategy: &Strategy) -> v1::Strategy {
         soak_ms: strategy.soak_ms,
         order: order_out(&strategy.order),
         cover_classes: strategy.cover_classes,
+        gates: strategy.gates.iter().map(gate_out).collect(),
     }
 }
 

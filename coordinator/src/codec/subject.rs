@@ -25,6 +25,11 @@ pub(crate) fn concerns(event: &Bytes, target: &str, rollout: Option<RolloutId>) 
         && rollout.is_none_or(|wanted| of_rollout == Some(wanted.0))
 }
 
+/// None, where a gate is not of a target.
+fn of_target(target: &str) -> Vec<&str> {
+    if target.is_empty() { Vec::new() } else { vec![target] }
+}
+
 fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
     let Some(body) = body else { return (Vec::new(), None) };
     match body {
@@ -82,6 +87,10 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::RolloutHalted(it) => (Vec::new(), Some(it.rollout)),
         Body::RolloutCompleted(it) => (Vec::new(), Some(it.rollout)),
         Body::RolloutRolledBack(it) => (Vec::new(), Some(it.rollout)),
+        Body::GatesOpened(it) => (Vec::new(), Some(it.rollout)),
+        Body::GateAsked(it) => (of_target(&it.target), Some(it.rollout)),
+        Body::GateReleased(it) => (Vec::new(), Some(it.rollout)),
+        Body::GatePassed(it) | Body::GateFailed(it) => (of_target(&it.target), Some(it.rollout)),
         Body::StepWaived(it) => (Vec::new(), Some(it.rollout)),
         Body::LegAssigned(it) => (vec![&it.target], Some(it.rollout)),
         Body::LeaseExpired(it) => (vec![&it.target], Some(it.rollout)),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Waiver;
-use skein_core::event::{Archive, Body, Event, LegKind, Stop, Unwind, Verdict};
+use skein_core::event::{Archive, Body, Event, Judged, LegKind, Stop, Unwind, Verdict};
 use skein_core::ids::{
     AgentId, ClassIx, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
@@ -13,8 +13,8 @@ use skein_core::ids::{
 use skein_core::plan::{Class, Plan, Step, Undo, Wave};
 use skein_core::policy::Policy;
 use skein_core::spec::{
-    self, Backup, Budget, Direction, Engine, Goal, Knob, Limit, Lock, OnBreach, Order, Scope,
-    Selector, Spec, Strategy, TransactionMode,
+    self, Backup, Budget, Comparison, Direction, Engine, Gate, Goal, Knob, Limit, Lock, OnBreach,
+    Order, Question, Scope, Selector, Spec, Strategy, TransactionMode, When,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{self, Evidence, Verb};
@@ -75,6 +75,7 @@ fn plan() -> Plan {
                 }],
                 parallelism: 4,
                 cover_classes: true,
+                gates: gates(),
                 order: Order::Listed("region".to_owned(), vec!["eu".to_owned()]),
                 limits: vec![Limit { label: "region".to_owned(), most: 2 }],
                 per_group: 1,
@@ -379,7 +380,75 @@ fn one_of_each() -> Vec<Body> {
             reason: "merged next week".to_owned(),
         },
         Body::TargetGone { agent: AgentId::from("agent-eu"), target: TargetId::from("eu-1") },
+        Body::GatesOpened { rollout, wave: WaveIx(1) },
+        Body::GateAsked {
+            rollout,
+            wave: WaveIx(1),
+            gate: "orders".to_owned(),
+            ask: 7,
+            target: Some(TargetId::from("eu-1")),
+            agent: AgentId::from("agent-eu"),
+            for_ms: 90_000,
+        },
+        Body::GateReleased {
+            rollout,
+            ask: 7,
+            agent: AgentId::from("agent-eu"),
+            fence: Fence(49),
+            why: "not heard of".to_owned(),
+        },
+        Body::GatePassed { judged: Box::new(judged(Some("eu-1"), "")) },
+        Body::GateFailed { judged: Box::new(judged(None, "0002")) },
     ]
+}
+
+/// One of each kind, each comparison once.
+fn gates() -> Vec<Gate> {
+    let questions = [
+        Question::Sql("SELECT count(*) FROM broken".to_owned()),
+        Question::Http("health".to_owned()),
+        Question::Command("smoke".to_owned()),
+        Question::Prometheus { source: "prom".to_owned(), query: "rate(errors[1m])".to_owned() },
+        Question::Sql("SELECT 1".to_owned()),
+        Question::Sql("SELECT 2".to_owned()),
+    ];
+    let whens = [When::AfterWave, When::Soak, When::BeforeStep, When::AfterStep];
+    let comparisons = [
+        Comparison::Is,
+        Comparison::IsNot,
+        Comparison::Below,
+        Comparison::AtMost,
+        Comparison::Above,
+        Comparison::AtLeast,
+    ];
+    let gates = questions.into_iter().zip(comparisons).zip(whens.into_iter().cycle());
+    let gate = |(at, ((question, comparison), when))| Gate {
+        name: format!("gate-{at}"),
+        when,
+        waves: vec!["canary".to_owned()],
+        question,
+        comparison,
+        expected: "3".to_owned(),
+        samples: 5,
+        need: 3,
+        interval_ms: 2_000,
+        timeout_ms: 1_000,
+    };
+    gates.enumerate().map(gate).collect()
+}
+
+fn judged(target: Option<&str>, version: &str) -> Judged {
+    Judged {
+        rollout: RolloutId(7),
+        wave: WaveIx(1),
+        gate: "orders".to_owned(),
+        target: target.map(TargetId::from),
+        version: version.to_owned(),
+        ask: 7,
+        fence: Fence(49),
+        measured: "3, 3, 4".to_owned(),
+        inconclusive: target.is_none(),
+    }
 }
 
 fn events() -> Vec<Event> {
@@ -448,6 +517,11 @@ fn place(body: &Body) -> usize {
         Body::TargetsRetried { .. } => 46,
         Body::TargetsSkipped { .. } => 47,
         Body::TargetGone { .. } => 48,
+        Body::GatesOpened { .. } => 49,
+        Body::GateAsked { .. } => 50,
+        Body::GateReleased { .. } => 51,
+        Body::GatePassed { .. } => 52,
+        Body::GateFailed { .. } => 53,
     }
 }
 
@@ -458,7 +532,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 49);
+    assert_eq!(events.len(), 54);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

@@ -63,6 +63,7 @@ pub(crate) fn sample() -> (Fleet, Presence) {
             finding: finding.to_owned(),
         });
     }
-    let presence = Presence { slots: [(AgentId("here".to_owned()), 1)].into() };
+    let slots = [(AgentId("here".to_owned()), 1)].into();
+    let presence = Presence { slots, ..Presence::default() };
     (fleet, presence)
 }

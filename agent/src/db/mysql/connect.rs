@@ -36,8 +36,9 @@ impl MysqlConnection {
     pub(in crate::db) async fn observe(
         location: &Location,
         options: &MySqlConnectOptions,
+        timeouts: &Timeouts,
     ) -> Result<Self, DbError> {
-        Self::connect(location, options, &Timeouts::default()).await
+        Self::connect(location, options, timeouts).await
     }
 
     /// Connects and takes the session lock within the given patience.

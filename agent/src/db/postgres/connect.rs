@@ -42,8 +42,9 @@ impl PostgresConnection {
     pub(in crate::db) async fn observe(
         location: &Location,
         options: &PgConnectOptions,
+        timeouts: &Timeouts,
     ) -> Result<Self, DbError> {
-        let (connection, _) = Self::connect(location, options, &Timeouts::default()).await?;
+        let (connection, _) = Self::connect(location, options, timeouts).await?;
         Ok(connection)
     }
 

@@ -1,6 +1,8 @@
 //! Opening a SQLite file, and sending SQL to it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::TryFutureExt;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
@@ -25,6 +27,15 @@ pub(in crate::db) struct SqliteConnection {
     lock: Option<LockFile>,
     /// The file system has failed: a transaction may be committed, and not on the disk.
     in_doubt: bool,
+}
+
+/// Somebody waits for a query.
+pub(in crate::db) struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl SqliteConnection {
@@ -97,6 +108,16 @@ impl SqliteConnection {
             }
         })?;
         Ok(Self { connection, options, path, lock, in_doubt: false })
+    }
+
+    /// A query that nobody waits for any more is interrupted, and with it this process' thread freed.
+    pub(in crate::db) async fn while_wanted(&mut self) -> Option<Wanted> {
+        const STEPS: i32 = 10_000;
+        let wanted = Arc::new(AtomicBool::new(true));
+        let mut handle = self.connection.lock_handle().await.ok()?;
+        let asked = wanted.clone();
+        handle.set_progress_handler(STEPS, move || asked.load(Ordering::Relaxed));
+        Some(Wanted(wanted))
     }
 
     #[expect(clippy::unused_self, reason = "the same question to all three dialects")]

@@ -6,4 +6,4 @@ mod lock_file;
 mod observe;
 mod schema;
 
-pub(super) use connect::SqliteConnection;
+pub(super) use connect::{SqliteConnection, Wanted};

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use skein_proto::v1;
 
+use super::gate::Gate;
 use super::look::duration;
 use super::words;
 
@@ -107,6 +108,9 @@ pub struct Strategy {
     pub on_breach: &'static str,
     pub retries: u32,
     pub backup: &'static str,
+    /// What has to hold before it goes on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<Gate>,
 }
 
 impl Plan {
@@ -273,5 +277,6 @@ fn strategy(strategy: Option<&v1::Strategy>) -> Strategy {
         on_breach: words::on_breach(strategy.on_breach()),
         retries: strategy.retries,
         backup: words::backup(strategy.backup()),
+        gates: strategy.gates.iter().map(Gate::new).collect(),
     }
 }

@@ -43,6 +43,7 @@ impl View for Plan {
             }
             table.text(look, "    ", out)?;
         }
+        self.gates_text(look, out)?;
         self.irreversible_text(look, out)?;
         self.notes_text(look, out)?;
         self.footer_text(look, out)
@@ -77,6 +78,14 @@ impl View for Plan {
                     step.undo.to_owned(),
                     step.remark().trim_start_matches("# ").to_owned(),
                 ]);
+            }
+            table.markdown(out)?;
+        }
+        if !self.strategy.gates.is_empty() {
+            writeln!(out)?;
+            let mut table = Table::new(&["gate", "when", "what", "expected", "how often"]);
+            for gate in &self.strategy.gates {
+                table.plain(gate.row());
             }
             table.markdown(out)?;
         }
@@ -178,6 +187,18 @@ impl Plan {
                 wave.names(look.wide),
                 wave.how.join(", "),
             ]);
+        }
+        table.text(look, "  ", out)
+    }
+
+    fn gates_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.strategy.gates.is_empty() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        let mut table = Table::new(&[""; 5]);
+        for gate in &self.strategy.gates {
+            table.plain(gate.row());
         }
         table.text(look, "  ", out)
     }

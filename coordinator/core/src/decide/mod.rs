@@ -4,6 +4,7 @@ mod again;
 mod draft;
 mod edit;
 mod fleet;
+mod gate;
 mod knob;
 mod leg;
 mod repair;
@@ -140,6 +141,16 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::RetryTargets { rollout, selector } => again::retry(fleet, *rollout, selector),
         Command::SkipTargets { rollout, selector, reason } => {
             again::skip(fleet, *rollout, (selector, reason))
+        }
+        Command::OpenGates { rollout } => gate::open(fleet, *rollout),
+        Command::AskGate { rollout, ask, agent } => {
+            gate::ask(fleet, *rollout, (*ask, agent), Millis(request.now.0.max(fleet.time.0)))
+        }
+        Command::ReleaseGate { agent, fence, why } => {
+            Ok(gate::release(fleet, agent, (*fence, why)))
+        }
+        Command::JudgeGate { agent, fence, judgement } => {
+            gate::judge(fleet, agent, *fence, judgement)
         }
         Command::AssignRepair { target, agent } => repair::assign(fleet, target, agent),
         Command::AssignLeg { rollout, target, agent } => {

@@ -156,6 +156,7 @@ pub(super) fn report(
         | Outcome::Applied { .. }
         | Outcome::Verified { .. }
         | Outcome::RolledBack { .. }
+        | Outcome::Judged { .. }
         | Outcome::Tried { .. } => {
             return Err(Refusal::new(
                 Kind::Invalid,

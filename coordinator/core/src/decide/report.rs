@@ -114,6 +114,15 @@ pub(super) fn decide(
                 note: note.clone(),
             }])
         }
+        Outcome::Judged { step, gate, judgement } => {
+            told.kind(LegKind::Forward, *step)?;
+            // What was judged before, by whoever had the step then, is not asked again.
+            if step.0 < lane.verified {
+                return Ok(Vec::new());
+            }
+            let gate = (gate.as_str(), told.version(*step)?);
+            super::gate::of_step(state, (id, lane.wave, fence), gate, judgement)
+        }
         Outcome::Mended { .. } => Err(Refusal::new(
             Kind::Invalid,
             format!("the ledger of {id} is not being repaired, and a repair was reported"),

@@ -259,9 +259,18 @@ pub(super) fn soak(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
     if state.under_way() > 0 || state.breached() {
         return Err(early(id, "the open wave is not verified", "it is watched"));
     }
+    unasked(state, "it is watched")?;
     match state.soaks() {
         Some(Soak::Due(wave)) => Ok(vec![Body::WaveVerified { rollout: id, wave }]),
         Some(Soak::Until(_)) | None => Err(early(id, "the open wave is watched", "it is again")),
+    }
+}
+
+/// The gates after the open wave have passed.
+fn unasked(state: &State, what: &str) -> Result<(), Refusal> {
+    match state.check() {
+        None => Ok(()),
+        Some(_) => Err(early(state.id, "gates of the open wave have not passed", what)),
     }
 }
 
@@ -269,7 +278,7 @@ pub(super) fn soak(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
 fn soaked(state: &State, now: Millis) -> Result<Option<Body>, Refusal> {
     let over = match state.soaks() {
         Some(Soak::Due(_)) => false,
-        Some(Soak::Until(at)) => at <= now,
+        Some(Soak::Until(at)) => at <= now && !state.is_asked_in_soak(),
         None => true,
     };
     if !over {
@@ -293,6 +302,7 @@ pub(super) fn start_wave(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Ve
     if state.unapproved().is_some() {
         return Err(early(id, "its next wave waits for somebody's word", "it opens"));
     }
+    unasked(state, "its next wave opens")?;
     let mut bodies: Vec<Body> = soaked(state, now)?.into_iter().collect();
     bodies.push(Body::WaveStarted { rollout: id, wave: WaveIx(state.opened) });
     Ok(bodies)
@@ -319,7 +329,12 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Bo
     if left > 0 || (state.status == Status::Running && state.breached()) {
         return Err(early(id, &format!("{left} targets are not at their end"), "it ends"));
     }
-    let watched = if state.status == Status::Running { soaked(state, now)? } else { None };
+    let watched = if state.status == Status::Running {
+        unasked(state, "it ends")?;
+        soaked(state, now)?
+    } else {
+        None
+    };
     let end = match state.status {
         Status::Running if wrong.is_empty() => Body::RolloutCompleted { rollout: id },
         Status::Unwinding if wrong.is_empty() => Body::RolloutRolledBack { rollout: id },
@@ -336,7 +351,7 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Bo
 }
 
 /// The scheduler asks by a state that has moved, or is wrong.
-fn early(id: RolloutId, why: &str, what: &str) -> Refusal {
+pub(super) fn early(id: RolloutId, why: &str, what: &str) -> Refusal {
     Refusal::new(
         Kind::Conflict,
         format!("{id} is not ready: {why}"),

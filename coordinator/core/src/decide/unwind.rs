@@ -253,15 +253,24 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         Scope::Wave => "wave",
         Scope::Rollout => "rollout",
     };
-    let cause = format!(
+    let gate = state.gate_failed.as_ref();
+    let budget = format!(
         "{} failed, more than the budget of the {whose} allows{first}",
         count_of_targets(count)
     );
+    let cause = gate.map_or(budget, |gate| gate.why.clone());
     let in_scope = |lane: &Lane| match scope {
         OnBreach::Halt => false,
         // Who was interrupted in the middle is no better than who failed.
         OnBreach::RollbackTarget => {
-            failed(lane) || (lane.phase == Phase::Ready && (lane.applied > 0 || lane.doubt))
+            let asked = gate.is_some_and(|gate| match gate.target {
+                Some(target) => lane.target == target,
+                // It speaks of the whole wave.
+                None => Some(lane.wave) == wave,
+            });
+            asked
+                || failed(lane)
+                || (lane.phase == Phase::Ready && (lane.applied > 0 || lane.doubt))
         }
         OnBreach::RollbackWave => Some(lane.wave) == wave,
         OnBreach::RollbackRollout => lane.phase != Phase::Waiting,

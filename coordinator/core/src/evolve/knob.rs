@@ -21,6 +21,7 @@ pub(super) fn held(
 }
 
 pub(super) fn aborted(fleet: &mut Fleet, id: RolloutId, reason: &str) -> Result<(), Impossible> {
+    super::gate::forget(fleet, id)?;
     let state = state_mut(fleet, id)?;
     state.status = Status::Paused;
     state.stopping = true;

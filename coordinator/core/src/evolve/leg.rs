@@ -37,8 +37,11 @@ pub(super) fn assigned(
         target.lease = Some(Lease { fence, agent: agent.clone() });
     }
     fleet.agents.entry(agent.clone()).or_default().legs.insert(fence, ix);
+    super::gate::forget(fleet, rollout)?;
     let state = state_mut(fleet, rollout)?;
-    // Work anew in a wave that was done, or watched to the end: it is watched from its new end on.
+    // Work anew in a wave that was done, or watched to the end: its gates are asked, and it is watched, from
+    // its new end on.
+    state.checked = state.checked.min(state.opened.saturating_sub(1));
     state.soaking_since = None;
     state.soaked = state.soaked.min(state.opened.saturating_sub(1));
     state.change(lane, |lane, _| {

@@ -2,6 +2,7 @@
 //! decided here. An event that does not fit is *impossible*: the node that meets one stops.
 
 mod fleet;
+mod gate;
 mod knob;
 mod leg;
 mod queue;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use crate::event::{Body, Event};
 use crate::ids::{RolloutId, TargetId, TargetIx};
+use crate::spec::Knob;
 use crate::state::{Fleet, Restored, rollout as run};
 
 /// The history contradicts itself: this replica may not go on.
@@ -74,6 +76,7 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             return Ok(None);
         }
         Body::AgentLeft { agent } => {
+            gate::left(fleet, agent)?;
             fleet::agent_left(fleet, agent);
             return Ok(None);
         }
@@ -153,11 +156,32 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             knob::aborted(fleet, *rollout, reason)?;
             rollout
         }
-        Body::WaveVerified { rollout, wave: _ } => {
-            state_mut(fleet, *rollout)?.soaking_since = Some(event.at);
+        Body::WaveVerified { rollout, wave } => {
+            gate::watched(fleet, *rollout, (*wave, event.at))?;
             rollout
         }
+        Body::GatesOpened { rollout, wave } => {
+            gate::opened(fleet, *rollout, *wave)?;
+            rollout
+        }
+        Body::GateAsked { rollout, ask, agent, for_ms, .. } => {
+            gate::asked(fleet, (event.seq, event.at), (*rollout, *ask), (agent, *for_ms))?;
+            rollout
+        }
+        Body::GateReleased { rollout, ask, agent: _, fence, why: _ } => {
+            gate::released(fleet, (*rollout, *ask), *fence)?;
+            rollout
+        }
+        Body::GatePassed { judged } => {
+            gate::passed(fleet, judged)?;
+            &judged.rollout
+        }
+        Body::GateFailed { judged } => {
+            gate::failed(fleet, judged)?;
+            &judged.rollout
+        }
         Body::WaveSoaked { rollout, wave } => {
+            gate::forget(fleet, *rollout)?;
             let state = state_mut(fleet, *rollout)?;
             state.soaking_since = None;
             state.soaked = wave.0 + 1;
@@ -169,6 +193,9 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
         }
         Body::KnobSet { rollout, knob } => {
             state_mut(fleet, *rollout)?.knobs.set(knob);
+            if matches!(knob, Knob::SoakMs(_)) {
+                gate::retimed(fleet, *rollout)?;
+            }
             rollout
         }
         Body::LanesHeld { rollout, targets, reason } => {

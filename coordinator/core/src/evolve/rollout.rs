@@ -155,6 +155,7 @@ pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible
     state.status = if state.turned { Status::Unwinding } else { Status::Running };
     state.stopping = false;
     state.aborted = None;
+    state.gate_failed = None;
     state.reason.clear();
     state.ended_at = Millis(0);
     let again: Vec<(LaneIx, Phase)> = state
@@ -286,6 +287,7 @@ pub(super) fn rollback_started(
 ) -> Result<(), Impossible> {
     let named: Vec<&TargetId> = targets.iter().map(|unwind| &unwind.target).collect();
     let lanes = lanes_of(fleet, id, &named)?;
+    super::gate::forget(fleet, id)?;
     let state = state_mut(fleet, id)?;
     state.status = Status::Unwinding;
     state.turned = true;
@@ -321,6 +323,7 @@ pub(super) fn ended(
     reason: &str,
     at: Millis,
 ) -> Result<(), Impossible> {
+    super::gate::forget(fleet, id)?;
     let state = state_mut(fleet, id)?;
     state.status = status;
     state.ended_at = at;

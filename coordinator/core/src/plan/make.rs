@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Class, Plan, Step, Undo, down, up, waves};
+use super::{Class, Plan, Step, Undo, down, gates, up, waves};
 use crate::bundle::{Manifest, Migration, Script};
 use crate::ids::{ClassIx, TargetId};
 use crate::refusal::{Kind, Refusal};
@@ -33,6 +33,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
         ));
     }
     waves::check(&spec.strategy)?;
+    gates::check(&spec.strategy)?;
     let mut plan = Plan {
         spec: spec.as_written(),
         classes: Vec::new(),

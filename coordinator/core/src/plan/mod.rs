@@ -2,6 +2,7 @@
 //! changes nothing.
 
 mod down;
+mod gates;
 mod make;
 mod up;
 mod waves;

@@ -1,10 +1,13 @@
 //! Why a rollout is where it is, as a sentence.
 
-use super::Presence;
+use super::{Presence, gates};
+use std::collections::BTreeSet;
+
 use crate::ids::{Millis, WaveIx, count_of_targets};
 use crate::room::Room;
-use crate::state::Fleet;
+use crate::spec::When;
 use crate::state::rollout::{Phase, Soak, State, Status};
+use crate::state::{Fleet, gate};
 
 /// What a rollout waits for, or why it ended as it did. Empty: it ended well. `presence`: who is connected;
 /// `None` where nobody knows any more, of the past.
@@ -28,10 +31,54 @@ fn under_way(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mil
     if leased > 0 {
         return format!("{cause}work on {} is under way", count_of_targets(leased));
     }
+    if let Some(why) = asking(fleet, state, presence) {
+        return format!("{cause}{why}");
+    }
     match between_waves(state, now) {
         Some(why) => format!("{cause}{why}"),
         None => format!("{cause}{}", open_lanes(fleet, state, presence, now)),
     }
+}
+
+/// Which gates have not passed, and whether somebody can ask them.
+fn asking(fleet: &Fleet, state: &State, presence: Option<&Presence>) -> Option<String> {
+    let round = state.round.as_ref().filter(|_| is_between_waves(state))?;
+    let wave = state.plan.wave(round.wave).map_or("", |wave| wave.name.as_str());
+    let wave = format!("wave {} ({wave})", round.wave.0 + 1);
+    let first = round.waiting.iter().take(1).find_map(|number| round.ask(*number));
+    if let (Some(ask), Some(presence)) = (first, presence)
+        && gates::candidates(fleet, presence, state, (round, ask)).is_empty()
+    {
+        let gate = state.gate(ask.gate)?;
+        let target = ask.target.and_then(|ix| fleet.targets.get(ix));
+        return Some(match (gate.question.source(), target) {
+            (_, Some(target)) => format!(
+                "gate `{}` of {wave} cannot be asked: no agent that asks gates is connected for {}",
+                gate.name, target.id
+            ),
+            (source, None) => format!(
+                "gate `{}` of {wave} cannot be asked: no connected agent that serves a target of the wave \
+                 has [agent.gate.{}] in its skein.toml",
+                gate.name,
+                source.unwrap_or_default()
+            ),
+        });
+    }
+    if round.when == When::Soak {
+        return None;
+    }
+    let open = round.asks.iter().filter(|ask| ask.phase != gate::Phase::Passed);
+    let names: BTreeSet<u32> = open.map(|ask| ask.gate).collect();
+    let names: Vec<String> = names
+        .into_iter()
+        .filter_map(|gate| Some(format!("`{}`", state.gate(gate)?.name)))
+        .collect();
+    Some(format!(
+        "{wave} is done, and its gates are asked: {}, {} of {} answers are still to come",
+        names.join(", "),
+        round.open,
+        round.asks.len()
+    ))
 }
 
 /// What the next wave, or the end, waits for.
@@ -46,8 +93,9 @@ fn between_waves(state: &State, now: Millis) -> Option<String> {
         ));
     }
     let (wave, at) = watched(state, now)?;
-    let left = (at.0 - now.0).div_ceil(1_000);
-    Some(format!("wave {} ({}) is watched for {left} s more", wave.0 + 1, name(wave)))
+    let left = at.0.saturating_sub(now.0).div_ceil(1_000);
+    let asked = if state.is_asked_in_soak() { ", and its gates are asked" } else { "" };
+    Some(format!("wave {} ({}) is watched for {left} s more{asked}", wave.0 + 1, name(wave)))
 }
 
 /// Everything that is open is done.
@@ -58,14 +106,15 @@ fn is_between_waves(state: &State) -> bool {
 /// The wave that is watched now, and until when.
 pub fn watched(state: &State, now: Millis) -> Option<(WaveIx, Millis)> {
     match (state.wave().filter(|_| is_between_waves(state))?, state.soaks()?) {
-        (wave, Soak::Until(at)) if at > now => Some((wave, at)),
+        (wave, Soak::Until(at)) if at > now || state.is_asked_in_soak() => Some((wave, at)),
         (_, Soak::Until(_) | Soak::Due(_)) => None,
     }
 }
 
 /// The wave that opens as soon as somebody says so: nothing else is waited for.
 pub fn waits_for_a_word(state: &State, now: Millis) -> Option<WaveIx> {
-    let due = state.soaks() == Some(Soak::Due(state.wave().unwrap_or_default()));
+    let due = state.check().is_some()
+        || state.soaks() == Some(Soak::Due(state.wave().unwrap_or_default()));
     state.unapproved().filter(|_| is_between_waves(state) && !due && watched(state, now).is_none())
 }
 

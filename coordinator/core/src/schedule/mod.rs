@@ -6,18 +6,20 @@
 
 mod assign;
 mod explain;
+mod gates;
 mod mend;
 mod restore;
 
 pub use explain::{waits_for, waits_for_a_word, watched};
 pub use restore::after_restore;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::Command;
 use crate::ids::{AgentId, Millis};
 use crate::room::Room;
 use crate::state::Fleet;
+use crate::state::gate::Check;
 use crate::state::rollout::{Phase, Soak, State, Status};
 
 /// Who is connected now, and how many legs each can run at one time. The leader's memory: presence
@@ -26,6 +28,8 @@ use crate::state::rollout::{Phase, Soak, State, Status};
 pub struct Presence {
     /// By id.
     pub slots: BTreeMap<AgentId, u32>,
+    /// Those of them that ask gates, with what their own configuration lets them ask besides targets.
+    pub gates: BTreeMap<AgentId, BTreeSet<String>>,
 }
 
 impl Presence {
@@ -59,6 +63,9 @@ pub fn schedule(fleet: &Fleet, presence: &Presence, now: Millis) -> Next {
     for id in &fleet.active {
         let Some(state) = fleet.rollouts.get(id) else { continue };
         match state.status {
+            Status::Running if state.under_way() == 0 && !state.breached() => {
+                between(fleet, state, (presence, now), &mut next);
+            }
             Status::Running => running(fleet, state, (now, &mut free, &mut room), &mut next),
             Status::Unwinding => unwinding(fleet, state, (now, &mut free, &mut room), &mut next),
             // What is tried again by itself does not wait for the rest.
@@ -95,12 +102,26 @@ fn running<'a>(fleet: &'a Fleet, state: &State, (now, free, room): Given<'_, 'a>
         return;
     }
     // A resumed rollout may have lanes to try again in waves that were passed long ago.
-    if state.under_way() > 0 {
-        return assign::legs(fleet, state, (now, free, room), next);
+    assign::legs(fleet, state, (now, free, room), next);
+}
+
+/// Everything that is open is done: its gates, its watch, and what comes after them.
+fn between(fleet: &Fleet, state: &State, (presence, now): (&Presence, Millis), next: &mut Next) {
+    match state.check() {
+        Some(Check::Due(_)) => {
+            return next.commands.push(Command::OpenGates { rollout: state.id });
+        }
+        Some(Check::Open(_)) => return gates::asks(fleet, state, presence, next),
+        None => {}
     }
     match state.soaks() {
         Some(Soak::Due(_)) => next.commands.push(Command::SoakWave { rollout: state.id }),
-        Some(Soak::Until(at)) if at > now => next.wake(at),
+        Some(Soak::Until(at)) if at > now || state.is_asked_in_soak() => {
+            gates::asks(fleet, state, presence, next);
+            if at > now {
+                next.wake(at);
+            }
+        }
         Some(Soak::Until(_)) | None => go_on(state, next),
     }
 }

@@ -1,6 +1,6 @@
 //! How a plan is carried out, and what of that may change while it is.
 
-use super::Selector;
+use super::{Gate, Selector};
 
 /// What happens when a wave's failure budget is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +129,8 @@ pub struct Strategy {
     pub retries: u32,
     /// Before the first step.
     pub backup: Backup,
+    /// What has to hold before it goes on, in the order in which it is asked.
+    pub gates: Vec<Gate>,
 }
 
 impl Default for Strategy {
@@ -146,6 +148,7 @@ impl Default for Strategy {
             on_breach: OnBreach::Halt,
             retries: 0,
             backup: Backup::Database,
+            gates: Vec::new(),
         }
     }
 }

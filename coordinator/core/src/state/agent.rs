@@ -12,6 +12,8 @@ pub struct State {
     pub version: String,
     /// Legs leased to it.
     pub legs: BTreeMap<Fence, TargetIx>,
+    /// What it asks of waves now: the rollout, and the ask's number there.
+    pub asks: BTreeMap<Fence, (RolloutId, u32)>,
     /// Targets that it serves.
     pub targets: u32,
     /// Targets whose ledgers wait to be repaired by it or another.

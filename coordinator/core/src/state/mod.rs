@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod edits;
+pub mod gate;
 pub mod ledger;
 pub mod repair;
 pub mod requests;

@@ -6,11 +6,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::gate::{self, Check, Round};
 use crate::command::Waiver;
 use crate::event::{Archive, LegKind};
 use crate::ids::{ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, StepIx, TargetIx, WaveIx};
 use crate::plan::{Class, Plan, Step};
-use crate::spec::{Budget, Direction, Knob, Limit, OnBreach, Scope};
+use crate::spec::{Budget, Direction, Gate, Knob, Limit, OnBreach, Scope, When};
 
 /// Where a rollout is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -348,6 +349,12 @@ pub struct State {
     pub soaking_since: Option<Millis>,
     /// Waves that were watched to the end.
     pub soaked: u32,
+    /// Waves whose gates after them have passed.
+    pub checked: u32,
+    /// What is asked of the open wave now.
+    pub round: Option<Round>,
+    /// A gate that did not pass: it holds the rollout back until somebody resumes it.
+    pub gate_failed: Option<gate::Failed>,
     /// Waves that somebody lets open.
     pub approved: BTreeSet<WaveIx>,
     /// Targets that are tried again by themselves, whatever holds the others back, until they are at an end.
@@ -391,6 +398,9 @@ impl State {
             knobs: Knobs::default(),
             soaking_since: None,
             soaked: 0,
+            checked: 0,
+            round: None,
+            gate_failed: None,
             approved: BTreeSet::new(),
             again: BTreeMap::new(),
             touched: Vec::new(),
@@ -478,6 +488,41 @@ impl State {
         }
     }
 
+    /// Gates that are asked of a wave, by their places in the strategy. A trial asks none.
+    pub fn gates_of(&self, wave: WaveIx, when: When) -> impl Iterator<Item = u32> {
+        let named = self.plan.wave(wave).filter(|_| !self.trial());
+        let gates = self.plan.spec.strategy.gates.iter();
+        (0..).zip(gates).filter_map(move |(at, gate)| {
+            named.is_some_and(|wave| gate.when == when && gate.is_for(&wave.name)).then_some(at)
+        })
+    }
+
+    /// A gate by its place in the strategy.
+    pub fn gate(&self, gate: u32) -> Option<&Gate> {
+        self.plan.spec.strategy.gates.get(usize::try_from(gate).ok()?)
+    }
+
+    /// The lanes of a wave: they stand wave after wave.
+    pub fn lanes_of(&self, wave: WaveIx) -> impl Iterator<Item = &Lane> {
+        let at = usize::try_from(wave.0).unwrap_or(usize::MAX);
+        let before = self.plan.waves.iter().take(at).map(|wave| wave.targets.len()).sum();
+        let count = self.plan.waves.get(at).map_or(0, |wave| wave.targets.len());
+        self.lanes.0.iter().skip(before).take(count)
+    }
+
+    /// What the gates after the open wave want, once it is done. `None`: there are none, or they passed.
+    pub fn check(&self) -> Option<Check> {
+        let wave = self.wave().filter(|_| self.checked < self.opened)?;
+        self.gates_of(wave, When::AfterWave).next()?;
+        let asked = self.round.as_ref().is_some_and(|round| round.when == When::AfterWave);
+        Some(if asked { Check::Open(wave) } else { Check::Due(wave) })
+    }
+
+    /// The open wave is watched, and its gates have not passed to the end of the watch.
+    pub fn is_asked_in_soak(&self) -> bool {
+        self.round.as_ref().is_some_and(|round| round.when == When::Soak)
+    }
+
     /// The next wave, where it waits for somebody's word.
     pub fn unapproved(&self) -> Option<WaveIx> {
         let next = WaveIx(self.opened);
@@ -485,9 +530,12 @@ impl State {
         (wants && !self.approved.contains(&next)).then_some(next)
     }
 
-    /// More targets have failed than the budget allows.
+    /// More targets have failed than the budget allows, or a gate has not passed.
     pub fn breached(&self) -> bool {
         let Some(wave) = self.wave() else { return false };
+        if self.gate_failed.is_some() {
+            return true;
+        }
         let budget = self.budget();
         let counts = match budget.scope {
             Scope::Wave => self.wave_counts(wave),

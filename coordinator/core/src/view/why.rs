@@ -2,7 +2,7 @@
 
 use crate::ids::{AgentId, Millis, StepIx, count_of_targets};
 use crate::room::Room;
-use crate::schedule::Presence;
+use crate::schedule::{Presence, waits_for};
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
 use crate::state::target;
@@ -19,7 +19,7 @@ pub fn why(
         said.push(format!("somebody holds it: {reason}"));
     }
     said.push(match lane.phase {
-        Phase::Waiting => waiting(state, lane),
+        Phase::Waiting => waiting(fleet, state, lane, (presence, now)),
         Phase::Ready | Phase::UndoReady => ready(fleet, state, (lane, target), (presence, now)),
         Phase::Leased | Phase::UndoLeased => leased(state, lane, target),
         Phase::Done => "every step is in force and verified".to_owned(),
@@ -69,7 +69,12 @@ fn place(state: &State, lane: &Lane) -> String {
     )
 }
 
-fn waiting(state: &State, lane: &Lane) -> String {
+fn waiting(
+    fleet: &Fleet,
+    state: &State,
+    lane: &Lane,
+    (presence, now): (Option<&Presence>, Millis),
+) -> String {
     let number = lane.wave.0 + 1;
     match state.status {
         Status::Planned => "the rollout was not started".to_owned(),
@@ -77,6 +82,10 @@ fn waiting(state: &State, lane: &Lane) -> String {
             format!("the rollout ended before wave {number} opened")
         }
         Status::Running | Status::Paused | Status::Unwinding => match state.wave() {
+            Some(_) if state.under_way() == 0 => {
+                let why = waits_for(fleet, state, presence, now);
+                format!("wave {number} is not open: {why}")
+            }
             Some(open) => format!(
                 "wave {number} is not open: wave {} has {} under way or ready",
                 open.0 + 1,
@@ -105,7 +114,10 @@ fn ready(
             return format!("the rollout has ended: {}", state.reason);
         }
         Status::Running if state.breached() => {
-            return "the failure budget is broken: nothing new is begun".to_owned();
+            return match &state.gate_failed {
+                Some(gate) => format!("{}: nothing new is begun", gate.why),
+                None => "the failure budget is broken: nothing new is begun".to_owned(),
+            };
         }
         Status::Planned | Status::Running | Status::Unwinding => {}
     }

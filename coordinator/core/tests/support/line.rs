@@ -1,6 +1,6 @@
 //! One event as one line.
 
-use skein_core::event::{Body, Event, LegKind, Stop};
+use skein_core::event::{Body, Event, Judged, LegKind, Stop};
 use skein_core::ids::TargetId;
 use skein_core::plan::{Plan, Undo};
 use skein_core::spec::Direction;
@@ -129,6 +129,20 @@ fn body(body: &Body) -> String {
         }
         Body::RolloutCompleted { rollout } => format!("RolloutCompleted {rollout}"),
         Body::RolloutRolledBack { rollout } => format!("RolloutRolledBack {rollout}"),
+        Body::GatesOpened { rollout, wave } => format!("GatesOpened {rollout} wave {wave}"),
+        Body::GateAsked { rollout, wave, gate, ask, target, agent, for_ms } => {
+            let place = target.as_ref().map(|target| format!(" in {target}")).unwrap_or_default();
+            let long = if *for_ms == 0 { String::new() } else { format!(", for {for_ms}") };
+            format!("GateAsked {rollout} wave {wave} {gate}{place} ({ask}) by {agent}{long}")
+        }
+        Body::GateReleased { rollout, ask, agent, fence, why } => {
+            format!("GateReleased {rollout} ({ask}) {agent} fence {fence}{}", tail(why))
+        }
+        Body::GatePassed { judged } => format!("GatePassed {}", self::judged(judged)),
+        Body::GateFailed { judged } => {
+            let how = if judged.inconclusive { ", inconclusive" } else { "" };
+            format!("GateFailed {}{how}", self::judged(judged))
+        }
         Body::LegAssigned { rollout, target, agent, kind } => {
             let kind = match kind {
                 LegKind::Forward => "forward",
@@ -184,6 +198,13 @@ fn body(body: &Body) -> String {
             format!("StepTried {rollout} {target} version {version} {how}{}", tail(note))
         }
     }
+}
+
+fn judged(judged: &Judged) -> String {
+    let Judged { rollout, wave, gate, target, version, ask, fence, measured, .. } = judged;
+    let place = target.as_ref().map(|target| format!(" in {target}")).unwrap_or_default();
+    let of = if version.is_empty() { format!("({ask})") } else { format!("step {version}") };
+    format!("{rollout} wave {wave} {gate}{place} {of} fence {fence}{}", tail(measured))
 }
 
 /// A line for each class with its targets.

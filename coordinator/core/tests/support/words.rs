@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [label=ring] [rack=group] [blind]   register and look
-//! agent a2 t-1 t-2 | names a2 t-1 (and nothing else) | connect a2 [slots=4] | disconnect a2
+//! agent a2 t-1 t-2 | names a2 t-1 (and nothing else) | connect a2 [slots=4] [gates=health,…|gates=] | disconnect a2
 //! bundle b1 1 2- 3~ 4* 5?    versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe
 //! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
 //!     [over-all] [soak=500] [limit=ring:1] [group=1] [order=ring|ring:b/a] [cover]
+//! gate orders before-step|after-step|after-wave|soak [http=health|command=…] [wave=NAME] [below=3]
+//!     [samples=5 need=3]   (in targets, where neither is named) | gate none
+//! judge a1 orders [t-1] good|bad|silent [fence=N] [step=0] | release-gate a1 [fence=N] | asks a1
 //! set 1 parallel=2 soak=0 budget=1 percent=5 group=1 retries=1 ring=1 | approve 1 wave=1 why
 //! hold 1 [select=t-1] [wave=1] why | release 1 [select=t-1] [wave=1]
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
@@ -43,6 +46,7 @@ use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{Evidence, Verb};
 use skein_core::state::target::{Description, Observation};
 
+use super::gate;
 use super::world::{Fault, World, digest, fingerprint};
 
 /// A line's words: bare ones, and `key=value`.
@@ -127,9 +131,15 @@ fn verb(world: &mut World, words: &Words<'_>) {
         }
         "connect" => {
             world.presence.slots.insert(words.at(1).into(), words.number("slots", 64));
+            if let Some(sources) = words.key("gates") {
+                let known = sources.split(',').filter(|it| !it.is_empty()).map(str::to_owned);
+                world.presence.gates.insert(words.at(1).into(), known.collect());
+            }
         }
+        "gate" | "judge" | "release-gate" | "asks" => gate::run(world, &words.bare, &words.keys),
         "disconnect" => {
             world.presence.slots.remove(&words.at(1).into());
+            world.presence.gates.remove(&words.at(1).into());
         }
         "bundle" => bundle(world, words),
         "strategy" => strategy(world, words),
@@ -202,6 +212,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 "unwind" => Command::UnwindRollout { rollout },
                 "soak" => Command::SoakWave { rollout },
                 "finish" => Command::FinishRollout { rollout },
+                "open-gates" => Command::OpenGates { rollout },
                 "assign" => Command::AssignLeg {
                     rollout,
                     target: words.at(3).into(),

@@ -155,6 +155,11 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         | Wire::EditAccepted(_)
         | Wire::TargetsRetried(_)
         | Wire::TargetsSkipped(_)) => super::repair::body(wire)?,
+        wire @ (Wire::GatesOpened(_)
+        | Wire::GateAsked(_)
+        | Wire::GateReleased(_)
+        | Wire::GatePassed(_)
+        | Wire::GateFailed(_)) => super::super::gate::body(wire)?,
         wire @ (Wire::StepBackedUp(_)
         | Wire::StepApplied(_)
         | Wire::StepVerified(_)

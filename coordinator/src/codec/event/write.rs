@@ -8,6 +8,7 @@ use skein_proto::log::v1::event::Body as Wire;
 use skein_proto::v1;
 
 use super::super::fleet::{description_out, observation_out};
+use super::super::gate::{judged_out, target_out};
 use super::super::manifest::manifest_out;
 use super::super::plan::{backup_out, knob_out};
 use super::super::repair::{digests_out, evidence_out, order_out};
@@ -214,6 +215,31 @@ pub(super) fn body(body: &Body) -> Wire {
                 reason: reason.clone(),
             })
         }
+        Body::GatesOpened { rollout, wave } => {
+            Wire::GatesOpened(log::GatesOpened { rollout: rollout.0, wave: wave.0 })
+        }
+        Body::GateAsked { rollout, wave, gate, ask, target, agent, for_ms } => {
+            Wire::GateAsked(log::GateAsked {
+                rollout: rollout.0,
+                wave: wave.0,
+                gate: gate.clone(),
+                ask: *ask,
+                target: target_out(target.as_ref()),
+                agent: agent.to_string(),
+                for_ms: *for_ms,
+            })
+        }
+        Body::GateReleased { rollout, ask, agent, fence, why } => {
+            Wire::GateReleased(log::GateReleased {
+                rollout: rollout.0,
+                ask: *ask,
+                agent: agent.to_string(),
+                fence: fence.0,
+                why: why.clone(),
+            })
+        }
+        Body::GatePassed { judged } => Wire::GatePassed(judged_out(judged)),
+        Body::GateFailed { judged } => Wire::GateFailed(judged_out(judged)),
         Body::LegAssigned { rollout, target, agent, kind } => Wire::LegAssigned(log::LegAssigned {
             rollout: rollout.0,
             target: target.to_string(),

@@ -1,0 +1,538 @@
+//! Gates over real servers: after waves, in soaks, around steps. The strategy and the commands are those of
+//! `docs/gates.md`.
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use skein_agent::db::Engine;
+use skein_proto::log::v1::event::Body;
+use skein_proto::log::v1::{Event, GateJudged};
+use skein_proto::v1::{LaneState, RolloutState, RolloutStatus};
+use support::{
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Runbook, Server, blocks, until,
+    until_some,
+};
+
+const LIMIT: Duration = Duration::from_mins(2);
+const PAGE: &str = "gates.md";
+/// What only the agent and the server know.
+const TOKEN: &str = "t0ken-of-nobody";
+
+/// A shop, and a Prometheus beside it, as far as a gate sees them.
+#[derive(Debug, Default)]
+struct Shop {
+    /// It answers 503.
+    broken: AtomicBool,
+    asked: AtomicU32,
+    /// What Prometheus says; empty: it has no data.
+    errors: Mutex<String>,
+    /// The last token that it was shown.
+    token: Mutex<String>,
+}
+
+impl Shop {
+    /// Opens, and answers until the process ends.
+    fn open() -> (Arc<Self>, String) {
+        let shop = Arc::new(Self::default());
+        "0.001".clone_into(&mut shop.errors.lock().expect("nobody panics in it"));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let served = shop.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shop = served.clone();
+                std::thread::spawn(move || shop.answer(stream));
+            }
+        });
+        (shop, format!("http://{address}"))
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let mut asked = Vec::new();
+        let mut part = [0; 1024];
+        while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+            match stream.read(&mut part) {
+                Ok(0) | Err(_) => return,
+                Ok(read) => asked.extend_from_slice(&part[..read]),
+            }
+        }
+        let asked = String::from_utf8_lossy(&asked).into_owned();
+        let (status, body) = if asked.starts_with("GET /api/v1/query?query=sum%28rate") {
+            let token = asked.lines().find_map(|line| line.strip_prefix("authorization: Bearer "));
+            token.unwrap_or_default().clone_into(&mut self.token.lock().expect("whole"));
+            let errors = self.errors.lock().expect("nobody panics in it").clone();
+            let series = if errors.is_empty() {
+                String::new()
+            } else {
+                format!("{{\"metric\":{{}},\"value\":[1,{errors:?}]}}")
+            };
+            let data = format!("{{\"resultType\":\"vector\",\"result\":[{series}]}}");
+            ("200 OK", format!("{{\"status\":\"success\",\"data\":{data}}}"))
+        } else {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let broken = self.broken.load(Ordering::Relaxed);
+            (if broken { "503 Busy" } else { "200 OK" }, "hello".to_owned())
+        };
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close");
+        drop(write!(stream, "{head}\r\n\r\n{body}"));
+    }
+}
+
+/// Three engines, one agent beside them, and what it may ask.
+struct World {
+    project: Arc<Project>,
+    cluster: Cluster,
+    cli: Cli,
+    client: Client,
+    databases: Vec<Database>,
+    agents: Vec<Agent>,
+    shop: Arc<Shop>,
+}
+
+impl World {
+    /// `None`: a server is missing, which was said. So many agents, which serve the same targets.
+    async fn start(test: &str, agents: u32) -> Option<Self> {
+        let postgres = Server::shared(Engine::Postgres, test)?;
+        let mariadb = Server::shared(Engine::Mysql, test)?;
+        let project = Arc::new(Project::new(test));
+        let sqlite = Server::sqlite(&project.join("db"));
+        let mut databases = Vec::new();
+        for (id, server) in
+            [("a-1", &sqlite), ("a-2", &sqlite), ("b-1", &postgres), ("c-1", &mariadb)]
+        {
+            databases.push(server.database(id).await);
+        }
+        migration(&project, 1, "orders (id int PRIMARY KEY, total int)", "orders");
+        let cluster = Cluster::start(&project).await;
+        let client = cluster.client(cluster.leader().await);
+        let (shop, url) = Shop::open();
+        let [strategy, sources] = &blocks(PAGE, "gates", "toml")[..] else {
+            panic!("a strategy, and what agents have")
+        };
+        project.write("strategy.toml", strategy);
+        project.write("answer", "0");
+        program(&project, "smoke", "test \"$1\" = --fast || exit 9; exit $(cat answer)");
+        let mut started = Vec::new();
+        for number in 1..=agents {
+            let mut spec = AgentSpec::new(&format!("a{number}")).serve(&databases);
+            spec.more.clone_from(sources);
+            let variables =
+                [("SHOP_URL", &*url), ("PROMETHEUS_URL", &*url), ("PROMETHEUS_TOKEN", TOKEN)];
+            let mut agent = Agent::prepare(&project, &cluster, &spec, &variables);
+            agent.restart();
+            started.push(agent);
+        }
+        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
+        Agent::until_observed(&client, &ids).await;
+        let cli = Cli::new(&project, &cluster, "");
+        Some(Self { project, cluster, cli, client, databases, agents: started, shop })
+    }
+
+    fn strategy(&self, text: &str) {
+        self.project.write("strategy.toml", text);
+    }
+
+    async fn begin(&self) {
+        let apply = "apply migrations --strategy strategy.toml --yes --detach";
+        self.cli.run(apply).await.exits(0);
+    }
+
+    async fn status(&self, id: &str) -> RolloutStatus {
+        until_some("somebody tells the status", LIMIT, || async {
+            self.client.rollout(id).await.ok()
+        })
+        .await
+    }
+
+    async fn until_it(&self, id: &str, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
+        let holds = || async { self.client.rollout(id).await.is_ok_and(|it| holds(&it)) };
+        until(what, LIMIT, holds).await;
+    }
+
+    async fn events(&self) -> Vec<Event> {
+        until_some("the log can be read", LIMIT, || async { self.client.events(0).await.ok() })
+            .await
+    }
+
+    /// What came of the gates, in order.
+    async fn judged(&self) -> Vec<(bool, GateJudged)> {
+        let judged = |event: Event| match event.body {
+            Some(Body::GatePassed(judged)) => Some((true, judged)),
+            Some(Body::GateFailed(judged)) => Some((false, judged)),
+            _ => None,
+        };
+        self.events().await.into_iter().filter_map(judged).collect()
+    }
+
+    /// The leader dies, and is started again when another one leads.
+    async fn behead(&mut self) {
+        let leader = self.cluster.leader().await;
+        self.cluster.kill9(leader);
+        let next = self.cluster.leader().await;
+        self.client = self.cluster.client(next);
+        self.cluster.start_node(leader);
+    }
+
+    async fn in_force(&self) -> Vec<Vec<String>> {
+        let mut all = Vec::new();
+        for database in &self.databases {
+            all.push(database.in_force().await);
+        }
+        all
+    }
+
+    /// Each step of each target had one effect, and no secret of an agent's is in the log.
+    async fn done(self) {
+        let mut applied = Vec::new();
+        for event in self.events().await {
+            let said = format!("{event:?}");
+            assert!(!said.contains(TOKEN) && !said.contains("http://"), "{said}");
+            if let Some(Body::StepApplied(step)) = event.body {
+                applied.push((step.rollout, step.target, step.version));
+            }
+        }
+        let count = applied.len();
+        applied.sort_unstable();
+        applied.dedup();
+        assert_eq!(applied.len(), count);
+        self.cluster.settled().await;
+        self.cli.run("history verify").await.exits(0);
+        drop(self.agents);
+        for database in self.databases {
+            database.remove().await;
+        }
+        drop(self.project);
+    }
+}
+
+fn migration(project: &Project, version: u32, table: &str, name: &str) {
+    let file = |way: &str| format!("migrations/{version:04}_{name}.{way}.sql");
+    project.write(&file("up"), &format!("CREATE TABLE {table};\n"));
+    project.write(&file("down"), &format!("DROP TABLE {name};\n"));
+}
+
+fn program(project: &Project, name: &str, text: &str) {
+    let path = project.write(name, &format!("#!/bin/sh\n{text}\n"));
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(path, mode).expect("it may run");
+}
+
+fn is_soaking(status: &RolloutStatus, wave: usize) -> bool {
+    status.waves.get(wave).is_some_and(|wave| wave.soak_until_ms > 0)
+}
+
+/// Of one gate: in which targets it passed, in order.
+fn passed<'a>(judged: &'a [(bool, GateJudged)], gate: &str) -> Vec<&'a str> {
+    let of = judged.iter().filter(|(passed, it)| *passed && it.gate == gate);
+    let mut targets: Vec<&str> = of.map(|(_, it)| it.target.as_str()).collect();
+    targets.sort_unstable();
+    targets
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_the_page_is_followed_command_by_command() {
+    let test = "gates_the_page_is_followed_command_by_command";
+    let Some(world) = World::start(test, 1).await else { return };
+    let mut page = Runbook::on(PAGE, "gates");
+    let run = async |page: &mut Runbook, begins: &str, code| {
+        let words = page.next(begins);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        world.cli.run_words(&words).await.exits(code)
+    };
+
+    let plan = run(&mut page, "skein plan", 0).await.stdout;
+    for said in [
+        "gate no order is lost",
+        "sql: SELECT count(*) FROM orders WHERE total IS NULL",
+        "after a wave (canary)",
+        "2 of the last 3, every 200",
+        "< 0.01",
+    ] {
+        assert!(plan.contains(said), "{said}\n{plan}");
+    }
+    run(&mut page, "skein apply", 0).await;
+    world.until_it("mig-0001", "the first wave is watched", |it| is_soaking(it, 0)).await;
+    let why = run(&mut page, "skein explain", 0).await.stdout;
+    assert!(why.contains("is watched for") && why.contains("its gates are asked"), "{why}");
+    let why = world.cli.run("explain mig-0001 a-2").await.exits(0).stdout;
+    assert!(why.contains("wave 2 is not open: wave 1 (canary) is watched"), "{why}");
+    run(&mut page, "skein watch", 0).await;
+    let told = run(&mut page, "skein history", 0).await.stdout;
+    for said in [
+        "gate no order is lost passed in c-1, for wave 1: 0 (expected 0)",
+        "gate smoke test passed for wave 1: 0",
+        "gate the shop answers passed for wave 2: 200, 200",
+        "gate few errors passed for wave 2: 0.001",
+        "gate not read only passed in a-2, for step 1: 1",
+    ] {
+        assert!(told.contains(said), "{said}\n{told}");
+    }
+    page.ends();
+    let judged = world.judged().await;
+    assert_eq!(passed(&judged, "no order is lost"), ["a-1", "a-2", "b-1", "c-1"]);
+    assert_eq!(passed(&judged, "not read only"), ["a-1", "a-2", "b-1", "c-1"]);
+    assert_eq!(passed(&judged, "smoke test"), [""]);
+    assert_eq!(passed(&judged, "the shop answers"), ["", ""]);
+    assert_eq!(*world.shop.token.lock().expect("whole"), TOKEN);
+    // Two soaks of three seconds, five times a second each.
+    let asked = world.shop.asked.load(Ordering::Relaxed);
+    assert!(asked >= 12, "asked {asked} times");
+
+    let mut page = Runbook::on(PAGE, "breach");
+    migration(&world.project, 2, "carts (id int PRIMARY KEY)", "carts");
+    world.project.write("answer", "7");
+    run(&mut page, "skein apply", 30).await;
+    let status = run(&mut page, "skein status", 0).await.stdout;
+    let said = "gate `smoke test` of wave 1 (canary) did not pass: 7 (expected 0)";
+    assert!(status.contains(said), "{status}");
+    page.ends();
+    assert_eq!(world.in_force().await, vec![vec!["1".to_owned()]; 4]);
+    world.done().await;
+}
+
+/// A gate that speaks of one target, and a strategy that halts: what is mended goes on, and runs nothing twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_that_halt_a_rollout_are_asked_again_when_it_is_resumed() {
+    let test = "gates_that_halt_a_rollout_are_asked_again_when_it_is_resumed";
+    let Some(world) = World::start(test, 1).await else { return };
+    world.strategy(
+        "on_breach = \"halt\"\n[[gate]]\nname = \"rows\"\nwhen = \"after_wave\"\n\
+         sql = \"SELECT total FROM orders\"\nexpect = \">= 1\"\nsamples = 2\nneed = 1\n\
+         interval = \"100ms\"\n",
+    );
+    let id = "mig-0001";
+    world.begin().await;
+    // Nobody has a row yet, and no row is no answer.
+    world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
+    let status = world.status(id).await;
+    assert!(
+        status.reason.contains("gate `rows` of wave 1 (all) could not be told in"),
+        "{status:?}"
+    );
+    assert!(status.reason.contains("answers no row"), "{status:?}");
+    assert_eq!(world.in_force().await, vec![vec!["1".to_owned()]; 4]);
+    for (database, total) in world.databases.iter().zip([1, 1, 0, 5]) {
+        database.raw(&format!("INSERT INTO orders VALUES (1, {total})")).await.expect("a row");
+    }
+    world.cli.run("resume mig-0001 --detach").await.exits(0);
+    world.until_it(id, "b-1 holds it back", |it| it.reason.contains("in b-1: 0")).await;
+    world.databases[2].raw("UPDATE orders SET total = 1").await.expect("mended");
+    world.cli.run("resume mig-0001").await.exits(0);
+    world.done().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_in_a_soak_are_a_breach_at_once() {
+    let test = "gates_in_a_soak_are_a_breach_at_once";
+    let Some(world) = World::start(test, 1).await else { return };
+    world.strategy(
+        "soak = \"10m\"\non_breach = \"rollback_rollout\"\n[[gate]]\nname = \"shop\"\n\
+         when = \"soak\"\nhttp = \"shop\"\nsamples = 3\nneed = 2\ninterval = \"100ms\"\n\
+         [[gate]]\nname = \"errors\"\nwhen = \"soak\"\ninterval = \"100ms\"\nexpect = \"< 1\"\n\
+         prometheus = { source = \"prom\", query = \"sum(rate(x[1m]))\" }\n",
+    );
+    world.begin().await;
+    world.until_it("mig-0001", "it is watched", |it| is_soaking(it, 0)).await;
+    let asked = || world.shop.asked.load(Ordering::Relaxed);
+    until("the shop was asked ten times", LIMIT, || async { asked() > 10 }).await;
+    assert_eq!(world.status("mig-0001").await.state(), RolloutState::Running);
+    world.shop.broken.store(true, Ordering::Relaxed);
+    world.cli.run("watch mig-0001").await.exits(30);
+    let status = world.status("mig-0001").await;
+    assert!(status.reason.contains("gate `shop` of wave 1 (all) did not pass"), "{status:?}");
+    assert_eq!(world.in_force().await, vec![Vec::<String>::new(); 4]);
+    // And so is having no data.
+    world.shop.broken.store(false, Ordering::Relaxed);
+    world.begin().await;
+    world.until_it("mig-0002", "it is watched", |it| is_soaking(it, 0)).await;
+    world.shop.errors.lock().expect("whole").clear();
+    world.cli.run("watch mig-0002").await.exits(30);
+    let status = world.status("mig-0002").await;
+    assert!(
+        status.reason.contains("gate `errors` of wave 1 (all) could not be told"),
+        "{status:?}"
+    );
+    // Nobody asks any more.
+    let quiet = asked();
+    let told = "a gate that is asked no more";
+    let once = || async { world.cli.run("history --rollout mig-0002").await.code == Some(0) };
+    until(told, LIMIT, once).await;
+    assert!(asked() <= quiet + 2, "asked {} times after the end", asked() - quiet);
+    world.done().await;
+}
+
+/// The leader is killed while a wave's gates are asked, and while they are in its soak.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_end_alike_whatever_the_leader_was_killed_in() {
+    let test = "gates_end_alike_whatever_the_leader_was_killed_in";
+    let Some(mut world) = World::start(test, 2).await else { return };
+    program(&world.project, "smoke", "while test ! -e go; do sleep 0.05; done");
+    world.strategy(
+        "soak = \"4s\"\n[[gate]]\nname = \"rows\"\nwhen = \"after_wave\"\n\
+         sql = \"SELECT count(*) FROM orders\"\nexpect = 0\n\
+         [[gate]]\nname = \"smoke\"\nwhen = \"after_wave\"\ncommand = \"smoke\"\ntimeout = \"1m\"\n\
+         [[gate]]\nname = \"shop\"\nwhen = \"soak\"\nhttp = \"shop\"\ninterval = \"100ms\"\n\
+         [[gate]]\nname = \"still\"\nwhen = \"soak\"\nsql = \"SELECT 7\"\nexpect = 7\n\
+         interval = \"500ms\"\n",
+    );
+    world.begin().await;
+    let waits =
+        |it: &RolloutStatus| it.reason.contains("`smoke`, 1 of 5 answers are still to come");
+    world.until_it("mig-0001", "all but one have answered", waits).await;
+    world.behead().await;
+    world.until_it("mig-0001", "it is still asked", waits).await;
+    assert_eq!(world.judged().await.len(), 4);
+    world.project.write("go", "");
+    world.until_it("mig-0001", "it is watched", |it| is_soaking(it, 0)).await;
+    world.behead().await;
+    world.cli.run("watch mig-0001").await.exits(0);
+    let judged = world.judged().await;
+    assert!(judged.iter().all(|(passed, _)| *passed), "{judged:?}");
+    assert_eq!(passed(&judged, "rows"), ["a-1", "a-2", "b-1", "c-1"]);
+    assert_eq!(passed(&judged, "still"), ["a-1", "a-2", "b-1", "c-1"]);
+    assert_eq!((passed(&judged, "smoke").len(), passed(&judged, "shop").len()), (1, 1));
+    world.done().await;
+}
+
+/// An agent dies while it asks: another one asks anew, under a fence of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_of_an_agent_that_died_are_asked_by_another() {
+    let test = "gates_of_an_agent_that_died_are_asked_by_another";
+    let Some(mut world) = World::start(test, 2).await else { return };
+    program(&world.project, "smoke", "while test ! -e go; do sleep 0.05; done");
+    world.strategy(
+        "[[gate]]\nname = \"smoke\"\nwhen = \"after_wave\"\ncommand = \"smoke\"\ntimeout = \"1m\"\n",
+    );
+    world.begin().await;
+    let asked = async |world: &World| -> Vec<String> {
+        let asked = |event: Event| match event.body {
+            Some(Body::GateAsked(asked)) => Some(asked.agent),
+            _ => None,
+        };
+        world.events().await.into_iter().filter_map(asked).collect()
+    };
+    until("somebody asks", LIMIT, || async { !asked(&world).await.is_empty() }).await;
+    let first = asked(&world).await[0].clone();
+    let at = world.agents.iter().position(|agent| agent.id == first).expect("one of them");
+    world.agents[at].kill9();
+    until("another one asks", LIMIT, || async { asked(&world).await.len() == 2 }).await;
+    assert_ne!(asked(&world).await[1], first);
+    world.project.write("go", "");
+    world.cli.run("watch mig-0001").await.exits(0);
+    assert_eq!(passed(&world.judged().await, "smoke"), [""]);
+    world.done().await;
+}
+
+/// Before a step nothing of it is in force, after it all of it is, and what is resumed is not run again.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_around_a_step_say_what_of_it_is_in_force() {
+    let test = "gates_around_a_step_say_what_of_it_is_in_force";
+    let Some(world) = World::start(test, 1).await else { return };
+    migration(&world.project, 2, "carts (id int PRIMARY KEY)", "carts");
+    let strategy = |when: &str| {
+        format!(
+            "on_breach = \"halt\"\nbudget.failed = 1\n[[gate]]\nname = \"smoke\"\nwhen = {when:?}\n\
+             command = \"smoke\"\n"
+        )
+    };
+    program(&world.project, "smoke", "test \"$SKEIN_TARGET\" != b-1 || exit $(cat answer)");
+    world.project.write("answer", "3");
+    world.strategy(&strategy("before_step"));
+    let id = "mig-0001";
+    world.begin().await;
+    world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
+    let lane = async |id: &str| {
+        let status = world.status(id).await;
+        status.lanes.into_iter().find(|lane| lane.target == "b-1").expect("it is part of it")
+    };
+    let failed = lane(id).await;
+    assert_eq!((failed.state(), failed.applied), (LaneState::Failed, 0));
+    let said = "gate `smoke` before the step did not pass: 3 (expected 0)";
+    assert!(failed.note.contains(said), "{failed:?}");
+    assert_eq!(world.in_force().await[2], Vec::<String>::new());
+    world.project.write("answer", "0");
+    world.cli.run("resume mig-0001").await.exits(0);
+    world.cli.run("rollback mig-0001 --yes").await.exits(0);
+
+    world.project.write("answer", "4");
+    world.strategy(&strategy("after_step"));
+    let id = "mig-0002";
+    world.begin().await;
+    world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
+    let failed = lane(id).await;
+    assert_eq!((failed.state(), failed.applied, failed.verified), (LaneState::Failed, 1, 0));
+    assert_eq!(world.in_force().await[2], ["1"]);
+    // Still: it is found in force, and asked again.
+    world.cli.run("resume mig-0002 --detach").await.exits(0);
+    let failures = async || {
+        let judged = world.judged().await;
+        judged.into_iter().filter(|(passed, it)| !passed && it.rollout == 2).count()
+    };
+    until("it fails again", LIMIT, || async { failures().await == 2 }).await;
+    world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
+    world.project.write("answer", "0");
+    world.cli.run("resume mig-0002").await.exits(0);
+    assert_eq!(world.in_force().await, vec![vec!["1".to_owned(), "2".to_owned()]; 4]);
+    world.done().await;
+}
+
+/// What no agent's configuration names is not asked, and a query ends with its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_ask_nothing_that_the_agents_file_does_not_name() {
+    let test = "gates_ask_nothing_that_the_agents_file_does_not_name";
+    let Some(world) = World::start(test, 1).await else { return };
+    world.strategy("[[gate]]\nname = \"x\"\nwhen = \"after_wave\"\ncommand = \"reboot\"\n");
+    world.begin().await;
+    let said = "gate `x` of wave 1 (all) cannot be asked: no connected agent that serves a target of the \
+                wave has [agent.gate.reboot] in its skein.toml";
+    world.until_it("mig-0001", "it says why it waits", |it| it.reason == said).await;
+    world.cli.run("abort mig-0001 --reason enough").await.exits(0);
+    world.until_it("mig-0001", "it halts", |it| it.state() == RolloutState::Halted).await;
+    world.cli.run("rollback mig-0001 --yes").await.exits(0);
+
+    for (select, slow) in [
+        ("b-1", "SELECT pg_sleep(60)"),
+        ("c-1", "SELECT SLEEP(60)"),
+        (
+            "a-1",
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
+        ),
+    ] {
+        world.strategy(&format!(
+            "[[gate]]\nname = \"slow\"\nwhen = \"after_wave\"\nsql = {slow:?}\nexpect = 1\n\
+             timeout = \"300ms\"\n"
+        ));
+        let apply = ["apply", "migrations", "--strategy", "strategy.toml", "--yes", "--on", select];
+        let ran = world.cli.run_words(&apply).await.exits(31);
+        assert!(
+            ran.stdout.contains("could not be told") || ran.stderr.contains("could not be told")
+        );
+        let rollouts = world.judged().await;
+        let (passed, last) = rollouts.last().expect("it was asked");
+        assert!(!passed && last.inconclusive && last.target == select, "{last:?}");
+    }
+    // It may not write.
+    for (select, write) in [
+        ("b-1", "INSERT INTO orders VALUES (9, 9) RETURNING id"),
+        ("c-1", "INSERT INTO orders VALUES (9, 9) RETURNING id"),
+        ("a-1", "INSERT INTO orders VALUES (9, 9) RETURNING id"),
+    ] {
+        migration(&world.project, 2, "carts (id int PRIMARY KEY)", "carts");
+        world.strategy(&format!(
+            "[[gate]]\nname = \"writes\"\nwhen = \"after_wave\"\nsql = {write:?}\nexpect = 9\n"
+        ));
+        let apply = ["apply", "migrations", "--strategy", "strategy.toml", "--yes", "--on", select];
+        world.cli.run_words(&apply).await.exits(31);
+        let database = world.databases.iter().find(|it| it.id == select).expect("one of them");
+        let rows = database.column("SELECT CAST(id AS CHAR(3)) FROM orders").await.expect("rows");
+        assert_eq!(rows, [""; 0]);
+    }
+    world.done().await;
+}

@@ -342,6 +342,8 @@ impl Fleet {
             charter: None,
             targets: targets.iter().map(one).collect(),
             discoveries: Vec::new(),
+            gates: BTreeMap::new(),
+            directory: PathBuf::from("."),
         }
     }
 

@@ -12,6 +12,7 @@ mod effects_once;
 mod ends;
 mod fail_stop;
 mod fences;
+mod gates;
 mod grants;
 mod intents;
 mod ledger_rows;
@@ -203,6 +204,7 @@ impl Default for Watch {
                 one_leader::OneLeader,
                 parallelism::Parallelism,
                 room::Room,
+                gates::Gates,
                 soaks::Soaks,
                 pause::Pause,
                 plan_order::PlanOrder,

@@ -6,6 +6,7 @@ use skein_core::command::Command;
 use skein_core::ids::{AgentId, Fence, Seq};
 use skein_core::state::target::{Description, Observation};
 
+use super::asks::Asks;
 use super::coverage::Reach;
 use super::dice::Dice;
 use super::executor::Executor;
@@ -33,6 +34,8 @@ pub(super) struct Agent {
     pub(super) executors: BTreeMap<Fence, Executor>,
     /// Legs that this life has brought to an end: they are not begun again.
     pub(super) finished: BTreeSet<Fence>,
+    /// Gates that it asks.
+    pub(super) asks: Asks,
     /// How far the log had come when it last heard from a leader.
     pub(super) heard: Seq,
 }
@@ -54,6 +57,7 @@ impl Sim {
         let life = self.agents[agent].life;
         self.agents[agent].up = false;
         self.agents[agent].executors.clear();
+        self.agents[agent].asks.clear();
         for database in &mut self.databases {
             // A session lock dies with its session.
             database.lock =

@@ -205,7 +205,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 47] = [
+pub const EVENTS: [&str; 52] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -224,6 +224,11 @@ pub const EVENTS: [&str; 47] = [
     "RequestSettled",
     "WaveVerified",
     "WaveSoaked",
+    "GatesOpened",
+    "GateAsked",
+    "GateReleased",
+    "GatePassed",
+    "GateFailed",
     "WaveApproved",
     "KnobSet",
     "LanesHeld",

@@ -261,6 +261,7 @@ fn agents(seed: u64, dice: &mut Dice, databases: usize) -> Vec<Agent> {
                 executors: BTreeMap::new(),
                 unnamed: BTreeMap::new(),
                 told: false,
+                asks: BTreeMap::new(),
                 finished: BTreeSet::new(),
                 dice: Dice::new(seed, Stream::Work, number as u64),
             }

@@ -17,6 +17,7 @@ use super::coverage::{self, Reach};
 use super::dice::Dice;
 use super::mutation::Mutation;
 use super::network::{Answer, Message};
+use super::spec::SOURCE;
 use super::{Happening, Sim};
 use crate::observation::{Node, Seen};
 use crate::shrink::{Asked, Entry};
@@ -166,7 +167,10 @@ impl Sim {
             _ => None,
         };
         let leased = events.iter().find(|event| {
-            matches!(event.body, Body::LegAssigned { .. } | Body::RepairAssigned { .. })
+            matches!(
+                event.body,
+                Body::LegAssigned { .. } | Body::RepairAssigned { .. } | Body::GateAsked { .. }
+            )
         });
         let ordered = events.iter().find_map(|event| match &event.body {
             Body::RepairOrdered { repair, .. } => Some(*repair),
@@ -333,16 +337,17 @@ impl Sim {
     }
 
     fn presence(&self) -> Presence {
-        let heard = self.leader.heard.keys().filter_map(|agent| self.agents.get(*agent));
+        let here = || self.leader.heard.keys().filter_map(|agent| self.agents.get(*agent));
         Presence {
-            slots: heard.map(|agent| (agent.id.clone(), agent.slots)).collect(),
-            ..Presence::default()
+            slots: here().map(|agent| (agent.id.clone(), agent.slots)).collect(),
+            gates: here().map(|agent| (agent.id.clone(), [SOURCE.to_owned()].into())).collect(),
         }
     }
 
     /// Legs that are durable, and that nothing proposed has ended.
     fn hand_out(&mut self, agent: usize) {
         let Some(&(life, _)) = self.leader.heard.get(&agent) else { return };
+        self.hand_out_asks(agent, life);
         let id = &self.agents[agent].id;
         if self.leader.ahead.agents.get(id).is_none_or(|known| known.legs.is_empty()) {
             return;
@@ -430,6 +435,7 @@ impl Sim {
         self.at(TICK_MS, Happening::Tick { term });
         let now = self.now;
         self.leader.heard.retain(|_, (_, at)| *at + LEASE_MS > now);
+        self.release_asks();
         let over: Vec<(Fence, TargetId)> = self
             .leader
             .leases

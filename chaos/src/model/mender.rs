@@ -34,6 +34,7 @@ pub(super) fn as_leg(mend: &Mend) -> Leg {
         backed_up: true,
         expected: mend.expected.clone(),
         identity: mend.identity.clone(),
+        gates: Vec::new(),
         cancelled: false,
     }
 }

@@ -8,6 +8,7 @@
 //! ```
 
 mod agent;
+mod asks;
 mod dice;
 mod executor;
 mod generate;
@@ -46,6 +47,7 @@ use dice::{Dice, Stream};
 use leader::Leader;
 use mutation::Mutation;
 use network::{Message, Wire};
+pub(crate) use spec::SOURCE;
 
 /// How a seed is played.
 #[derive(Debug, Clone, Default)]
@@ -117,6 +119,8 @@ enum Happening {
     Beat { agent: usize, life: u32 },
     /// An agent looks at a target that it serves.
     Look { agent: usize, life: u32 },
+    /// An agent looks at what it was given to ask.
+    Judge { agent: usize, life: u32 },
     /// What the leader has proposed is durable.
     Commit { term: u64 },
     /// The leader looks at its leases.
@@ -191,6 +195,7 @@ impl Sim {
             Happening::Work { agent, life, fence } => self.work(agent, life, fence),
             Happening::Beat { agent, life } => self.beat(agent, life),
             Happening::Look { agent, life } => self.look(agent, life),
+            Happening::Judge { agent, life } => self.judge(agent, life),
             Happening::Commit { term } => self.commit(term),
             Happening::Tick { term } => self.tick(term),
             Happening::Elect => self.elect(),

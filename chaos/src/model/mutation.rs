@@ -39,6 +39,8 @@ pub enum Mutation {
     AdoptsDrift,
     /// Something opens the next wave without asking the rules.
     OpensWaves,
+    /// Something opens the next wave though gates have not passed.
+    SkipsGates,
     /// Something gives out legs of a paused rollout.
     GrantsWhilePaused,
     /// Something gives out legs of targets that somebody holds.
@@ -77,7 +79,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -96,6 +98,7 @@ impl Mutation {
         Self::BeginsAgain,
         Self::AdoptsDrift,
         Self::OpensWaves,
+        Self::SkipsGates,
         Self::GrantsWhilePaused,
         Self::GrantsHeld,
         Self::GrantsAfterBreach,

@@ -1,6 +1,6 @@
 //! The network between agents and the leader: loses, doubles, delays, and is cut in either direction.
 
-use skein_core::command::Outcome as Told;
+use skein_core::command::{Judgement, Outcome as Told};
 use skein_core::ids::{Fence, Seq, TargetId};
 use skein_core::outbox::{Leg, Mend};
 use skein_core::state::target::Observation;
@@ -42,6 +42,17 @@ pub(super) enum Message {
         life: u32,
         mends: Vec<Mend>,
     },
+    Asks {
+        agent: usize,
+        life: u32,
+        asks: Vec<(Fence, u64)>,
+    },
+    Judged {
+        agent: usize,
+        life: u32,
+        fence: Fence,
+        judgement: Judgement,
+    },
     Seen {
         agent: usize,
         life: u32,
@@ -72,12 +83,14 @@ pub(super) struct Wire {
 impl Message {
     fn agent(&self) -> (usize, bool) {
         match self {
-            Self::Beat { agent, .. } | Self::Report { agent, .. } | Self::Seen { agent, .. } => {
-                (*agent, true)
-            }
-            Self::Ack { agent, .. } | Self::Legs { agent, .. } | Self::Mends { agent, .. } => {
-                (*agent, false)
-            }
+            Self::Beat { agent, .. }
+            | Self::Report { agent, .. }
+            | Self::Judged { agent, .. }
+            | Self::Seen { agent, .. } => (*agent, true),
+            Self::Ack { agent, .. }
+            | Self::Legs { agent, .. }
+            | Self::Mends { agent, .. }
+            | Self::Asks { agent, .. } => (*agent, false),
         }
     }
 }
@@ -124,6 +137,10 @@ impl Sim {
             }
             Message::Legs { agent, life, legs } => self.handed(agent, life, legs),
             Message::Mends { agent, life, mends } => self.handed_mends(agent, life, mends),
+            Message::Asks { agent, life, asks } => self.asked(agent, life, asks),
+            Message::Judged { agent, life, fence, judgement } => {
+                self.judged(agent, life, (fence, judgement));
+            }
         }
     }
 

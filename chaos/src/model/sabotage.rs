@@ -35,6 +35,14 @@ impl Sim {
                 let wave = WaveIx(state.opened);
                 return early.then_some(Body::WaveStarted { rollout: state.id, wave });
             }
+            Mutation::SkipsGates => {
+                let more = usize::try_from(state.opened)
+                    .is_ok_and(|opened| opened < state.plan.waves.len());
+                let done = state.status == Status::Running && state.under_way() == 0;
+                let wave = WaveIx(state.opened);
+                let early = more && done && !state.breached() && state.check().is_some();
+                return early.then_some(Body::WaveStarted { rollout: state.id, wave });
+            }
             Mutation::LeasesTwice => {
                 let target = state.lanes.iter().find(|(_, lane)| lane.phase == Phase::Leased);
                 return self.lease(state, target?.1.target);

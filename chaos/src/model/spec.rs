@@ -3,7 +3,8 @@
 use skein_core::bundle::Manifest;
 use skein_core::ids::Version;
 use skein_core::spec::{
-    Backup, Budget, Direction, Goal, Limit, OnBreach, Order, Scope, Selector, Spec, Strategy, Wave,
+    Backup, Budget, Comparison, Direction, Gate, Goal, Limit, OnBreach, Order, Question, Scope,
+    Selector, Spec, Strategy, Wave, When,
 };
 
 use super::database::{Database, digest};
@@ -34,6 +35,8 @@ pub(super) fn question(
         2 => BACKUPS[1],
         _ => BACKUPS[0],
     };
+    // Of their own: whatever else a seed means, it meant before there were gates.
+    let mut own = dice.clone();
     Spec {
         bundle: if dice.chance(10) { digest("nowhere") } else { bundles[bundle].digest },
         selector: selector(dice, databases),
@@ -64,10 +67,41 @@ pub(super) fn question(
             on_breach: SCOPES[dice.place(4)],
             retries: dice.below(3),
             backup,
+            gates: gates(&mut own),
         },
         out_of_order: dice.chance(200),
         accept_drift: dice.chance(if held { 600 } else { 100 }),
     }
+}
+
+/// What agents may ask besides targets.
+pub(crate) const SOURCE: &str = "health";
+
+fn gates(dice: &mut Dice) -> Vec<Gate> {
+    if !dice.chance(200) {
+        return Vec::new();
+    }
+    let gate = |(number, (when, of_a_target))| Gate {
+        name: format!("gate-{number}"),
+        when,
+        waves: Vec::new(),
+        question: if of_a_target {
+            Question::Sql("SELECT 0".to_owned())
+        } else {
+            Question::Http(SOURCE.to_owned())
+        },
+        comparison: Comparison::Is,
+        expected: "0".to_owned(),
+        samples: 1,
+        need: 1,
+        interval_ms: 100,
+        timeout_ms: 100,
+    };
+    let kinds = (0..=dice.below(2)).map(|_| {
+        let when = if dice.chance(300) { When::Soak } else { When::AfterWave };
+        (when, dice.chance(500))
+    });
+    kinds.enumerate().map(gate).collect()
 }
 
 fn goal(dice: &mut Dice, direction: Direction, bundle: &Manifest) -> Goal {

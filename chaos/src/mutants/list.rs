@@ -244,6 +244,22 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "a gate that did not pass holds nothing back",
+        edits: &[edit(
+            "state/rollout.rs",
+            "if self.gate_failed.is_some() {",
+            "if self.gate_failed.is_some() && self.opened > 99 {",
+        )],
+    },
+    Mutant {
+        name: "a late answer of an agent that was given up counts",
+        edits: &[edit(
+            "evolve/gate.rs",
+            "    drop_fences(fleet, agent.map(|agent| (agent, fence)));",
+            "    drop(agent);",
+        )],
+    },
+    Mutant {
         name: "a limit for a label holds nobody",
         edits: &[edit(
             "room.rs",

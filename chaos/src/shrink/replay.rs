@@ -16,6 +16,7 @@ use skein_core::state::Fleet;
 
 use super::transcript::{Asked, Entry};
 use crate::invariants::{Broken, Watch};
+use crate::model::SOURCE;
 use crate::observation::{Effect, Mended, Seen};
 
 /// What numbers have become.
@@ -133,7 +134,7 @@ fn ask(
 fn scheduled(fleet: &Fleet, request: &Request) -> bool {
     let presence = Presence {
         slots: fleet.agents.keys().map(|id| (id.clone(), 64)).collect(),
-        ..Presence::default()
+        gates: fleet.agents.keys().map(|id| (id.clone(), [SOURCE.to_owned()].into())).collect(),
     };
     let wanted = format!("{:?}", request.command);
     let next = schedule(fleet, &presence, request.now);
@@ -153,6 +154,8 @@ impl Numbers {
             | Command::ReleaseLanes { rollout, .. }
             | Command::AbortRollout { rollout, .. }
             | Command::SoakWave { rollout }
+            | Command::OpenGates { rollout }
+            | Command::AskGate { rollout, .. }
             | Command::RollBackRollout { rollout, .. }
             | Command::RetryTargets { rollout, .. }
             | Command::SkipTargets { rollout, .. }
@@ -161,7 +164,10 @@ impl Numbers {
             | Command::UnwindRollout { rollout }
             | Command::FinishRollout { rollout }
             | Command::HaltRollout { rollout, .. } => *rollout = *self.rollouts.get(rollout)?,
-            Command::ExpireLease { fence, .. } | Command::Report { fence, .. } => {
+            Command::ExpireLease { fence, .. }
+            | Command::Report { fence, .. }
+            | Command::ReleaseGate { fence, .. }
+            | Command::JudgeGate { fence, .. } => {
                 *fence = *self.fences.get(fence)?;
             }
             Command::PlanRollout { spec, plan, id } => {

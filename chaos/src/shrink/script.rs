@@ -194,6 +194,11 @@ impl Words {
                 format!("withdraw {number} {reason}")
             }
             Command::AssignRepair { target, agent } => format!("ask mend {target} {agent}"),
+            // Scripts of it are written without gates.
+            Command::OpenGates { .. }
+            | Command::AskGate { .. }
+            | Command::ReleaseGate { .. }
+            | Command::JudgeGate { .. } => return Vec::new(),
             Command::StartWave { rollout } => format!("ask start-wave {}", self.rollout(*rollout)),
             Command::AssignLeg { rollout, target, agent } => {
                 format!("ask assign {} {target} {agent}", self.rollout(*rollout))
@@ -423,6 +428,8 @@ fn report(outcome: &Outcome) -> String {
             let evidence: Vec<&str> = evidence.collect();
             format!("mended {} evidence={}", observation(seen), evidence.join(","))
         }
+        // Its executors ask no gates.
+        Outcome::Judged { .. } => "judged".to_owned(),
         Outcome::Released { .. } => "released".to_owned(),
     }
 }

@@ -57,6 +57,8 @@ pub(crate) fn config(agent: u64, targets: u64) -> Config {
         charter: None,
         targets: (1..=targets).map(one).collect(),
         discoveries: Vec::new(),
+        gates: BTreeMap::new(),
+        directory: PathBuf::from("."),
     }
 }
 

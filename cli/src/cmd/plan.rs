@@ -72,14 +72,27 @@ pub(crate) async fn make(
     spec: v1::PlanSpec,
     dry: bool,
 ) -> Result<v1::PlanReply, Failure> {
+    let gates = |spec: Option<&v1::PlanSpec>| {
+        spec.and_then(|spec| spec.strategy.as_ref()).map_or(0, |strategy| strategy.gates.len())
+    };
+    let asked = gates(Some(&spec));
     let request = v1::PlanRequest { asker: Some(session.asker()), spec: Some(spec), dry };
-    session
+    let reply = session
         .link
         .ask_for(LOOK, |channel| {
             let request = request.clone();
             async move { connect::planner(channel).plan(request).await }
         })
-        .await
+        .await?;
+    // A coordinator that does not know gates leaves them out without a word.
+    if gates(reply.plan.as_ref().and_then(|plan| plan.spec.as_ref())) < asked {
+        return Err(Failure::new(
+            ExitCode::Refused,
+            "the coordinator is of a release that asks no gates, and the strategy has some",
+        )
+        .next("bring all coordinator nodes to this release, or take the gates out"));
+    }
+    Ok(reply)
 }
 
 pub(crate) async fn observe(

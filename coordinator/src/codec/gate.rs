@@ -112,8 +112,8 @@ pub(super) fn target_out(target: Option<&TargetId>) -> String {
     target.map(ToString::to_string).unwrap_or_default()
 }
 
-fn judged(wire: log::GateJudged) -> Box<Judged> {
-    Box::new(Judged {
+fn judged(wire: log::GateJudged) -> Judged {
+    Judged {
         rollout: RolloutId(wire.rollout),
         wave: WaveIx(wire.wave),
         gate: wire.gate,
@@ -123,7 +123,7 @@ fn judged(wire: log::GateJudged) -> Box<Judged> {
         fence: Fence(wire.fence),
         measured: wire.measured,
         inconclusive: wire.inconclusive,
-    })
+    }
 }
 
 pub(super) fn judged_out(judged: &Judged) -> log::GateJudged {
@@ -162,8 +162,8 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             fence: Fence(wire.fence),
             why: wire.why,
         },
-        Wire::GatePassed(wire) => Body::GatePassed { judged: judged(wire) },
-        Wire::GateFailed(wire) => Body::GateFailed { judged: judged(wire) },
+        Wire::GatePassed(wire) => Body::GatePassed { judged: Box::new(judged(wire)) },
+        Wire::GateFailed(wire) => Body::GateFailed { judged: Box::new(judged(wire)) },
         _ => return Err(Malformed::new("an event about a gate", "is of no kind known here")),
     })
 }

@@ -84,6 +84,8 @@ fn from_agent() -> Vec<session::FromAgent> {
             // Said since a later release, as are rosters and wishes to read sources.
             whole: false,
             sources: Vec::new(),
+            asks_gates: false,
+            gate_sources: Vec::new(),
         }),
         Up::Heartbeat(session::Heartbeat { fences: vec![17, 18] }),
         Up::Reports(session::Reports { reports: reports.collect() }),

@@ -22,6 +22,21 @@ fn selector() -> v1::Selector {
     }
 }
 
+fn gate() -> v1::Gate {
+    v1::Gate {
+        name: "orders".to_owned(),
+        when: v1::GateWhen::AfterWave.into(),
+        waves: vec!["canary".to_owned()],
+        question: Some(v1::gate::Question::Sql("SELECT 1".to_owned())),
+        comparison: v1::Comparison::Below.into(),
+        expected: "3".to_owned(),
+        samples: 3,
+        need: 2,
+        interval_ms: 1_000,
+        timeout_ms: 1_000,
+    }
+}
+
 fn requests() -> Vec<Vec<u8>> {
     let asker = v1::Asker {
         request_id: Bytes::from_static(&[7; 16]),
@@ -50,6 +65,7 @@ fn requests() -> Vec<Vec<u8>> {
         soak_ms: 60_000,
         order: Some(v1::Order { label: "region".to_owned(), values: vec!["eu".to_owned()] }),
         cover_classes: true,
+        gates: vec![gate()],
     };
     let spec = v1::PlanSpec {
         bundle: Bytes::from_static(&[2; 32]),

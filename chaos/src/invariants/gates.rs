@@ -1,0 +1,93 @@
+//! No rollout goes on from a wave before its gates passed, asked anew since the last work in it; and from one
+//! that did not pass none goes on before somebody says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skein_core::event::{Body, Event};
+use skein_core::ids::{RolloutId, TargetId, WaveIx};
+use skein_core::spec::When;
+use skein_core::state::rollout::Phase;
+
+use super::{Held, Invariant, Past};
+use crate::observation::Seen;
+
+/// Counted from the events alone: the state's own account is what is checked.
+#[derive(Debug, Default)]
+struct Asked {
+    wave: Option<WaveIx>,
+    /// Since the last leg, by gate and target.
+    passed: BTreeSet<(String, Option<TargetId>)>,
+    /// A gate that did not pass.
+    failed: Option<String>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Gates(BTreeMap<RolloutId, Asked>);
+
+impl Gates {
+    fn goes_on(&mut self, event: &Event, rollout: RolloutId, past: &Past) -> Held {
+        let Some(state) = past.fleet.rollouts.get(&rollout) else { return Ok(()) };
+        let asked = self.0.entry(rollout).or_default();
+        let seq = event.seq;
+        if let Some(gate) = &asked.failed {
+            return Err(format!("{rollout} went on (event {seq}) though `{gate}` did not pass"));
+        }
+        let Some(wave) = asked.wave.filter(|_| !state.trial()) else { return Ok(()) };
+        let named = state.plan.wave(wave).map_or("", |wave| wave.name.as_str());
+        let gates = state.plan.spec.strategy.gates.iter();
+        for gate in gates.filter(|gate| gate.when == When::AfterWave && gate.is_for(named)) {
+            let lanes = state.lanes.iter().map(|(_, lane)| lane);
+            let lanes = lanes.filter(|lane| lane.wave == wave && lane.phase == Phase::Done);
+            let mut of: Vec<Option<TargetId>> = if gate.question.is_of_a_target() {
+                let targets = lanes.filter_map(|lane| past.fleet.targets.get(lane.target));
+                targets.map(|target| Some(target.id.clone())).collect()
+            } else {
+                vec![None]
+            };
+            of.retain(|target| !asked.passed.contains(&(gate.name.clone(), target.clone())));
+            if let Some(missing) = of.first() {
+                return Err(format!(
+                    "{rollout} went on from wave {wave} (event {seq}), and `{}` did not pass {missing:?}",
+                    gate.name
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for Gates {
+    fn sentence(&self) -> &'static str {
+        "a rollout goes on from a wave when its gates passed, and from one that did not by somebody's word"
+    }
+
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        let Seen::Event(event) = seen else { return Ok(()) };
+        match &event.body {
+            Body::GatePassed { judged } => {
+                let asked = self.0.entry(judged.rollout).or_default();
+                asked.passed.insert((judged.gate.clone(), judged.target.clone()));
+            }
+            Body::GateFailed { judged } if judged.version.is_empty() => {
+                self.0.entry(judged.rollout).or_default().failed = Some(judged.gate.clone());
+            }
+            Body::GatesOpened { rollout, .. } | Body::LegAssigned { rollout, .. } => {
+                self.0.entry(*rollout).or_default().passed.clear();
+            }
+            Body::RolloutResumed { rollout } | Body::RollbackStarted { rollout, .. } => {
+                self.0.entry(*rollout).or_default().failed = None;
+            }
+            Body::WaveVerified { rollout, .. } | Body::RolloutCompleted { rollout } => {
+                self.goes_on(event, *rollout, past)?;
+            }
+            Body::WaveStarted { rollout, wave } => {
+                self.goes_on(event, *rollout, past)?;
+                let asked = self.0.entry(*rollout).or_default();
+                asked.wave = Some(*wave);
+                asked.passed.clear();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

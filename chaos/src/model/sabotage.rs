@@ -49,7 +49,10 @@ impl Sim {
             }
             Mutation::GrantsHeld => {
                 let held = |lane: &Lane| lane.held.is_some() && lane.phase == Phase::Ready;
-                let running = state.status == Status::Running && !state.breached();
+                // Nothing else is wrong with it.
+                let running = state.status == Status::Running
+                    && !state.breached()
+                    && state.leased() < state.parallelism();
                 let lane = state.lanes.iter().find(|(_, lane)| running && held(lane));
                 return self.lease(state, lane?.1.target);
             }

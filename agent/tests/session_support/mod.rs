@@ -279,6 +279,7 @@ pub(crate) fn words(reports: &[Report]) -> Vec<String> {
         Outcome::Tried(tried) if tried.impossible => format!("impossible {}", tried.step),
         Outcome::Tried(tried) => format!("not passed {}", tried.step),
         Outcome::Released(_) => "released".to_owned(),
+        Outcome::Judged(judged) => format!("judged {}", judged.step),
         Outcome::Mended(_) => "mended".to_owned(),
     };
     reports.iter().map(word).collect()

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "skein/v1/fleet.proto",
+    "skein/v1/pace.proto",
     "skein/v1/plan.proto",
     "skein/v1/rollout.proto",
     "skein/v1/repair.proto",

@@ -10,6 +10,7 @@ use std::time::Duration;
 use skein_proto::v1::audit_client::AuditClient;
 use skein_proto::v1::cluster_client::ClusterClient;
 use skein_proto::v1::fleet_client::FleetClient;
+use skein_proto::v1::pace_client::PaceClient;
 use skein_proto::v1::planner_client::PlannerClient;
 use skein_proto::v1::repairs_client::RepairsClient;
 use skein_proto::v1::rollouts_client::RolloutsClient;
@@ -223,6 +224,10 @@ pub fn planner(channel: Channel) -> PlannerClient<Channel> {
 
 pub fn rollouts(channel: Channel) -> RolloutsClient<Channel> {
     RolloutsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+pub fn pace(channel: Channel) -> PaceClient<Channel> {
+    PaceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
 pub fn repairs(channel: Channel) -> RepairsClient<Channel> {

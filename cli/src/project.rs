@@ -116,10 +116,15 @@ impl Project {
     /// The configured one, or that of a file of its own.
     pub(crate) fn strategy(&self, given: Option<&Path>) -> Result<v1::Strategy, Failure> {
         let configured = || self.file.as_ref().map(|file| file.strategy.clone());
-        let strategy = match given {
+        let mut strategy = match given {
             Some(path) => Strategy::read(path).map_err(|error| unread(&error))?,
             None => configured().unwrap_or_default(),
         };
+        // The project's hours hold whichever strategy is taken.
+        if let Some(file) = &self.file {
+            strategy.windows.extend(file.windows.iter().cloned());
+            strategy.blackouts.extend(file.blackouts.iter().cloned());
+        }
         Ok(strategy.to_wire())
     }
 

@@ -168,6 +168,7 @@ fn a_lane(target: &str, state: v1::LaneState, note: &str) -> v1::Lane {
         agent: "agent-eu".to_owned(),
         fence: 41,
         held: if state == v1::LaneState::Ready { "a fair" } else { "" }.to_owned(),
+        closed: String::new(),
     }
 }
 

@@ -13,6 +13,7 @@ mod api;
 pub mod audit;
 pub mod backup;
 mod bootstrap;
+mod calendar;
 pub mod charter;
 mod class;
 mod clock;

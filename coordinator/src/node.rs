@@ -16,6 +16,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::api::{Api, ForwardLayer};
 use crate::bootstrap::{bootstrap, form};
+use crate::calendar::Calendar;
 use crate::codec;
 use crate::config::Config;
 use crate::host::Host;
@@ -141,10 +142,11 @@ pub async fn start_on(config: Config, host: Host) -> Result<Running, StartError>
     let stop = CancellationToken::new();
     let lease = Duration::from_millis(config.lease_ms.into());
     let sessions = Arc::new(Sessions::new(lease));
+    let calendar = Arc::new(Calendar::default());
     let (sequencer, handle) = Sequencer::new(
         raft.clone(),
         Arc::clone(&machine),
-        Arc::clone(&sessions),
+        (Arc::clone(&sessions), Arc::clone(&calendar)),
         lease,
         stop.clone(),
     );
@@ -157,6 +159,7 @@ pub async fn start_on(config: Config, host: Host) -> Result<Running, StartError>
         blobs: Arc::clone(&store.blobs),
         sequencer: handle.clone(),
         sessions,
+        calendar,
         peers: peers.clone(),
         lease,
         stop: stop.clone(),

@@ -25,14 +25,16 @@ use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, RaftError};
 use skein_core::command::{Command, Request};
 use skein_core::event::{Body, Event, Stop};
+use skein_core::hours::standing;
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId};
-use skein_core::schedule::schedule;
+use skein_core::schedule::{Presence, schedule};
 use skein_core::spec::Knob;
 use skein_core::{Fleet, Refusal};
 use skein_store::Payload;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use crate::calendar::Calendar;
 use crate::clock::LogTime;
 use crate::codec;
 use crate::leases::{Leased, Leases};
@@ -136,6 +138,7 @@ pub(crate) struct Sequencer {
     raft: Raft,
     machine: Arc<Machine>,
     sessions: Arc<Sessions>,
+    calendar: Arc<Calendar>,
     lease: Duration,
     messages: mpsc::Receiver<Message>,
     stop: CancellationToken,
@@ -150,6 +153,8 @@ struct Leading {
     time: LogTime,
     /// How long from the last look on.
     wake_in: Option<Duration>,
+    /// What was open when agents were last told.
+    standing: Vec<bool>,
 }
 
 impl Leading {
@@ -163,13 +168,13 @@ impl Sequencer {
     pub(crate) fn new(
         raft: Raft,
         machine: Arc<Machine>,
-        sessions: Arc<Sessions>,
+        (sessions, calendar): (Arc<Sessions>, Arc<Calendar>),
         lease: Duration,
         stop: CancellationToken,
     ) -> (Self, Handle) {
         let (queue, messages) = mpsc::channel(QUEUE_MAX);
-        let sequencer =
-            Self { raft, machine, sessions, lease, messages, stop, waiting: VecDeque::new() };
+        let waiting = VecDeque::new();
+        let sequencer = Self { raft, machine, sessions, calendar, lease, messages, stop, waiting };
         (sequencer, Handle { queue })
     }
 
@@ -236,7 +241,9 @@ impl Sequencer {
             }
             Message::Attached(agent) => {
                 if let Some(leading) = leading {
-                    self.sessions.offer(&leading.ahead, &agent);
+                    let now = leading.now();
+                    let hours = self.calendar.hours(&leading.ahead, now);
+                    self.sessions.offer(&leading.ahead, &agent, (&hours, now));
                 }
             }
         }
@@ -293,7 +300,14 @@ impl Sequencer {
             leases.grant(fence, leased);
         }
         tracing::info!(term, seq = ahead.seq.0, "leading");
-        Some(Leading { term, ahead, leases, time: LogTime::new(), wake_in: None })
+        Some(Leading {
+            term,
+            ahead,
+            leases,
+            time: LogTime::new(),
+            wake_in: None,
+            standing: Vec::new(),
+        })
     }
 
     /// Decides as much of what waits as fits one record, and what the scheduler makes of it, and makes
@@ -327,7 +341,9 @@ impl Sequencer {
             }
             asked_at = state;
             let now = leading.now();
-            let next = schedule(&leading.ahead, &self.sessions.presence(), now);
+            let hours = self.calendar.hours(&leading.ahead, now);
+            let presence = Presence { hours, ..self.sessions.presence() };
+            let next = schedule(&leading.ahead, &presence, now);
             leading.wake_in =
                 next.wake_at.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
             self.waiting.extend(next.commands.into_iter().map(own));
@@ -405,18 +421,25 @@ impl Sequencer {
                 Body::RollbackStarted { .. }
                 | Body::RolloutAborted { .. }
                 | Body::LanesHeld { .. }
+                | Body::LanesCancelled { .. }
+                | Body::ChangesFrozen { .. }
                 | Body::RolloutPaused { stop: Stop::AfterSteps, .. } => everybody = true,
                 _ => {}
             }
         }
-        if everybody {
-            self.sessions.offer_all(&leading.ahead);
+        let now = leading.now();
+        let hours = self.calendar.hours(&leading.ahead, now);
+        let standing = standing(&leading.ahead, &hours, now);
+        // A window has closed, too, or a blackout has begun: legs may have to be given back.
+        if everybody || standing != leading.standing {
+            leading.standing = standing;
+            self.sessions.offer_all(&leading.ahead, (&hours, now));
             return;
         }
         agents.sort_unstable();
         agents.dedup();
         for agent in agents {
-            self.sessions.offer(&leading.ahead, agent);
+            self.sessions.offer(&leading.ahead, agent, (&hours, now));
         }
     }
 }

@@ -88,6 +88,10 @@ impl Serving {
                     .max_decoding_message_size(MESSAGE_MAX),
             )
             .add_service(
+                v1::pace_server::PaceServer::new(api.clone())
+                    .max_decoding_message_size(MESSAGE_MAX),
+            )
+            .add_service(
                 v1::repairs_server::RepairsServer::new(api.clone())
                     .max_decoding_message_size(MESSAGE_MAX),
             )

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use skein_core::Fleet;
+use skein_core::hours::{Hours, stops};
 use skein_core::ids::{AgentId, Fence, Millis, Seq, TargetId};
 use skein_core::outbox::{asks_after, mends, outbox};
 use skein_core::schedule::Presence;
@@ -39,7 +40,8 @@ struct Session {
     in_hand: BTreeMap<Fence, Instant>,
     /// Its last leg was over so soon that the commit behind it counts.
     brief: bool,
-    cancelled: BTreeSet<Fence>,
+    /// Taken back, and whether the statement that runs was to be killed.
+    cancelled: BTreeMap<Fence, bool>,
     /// Gates that it asks.
     asks: BTreeSet<Fence>,
     /// What it can ask besides targets; `None`: its release asks no gates.
@@ -111,7 +113,7 @@ impl Sessions {
             outgoing,
             in_hand: BTreeMap::new(),
             brief: false,
-            cancelled: BTreeSet::new(),
+            cancelled: BTreeMap::new(),
             asks: BTreeSet::new(),
             gates,
             heard: Instant::now(),
@@ -181,20 +183,22 @@ impl Sessions {
             gates: here()
                 .filter_map(|(id, session)| Some((id.clone(), session.gates.clone()?)))
                 .collect(),
+            hours: Hours::default(),
         }
     }
 
-    /// Hands an agent the legs that it has to do and does not have yet.
-    pub(crate) fn offer(&self, fleet: &Fleet, agent: &AgentId) {
+    /// Hands an agent the legs that it has to do and does not have yet, and takes back those that are not
+    /// wanted any more, or not at this time.
+    pub(crate) fn offer(&self, fleet: &Fleet, agent: &AgentId, when: (&Hours, Millis)) {
         if let Some(session) = self.lock().sessions.get_mut(agent) {
-            session.offer(fleet, agent);
+            session.offer(fleet, agent, when);
         }
     }
 
     /// The same, to everybody.
-    pub(crate) fn offer_all(&self, fleet: &Fleet) {
+    pub(crate) fn offer_all(&self, fleet: &Fleet, when: (&Hours, Millis)) {
         for (agent, session) in &mut self.lock().sessions {
-            session.offer(fleet, agent);
+            session.offer(fleet, agent, when);
         }
     }
 
@@ -348,6 +352,7 @@ impl Session {
             self.send(wire::from_coordinator::Message::Cancel(wire::Cancel {
                 fence: fence.0,
                 why,
+                kill: false,
             }));
         }
         let last = self.asks.last().copied().unwrap_or_default();
@@ -361,7 +366,7 @@ impl Session {
         }
     }
 
-    fn offer(&mut self, fleet: &Fleet, agent: &AgentId) {
+    fn offer(&mut self, fleet: &Fleet, agent: &AgentId, (hours, at): (&Hours, Millis)) {
         let legs = outbox(fleet, agent);
         let mends = mends(fleet, agent);
         let fences = legs.iter().map(|leg| leg.fence);
@@ -371,7 +376,7 @@ impl Session {
         if let Some(since) = over.map(|(_, since)| since).max() {
             self.brief = now - since < BRIEF;
         }
-        self.cancelled.retain(|fence| live.contains(fence));
+        self.cancelled.retain(|fence, _| live.contains(fence));
         self.offer_asks(fleet, agent);
         let charter = fleet.charter();
         for mend in mends {
@@ -384,18 +389,22 @@ impl Session {
             }
         }
         for leg in legs {
-            let (fence, cancelled) = (leg.fence, leg.cancelled);
+            let (fence, kill) = (leg.fence, leg.kill);
+            let turned = || "the rollout turned back or was stopped, or somebody holds the target";
+            let stopped = leg.cancelled.then(|| turned().to_owned());
+            let late = || stops(fleet, fleet.target(&leg.target)?.1, (hours, at));
+            let cancelled = stopped.or_else(late);
             if !self.in_hand.contains_key(&fence) {
                 let leg = wire::from_coordinator::Message::Leg(api::leg_out(leg, charter));
                 if self.send(leg) {
                     self.in_hand.insert(fence, now);
                 }
             }
-            if cancelled && !self.cancelled.contains(&fence) {
-                let why = "the rollout turned back or was stopped, or somebody holds the target";
-                let cancel = wire::Cancel { fence: fence.0, why: why.to_owned() };
+            let told = self.cancelled.get(&fence).copied();
+            if let Some(why) = cancelled.filter(|_| told.is_none_or(|killed| kill && !killed)) {
+                let cancel = wire::Cancel { fence: fence.0, why, kill };
                 if self.send(wire::from_coordinator::Message::Cancel(cancel)) {
-                    self.cancelled.insert(fence);
+                    self.cancelled.insert(fence, kill);
                 }
             }
         }

@@ -12,6 +12,7 @@ use super::error::ConfigError;
 use super::project::Project;
 use super::strategy::Strategy;
 use super::target::{self, Target};
+use super::window::{Blackout, Window};
 
 /// A file that was read and found to be in order. Paths in it are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub struct File {
     pub coordinator: Option<Coordinator>,
     pub agent: Agent,
     pub strategy: Strategy,
+    /// When targets may be worked on, whatever the strategy.
+    pub windows: Vec<Window>,
+    /// When they may not.
+    pub blackouts: Vec<Blackout>,
     /// In the order of the file.
     pub targets: Vec<Target>,
     /// Where more of them are found.
@@ -40,6 +45,10 @@ struct Raw {
     agent: Agent,
     #[serde(default)]
     strategy: Strategy,
+    #[serde(default, rename = "window")]
+    windows: Vec<Window>,
+    #[serde(default, rename = "blackout")]
+    blackouts: Vec<Blackout>,
     #[serde(default, rename = "target")]
     targets: Vec<target::Raw>,
     #[serde(default, rename = "discovery")]
@@ -98,6 +107,8 @@ impl File {
             coordinator: raw.coordinator.map(coordinator::Raw::read).transpose().map_err(wrong)?,
             agent: raw.agent,
             strategy: raw.strategy,
+            windows: raw.windows,
+            blackouts: raw.blackouts,
             targets,
             discoveries,
         })

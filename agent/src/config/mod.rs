@@ -5,6 +5,7 @@
 //! [coordinator]   addresses; without this section the coordinator runs inside this process
 //! [agent]         who this agent is, how much it does at a time, where its backups go, what it may ask for gates
 //! [strategy]      waves, gates, budget, what a breach does
+//! [[window]]      when targets may be worked on; [[blackout]]: when not
 //! [[target]]      a database each
 //! [[discovery]]   a command or a table that names more of them
 //! ```
@@ -33,6 +34,7 @@ mod strategy;
 mod target;
 mod time;
 mod url;
+mod window;
 
 pub use agent::{Agent, Config};
 pub use coordinator::Coordinator;
@@ -48,3 +50,4 @@ pub use strategy::{Backup, Budget, OnBreach, Strategy, Wave};
 pub use target::Target;
 pub use time::{duration, millis};
 pub use url::{Url, UrlError};
+pub use window::{AtClose, Blackout, Day, Window};

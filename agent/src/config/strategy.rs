@@ -10,6 +10,7 @@ use skein_proto::v1;
 use super::error::ConfigError;
 use super::gate::Gate;
 use super::time::millis;
+use super::window::{Blackout, Window};
 
 /// Waves, budget, and what a breach does.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -41,6 +42,12 @@ pub struct Strategy {
     /// What has to hold before it goes on.
     #[serde(rename = "gate")]
     pub gates: Vec<Gate>,
+    /// When targets may be worked on; those that none names: at any time.
+    #[serde(rename = "window")]
+    pub windows: Vec<Window>,
+    /// When they may not.
+    #[serde(rename = "blackout")]
+    pub blackouts: Vec<Blackout>,
 }
 
 /// A part of the fleet: what the patterns and labels match, or a share.
@@ -170,6 +177,8 @@ impl Default for Strategy {
             cover_classes: true,
             waves: Vec::new(),
             gates: Vec::new(),
+            windows: Vec::new(),
+            blackouts: Vec::new(),
         }
     }
 }
@@ -187,6 +196,9 @@ impl Strategy {
     }
 
     pub fn to_wire(&self) -> v1::Strategy {
+        // No coordinator that knows nothing of windows may work at any time.
+        let hours = !self.windows.is_empty() || !self.blackouts.is_empty();
+        let bar = hours.then(v1::Limit::default);
         v1::Strategy {
             waves: self.waves.iter().map(Wave::to_wire).collect(),
             parallelism: self.parallelism,
@@ -206,6 +218,7 @@ impl Strategy {
                 .per
                 .iter()
                 .map(|(label, most)| v1::Limit { label: label.clone(), most: *most })
+                .chain(bar)
                 .collect(),
             per_group: self.per_group,
             soak_ms: millis(self.soak),
@@ -216,6 +229,8 @@ impl Strategy {
                 .map(|label| v1::Order { label: label.clone(), values: self.order.values.clone() }),
             cover_classes: self.cover_classes,
             gates: self.gates.iter().map(Gate::to_wire).collect(),
+            windows: self.windows.iter().map(Window::to_wire).collect(),
+            blackouts: self.blackouts.iter().map(Blackout::to_wire).collect(),
         }
     }
 }

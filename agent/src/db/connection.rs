@@ -3,6 +3,7 @@
 use super::answer::{Answer, Keep};
 use super::failure::Broken;
 use super::fingerprint::Schema;
+use super::kill::Killer;
 use super::ledger::Tables;
 use super::location::Engine;
 use super::mysql::MysqlConnection;
@@ -86,6 +87,15 @@ impl Connection {
         match self {
             Self::Postgres(_) | Self::Mysql(_) => None,
             Self::Sqlite(connection) => connection.while_wanted().await,
+        }
+    }
+
+    /// How the statement that runs on it is killed.
+    pub(crate) fn killer(&self) -> Killer {
+        match self {
+            Self::Postgres(connection) => connection.killer(),
+            Self::Mysql(connection) => connection.killer(),
+            Self::Sqlite(connection) => connection.killer(),
         }
     }
 

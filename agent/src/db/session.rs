@@ -12,6 +12,7 @@ use super::error::DbError;
 use super::failure::Broken;
 use super::fence::{self, Token};
 use super::fingerprint::{Fingerprint, Schema};
+use super::kill::Killer;
 use super::ledger::{FORMAT, Known, Tables};
 use super::location::{Engine, Location, Options};
 use super::mysql::MysqlConnection;
@@ -251,6 +252,11 @@ impl Session {
         checked.map(|answers| Checks::of(&answers)).map_err(|broken| {
             DbError::database("run the verify script", &self.location, broken.failure)
         })
+    }
+
+    /// How the statement that runs in this session is killed, from outside of it.
+    pub(crate) fn killer(&self) -> Killer {
+        self.connection.killer()
     }
 
     /// Ends the session in good order. To drop it is as safe, only less polite to the server.

@@ -38,6 +38,8 @@ pub struct StepError {
     pub verdict: Verdict,
     /// The session cannot be used any further.
     pub session_lost: bool,
+    /// Somebody had the statement killed.
+    pub cancelled: bool,
     /// A later lease holds the target.
     pub fence_lost: bool,
     /// The step and its direction.
@@ -79,6 +81,7 @@ impl StepError {
             retryable: false,
             verdict,
             session_lost: false,
+            cancelled: false,
             fence_lost: cause == Cause::Fence,
             step: order.to_string().into(),
             file: order.script.file.clone(),
@@ -101,6 +104,11 @@ impl StepError {
 
     pub(crate) fn fence(order: &Order, verdict: Verdict, stale: StaleFence) -> Self {
         Self::new(order, Cause::Fence, verdict, stale.to_string())
+    }
+
+    /// Whether its statement was ended from outside: `query_canceled`, `ER_QUERY_INTERRUPTED`, `SQLITE_INTERRUPT`.
+    pub(crate) fn is_killed(&self) -> bool {
+        !self.session_lost && matches!(self.code.as_deref(), Some("57014" | "1317" | "9"))
     }
 
     #[must_use]

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::stop::Stop;
 use crate::config::{Secret, Target, UrlError};
 use crate::db::{
-    DbError, Engine, Observation, Order, Outcome, Session, StepError, Timeouts, Token,
+    DbError, Engine, Killer, Observation, Order, Outcome, Session, StepError, Timeouts, Token,
 };
 use crate::session::{Lease, Over};
 use crate::text::chain;
@@ -16,6 +16,9 @@ use crate::text::chain;
 /// Tries to settle what broke off before a person is asked: ten minutes, in which a server comes back
 /// or another one takes its place.
 const SETTLE_TRIES_MAX: usize = 65;
+
+/// Between two tries to kill a statement.
+const KILL_AGAIN: Duration = Duration::from_millis(50);
 
 /// The pauses between them.
 pub(super) fn pauses() -> impl Iterator<Item = Duration> + Send {
@@ -82,6 +85,48 @@ impl Undone {
     }
 }
 
+/// Whether somebody wanted a statement killed while it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Killed {
+    No,
+    Wanted,
+}
+
+/// Runs work on a session to its end; where somebody wants the statement that runs killed, one is.
+pub(super) async fn killable<T>(
+    mut killer: Killer,
+    lease: &mut Lease,
+    work: impl Future<Output = T>,
+) -> (T, Killed) {
+    let mut work = Box::pin(work);
+    tokio::select! {
+        done = &mut work => return (done, Killed::No),
+        () = lease.killed() => {}
+    }
+    let mut hit = false;
+    while !hit {
+        tokio::select! {
+            done = &mut work => {
+                killer.forget();
+                return (done, Killed::Wanted);
+            }
+            killed = kill(&mut killer) => hit = killed,
+        }
+    }
+    (work.await, Killed::Wanted)
+}
+
+/// Tries to kill the statement that runs; where there is none at this moment, waits for another one.
+async fn kill(killer: &mut Killer) -> bool {
+    match killer.kill().await {
+        Ok(true) => return true,
+        Ok(false) => {}
+        Err(error) => tracing::warn!(%error, "the statement cannot be killed yet"),
+    }
+    tokio::time::sleep(KILL_AGAIN).await;
+    false
+}
+
 impl<'a> Hold<'a> {
     /// Reads the URL as it stands now, connects, takes the target's session lock, and looks at it.
     pub(super) async fn open(
@@ -131,16 +176,21 @@ impl<'a> Hold<'a> {
         let mut broken: Option<Box<StepError>> = None;
         loop {
             let no_session = match self.session().await {
-                Ok(session) => match Box::pin(session.apply(order)).await {
-                    Ok(outcome) => return Ok(outcome),
-                    Err(error) if error.session_lost => {
-                        self.session = None;
-                        tracing::warn!(%order, %error, "the session broke within a step");
-                        broken = Some(Box::new(error));
-                        None
+                Ok(session) => {
+                    match killable(session.killer(), lease, session.apply(order)).await {
+                        (Ok(outcome), _) => return Ok(outcome),
+                        (Err(error), _) if error.session_lost => {
+                            self.session = None;
+                            tracing::warn!(%order, %error, "the session broke within a step");
+                            broken = Some(Box::new(error));
+                            None
+                        }
+                        (Err(error), killed) => {
+                            let cancelled = killed == Killed::Wanted && error.is_killed();
+                            return Err(Undone::Failed(Box::new(StepError { cancelled, ..error })));
+                        }
                     }
-                    Err(error) => return Err(Undone::Failed(Box::new(error))),
-                },
+                }
                 Err(error) => {
                     tracing::warn!(%order, error = chain(&error), "no session for the step");
                     Some(error)

@@ -52,6 +52,7 @@ fn order(loaded: &Loaded, step: &LegStep, engine: Engine, token: Token) -> Resul
             message: format!("{}; {}", finding.message, finding.help),
             file: finding.file,
             line: finding.line,
+            ..Failed::default()
         })
     })?;
     Ok(Order {

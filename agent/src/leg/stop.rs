@@ -107,6 +107,7 @@ impl Stop {
                     message: message(error),
                     file: error.file.clone(),
                     line: error.line.unwrap_or_default(),
+                    cancelled: error.cancelled,
                 })
             }
         }

@@ -5,7 +5,7 @@ use skein_proto::agent::v1::Tried;
 use skein_proto::agent::v1::report::Outcome as Report;
 
 use super::Task;
-use super::hold::Hold;
+use super::hold::{Hold, Killed, killable};
 use super::stop::Stop;
 use crate::db::Trial;
 use crate::session::Lease;
@@ -24,8 +24,11 @@ pub(super) async fn run(
     let orders = task.orders_unless_over(hold, lease).await?;
     lease.may_start().await?;
     let session = hold.session().await.map_err(|error| error.stop(first))?;
-    let trials =
-        Box::pin(session.validate(&orders)).await.map_err(|error| Stop::database(first, &error))?;
+    let (trials, killed) = killable(session.killer(), lease, session.validate(&orders)).await;
+    if killed == Killed::Wanted {
+        return Err(Stop::released("its statement was killed, and the trial rolled back"));
+    }
+    let trials = trials.map_err(|error| Stop::database(first, &error))?;
     let mut last = None;
     for (at, trial) in trials.into_iter().enumerate() {
         let step = task.step(at);

@@ -176,7 +176,8 @@ impl Hands {
     }
 
     /// The leg is not wanted any more: it ends behind the step under way and is given back.
-    pub(crate) fn cancel(&mut self, fence: u64, why: &str) {
+    /// With `kill`, the statement that runs in it is killed.
+    pub(crate) fn cancel(&mut self, fence: u64, (why, kill): (&str, bool)) {
         let Some(held) = self.held.get_mut(&fence) else { return };
         match held.phase {
             Phase::Waiting if !leg::is_taken_over(&held.leg) => {
@@ -188,11 +189,18 @@ impl Hands {
             Phase::Running | Phase::Waiting => {
                 // A lost lease stays lost.
                 held.control.send_if_modified(|control| {
-                    let live = *control == Control::Go;
-                    if live {
-                        *control = Control::Cancelled(why.to_owned());
+                    let next = match control {
+                        Control::Go | Control::Cancelled(_) if kill => {
+                            Some(Control::Killed(why.to_owned()))
+                        }
+                        Control::Go => Some(Control::Cancelled(why.to_owned())),
+                        Control::Cancelled(_) | Control::Killed(_) | Control::Lost(_) => None,
+                    };
+                    let changed = next.is_some();
+                    if let Some(next) = next {
+                        *control = next;
                     }
-                    live
+                    changed
                 });
             }
             Phase::Reported(_) => {}
@@ -204,7 +212,7 @@ impl Hands {
         self.closing = Some(why.to_owned());
         let fences: Vec<u64> = self.held.keys().copied().collect();
         for fence in fences {
-            self.cancel(fence, why);
+            self.cancel(fence, (why, false));
         }
     }
 

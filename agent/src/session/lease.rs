@@ -11,6 +11,8 @@ pub(crate) enum Control {
     Go,
     /// Finish the step under way and give the leg back.
     Cancelled(String),
+    /// Have the statement under way killed, tell what stands, and give the leg back.
+    Killed(String),
     /// The lease is another's: write nothing more, report nothing more.
     Lost(String),
 }
@@ -37,7 +39,7 @@ impl Lease {
     pub(crate) fn over(&self) -> Option<Over> {
         match &*self.control.borrow() {
             Control::Go => None,
-            Control::Cancelled(why) => Some(Over::Cancelled(why.clone())),
+            Control::Cancelled(why) | Control::Killed(why) => Some(Over::Cancelled(why.clone())),
             Control::Lost(why) => Some(Over::Lost(why.clone())),
         }
     }
@@ -51,6 +53,14 @@ impl Lease {
             if self.control.changed().await.is_err() {
                 return Over::Lost("the session of this agent has ended".to_owned());
             }
+        }
+    }
+
+    /// Waits until the statement under way is to be killed; for ever where nobody wants that.
+    pub(crate) async fn killed(&mut self) {
+        let killed = |control: &Control| matches!(control, Control::Killed(_));
+        if self.control.wait_for(killed).await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 

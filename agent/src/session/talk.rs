@@ -218,7 +218,7 @@ impl Talk {
             Heard::Leg(leg) => self.hands.take(leg),
             Heard::Cancel(cancel) => {
                 self.asks.drop(cancel.fence);
-                self.hands.cancel(cancel.fence, &cancel.why);
+                self.hands.cancel(cancel.fence, (&cancel.why, cancel.kill));
             }
             Heard::Asks(asks) => self.asks.take(asks.asks),
             Heard::Acknowledged(acknowledged) => self.acknowledged(acknowledged),

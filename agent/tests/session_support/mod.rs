@@ -176,7 +176,8 @@ impl Talk {
     }
 
     pub(crate) async fn cancel(&self, fence: u64) {
-        self.say(Say::Cancel(Cancel { fence, why: "cancelled by the test".to_owned() })).await;
+        let why = "cancelled by the test".to_owned();
+        self.say(Say::Cancel(Cancel { fence, why, kill: false })).await;
     }
 
     pub(crate) async fn ask_to_look(&self, targets: &[&str]) {

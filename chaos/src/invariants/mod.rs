@@ -12,6 +12,7 @@ mod effects_once;
 mod ends;
 mod fail_stop;
 mod fences;
+mod frozen;
 mod gates;
 mod grants;
 mod intents;
@@ -196,6 +197,7 @@ impl Default for Watch {
                 ends::Ends,
                 fail_stop::FailStop,
                 fences::Fences,
+                frozen::Frozen,
                 grants::Grants,
                 intents::Intents,
                 ledger_rows::LedgerRows,

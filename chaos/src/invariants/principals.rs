@@ -55,6 +55,9 @@ fn right(body: &Body) -> Right<'_> {
         | Body::EditAccepted { .. }
         | Body::TargetsRetried { .. }
         | Body::TargetsSkipped { .. }
+        | Body::ChangesFrozen { .. }
+        | Body::ChangesThawed { .. }
+        | Body::LanesCancelled { .. }
         | Body::StepWaived { .. } => Right::Person,
         // A person's, or the first word after a restore of the cluster.
         Body::RepairWithdrawn { .. } => Right::NoAgent,
@@ -76,6 +79,7 @@ fn right(body: &Body) -> Right<'_> {
         | Body::StepApplied { target, fence, .. }
         | Body::StepVerified { target, fence, .. }
         | Body::StepFailed { target, fence, .. }
+        | Body::StepCancelled { target, fence, .. }
         | Body::StepRolledBack { target, fence, .. }
         | Body::StepStuck { target, fence, .. }
         | Body::StepTried { target, fence, .. } => Right::Holder(*fence, target),

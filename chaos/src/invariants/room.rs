@@ -72,7 +72,8 @@ impl Invariant for Room {
             Body::KnobSet { rollout, knob: Knob::PerGroup(most) } => {
                 self.groups.insert(*rollout, *most);
             }
-            Body::LanesHeld { rollout, targets, .. } => {
+            Body::LanesHeld { rollout, targets, .. }
+            | Body::LanesCancelled { rollout, targets, held: true, .. } => {
                 self.held.extend(targets.iter().map(|id| ((*rollout, id.clone()), true)));
             }
             Body::LanesReleased { rollout, targets } => {

@@ -100,6 +100,8 @@ kinds! {
         LookBeforeUndo,
         /// An undo leg is cancelled or given back.
         LegGivenBack,
+        /// A statement is killed on somebody's word.
+        StatementKilled,
         /// A rollout turns back while legs run forward.
         TurnedUnderWay,
         /// A rollback is asked for while one is under way.
@@ -185,6 +187,10 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::EditAccepted { .. } => "EditAccepted",
         Body::TargetsRetried { .. } => "TargetsRetried",
         Body::TargetsSkipped { .. } => "TargetsSkipped",
+        Body::ChangesFrozen { .. } => "ChangesFrozen",
+        Body::ChangesThawed { .. } => "ChangesThawed",
+        Body::LanesCancelled { .. } => "LanesCancelled",
+        Body::StepCancelled { .. } => "StepCancelled",
         Body::RollbackStarted { .. } => "RollbackStarted",
         Body::RolloutHalted { .. } => "RolloutHalted",
         Body::RolloutCompleted { .. } => "RolloutCompleted",
@@ -205,7 +211,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 52] = [
+pub const EVENTS: [&str; 56] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -243,6 +249,10 @@ pub const EVENTS: [&str; 52] = [
     "RepairFailed",
     "RepairWithdrawn",
     "EditAccepted",
+    "ChangesFrozen",
+    "ChangesThawed",
+    "LanesCancelled",
+    "StepCancelled",
     "RollbackStarted",
     "RolloutHalted",
     "RolloutCompleted",

@@ -48,6 +48,8 @@ pub(super) struct Executor {
     /// So many steps were found in force.
     pub(super) found: usize,
     pub(super) cancelled: bool,
+    /// The statement that runs is ended, on somebody's word.
+    pub(super) killed: bool,
     /// Its session is gone, and it has not noticed yet.
     pub(super) lost: bool,
     pub(super) backed_up: bool,
@@ -75,6 +77,7 @@ impl Executor {
     fn new(leg: Leg, database: usize) -> Self {
         Self {
             cancelled: leg.cancelled,
+            killed: leg.kill,
             backed_up: leg.backed_up || leg.kind != LegKind::Forward,
             leg,
             mend: None,
@@ -121,8 +124,8 @@ impl Executor {
         let step = self.leg.steps.first().map_or(StepIx(0), |step| step.ix);
         let verdict = if taken_over { Verdict::Unknown } else { Verdict::Never };
         let message = "this agent does not serve the target".to_owned();
-        let (retryable, file, line) = (false, String::new(), 0);
-        self.close(Told::Failed { step, verdict, retryable, message, file, line });
+        let (retryable, cancelled, file, line) = (false, false, String::new(), 0);
+        self.close(Told::Failed { step, verdict, retryable, cancelled, message, file, line });
     }
 
     /// How many of the leg's steps the ledger shows; `None`: it is not what the log expects.
@@ -154,6 +157,7 @@ impl Sim {
             let fence = leg.fence;
             if let Some(executor) = self.agents[agent].executors.get_mut(&fence) {
                 executor.cancelled |= leg.cancelled;
+                executor.killed |= leg.kill;
                 continue;
             }
             let Some(database) = self.place_of(&leg.target) else { continue };

@@ -341,6 +341,7 @@ impl Sim {
         Presence {
             slots: here().map(|agent| (agent.id.clone(), agent.slots)).collect(),
             gates: here().map(|agent| (agent.id.clone(), [SOURCE.to_owned()].into())).collect(),
+            ..Presence::default()
         }
     }
 
@@ -358,7 +359,9 @@ impl Sim {
         legs.retain(|leg| early || leg.fence.0 < durable);
         let known = &self.agents[agent].executors;
         let news = legs.iter().any(|leg| {
-            known.get(&leg.fence).is_none_or(|executor| executor.cancelled != leg.cancelled)
+            known.get(&leg.fence).is_none_or(|executor| {
+                executor.cancelled != leg.cancelled || executor.killed != leg.kill
+            })
         });
         if news {
             self.send(Message::Legs { agent, life, legs });

@@ -36,6 +36,7 @@ pub(super) fn as_leg(mend: &Mend) -> Leg {
         identity: mend.identity.clone(),
         gates: Vec::new(),
         cancelled: false,
+        kill: false,
     }
 }
 
@@ -45,6 +46,7 @@ fn refused(executor: &mut Executor, message: &str) -> Next {
         step: StepIx(0),
         verdict: Verdict::Never,
         retryable: false,
+        cancelled: false,
         message: message.to_owned(),
         file: String::new(),
         line: 0,

@@ -45,6 +45,8 @@ pub enum Mutation {
     GrantsWhilePaused,
     /// Something gives out legs of targets that somebody holds.
     GrantsHeld,
+    /// Something gives out legs of targets that somebody froze.
+    GrantsFrozen,
     /// Something gives out legs after the budget is broken.
     GrantsAfterBreach,
     /// A repeated request id is decided as a new one.
@@ -79,7 +81,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -101,6 +103,7 @@ impl Mutation {
         Self::SkipsGates,
         Self::GrantsWhilePaused,
         Self::GrantsHeld,
+        Self::GrantsFrozen,
         Self::GrantsAfterBreach,
         Self::ForgetsRequests,
         Self::Anonymous,

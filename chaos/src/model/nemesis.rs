@@ -321,6 +321,7 @@ fn nonsense(lane: &Lane, exempt: bool, dice: &mut Dice) -> Told {
             step: StepIx(99),
             verdict: Verdict::Fully,
             retryable: true,
+            cancelled: false,
             message: "no reason".to_owned(),
             file: "none.sql".to_owned(),
             line: 1,

@@ -2,7 +2,7 @@
 
 use skein_core::command::{Command, Waiver};
 use skein_core::event::Stop;
-use skein_core::ids::{Digest, RequestId, RolloutId, TargetIx, WaveIx};
+use skein_core::ids::{Digest, FreezeId, Millis, RequestId, RolloutId, TargetIx, WaveIx};
 use skein_core::plan::{self, Plan};
 use skein_core::spec::{Knob, Limit, Selector, Spec};
 use skein_core::state::rollout::{Lane, Phase, State, Status};
@@ -70,8 +70,39 @@ impl Sim {
                 self.request(command);
             }
             28..=30 => self.repair(&mut dice),
+            31 => self.freeze_or_thaw(&mut dice),
+            32 | 33 => {
+                let rollout = self.some_rollout(&mut dice);
+                let part = dice.chance(600).then(|| (self.one_or_all(&mut dice), None));
+                let reason = "it holds a lock".to_owned();
+                self.request(Command::CancelLanes { rollout, part, reason });
+            }
             _ => self.on_a_rollout(&mut dice),
         }
+    }
+
+    /// One target, or everything.
+    fn one_or_all(&self, dice: &mut Dice) -> Selector {
+        let mut selector = Selector::default();
+        if dice.chance(700) {
+            let one = dice.place(self.databases.len());
+            selector.targets = vec![self.databases[one].id.0.clone()];
+        }
+        selector
+    }
+
+    fn freeze_or_thaw(&mut self, dice: &mut Dice) {
+        let selector = self.one_or_all(dice);
+        let reason = if dice.chance(100) { "" } else { "an audit" }.to_owned();
+        let command = if dice.chance(400) {
+            let freezes = if dice.chance(100) { vec![FreezeId(99)] } else { Vec::new() };
+            Command::Thaw { freezes, selector, reason }
+        } else {
+            let long = u64::from(dice.below(6_000));
+            let until = dice.chance(700).then(|| Millis(self.clock().0 + long));
+            Command::Freeze { selector, until, reason }
+        };
+        self.request(command);
     }
 
     /// After the last fault: what is paused, held or waits for a word goes on, so that everything comes
@@ -81,6 +112,10 @@ impl Sim {
             return self.at(500, Happening::Operator);
         }
         let mut words = Vec::new();
+        if self.leader.ahead.freezes.values().any(|freeze| freeze.until.is_none()) {
+            let (freezes, selector) = (Vec::new(), Selector::default());
+            words.push(Command::Thaw { freezes, selector, reason: "go on".to_owned() });
+        }
         for state in self.leader.ahead.rollouts.values().filter(|state| state.is_open()) {
             let (rollout, reason) = (state.id, "go on".to_owned());
             if state.status == Status::Paused && state.aborted.is_none() {
@@ -314,6 +349,9 @@ impl Sim {
                 | Command::SetKnobs { .. }
                 | Command::ApproveWave { .. }
                 | Command::HoldLanes { .. }
+                | Command::CancelLanes { .. }
+                | Command::Freeze { .. }
+                | Command::Thaw { .. }
                 | Command::ReleaseLanes { .. }
                 | Command::AbortRollout { .. }
                 | Command::RollBackRollout { .. }

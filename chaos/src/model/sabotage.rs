@@ -1,6 +1,7 @@
 //! Planted bugs of whatever is around the core: events that no rule has made.
 
 use skein_core::event::{Body, Event, LegKind};
+use skein_core::hours::frozen;
 use skein_core::ids::WaveIx;
 use skein_core::state::rollout::{Lane, Phase, State, Status};
 
@@ -54,6 +55,19 @@ impl Sim {
                     && !state.breached()
                     && state.leased() < state.parallelism();
                 let lane = state.lanes.iter().find(|(_, lane)| running && held(lane));
+                return self.lease(state, lane?.1.target);
+            }
+            Mutation::GrantsFrozen => {
+                let fleet = &self.leader.ahead;
+                let now = fleet.time;
+                let running = state.status == Status::Running && !state.breached();
+                let meant = |lane: &Lane| {
+                    let target = fleet.targets.get(lane.target);
+                    lane.held.is_none()
+                        && lane.phase == Phase::Ready
+                        && target.is_some_and(|target| frozen(fleet, target, now).is_some())
+                };
+                let lane = state.lanes.iter().find(|(_, lane)| running && meant(lane));
                 return self.lease(state, lane?.1.target);
             }
             Mutation::GrantsWhilePaused => state.status == Status::Paused && !state.turned,

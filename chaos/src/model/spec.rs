@@ -68,6 +68,8 @@ pub(super) fn question(
             retries: dice.below(3),
             backup,
             gates: gates(&mut own),
+            windows: Vec::new(),
+            blackouts: Vec::new(),
         },
         out_of_order: dice.chance(200),
         accept_drift: dice.chance(if held { 600 } else { 100 }),

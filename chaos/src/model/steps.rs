@@ -116,18 +116,29 @@ impl Sim {
         let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
         let database = &mut self.databases[executor.database];
         let done = database.intent.as_ref().map_or(1, |intent| intent.done);
+        if executor.killed {
+            self.reach(Reach::StatementKilled);
+            let verdict = self.left_at(executor.database, done);
+            let (message, file, line) = ("somebody killed it".to_owned(), String::new(), 0);
+            let (step, retryable, cancelled) = (step.ix, false, true);
+            return executor.close(Told::Failed {
+                step,
+                verdict,
+                retryable,
+                cancelled,
+                message,
+                file,
+                line,
+            });
+        }
+        let database = &mut self.databases[executor.database];
         let poison =
             database.poison.get(&(step.entry.version.clone(), step.script == Direction::Down));
         let bites = poison.is_some_and(|poison| {
             poison.times > 0 && !poison.verification && (poison.half == (done == 1))
         });
         if bites && let Some(poison) = database.fails(&step.entry.version, step.script) {
-            let verdict = if done == 0 {
-                database.intent = None;
-                Verdict::Never
-            } else {
-                Verdict::Partly
-            };
+            let verdict = self.left_at(executor.database, done);
             return executor.close(self.failed(step.ix, verdict, poison.retryable));
         }
         if done == 0 {
@@ -142,6 +153,15 @@ impl Sim {
         self.effect_with(executor, &step, (true, intent));
         executor.stage = Stage::Told;
         Next::On
+    }
+
+    /// What stands of a step whose statement has failed, of two.
+    fn left_at(&mut self, database: usize, done: u32) -> Verdict {
+        if done > 0 {
+            return Verdict::Partly;
+        }
+        self.databases[database].intent = None;
+        Verdict::Never
     }
 
     fn effect(&mut self, executor: &Executor, step: &Step, whole: bool) {
@@ -172,7 +192,8 @@ impl Sim {
         let leaks = self.mutated(Mutation::LeaksSecret);
         let way = if leaks { SECRET } else { "***" };
         let message = format!("syntax error (postgres://skein:{way}@db)");
-        Told::Failed { step, verdict, retryable, message, file: String::new(), line: 0 }
+        let (cancelled, file, line) = (false, String::new(), 0);
+        Told::Failed { step, verdict, retryable, cancelled, message, file, line }
     }
 
     pub(super) fn verify(&mut self, executor: &mut Executor) -> Next {

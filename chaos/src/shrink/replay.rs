@@ -135,6 +135,7 @@ fn scheduled(fleet: &Fleet, request: &Request) -> bool {
     let presence = Presence {
         slots: fleet.agents.keys().map(|id| (id.clone(), 64)).collect(),
         gates: fleet.agents.keys().map(|id| (id.clone(), [SOURCE.to_owned()].into())).collect(),
+        ..Presence::default()
     };
     let wanted = format!("{:?}", request.command);
     let next = schedule(fleet, &presence, request.now);
@@ -153,6 +154,7 @@ impl Numbers {
             | Command::HoldLanes { rollout, .. }
             | Command::ReleaseLanes { rollout, .. }
             | Command::AbortRollout { rollout, .. }
+            | Command::CancelLanes { rollout, .. }
             | Command::SoakWave { rollout }
             | Command::OpenGates { rollout }
             | Command::AskGate { rollout, .. }
@@ -186,7 +188,9 @@ impl Numbers {
             | Command::RecordObservation { .. }
             | Command::RetireTarget { .. }
             | Command::StartRestore { .. }
-            | Command::StoreBundle { .. } => {}
+            | Command::StoreBundle { .. }
+            | Command::Freeze { .. }
+            | Command::Thaw { .. } => {}
         }
         Some(command)
     }

@@ -166,6 +166,24 @@ impl Words {
                 self::selector(selector),
                 of_wave(*wave)
             ),
+            Command::CancelLanes { rollout, part, reason } => {
+                let (chosen, wave) =
+                    part.as_ref().map_or_else(Default::default, |(chosen, wave)| {
+                        (selector(chosen), of_wave(*wave))
+                    });
+                format!("cancel {}{chosen}{wave} {reason}", self.rollout(*rollout))
+            }
+            Command::Freeze { selector, until, reason } => format!(
+                "freeze{}{} why={}",
+                self::selector(selector),
+                until.map(|until| format!(" until={until}")).unwrap_or_default(),
+                reason.replace(' ', "-")
+            ),
+            Command::Thaw { freezes, selector, .. } => {
+                let freezes: String =
+                    freezes.iter().map(|freeze| format!(" {}", freeze.0)).collect();
+                format!("thaw{freezes}{}", self::selector(selector))
+            }
             Command::SoakWave { rollout } => format!("ask soak {}", self.rollout(*rollout)),
             Command::ResumeRollout { rollout } => format!("resume {}", self.rollout(*rollout)),
             Command::RollBackRollout { rollout, selector, steps, waivers } => format!(
@@ -341,6 +359,7 @@ fn knob(knob: &Knob) -> String {
         Knob::BudgetFailed(failed) => format!("budget={failed}"),
         Knob::BudgetPercent(percent) => format!("percent={percent}"),
         Knob::Retries(retries) => format!("retries={retries}"),
+        Knob::Windows(hold) => format!("windows={}", if *hold { "on" } else { "off" }),
     }
 }
 
@@ -398,14 +417,16 @@ fn report(outcome: &Outcome) -> String {
         Outcome::Verified { step, fingerprint } => {
             format!("verified {step}{}", after(*fingerprint))
         }
-        Outcome::Failed { step, verdict, retryable, .. } => {
+        Outcome::Failed { step, verdict, retryable, cancelled, .. } => {
             let verdict = match verdict {
                 Verdict::Never => "",
                 Verdict::Partly => " partly",
                 Verdict::Fully => " fully",
                 Verdict::Unknown => " unknown",
             };
-            format!("failed {step}{verdict}{}", if *retryable { " retryable" } else { "" })
+            let retryable = if *retryable { " retryable" } else { "" };
+            let cancelled = if *cancelled { " cancelled" } else { "" };
+            format!("failed {step}{verdict}{retryable}{cancelled}")
         }
         Outcome::RolledBack { step, already, fingerprint, .. } => {
             format!("rolled-back {step}{}{}", found(*already), after(*fingerprint))

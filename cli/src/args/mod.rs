@@ -2,6 +2,7 @@
 
 mod cluster;
 mod common;
+mod pace;
 mod read;
 mod repair;
 mod roles;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cluster::{AgentsArgs, ClusterArgs, ClusterVerb, TargetsArgs, TargetsVerb};
 pub use common::{GoalArg, LabelArg, PlanArgs, SelectionArgs, StrategyArgs, WaveArg};
+pub use pace::{CancelArgs, FreezeArgs, ThawArgs, UntilArg};
 pub use read::{
     BackupArgs, BackupVerb, ExplainArgs, HistoryArgs, HistoryVerb, StatusArgs, VerifyArgs,
     WatchArgs,
@@ -139,6 +141,12 @@ pub enum Verb {
     Resume(ResumeArgs),
     /// Give a rollout up: steps under way are finished, nothing is undone
     Abort(AbortArgs),
+    /// Kill the statements that run for a rollout, and give the targets back
+    Cancel(CancelArgs),
+    /// Let no rollout work on targets, for a time or until they are thawed
+    Freeze(FreezeArgs),
+    /// Lift a freeze
+    Thaw(ThawArgs),
     /// Let a wave open that waits for somebody's word
     Approve(ApproveArgs),
     /// Change what of a rollout's strategy may change while it runs

@@ -249,7 +249,7 @@ pub struct ApproveArgs {
 pub struct SetArgs {
     /// Rollout
     pub rollout: String,
-    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`
+    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`, `windows=off`
     #[arg(required = true, value_name = "KNOB=VALUE")]
     pub knobs: Vec<KnobArg>,
 }
@@ -285,12 +285,17 @@ impl FromStr for KnobArg {
             }
             "budget" | "budget.failed" => Knob::BudgetFailed(number()?),
             "budget.percent" => Knob::BudgetPercent(number()?),
+            "windows" => Knob::Windows(match value {
+                "on" => true,
+                "off" => false,
+                _ => return Err(format!("`{value}` is neither on nor off")),
+            }),
             _ => match name.strip_prefix("per.").filter(|label| !label.is_empty()) {
                 Some(label) => Knob::Limit(v1::Limit { label: label.to_owned(), most: number()? }),
                 None => {
                     return Err(format!(
                         "`{name}` cannot be set while a rollout runs; these can: parallelism, \
-                         per.LABEL, per_group, soak, budget, budget.percent, retries"
+                         per.LABEL, per_group, soak, budget, budget.percent, retries, windows"
                     ));
                 }
             },

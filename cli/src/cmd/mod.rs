@@ -7,6 +7,7 @@ mod apply;
 mod approve;
 mod audit;
 mod backup;
+mod cancel;
 mod cluster;
 mod cluster_backup;
 mod cluster_restore;
@@ -14,6 +15,7 @@ mod completions;
 mod coordinator;
 mod demo;
 mod explain;
+mod freeze;
 mod get;
 mod history;
 mod init;
@@ -27,6 +29,7 @@ mod rollback;
 mod set;
 pub(crate) mod status;
 pub(crate) mod targets;
+mod thaw;
 mod verify;
 mod version;
 mod watch;
@@ -57,6 +60,9 @@ pub(crate) fn run(cli: &Cli, screen: &mut Screen) -> Result<ExitCode, Failure> {
         Verb::Pause(args) => wait(pause::run(args, global, screen)),
         Verb::Resume(args) => wait(resume::run(args, global, screen)),
         Verb::Abort(args) => wait(abort::run(args, global, screen)),
+        Verb::Cancel(args) => wait(cancel::run(args, global, screen)),
+        Verb::Freeze(args) => wait(freeze::run(args, global, screen)),
+        Verb::Thaw(args) => wait(thaw::run(args, global, screen)),
         Verb::Approve(args) => wait(approve::run(args, global, screen)),
         Verb::Set(args) => wait(set::run(args, global, screen)),
         Verb::Get(args) => wait(get::run(args, global, screen)),

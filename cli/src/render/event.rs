@@ -125,6 +125,10 @@ impl Event {
             | Body::GateReleased(_)
             | Body::GatePassed(_)
             | Body::GateFailed(_) => super::gate::told(self, body, seq),
+            Body::ChangesFrozen(_)
+            | Body::ChangesThawed(_)
+            | Body::LanesCancelled(_)
+            | Body::StepCancelled(_) => super::event_pace::told(self, body),
             Body::LegAssigned(_) | Body::LeaseExpired(_) => self.leg(body, seq),
             Body::StepBackedUp(_)
             | Body::StepApplied(_)

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use skein_proto::v1;
 
+use super::freezes::Freeze;
 use super::look::{Look, Sign, Tone};
 use super::rollout::Rollout;
 use super::table::{Table, shown};
@@ -20,6 +21,9 @@ pub struct Fleet {
     /// Newest version in force, and how many targets have it.
     pub versions: Vec<VersionCount>,
     pub held: Vec<Held>,
+    /// In force.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
     /// SHA-256, hexadecimal.
     pub charter: String,
     pub charter_bound: String,
@@ -65,6 +69,7 @@ impl Fleet {
                 .iter()
                 .map(|held| Held { target: held.target.clone(), reason: held.reason.clone() })
                 .collect(),
+            freezes: reply.freezes.iter().map(Freeze::new).collect(),
             charter: words::hex(&reply.charter),
             charter_bound: reply.charter_bound.clone(),
             events: compliance.events,
@@ -148,6 +153,22 @@ fn percent(some: u64, of: u64) -> String {
 impl View for Fleet {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         self.facts(look).text(look, "", out)?;
+        if !self.freezes.is_empty() {
+            writeln!(out)?;
+            writeln!(out, "{}", look.paint(Tone::Warning, "frozen"))?;
+            for freeze in &self.freezes {
+                writeln!(
+                    out,
+                    "  {} {}: {} by {}, until {}: {}",
+                    look.sign(Sign::Paused),
+                    freeze.id,
+                    shown(&freeze.on),
+                    shown(&freeze.by),
+                    freeze.until(),
+                    shown(&freeze.reason)
+                )?;
+            }
+        }
         if !self.held.is_empty() {
             writeln!(out)?;
             let title = format!("{} held", words::count(self.held.len() as u64, "target"));
@@ -201,10 +222,14 @@ impl View for Fleet {
         for held in &self.held {
             lines.push(typed("held", held)?);
         }
+        for freeze in &self.freezes {
+            lines.push(typed("freeze", freeze)?);
+        }
         let mut fleet = self.json()?;
         if let Value::Object(fields) = &mut fleet {
             fields.remove("rollouts");
             fields.remove("held");
+            fields.remove("freezes");
         }
         lines.push(fleet);
         Ok(lines)

@@ -36,6 +36,9 @@ pub fn knob(knob: &v1::Knob) -> Knob {
         Some(Wire::BudgetPercent(0)) => ("budget.percent".to_owned(), "not set".to_owned()),
         Some(Wire::BudgetPercent(percent)) => ("budget.percent".to_owned(), format!("{percent}%")),
         Some(Wire::Retries(retries)) => ("retries".to_owned(), retries.to_string()),
+        Some(Wire::Windows(hold)) => {
+            ("windows".to_owned(), if *hold { "on" } else { "off" }.to_owned())
+        }
         None => (String::new(), String::new()),
     };
     Knob { name, value }

@@ -13,7 +13,9 @@ pub mod fleet;
 mod gate;
 
 pub mod event;
+mod event_pace;
 mod event_repair;
+pub mod freezes;
 
 pub mod history;
 pub mod knobs;

@@ -82,6 +82,9 @@ pub struct Lane {
     pub note: String,
     /// Why it gets no work; empty: it is not held.
     pub held: String,
+    /// Why the time holds it back: its window, a blackout, a freeze. Empty: it does not.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub closed: String,
     #[serde(skip)]
     pub now: v1::LaneState,
 }
@@ -264,12 +267,17 @@ impl Lane {
             attempt: lane.attempt,
             agent: lane.agent.clone(),
             fence: lane.fence,
-            note: match (lane.held.as_str(), lane.note.as_str()) {
-                ("", note) => note.to_owned(),
-                (held, "") => format!("held: {held}"),
-                (held, note) => format!("held: {held}; {note}"),
+            note: {
+                let held = match lane.held.as_str() {
+                    "" => String::new(),
+                    held => format!("held: {held}"),
+                };
+                let mut said = vec![held, lane.closed.clone(), lane.note.clone()];
+                said.retain(|part| !part.is_empty());
+                said.join("; ")
             },
             held: lane.held.clone(),
+            closed: lane.closed.clone(),
             now: lane.state(),
         }
     }

@@ -3,8 +3,8 @@
 use crate::bundle::Manifest;
 use crate::event::{Archive, Stop, Verdict};
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId, RolloutId, Seq,
-    StepIx, TargetId, Version, WaveIx,
+    AgentId, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
+    RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
@@ -162,6 +162,33 @@ pub enum Command {
         selector: Selector,
         /// Of this wave only.
         wave: Option<WaveIx>,
+    },
+    /// Let no rollout work on targets.
+    Freeze {
+        /// Which.
+        selector: Selector,
+        /// Until then; `None`: until somebody thaws them.
+        until: Option<Millis>,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Let rollouts work on targets again.
+    Thaw {
+        /// Which freezes. Empty: those with this selector.
+        freezes: Vec<FreezeId>,
+        /// As it was frozen. Asks for everything, where no number is given either: every freeze is lifted.
+        selector: Selector,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Kill the statements that run, and give the targets back.
+    CancelLanes {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// On which targets, which are held then; `None`: on all, and the rollout pauses.
+        part: Option<(Selector, Option<WaveIx>)>,
+        /// Why, for the log.
+        reason: String,
     },
     /// Give a rollout up, and leave everything as it stands.
     AbortRollout {
@@ -376,6 +403,8 @@ pub enum Outcome {
         verdict: Verdict,
         /// It may pass by itself.
         retryable: bool,
+        /// Somebody had its statement killed.
+        cancelled: bool,
         /// What the database said.
         message: String,
         /// Of the script.

@@ -3,12 +3,12 @@
 use crate::bundle::Manifest;
 use crate::command::Waiver;
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId, RolloutId, Seq,
-    StepIx, TargetId, Version, WaveIx,
+    AgentId, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
+    RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
-use crate::spec::{Backup, Knob};
+use crate::spec::{Backup, Knob, Selector};
 use crate::state::repair::{Evidence, Order};
 use crate::state::target::{Description, Observation};
 
@@ -326,4 +326,21 @@ pub enum Body {
     TargetsRetried { rollout: RolloutId, targets: Vec<TargetId> },
     /// A rollout goes on without these targets, which are left as they are.
     TargetsSkipped { rollout: RolloutId, targets: Vec<TargetId>, reason: String },
+    /// No rollout works on these targets until then, or until somebody thaws them.
+    ChangesFrozen { freeze: FreezeId, selector: Selector, until: Option<Millis>, reason: String },
+    /// They are worked on again.
+    ChangesThawed { freezes: Vec<FreezeId>, reason: String },
+    /// The statements that run on these targets are killed, and the legs given back. `held`: they get no legs
+    /// until somebody lets them go on.
+    LanesCancelled { rollout: RolloutId, targets: Vec<TargetId>, reason: String, held: bool },
+    /// A step's statement was killed on somebody's word: no failure, and the lane goes on when it may.
+    StepCancelled {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        version: String,
+        step: StepIx,
+        verdict: Verdict,
+        message: String,
+    },
 }

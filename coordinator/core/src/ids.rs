@@ -128,6 +128,23 @@ impl RepairId {
     }
 }
 
+/// A freeze's number; shown as `frz-0042`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FreezeId(pub u32);
+
+impl fmt::Display for FreezeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "frz-{:04}", self.0)
+    }
+}
+
+impl FreezeId {
+    /// Reads `frz-0042` or `42`.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.strip_prefix("frz-").unwrap_or(text).parse().ok().map(Self)
+    }
+}
+
 /// So many targets, for people.
 pub(crate) fn count_of_targets(count: usize) -> String {
     if count == 1 { "1 target".to_owned() } else { format!("{count} targets") }

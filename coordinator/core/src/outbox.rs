@@ -33,6 +33,8 @@ pub struct Leg {
     pub expected: Vec<Entry>,
     /// What the log takes the server to be; empty: not known.
     pub identity: String,
+    /// The statement that runs is killed, on somebody's word.
+    pub kill: bool,
     /// The rollout has turned or stands still, or somebody holds the target: report what the ledger has beyond the log, finish a step that was
     /// begun, begin no other, and give the leg back.
     pub cancelled: bool,
@@ -102,7 +104,9 @@ fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg>
         backed_up: lane.archive.is_some(),
         expected: fleet.entries.spell(&target.ledger).cloned().collect(),
         identity: target.identity.clone(),
-        cancelled: (lane.unwind && lane.phase == Phase::Leased)
+        kill: lane.kill,
+        cancelled: lane.kill
+            || (lane.unwind && lane.phase == Phase::Leased)
             || state.stopping
             || lane.held.is_some(),
         gates: around_steps(state, lane, kind),

@@ -2,11 +2,13 @@
 
 mod gate;
 mod strategy;
+pub mod window;
 
 pub use gate::{Comparison, Gate, Question, When};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Strategy, Wave};
+pub use window::{AtClose, Blackout, Window};
 
 use crate::ids::{Digest, TargetId, Version};
 use crate::state::target;

@@ -84,6 +84,7 @@ fn outcome(dice: &mut Dice) -> Outcome {
             verdict: [Verdict::Never, Verdict::Partly, Verdict::Fully, Verdict::Unknown]
                 [dice.below(4) as usize],
             retryable: dice.chance(50),
+            cancelled: dice.chance(30),
             message: "no".to_owned(),
             file: String::new(),
             line: 0,
@@ -148,6 +149,12 @@ fn repairs(world: &World) -> Vec<(AgentId, Mend)> {
     agents.flat_map(of).collect()
 }
 
+/// One target, or everything.
+fn part(dice: &mut Dice) -> Selector {
+    let targets = if dice.chance(60) { vec![target(dice).0] } else { Vec::new() };
+    Selector { targets, ..Selector::default() }
+}
+
 fn anything(dice: &mut Dice, world: &mut World) {
     match dice.below(21) {
         20 => mending(dice, world),
@@ -184,7 +191,22 @@ fn anything(dice: &mut Dice, world: &mut World) {
         }
         14 => {
             let rollout = rollout(dice, world);
-            let command = match dice.below(10) {
+            let command = match dice.below(13) {
+                10 => Command::CancelLanes {
+                    rollout,
+                    part: dice.chance(70).then(|| (part(dice), None)),
+                    reason: "it locks the world".to_owned(),
+                },
+                11 => Command::Freeze {
+                    selector: part(dice),
+                    until: Some(Millis(world.now.0 + u64::from(dice.below(500)))),
+                    reason: "an audit".to_owned(),
+                },
+                12 => Command::Thaw {
+                    freezes: Vec::new(),
+                    selector: part(dice),
+                    reason: String::new(),
+                },
                 0 => {
                     let stop = if dice.chance(50) { Stop::AfterSteps } else { Stop::AfterLegs };
                     Command::PauseRollout { rollout, reason: "wait".to_owned(), stop }

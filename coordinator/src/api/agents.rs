@@ -446,6 +446,7 @@ pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
             step: StepIx(it.step),
             verdict: codec::verdict(it.verdict()),
             retryable: it.retryable,
+            cancelled: it.cancelled,
             message: it.message,
             file: it.file,
             line: it.line,

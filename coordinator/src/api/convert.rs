@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use skein_core::Fleet;
+use skein_core::hours::Shut;
 use skein_core::ids::{AgentId, Digest, Millis, RolloutId, WaveIx};
 use skein_core::outbox::{Ask, Leg, Mend};
 use skein_core::schedule::{Presence, waits_for, waits_for_a_word, watched};
@@ -158,7 +159,31 @@ fn phase(phase: Phase) -> v1::LaneState {
     }
 }
 
-fn lane(fleet: &Fleet, state: &rollout::State, lane: &Lane) -> v1::Lane {
+/// Those in force.
+pub(super) fn freezes(fleet: &Fleet, now: Millis) -> Vec<v1::Freeze> {
+    let in_force = fleet.freezes.iter().filter(|(_, freeze)| freeze.holds(now));
+    in_force.map(|(id, freeze)| codec::freeze_out(*id, freeze)).collect()
+}
+
+/// Why the time holds a lane back that could go on.
+fn closed(shut: &Shut<'_>, lane: &Lane, target: Option<&target::State>) -> String {
+    let waits = match lane.phase {
+        Phase::Ready | Phase::UndoReady => true,
+        Phase::Waiting
+        | Phase::Leased
+        | Phase::Done
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::UndoLeased
+        | Phase::Undone
+        | Phase::Residual
+        | Phase::Waived => false,
+    };
+    let wait = target.filter(|_| waits).and_then(|target| shut.wait(target));
+    wait.map(|wait| shut.say(&wait)).unwrap_or_default()
+}
+
+fn lane(fleet: &Fleet, (state, shut): (&rollout::State, &Shut<'_>), lane: &Lane) -> v1::Lane {
     let target = fleet.targets.get(lane.target);
     let lease = target.and_then(|target| target.lease.as_ref());
     v1::Lane {
@@ -177,6 +202,7 @@ fn lane(fleet: &Fleet, state: &rollout::State, lane: &Lane) -> v1::Lane {
             .unwrap_or_default(),
         fence: lane.fence.map_or(0, |fence| fence.0),
         held: lane.held.as_deref().unwrap_or_default().to_owned(),
+        closed: closed(shut, lane, target),
     }
 }
 
@@ -204,6 +230,10 @@ fn knobs(state: &rollout::State) -> Vec<v1::Knob> {
         Knob::BudgetPercent(budget.percent),
         Knob::Retries(state.retries()),
     ]);
+    let strategy = &state.plan.spec.strategy;
+    if !strategy.windows.is_empty() || !strategy.blackouts.is_empty() {
+        knobs.push(Knob::Windows(state.windows()));
+    }
     knobs.iter().map(codec::knob_out).collect()
 }
 
@@ -214,6 +244,7 @@ pub(super) fn rollout(
     (now, with_lanes): (Millis, bool),
 ) -> v1::RolloutStatus {
     let watched = watched(state, now);
+    let shut = Shut::new(fleet, state, (&presence.hours, now));
     let waves = state
         .plan
         .waves
@@ -238,12 +269,12 @@ pub(super) fn rollout(
         .collect();
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     let residual = if state.status == Status::Halted {
-        view::residual(state).map(|(_, at)| lane(fleet, state, at)).collect()
+        view::residual(state).map(|(_, at)| lane(fleet, (state, &shut), at)).collect()
     } else {
         Vec::new()
     };
     let lanes = if with_lanes {
-        state.lanes.iter().map(|(_, at)| lane(fleet, state, at)).collect()
+        state.lanes.iter().map(|(_, at)| lane(fleet, (state, &shut), at)).collect()
     } else {
         Vec::new()
     };
@@ -267,7 +298,7 @@ pub(super) fn rollout(
         started_by: state.started_by.clone(),
         knobs: knobs(state),
         waits_for_word: waits_for_a_word(state, now).map_or(0, |wave| wave.0 + 1),
-        waived: view::waived(state).map(|(_, at)| lane(fleet, state, at)).collect(),
+        waived: view::waived(state).map(|(_, at)| lane(fleet, (state, &shut), at)).collect(),
     }
 }
 
@@ -311,6 +342,7 @@ pub(super) fn summary(
             })
             .collect(),
         held,
+        freezes: freezes(fleet, now),
     }
 }
 

@@ -9,6 +9,7 @@ mod convert;
 mod explain;
 mod fleet;
 mod forward;
+mod pace;
 mod planner;
 mod repairs;
 mod rollouts;
@@ -24,15 +25,17 @@ use std::time::Duration;
 use openraft::ReadPolicy;
 use prost::Message;
 use sha2::{Digest as _, Sha256};
-use skein_core::Refusal;
 use skein_core::command::{Command, Request};
 use skein_core::ids::Millis;
 use skein_core::refusal::Kind;
+use skein_core::schedule::Presence;
+use skein_core::{Fleet, Refusal};
 use skein_proto::v1;
 use skein_store::{Blobs, History};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::calendar::Calendar;
 use crate::codec;
 use crate::raft::{Identity, Machine, Peers, Raft};
 use crate::sequencer::{Accepted, Handle};
@@ -49,6 +52,7 @@ pub(crate) struct Api {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) sequencer: Handle,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) calendar: Arc<Calendar>,
     pub(crate) peers: Peers,
     pub(crate) lease: Duration,
     pub(crate) stop: CancellationToken,
@@ -98,6 +102,11 @@ impl Api {
             format!("not made under charter {}, which is in force", charter.short()),
             "use the charter file that the cluster was formed with (`project.charter` in skein.toml)",
         )))
+    }
+
+    /// Who is connected, and what the calendar says.
+    fn presence(&self, fleet: &Fleet, now: Millis) -> Presence {
+        Presence { hours: self.calendar.hours(fleet, now), ..self.sessions.presence() }
     }
 
     /// Waits for the first events of a cluster that is being formed: whoever comes in that moment would

@@ -1,19 +1,20 @@
 //! Plans: computed from the state, recorded through the sequencer.
 
 use bytes::Bytes;
-use skein_core::Refusal;
 use skein_core::command::Command;
+use skein_core::hours::never_open;
 use skein_core::ids::RolloutId;
 use skein_core::plan::{self, Plan};
 use skein_core::refusal::Kind;
 use skein_core::spec::Spec;
 use skein_core::state::rollout;
+use skein_core::{Fleet, Refusal};
 use skein_proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::{Api, status};
 use crate::sequencer::Failure;
-use crate::{codec, condition};
+use crate::{calendar, clock, codec, condition};
 
 /// The fleet may move between computing and recording; so often it is computed again.
 const ATTEMPTS: usize = 5;
@@ -93,7 +94,9 @@ impl Api {
         for selector in spec.selectors_mut() {
             condition::settle(selector, &fleet, &presence).map_err(refused)?;
         }
-        plan::make(&fleet, spec).map_err(refused)
+        let plan = plan::make(&fleet, spec).map_err(refused)?;
+        opens(&fleet, &plan).map_err(refused)?;
+        Ok(plan)
     }
 
     /// Records a plan. Without a request id: the same plan is recorded once in any case.
@@ -114,6 +117,31 @@ impl Api {
         };
         self.sequencer.ask(request).await.map(|accepted| accepted.rollout)
     }
+}
+
+/// Each target that has something to do may be worked on at some time.
+fn opens(fleet: &Fleet, plan: &Plan) -> Result<(), Refusal> {
+    let strategy = &plan.spec.strategy;
+    if strategy.windows.is_empty() {
+        return Ok(());
+    }
+    let now = clock::now();
+    let openings = calendar::reckon(strategy, now).map_err(|why| {
+        Refusal::new(Kind::Invalid, why, "mend the zone of the window; nothing was planned")
+    })?;
+    let targets = plan.waves.iter().flat_map(|wave| &wave.targets);
+    let targets = targets.filter_map(|(id, _)| fleet.target(id));
+    let never = never_open(strategy, &openings, now, targets.map(|(_, target)| target));
+    let Some((target, window)) = never else { return Ok(()) };
+    Err(Refusal::new(
+        Kind::Unfit,
+        format!(
+            "{} could never be worked on: {} does not open within a year outside of the blackouts",
+            target.id,
+            window.called()
+        ),
+        "widen the window or shorten the blackout in skein.toml, or leave the target out",
+    ))
 }
 
 fn reply(id: skein_core::ids::Digest, plan: &Plan, rollout: Option<RolloutId>) -> v1::PlanReply {

@@ -79,6 +79,18 @@ impl v1::rollouts_server::Rollouts for Api {
         Ok(Response::new(reply(Some(rollout), accepted.seq)))
     }
 
+    async fn cancel(
+        &self,
+        request: Request<v1::CancelRequest>,
+    ) -> Result<Response<v1::RolloutReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        let part = self.part(request.part.clone()).await?;
+        let command = Command::CancelLanes { rollout, part, reason: request.reason.clone() };
+        let accepted = self.ask(request.asker.clone(), &request, command).await?;
+        Ok(Response::new(reply(Some(rollout), accepted.seq)))
+    }
+
     async fn set(
         &self,
         request: Request<v1::SetRequest>,
@@ -162,9 +174,9 @@ impl v1::rollouts_server::Rollouts for Api {
         self.linearizable().await?;
         match request.at {
             None => {
-                let presence = self.sessions.presence();
-                let fleet = self.machine.fleet();
-                explain::told(&fleet, (rollout, &request.target), (Some(&presence), clock::now()))
+                let (fleet, now) = (self.machine.fleet(), clock::now());
+                let presence = self.presence(&fleet, now);
+                explain::told(&fleet, (rollout, &request.target), (Some(&presence), now))
             }
             Some(at) => {
                 let history = Arc::clone(&self.history);
@@ -289,9 +301,9 @@ impl Api {
         let wanted =
             if request.rollout.is_empty() { None } else { Some(number(&request.rollout)?) };
         let now = clock::now();
-        let presence = self.sessions.presence();
         let leader = self.leader().map_or(0, |(node, _)| node);
         let fleet = self.machine.fleet();
+        let presence = self.presence(&fleet, now);
         let mut reply = convert::summary(&fleet, &presence, (now, leader));
         let ids = match wanted {
             Some(id) if fleet.rollouts.contains_key(&id) => vec![id],

@@ -6,6 +6,7 @@ mod event;
 mod fleet;
 mod gate;
 mod manifest;
+mod pace;
 mod plan;
 mod record;
 mod repair;
@@ -19,6 +20,7 @@ pub(crate) use event::{
 pub(crate) use fleet::{description, description_out, entry_out, observation, selector};
 pub(crate) use gate::{gate_out, judgement};
 pub(crate) use manifest::manifest_of;
+pub(crate) use pace::{freeze_out, until};
 pub(crate) use plan::{knob, knob_out, plan_id, plan_out, spec};
 pub(crate) use record::{Entry, chunk_entry, decode_entry, record_entry};
 pub(crate) use repair::{digests_out, evidence_of, evidence_out, verb, verb_out};

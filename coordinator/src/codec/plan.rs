@@ -12,7 +12,7 @@ use skein_proto::v1;
 use super::fleet::{engine, engine_out, entry, entry_out, selector, selector_out};
 use super::gate::{gate, gate_out};
 use super::manifest::{lock, lock_out, mode, mode_out};
-use super::{Malformed, digest, digest_out, required};
+use super::{Malformed, digest, digest_out, pace, required};
 
 /// SHA-256 over the plan's canonical bytes: its protobuf form, whose fields are written in order and
 /// which has no map, clock or chance in it.
@@ -99,6 +99,10 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
     let wire = required(wire, "the strategy")?;
     let (on_breach, backup) = (on_breach(wire.on_breach()), backup(wire.backup()));
     let budget = wire.budget.unwrap_or_default();
+    let (windows, blackouts) = pace::read(wire.windows, wire.blackouts)?;
+    // Beside windows it is there for coordinators that know of none.
+    let bars = !windows.is_empty() || !blackouts.is_empty();
+    let limits = wire.limits.into_iter().filter(|limit| !(bars && *limit == v1::Limit::default()));
     let waves = wire
         .waves
         .into_iter()
@@ -126,7 +130,7 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
         parallelism: wire.parallelism,
         cover_classes: wire.cover_classes,
         order: order(wire.order),
-        limits: wire.limits.into_iter().map(limit).collect(),
+        limits: limits.map(limit).collect(),
         per_group: wire.per_group,
         soak_ms: wire.soak_ms,
         budget: Budget {
@@ -141,6 +145,8 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
         retries: wire.retries,
         backup,
         gates: wire.gates.into_iter().map(gate).collect::<Result<_, _>>()?,
+        windows,
+        blackouts,
     })
 }
 
@@ -181,6 +187,7 @@ pub(crate) fn knob(wire: Option<v1::Knob>) -> Result<Knob, Malformed> {
         Wire::BudgetFailed(failed) => Knob::BudgetFailed(failed),
         Wire::BudgetPercent(percent) => Knob::BudgetPercent(percent),
         Wire::Retries(retries) => Knob::Retries(retries),
+        Wire::Windows(hold) => Knob::Windows(hold),
     })
 }
 
@@ -194,11 +201,14 @@ pub(crate) fn knob_out(knob: &Knob) -> v1::Knob {
         Knob::BudgetFailed(failed) => Wire::BudgetFailed(*failed),
         Knob::BudgetPercent(percent) => Wire::BudgetPercent(*percent),
         Knob::Retries(retries) => Wire::Retries(*retries),
+        Knob::Windows(hold) => Wire::Windows(*hold),
     };
     v1::Knob { knob: Some(knob) }
 }
 
 fn strategy_out(strategy: &Strategy) -> v1::Strategy {
+    let hours = !strategy.windows.is_empty() || !strategy.blackouts.is_empty();
+    let bar = hours.then(v1::Limit::default);
     v1::Strategy {
         waves: strategy
             .waves
@@ -227,12 +237,14 @@ fn strategy_out(strategy: &Strategy) -> v1::Strategy {
         on_breach: on_breach_out(strategy.on_breach).into(),
         retries: strategy.retries,
         backup: backup_out(strategy.backup).into(),
-        limits: strategy.limits.iter().map(limit_out).collect(),
+        limits: strategy.limits.iter().map(limit_out).chain(bar).collect(),
         per_group: strategy.per_group,
         soak_ms: strategy.soak_ms,
         order: order_out(&strategy.order),
         cover_classes: strategy.cover_classes,
         gates: strategy.gates.iter().map(gate_out).collect(),
+        windows: strategy.windows.iter().map(pace::window_out).collect(),
+        blackouts: strategy.blackouts.iter().map(pace::blackout_out).collect(),
     }
 }
 

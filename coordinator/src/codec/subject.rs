@@ -74,7 +74,14 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::RepairReleased(it) => (vec![&it.target], None),
         Body::TargetMended(it) => (vec![&it.target], None),
         Body::RepairFailed(it) => (vec![&it.target], None),
-        Body::RepairWithdrawn(_) | Body::EditAccepted(_) => (Vec::new(), None),
+        Body::RepairWithdrawn(_)
+        | Body::EditAccepted(_)
+        | Body::ChangesFrozen(_)
+        | Body::ChangesThawed(_) => (Vec::new(), None),
+        Body::LanesCancelled(it) => {
+            (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
+        }
+        Body::StepCancelled(it) => (vec![&it.target], Some(it.rollout)),
         Body::TargetsRetried(it) => {
             (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
         }

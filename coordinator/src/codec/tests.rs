@@ -7,7 +7,7 @@ use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Waiver;
 use skein_core::event::{Archive, Body, Event, Judged, LegKind, Stop, Unwind, Verdict};
 use skein_core::ids::{
-    AgentId, ClassIx, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId,
+    AgentId, ClassIx, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
 use skein_core::plan::{Class, Plan, Step, Undo, Wave};
@@ -84,6 +84,8 @@ fn plan() -> Plan {
                 on_breach: OnBreach::RollbackWave,
                 retries: 2,
                 backup: Backup::Tables,
+                windows: Vec::new(),
+                blackouts: Vec::new(),
             },
             out_of_order: true,
             accept_drift: true,
@@ -116,6 +118,36 @@ fn plan() -> Plan {
         up_to_date: 3,
         notes: vec!["a note".to_owned()],
     }
+}
+
+fn by_label(name: &str, value: &str) -> Selector {
+    Selector { labels: vec![(name.to_owned(), vec![value.to_owned()])], ..Selector::default() }
+}
+
+#[test]
+fn windows_come_back_as_they_were_and_bar_who_does_not_know_them() {
+    let mut plan = plan();
+    let strategy = &mut plan.spec.strategy;
+    strategy.windows = vec![spec::Window {
+        name: "nights".to_owned(),
+        selector: by_label("region", "eu"),
+        days: vec![0, 6],
+        from: 22 * 60,
+        to: 5 * 60,
+        zone: "Europe/Berlin".to_owned(),
+        at_close: spec::AtClose::Finish,
+    }];
+    strategy.blackouts = vec![spec::Blackout {
+        name: "the fair".to_owned(),
+        selector: Selector::default(),
+        from: Millis(5),
+        until: Millis(9),
+        zone: "UTC".to_owned(),
+    }];
+    let wire = super::plan_out(&plan);
+    let limits = wire.spec.iter().flat_map(|spec| &spec.strategy).flat_map(|it| &it.limits);
+    assert!(limits.into_iter().any(|limit| limit.label.is_empty()));
+    assert_eq!(super::plan::plan(wire), Ok(plan));
 }
 
 fn order() -> repair::Order {
@@ -399,6 +431,28 @@ fn one_of_each() -> Vec<Body> {
         },
         Body::GatePassed { judged: Box::new(judged(Some("eu-1"), "")) },
         Body::GateFailed { judged: Box::new(judged(None, "0002")) },
+        Body::ChangesFrozen {
+            freeze: FreezeId(1),
+            selector: by_label("region", "eu"),
+            until: Some(Millis(9_000)),
+            reason: "an audit".to_owned(),
+        },
+        Body::ChangesThawed { freezes: vec![FreezeId(1)], reason: "it is over".to_owned() },
+        Body::LanesCancelled {
+            rollout,
+            targets: vec![TargetId::from("eu-1")],
+            reason: "it locks the world".to_owned(),
+            held: true,
+        },
+        Body::StepCancelled {
+            rollout,
+            target: TargetId::from("eu-1"),
+            fence: Fence(12),
+            version: "2".to_owned(),
+            step: StepIx(1),
+            verdict: Verdict::Partly,
+            message: "canceling statement due to user request".to_owned(),
+        },
     ]
 }
 
@@ -522,6 +576,10 @@ fn place(body: &Body) -> usize {
         Body::GateReleased { .. } => 51,
         Body::GatePassed { .. } => 52,
         Body::GateFailed { .. } => 53,
+        Body::ChangesFrozen { .. } => 54,
+        Body::ChangesThawed { .. } => 55,
+        Body::LanesCancelled { .. } => 56,
+        Body::StepCancelled { .. } => 57,
     }
 }
 
@@ -532,7 +590,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 54);
+    assert_eq!(events.len(), 58);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

@@ -34,6 +34,7 @@ fn outcomes() -> Vec<Outcome> {
             message: "no such table".to_owned(),
             file: "2.up.sql".to_owned(),
             line: 7,
+            ..session::Failed::default()
         }),
         Outcome::RolledBack(session::RolledBack {
             step: 1,
@@ -137,7 +138,7 @@ fn from_coordinator() -> Vec<session::FromCoordinator> {
             ..session::Leg::default()
         }),
         Down::Acknowledged(session::Acknowledged { ids: vec![1], refused: vec![refused], seq: 0 }),
-        Down::Cancel(session::Cancel { fence: 17, why: "paused".to_owned() }),
+        Down::Cancel(session::Cancel { fence: 17, why: "paused".to_owned(), kill: false }),
         Down::Observe(session::Observe { targets: vec!["eu/orders-1".to_owned()], seq: 0 }),
     ]
     .into_iter()

@@ -11,6 +11,7 @@ use crate::db::connecting;
 use crate::db::error::DbError;
 use crate::db::failure::{Broken, Failure};
 use crate::db::fingerprint::Schema;
+use crate::db::kill::{How, Killer};
 use crate::db::ledger::Tables;
 use crate::db::location::{Engine, Location};
 use crate::db::patience::Patience;
@@ -204,6 +205,10 @@ impl MysqlConnection {
             return Ok(());
         }
         Err(broken(Failure::protocol("another session took the session lock of the target")))
+    }
+
+    pub(in crate::db) fn killer(&self) -> Killer {
+        Killer::new(How::Mysql { options: self.options.clone(), number: self.number.clone() })
     }
 
     pub(in crate::db) async fn close(self) {

@@ -15,6 +15,7 @@ use crate::db::connecting;
 use crate::db::error::DbError;
 use crate::db::failure::Broken;
 use crate::db::fingerprint::Schema;
+use crate::db::kill::{How, Killer};
 use crate::db::ledger::Tables;
 use crate::db::location::{Engine, Location};
 use crate::db::patience::Patience;
@@ -30,6 +31,9 @@ pub(in crate::db) struct PostgresConnection {
     /// What every session begins with, and comes back to.
     prologue: String,
     lock_key: i64,
+    /// How it was connected, and the server's number for it.
+    options: PgConnectOptions,
+    pid: String,
 }
 
 /// What the first message tells.
@@ -91,6 +95,8 @@ impl PostgresConnection {
             one_schema: location.schema().is_some(),
             prologue,
             lock_key: 0,
+            options,
+            pid: String::new(),
         };
         let at = location.redacted();
         let sql = format!("{} {WHERE_AM_I}", connection.prologue);
@@ -105,6 +111,7 @@ impl PostgresConnection {
             return Err(DbError::NoSchema { location: at, schema });
         };
         schema.clone_into(&mut connection.schema);
+        text(&first, 2).unwrap_or_default().clone_into(&mut connection.pid);
         let database = text(&first, 1).unwrap_or_default();
         connection.lock_key = lock_key(database, location.schema());
         Ok((connection, first))
@@ -228,6 +235,10 @@ impl PostgresConnection {
             self.prologue
         );
         self.send(sql, Keep::Nothing).await.map(|_| ())
+    }
+
+    pub(in crate::db) fn killer(&self) -> Killer {
+        Killer::new(How::Postgres { options: self.options.clone(), pid: self.pid.clone() })
     }
 
     pub(in crate::db) async fn close(self) {

@@ -14,10 +14,14 @@ use crate::db::answer::{Answer, Keep, Reading, drain};
 use crate::db::error::DbError;
 use crate::db::failure::{Broken, Failure};
 use crate::db::fingerprint::Schema;
+use crate::db::kill::{How, Killer, Wish};
 use crate::db::ledger::Tables;
 use crate::db::location::{Engine, Location};
 use crate::db::patience::Patience;
 use crate::db::timeouts::Timeouts;
+
+/// Operations of SQLite's virtual machine between two looks at the wish to end a statement.
+const PROGRESS: i32 = 10_000;
 
 pub(in crate::db) struct SqliteConnection {
     // Declared first: the connection goes before the lock.
@@ -25,6 +29,8 @@ pub(in crate::db) struct SqliteConnection {
     options: SqliteConnectOptions,
     pub(super) path: PathBuf,
     lock: Option<LockFile>,
+    /// That the statement that runs be ended.
+    wish: Wish,
     /// The file system has failed: a transaction may be committed, and not on the disk.
     in_doubt: bool,
 }
@@ -99,7 +105,8 @@ impl SqliteConnection {
     ) -> Result<Self, DbError> {
         // Whether keys are enforced is set for each script; the driver's default is not SQLite's.
         let options = options.foreign_keys(false).disable_statement_logging();
-        let connection = options.connect().await.map_err(|error| {
+        let wish = Wish::default();
+        let connection = connect(&options, &wish).await.map_err(|error| {
             let failure = failure::of(&error);
             DbError::Connect {
                 location: location.redacted(),
@@ -107,7 +114,7 @@ impl SqliteConnection {
                 retryable: failure.transient,
             }
         })?;
-        Ok(Self { connection, options, path, lock, in_doubt: false })
+        Ok(Self { connection, options, path, lock, wish, in_doubt: false })
     }
 
     /// A query that nobody waits for any more is interrupted, and with it this process' thread freed.
@@ -156,9 +163,14 @@ impl SqliteConnection {
     /// A script's settings, temporary tables and attached files end with its connection.
     pub(in crate::db) async fn reset(&mut self) -> Result<(), Broken> {
         let broken = |failure: Failure| Broken { failure, done: Vec::new() };
-        let fresh = self.options.connect().await.map_err(|error| broken(failure::of(&error)))?;
+        let fresh = connect(&self.options, &self.wish).await;
+        let fresh = fresh.map_err(|error| broken(failure::of(&error)))?;
         let stale = std::mem::replace(&mut self.connection, fresh);
         stale.close().await.map_err(|error| broken(failure::of(&error)))
+    }
+
+    pub(in crate::db) fn killer(&self) -> Killer {
+        Killer::new(How::Sqlite { wish: self.wish.clone(), asked: false })
     }
 
     pub(in crate::db) async fn close(self) {
@@ -168,6 +180,19 @@ impl SqliteConnection {
             lock.let_go();
         }
     }
+}
+
+/// A connection that asks now and then whether its statement is to go on.
+async fn connect(
+    options: &SqliteConnectOptions,
+    wish: &Wish,
+) -> Result<sqlx::SqliteConnection, sqlx::Error> {
+    let mut connection = options.connect().await?;
+    let wish = wish.clone();
+    let mut handle = connection.lock_handle().await?;
+    handle.set_progress_handler(PROGRESS, move || wish.goes_on());
+    drop(handle);
+    Ok(connection)
 }
 
 /// Rolls back what somebody who was killed left half written. Who reads alone cannot, and would not be

@@ -66,6 +66,16 @@ fn requests() -> Vec<Vec<u8>> {
         order: Some(v1::Order { label: "region".to_owned(), values: vec!["eu".to_owned()] }),
         cover_classes: true,
         gates: vec![gate()],
+        windows: vec![v1::Window {
+            name: "nights".to_owned(),
+            selector: Some(selector()),
+            days: vec![0, 6],
+            from_minute: 1_320,
+            to_minute: 300,
+            zone: "Europe/Berlin".to_owned(),
+            finish: true,
+        }],
+        blackouts: vec![v1::Blackout { from_ms: 5, until_ms: 9, ..Default::default() }],
     };
     let spec = v1::PlanSpec {
         bundle: Bytes::from_static(&[2; 32]),

@@ -1,5 +1,6 @@
 //! A plan: classes, waves, steps, what undoes them and what does not.
 
+mod hours;
 mod text;
 
 use std::collections::BTreeMap;
@@ -111,6 +112,9 @@ pub struct Strategy {
     /// What has to hold before it goes on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<Gate>,
+    /// Windows and blackouts, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hours: Vec<String>,
 }
 
 impl Plan {
@@ -278,5 +282,6 @@ fn strategy(strategy: Option<&v1::Strategy>) -> Strategy {
         retries: strategy.retries,
         backup: words::backup(strategy.backup()),
         gates: strategy.gates.iter().map(Gate::new).collect(),
+        hours: hours::told(&strategy),
     }
 }

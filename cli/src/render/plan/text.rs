@@ -267,6 +267,9 @@ impl Plan {
             strategy.budget,
             strategy.on_breach,
         )?;
+        for hours in &strategy.hours {
+            writeln!(out, "When: {hours}.")?;
+        }
         if !self.is_trial() {
             let (script, never) = self.undo_counts();
             let never = if never == 0 {

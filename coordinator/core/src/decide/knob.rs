@@ -43,17 +43,18 @@ fn wrong(knob: &Knob) -> Option<Refusal> {
         | Knob::SoakMs(_)
         | Knob::BudgetFailed(_)
         | Knob::BudgetPercent(_)
-        | Knob::Retries(_) => None,
+        | Knob::Retries(_)
+        | Knob::Windows(_) => None,
     }
 }
 
 /// Nothing to do is recorded, too, so that a copy that comes late does nothing.
-fn settled(id: RolloutId, bodies: Vec<Body>) -> Vec<Body> {
+pub(super) fn settled(id: RolloutId, bodies: Vec<Body>) -> Vec<Body> {
     if bodies.is_empty() { vec![Body::RequestSettled { rollout: id }] } else { bodies }
 }
 
 /// A halted rollout may be resumed, and goes on by what was set meanwhile.
-fn open(state: &State) -> Result<(), Refusal> {
+pub(super) fn open(state: &State) -> Result<(), Refusal> {
     if state.status.ended() && state.status != Status::Halted {
         return Err(Refusal::new(
             Kind::Conflict,
@@ -135,7 +136,7 @@ fn of(lanes: Vec<(&Lane, &TargetId)>, holds: impl Fn(&Lane) -> bool) -> Vec<Targ
     lanes.into_iter().filter(|(lane, _)| holds(lane)).map(|(_, id)| id.clone()).collect()
 }
 
-fn goes_on(lane: &Lane) -> bool {
+pub(super) fn goes_on(lane: &Lane) -> bool {
     match lane.phase {
         Phase::Waiting | Phase::Ready | Phase::Leased | Phase::UndoReady | Phase::UndoLeased => {
             true
@@ -149,7 +150,7 @@ fn goes_on(lane: &Lane) -> bool {
     }
 }
 
-fn meant<'a>(
+pub(super) fn meant<'a>(
     fleet: &'a Fleet,
     state: &'a State,
     selector: &Selector,

@@ -2,6 +2,7 @@
 
 use super::{rollout, target};
 use crate::event::Body;
+use crate::hours;
 use crate::ids::{AgentId, Fence, Millis, RolloutId, TargetId};
 use crate::refusal::{Kind, Refusal};
 use crate::room;
@@ -34,7 +35,9 @@ pub(super) fn assign(
     let due = lane.is_some_and(|lane| lane.not_before <= now);
     let held = lane.is_some_and(|lane| lane.held.is_some());
     let room = state.leased() < state.parallelism() && room::is_left(fleet, state, target);
-    let fits = fits && due && room && !held;
+    // A rollback of before is a change, too.
+    let frozen = hours::frozen(fleet, target, now).is_some();
+    let fits = fits && due && room && !held && !frozen;
     match lane {
         Some(lane) if fits && target.lease.is_none() && target.agents.contains(agent) => {
             Ok(vec![Body::LegAssigned {

@@ -1,9 +1,11 @@
 //! The rules: a request in, events or a refusal out. Changes nothing. One family of commands a file.
 
 mod again;
+mod cancel;
 mod draft;
 mod edit;
 mod fleet;
+mod freeze;
 mod gate;
 mod knob;
 mod leg;
@@ -125,6 +127,17 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         }
         Command::ReleaseLanes { rollout, selector, wave } => {
             knob::release(fleet, *rollout, (selector, *wave))
+        }
+        Command::Freeze { selector, until, reason } => {
+            let now = Millis(request.now.0.max(fleet.time.0));
+            freeze::declare(fleet, selector, (*until, now), reason)
+        }
+        Command::Thaw { freezes, selector, reason } => {
+            let now = Millis(request.now.0.max(fleet.time.0));
+            freeze::lift(fleet, (freezes, selector), now, reason)
+        }
+        Command::CancelLanes { rollout, part, reason } => {
+            cancel::cancel(fleet, *rollout, part.as_ref(), reason)
         }
         Command::AbortRollout { rollout, reason } => knob::abort(fleet, *rollout, reason),
         Command::SoakWave { rollout } => rollout::soak(fleet, *rollout),

@@ -238,10 +238,27 @@ impl Told<'_> {
     }
 
     fn failed(&self, outcome: &Outcome) -> Result<Vec<Body>, Refusal> {
-        let Outcome::Failed { step, verdict, retryable, message, file, line } = outcome else {
+        let Outcome::Failed { step, verdict, retryable, cancelled, message, file, line } = outcome
+        else {
             return Ok(Vec::new());
         };
         self.current(*step)?;
+        // A word of somebody's is no failure, unless nobody can tell what it left.
+        let told = match verdict {
+            Verdict::Never | Verdict::Partly => true,
+            Verdict::Fully | Verdict::Unknown => false,
+        };
+        if *cancelled && self.lane.kill && told {
+            return Ok(vec![Body::StepCancelled {
+                rollout: self.state.id,
+                target: self.target.clone(),
+                fence: self.fence,
+                version: self.version(*step)?,
+                step: *step,
+                verdict: *verdict,
+                message: message.clone(),
+            }]);
+        }
         let mut bodies = vec![Body::StepFailed {
             rollout: self.state.id,
             target: self.target.clone(),

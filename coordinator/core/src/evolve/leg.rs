@@ -110,6 +110,7 @@ pub(super) fn end(
     state.change(lane, |lane, _| {
         let undoing = lane.phase == Phase::UndoLeased;
         lane.fence = None;
+        lane.kill = false;
         lane.doubt = false;
         settle(lane);
         if lane.unwind && !undoing {

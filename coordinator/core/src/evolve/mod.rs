@@ -15,7 +15,7 @@ use std::fmt;
 use crate::event::{Body, Event};
 use crate::ids::{RolloutId, TargetId, TargetIx};
 use crate::spec::Knob;
-use crate::state::{Fleet, Restored, rollout as run};
+use crate::state::{Fleet, Restored, freeze, rollout as run};
 
 /// The history contradicts itself: this replica may not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +106,22 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
         }
         Body::BundleStored { manifest } => {
             fleet::bundle_stored(fleet, manifest);
+            return Ok(None);
+        }
+        Body::ChangesFrozen { freeze, selector, until, reason } => {
+            let state = freeze::State {
+                selector: selector.clone(),
+                until: *until,
+                reason: reason.clone(),
+                by: event.actor.clone(),
+                at: event.at,
+            };
+            fleet.freezes.insert(*freeze, state);
+            fleet.frozen = fleet.frozen.max(freeze.0);
+            return Ok(None);
+        }
+        Body::ChangesThawed { freezes, reason: _ } => {
+            fleet.freezes.retain(|id, _| !freezes.contains(id));
             return Ok(None);
         }
         Body::RepairOrdered { repair, order } => {
@@ -202,6 +218,10 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             knob::held(fleet, *rollout, targets, Some(reason))?;
             rollout
         }
+        Body::LanesCancelled { rollout, targets, reason, held } => {
+            knob::cancelled(fleet, *rollout, targets, held.then_some(reason))?;
+            rollout
+        }
         Body::LanesReleased { rollout, targets } => {
             knob::held(fleet, *rollout, targets, None)?;
             rollout
@@ -271,6 +291,11 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
                 (file, line) => format!("{version}: {file}:{line}: {message}"),
             };
             step::failed(fleet, *rollout, target, (version, *step, *verdict, note))?;
+            rollout
+        }
+        Body::StepCancelled { rollout, target, version, verdict, message, .. } => {
+            let note = format!("{version}: cancelled, and {}: {message}", verdict.as_str());
+            step::cancelled(fleet, *rollout, target, (*verdict, note))?;
             rollout
         }
         Body::StepRetried { rollout, target, attempt, not_before } => {

@@ -36,6 +36,7 @@ pub(super) fn planned(
                 doubt: false,
                 unwind: false,
                 held: None,
+                kill: false,
                 blocked_by: None,
                 note: None,
                 queued: None,

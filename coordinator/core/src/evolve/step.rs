@@ -147,6 +147,23 @@ pub(super) fn failed(
     })
 }
 
+/// Its statement was killed: it goes on from where it stands when it may, and a half is completed first.
+pub(super) fn cancelled(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+    (verdict, note): (Verdict, String),
+) -> Result<(), Impossible> {
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
+    end(fleet, rollout, ix, lane, |lane| {
+        let undoing = lane.phase == Phase::UndoLeased;
+        lane.note = Some(note.into());
+        // A half of an undo is completed by undoing again.
+        lane.partly |= verdict == Verdict::Partly && !undoing;
+        lane.phase = if undoing { Phase::UndoReady } else { Phase::Ready };
+    })
+}
+
 pub(super) fn retried(
     fleet: &mut Fleet,
     rollout: RolloutId,

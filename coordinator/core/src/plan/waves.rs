@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Wave;
 use crate::ids::{ClassIx, TargetId};
 use crate::refusal::{Kind, Refusal};
-use crate::spec::{self, Order, Spec, Strategy};
+use crate::spec::{self, Blackout, Order, Spec, Strategy, Window};
 use crate::state::Fleet;
 
 type Members = Vec<(TargetId, ClassIx)>;
@@ -31,6 +31,14 @@ pub(super) fn check(strategy: &Strategy) -> Result<(), Refusal> {
             Kind::Invalid,
             format!("a limit of {} names no label", limit.most),
             "say which: `per.region = 2`",
+        ));
+    }
+    let windows = strategy.windows.iter().find_map(Window::wrong);
+    if let Some(wrong) = windows.or_else(|| strategy.blackouts.iter().find_map(Blackout::wrong)) {
+        return Err(Refusal::new(
+            Kind::Invalid,
+            wrong,
+            "write `from = \"22:00\"`, `to = \"05:00\"`; a whole day is 00:00 to 24:00",
         ));
     }
     Ok(())

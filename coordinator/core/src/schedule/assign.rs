@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{Next, Presence};
 use crate::command::Command;
-use crate::ids::{AgentId, Millis, WaveIx};
+use crate::hours::Shut;
+use crate::ids::{AgentId, WaveIx};
 use crate::room::Room;
 use crate::state::Fleet;
 use crate::state::rollout::{Phase, Place, State, Status};
@@ -43,7 +44,7 @@ impl<'a> Free<'a> {
 pub(super) fn legs<'a>(
     fleet: &'a Fleet,
     state: &State,
-    (now, free, room): (Millis, &mut Free<'a>, &mut Room<'a>),
+    (shut, free, room): (&Shut<'a>, &mut Free<'a>, &mut Room<'a>),
     next: &mut Next,
 ) {
     let mut left = state.parallelism().saturating_sub(state.leased());
@@ -68,7 +69,7 @@ pub(super) fn legs<'a>(
                 if wave.is_some_and(|wave| place.wave.0 != wave) {
                     break;
                 }
-                if place.not_before > now {
+                if place.not_before > shut.now() {
                     next.wake(place.not_before);
                     break;
                 }
@@ -79,7 +80,7 @@ pub(super) fn legs<'a>(
                 let Some(target) = lane.and_then(|lane| fleet.targets.get(lane.target)) else {
                     continue;
                 };
-                if room.full(state.id, target).is_some() {
+                if shut.closed(target).is_some() || room.full(state.id, target).is_some() {
                     continue;
                 }
                 room.take(state.id, target);

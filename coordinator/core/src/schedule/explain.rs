@@ -1,8 +1,9 @@
 //! Why a rollout is where it is, as a sentence.
 
-use super::{Presence, gates};
 use std::collections::BTreeSet;
 
+use super::{Presence, gates};
+use crate::hours::{self, Shut, Wait};
 use crate::ids::{Millis, WaveIx, count_of_targets};
 use crate::room::Room;
 use crate::spec::When;
@@ -121,7 +122,11 @@ pub fn waits_for_a_word(state: &State, now: Millis) -> Option<WaveIx> {
 /// What lanes that could be worked on wait for.
 fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Millis) -> String {
     let room = Room::new(fleet, std::iter::once(state));
+    let shut = presence.map(|presence| Shut::new(fleet, state, (&presence.hours, now)));
     let (mut later, mut absent, mut held, mut full) = (0, Few::default(), Few::default(), None);
+    let mut frozen = Few::default();
+    // Of those that are closed: how many, and the one that opens first.
+    let (mut closed, mut first) = (0, None::<Wait<'_>>);
     for (_, lane) in state.lanes.iter() {
         let Some(target) = fleet.targets.get(lane.target) else { continue };
         if !matches!(lane.phase, Phase::Ready | Phase::UndoReady) {
@@ -133,12 +138,25 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mi
             later += 1;
         } else if presence.is_some_and(|presence| !presence.has_one_of(&target.agents)) {
             absent.add(target.id.as_str());
+        } else if presence.is_none() && hours::frozen(fleet, target, now).is_some() {
+            frozen.add(target.id.as_str());
+        } else if let Some(wait) = shut.as_ref().and_then(|shut| shut.wait(target)) {
+            closed += 1;
+            let sooner = |first: &Wait<'_>| {
+                first.until.is_none_or(|at| wait.until.is_some_and(|until| until < at))
+            };
+            if first.as_ref().is_none_or(sooner) {
+                first = Some(wait);
+            }
         } else if full.is_none() {
             full = room.full(state.id, target);
         }
     }
     if let Some(full) = full {
         return full.to_string();
+    }
+    if let (Some(wait), Some(shut)) = (&first, &shut) {
+        return format!("{} {}", count_of_targets(closed), shut.say(wait));
     }
     if absent.count > 0 {
         let few = count_of_targets(absent.count);
@@ -152,6 +170,9 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mi
         return format!("a pause for {} before another attempt", count_of_targets(later));
     }
     match presence {
+        None if frozen.count > 0 => {
+            format!("{} frozen, such as {}", count_of_targets(frozen.count), frozen.example)
+        }
         Some(_) => "the next step is being decided".to_owned(),
         None => "it could go on; who was connected then is not in the log".to_owned(),
     }

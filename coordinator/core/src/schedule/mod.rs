@@ -16,20 +16,23 @@ pub use restore::after_restore;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::Command;
+use crate::hours::{self, Hours, Shut};
 use crate::ids::{AgentId, Millis};
 use crate::room::Room;
 use crate::state::Fleet;
 use crate::state::gate::Check;
 use crate::state::rollout::{Phase, Soak, State, Status};
 
-/// Who is connected now, and how many legs each can run at one time. The leader's memory: presence
-/// is no event.
+/// Who is connected now, how many legs each can run at one time, and what the calendar says. The leader's
+/// memory: presence is no event.
 #[derive(Debug, Clone, Default)]
 pub struct Presence {
     /// By id.
     pub slots: BTreeMap<AgentId, u32>,
     /// Those of them that ask gates, with what their own configuration lets them ask besides targets.
     pub gates: BTreeMap<AgentId, BTreeSet<String>>,
+    /// What the calendar says.
+    pub hours: Hours,
 }
 
 impl Presence {
@@ -56,21 +59,22 @@ impl Next {
 
 /// Asks what is to be done.
 pub fn schedule(fleet: &Fleet, presence: &Presence, now: Millis) -> Next {
-    let mut next = Next::default();
+    let mut next = Next { wake_at: hours::changes(fleet, &presence.hours, now), ..Next::default() };
     let mut free = assign::Free::new(fleet, presence);
     mend::legs(fleet, &mut free, &mut next);
     let mut room = Room::new(fleet, fleet.active.iter().filter_map(|id| fleet.rollouts.get(id)));
     for id in &fleet.active {
         let Some(state) = fleet.rollouts.get(id) else { continue };
+        let shut = Shut::new(fleet, state, (&presence.hours, now));
         match state.status {
             Status::Running if state.under_way() == 0 && !state.breached() => {
                 between(fleet, state, (presence, now), &mut next);
             }
-            Status::Running => running(fleet, state, (now, &mut free, &mut room), &mut next),
-            Status::Unwinding => unwinding(fleet, state, (now, &mut free, &mut room), &mut next),
+            Status::Running => running(fleet, state, (&shut, &mut free, &mut room), &mut next),
+            Status::Unwinding => unwinding(fleet, state, (&shut, &mut free, &mut room), &mut next),
             // What is tried again by itself does not wait for the rest.
             Status::Paused if state.trying_again() => {
-                assign::legs(fleet, state, (now, &mut free, &mut room), &mut next);
+                assign::legs(fleet, state, (&shut, &mut free, &mut room), &mut next);
             }
             Status::Paused => given_up(state, &mut next),
             Status::Planned | Status::Completed | Status::RolledBack | Status::Halted => {}
@@ -80,7 +84,7 @@ pub fn schedule(fleet: &Fleet, presence: &Presence, now: Millis) -> Next {
 }
 
 /// When, and what was given out so far.
-type Given<'t, 'a> = (Millis, &'t mut assign::Free<'a>, &'t mut Room<'a>);
+type Given<'t, 'a> = (&'t Shut<'a>, &'t mut assign::Free<'a>, &'t mut Room<'a>);
 
 /// Nothing is under way any more: it ends.
 fn given_up(state: &State, next: &mut Next) {
@@ -92,17 +96,22 @@ fn given_up(state: &State, next: &mut Next) {
     }
 }
 
-fn running<'a>(fleet: &'a Fleet, state: &State, (now, free, room): Given<'_, 'a>, next: &mut Next) {
+fn running<'a>(
+    fleet: &'a Fleet,
+    state: &State,
+    (shut, free, room): Given<'_, 'a>,
+    next: &mut Next,
+) {
     if state.breached() {
         if state.trying_again() {
-            assign::legs(fleet, state, (now, free, room), next);
+            assign::legs(fleet, state, (shut, free, room), next);
         } else if state.may_turn() {
             next.commands.push(Command::UnwindRollout { rollout: state.id });
         }
         return;
     }
     // A resumed rollout may have lanes to try again in waves that were passed long ago.
-    assign::legs(fleet, state, (now, free, room), next);
+    assign::legs(fleet, state, (shut, free, room), next);
 }
 
 /// Everything that is open is done: its gates, its watch, and what comes after them.
@@ -140,13 +149,13 @@ fn go_on(state: &State, next: &mut Next) {
 fn unwinding<'a>(
     fleet: &'a Fleet,
     state: &State,
-    (now, free, room): Given<'_, 'a>,
+    (shut, free, room): Given<'_, 'a>,
     next: &mut Next,
 ) {
     let left = state.leased() + state.total.of(Phase::UndoReady);
     if left == 0 {
         next.commands.push(Command::FinishRollout { rollout: state.id });
     } else {
-        assign::legs(fleet, state, (now, free, room), next);
+        assign::legs(fleet, state, (shut, free, room), next);
     }
 }

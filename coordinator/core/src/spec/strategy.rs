@@ -1,6 +1,6 @@
 //! How a plan is carried out, and what of that may change while it is.
 
-use super::{Gate, Selector};
+use super::{Blackout, Gate, Selector, Window};
 
 /// What happens when a wave's failure budget is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +131,10 @@ pub struct Strategy {
     pub backup: Backup,
     /// What has to hold before it goes on, in the order in which it is asked.
     pub gates: Vec<Gate>,
+    /// When targets may be worked on; what none names, at any time.
+    pub windows: Vec<Window>,
+    /// When they may not, whatever the windows say.
+    pub blackouts: Vec<Blackout>,
 }
 
 impl Default for Strategy {
@@ -149,6 +153,8 @@ impl Default for Strategy {
             retries: 0,
             backup: Backup::Database,
             gates: Vec::new(),
+            windows: Vec::new(),
+            blackouts: Vec::new(),
         }
     }
 }
@@ -170,6 +176,8 @@ pub enum Knob {
     BudgetPercent(u32),
     /// Attempts after the first.
     Retries(u32),
+    /// Whether windows and blackouts hold.
+    Windows(bool),
 }
 
 impl Knob {
@@ -183,6 +191,7 @@ impl Knob {
             Self::BudgetFailed(_) => "budget.failed".to_owned(),
             Self::BudgetPercent(_) => "budget.percent".to_owned(),
             Self::Retries(_) => "retries".to_owned(),
+            Self::Windows(_) => "windows".to_owned(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod edits;
+pub mod freeze;
 pub mod gate;
 pub mod ledger;
 pub mod repair;
@@ -15,8 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::Manifest;
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RolloutId, Seq, TargetId,
-    TargetIx,
+    AgentId, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RolloutId, Seq,
+    TargetId, TargetIx,
 };
 use crate::policy::Policy;
 
@@ -53,6 +54,10 @@ pub struct Fleet {
     pub schemas: schemas::Known,
     /// Edits of files after they were applied that somebody took responsibility for.
     pub edits: edits::Accepted,
+    /// Changes that somebody froze and nobody has thawed, by number.
+    pub freezes: BTreeMap<FreezeId, freeze::State>,
+    /// Freezes ever declared.
+    pub frozen: u32,
     /// Accepted requests, for repeats.
     pub requests: requests::Window,
 }

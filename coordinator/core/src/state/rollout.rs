@@ -167,6 +167,8 @@ pub struct Lane {
     pub unwind: bool,
     /// It gets no leg until somebody lets it go on; a leg under way is given back after its step.
     pub held: Option<Box<str>>,
+    /// The statement that runs for it is killed.
+    pub kill: bool,
     /// Unwinding must stop at `keep` although it should go further.
     pub blocked_by: Option<Box<str>>,
     /// What happened last that a person should know.
@@ -283,6 +285,7 @@ pub struct Knobs {
     failed: Option<u32>,
     percent: Option<u32>,
     retries: Option<u32>,
+    windows: Option<bool>,
 }
 
 impl Knobs {
@@ -295,6 +298,7 @@ impl Knobs {
             Knob::BudgetFailed(failed) => self.failed = Some(*failed),
             Knob::BudgetPercent(percent) => self.percent = Some(*percent),
             Knob::Retries(retries) => self.retries = Some(*retries),
+            Knob::Windows(hold) => self.windows = Some(*hold),
         }
     }
 
@@ -474,6 +478,11 @@ impl State {
     /// Attempts after the first.
     pub fn retries(&self) -> u32 {
         self.knobs.retries.unwrap_or(self.plan.spec.strategy.retries)
+    }
+
+    /// Whether windows and blackouts hold.
+    pub fn windows(&self) -> bool {
+        self.knobs.windows.unwrap_or(true)
     }
 
     /// Until when the open wave is still watched, once it is done. `None`: it needs no watching, or has

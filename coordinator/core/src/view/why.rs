@@ -1,5 +1,6 @@
 //! Why a target is where it is in a rollout, and what it waits for, as sentences.
 
+use crate::hours::{Shut, frozen, stops};
 use crate::ids::{AgentId, Millis, StepIx, count_of_targets};
 use crate::room::Room;
 use crate::schedule::{Presence, waits_for};
@@ -21,7 +22,10 @@ pub fn why(
     said.push(match lane.phase {
         Phase::Waiting => waiting(fleet, state, lane, (presence, now)),
         Phase::Ready | Phase::UndoReady => ready(fleet, state, (lane, target), (presence, now)),
-        Phase::Leased | Phase::UndoLeased => leased(state, lane, target),
+        Phase::Leased | Phase::UndoLeased => {
+            let stops = presence.and_then(|it| stops(fleet, target, (&it.hours, now)));
+            leased(state, lane, (target, stops))
+        }
         Phase::Done => "every step is in force and verified".to_owned(),
         Phase::Failed => {
             "a step failed for good: it counts against the budget until somebody resumes \
@@ -132,6 +136,13 @@ fn ready(
         let agents: Vec<&str> = target.agents.iter().map(AgentId::as_str).collect();
         return format!("none of its agents is connected: {}", agents.join(", "));
     }
+    let shut = presence.map(|presence| Shut::new(fleet, state, (&presence.hours, now)));
+    if let Some((shut, wait)) = shut.as_ref().and_then(|shut| Some((shut, shut.wait(target)?))) {
+        return shut.say(&wait);
+    }
+    if let (None, Some((id, freeze))) = (presence, frozen(fleet, target, now)) {
+        return format!("frozen by {} ({}): {id}", freeze.by, freeze.reason);
+    }
     let (leased, most) = (state.leased(), state.parallelism());
     if leased >= most {
         return format!("{leased} targets are worked on, and parallelism is {most}");
@@ -143,7 +154,7 @@ fn ready(
     }
 }
 
-fn leased(state: &State, lane: &Lane, target: &target::State) -> String {
+fn leased(state: &State, lane: &Lane, (target, stops): (&target::State, Option<String>)) -> String {
     let (agent, fence) = match &target.lease {
         Some(lease) => (lease.agent.as_str(), lease.fence.0),
         None => ("nobody", 0),
@@ -151,9 +162,10 @@ fn leased(state: &State, lane: &Lane, target: &target::State) -> String {
     let what = if lane.phase == Phase::UndoLeased { "undoes its steps" } else { "works on it" };
     let stop =
         if state.stopping || lane.held.is_some() || (lane.unwind && lane.phase == Phase::Leased) {
-            ", and is asked to stop after its step"
+            ", and is asked to stop after its step".to_owned()
         } else {
-            ""
+            let stop = |why| format!(", and is asked to stop after its step: {why}");
+            stops.map(stop).unwrap_or_default()
         };
     format!("agent {agent} {what} under fence {fence}{stop}")
 }

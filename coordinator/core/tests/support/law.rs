@@ -108,6 +108,7 @@ fn leases(fleet: &Fleet) {
             }
             continue;
         }
+        assert!(lane.is_none_or(|lane| !lane.kill || lane.fence.is_some()), "{}", target.id);
         let leased = lane.is_some_and(|lane| {
             matches!(lane.phase, Phase::Leased | Phase::UndoLeased) && lane.fence.is_some()
         });

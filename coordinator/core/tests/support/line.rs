@@ -110,6 +110,25 @@ fn body(body: &Body) -> String {
             let targets: Vec<&str> = targets.iter().map(TargetId::as_str).collect();
             format!("TargetsSkipped {rollout} [{}]{}", targets.join(" "), tail(reason))
         }
+        Body::ChangesFrozen { freeze, selector, until, reason } => {
+            let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+            let labels = selector.labels.iter().flat_map(|(_, values)| values);
+            let meant: Vec<&str> =
+                selector.targets.iter().chain(labels).map(String::as_str).collect();
+            format!("ChangesFrozen {freeze} [{}]{until}{}", meant.join(" "), tail(reason))
+        }
+        Body::ChangesThawed { freezes, reason } => {
+            let freezes: Vec<String> = freezes.iter().map(ToString::to_string).collect();
+            format!("ChangesThawed {}{}", freezes.join(" "), tail(reason))
+        }
+        Body::LanesCancelled { rollout, targets, reason, held } => {
+            let held = if *held { ", held" } else { "" };
+            format!("LanesCancelled {rollout} {}{held}{}", ids(targets), tail(reason))
+        }
+        Body::StepCancelled { rollout, target, version, verdict, message, .. } => {
+            let left = verdict.as_str();
+            format!("StepCancelled {rollout} {target} version {version}, {left}: {message}")
+        }
         Body::RollbackStarted { rollout, cause, targets } => {
             let mut text = format!("RollbackStarted {rollout}: {cause}");
             for unwind in targets {

@@ -10,6 +10,9 @@
 //!     [samples=5 need=3]   (in targets, where neither is named) | gate none
 //! judge a1 orders [t-1] good|bad|silent [fence=N] [step=0] | release-gate a1 [fence=N] | asks a1
 //! set 1 parallel=2 soak=0 budget=1 percent=5 group=1 retries=1 ring=1 | approve 1 wave=1 why
+//! strategy [window=all|ring:red|t-1] [finish] [blackout=200-900]; hours 1 100-200,400-500 [all window's spans/the next's]
+//! freeze [select=t-1] [until=900] [why=x] | thaw [1] [select=t-1]
+//! cancel 1 [select=t-1] [wave=1] why; t-1 failed 0 cancelled [partly]
 //! hold 1 [select=t-1] [wave=1] why | release 1 [select=t-1] [wave=1]
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
 //! start [of=1] [waive=V|*] | pause 1 [at=once] why | abort 1 why | resume 1 | rollback 1 [select=…] [steps=N] [waive=*]
@@ -22,29 +25,32 @@
 //! repair applied|not-applied|adopt b1 2 3 [select=t-1] [why=x] | accept b1 2 [why=x] | withdraw 1 why
 //! retry 1 [select=t-1] | skip 1 [select=t-1] [why=x]
 //! restore-cluster 7 [fence=1000] why
-//! status [1] [past] | targets | id=7 body=1 WORDS… | charter=other WORDS…
+//! status [1] [past] | why 1 t-1 | targets | id=7 body=1 WORDS… | charter=other WORDS…
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::{Ask, Command, Outcome, Waiver};
 use skein_core::event::{Stop, Verdict};
+use skein_core::hours::{Openings, Span, stops};
 use skein_core::ids::{
-    AgentId, ClusterId, Digest, Fence, Incarnation, Millis, RepairId, RequestId, RolloutId, Seq,
-    StepIx, TargetId, Version, WaveIx,
+    AgentId, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
+    RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
 use skein_core::outbox::outbox;
 use skein_core::plan;
 use skein_core::policy::Policy;
 use skein_core::schedule::{after_restore, waits_for};
 use skein_core::spec::{
-    Backup, Budget, Direction, Engine, Goal, Knob, Limit, OnBreach, Order, Scope, Selector, Spec,
-    TransactionMode, Wave,
+    AtClose, Backup, Blackout, Budget, Direction, Engine, Goal, Knob, Limit, OnBreach, Order,
+    Scope, Selector, Spec, TransactionMode, Wave, Window,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{Evidence, Verb};
 use skein_core::state::target::{Description, Observation};
+use skein_core::view;
 
 use super::gate;
 use super::world::{Fault, World, digest, fingerprint};
@@ -177,6 +183,30 @@ fn verb(world: &mut World, words: &Words<'_>) {
             };
             world.ask("ann", command);
         }
+        "hours" => {
+            let windows = words.at(2).split('/').map(spans).collect();
+            let openings = Arc::new(Openings { windows });
+            world.presence.hours.rollouts.insert(rollout(words), openings);
+        }
+        "freeze" => {
+            let until = words.key("until").map(|until| Millis(u64::from(number(until))));
+            let (selector, reason) = (selector(words), why(words));
+            world.ask("ann", Command::Freeze { selector, until, reason });
+        }
+        "thaw" => {
+            let freezes = words.bare.iter().skip(1).map(|id| FreezeId(number(id))).collect();
+            let (selector, reason) = (selector(words), why(words));
+            world.ask("ann", Command::Thaw { freezes, selector, reason });
+        }
+        "cancel" => {
+            let wave = words.key("wave").map(|wave| WaveIx(number(wave)));
+            let selector = selector(words);
+            let part =
+                (wave.is_some() || selector != Selector::default()).then_some((selector, wave));
+            let command =
+                Command::CancelLanes { rollout: rollout(words), part, reason: words.rest(2) };
+            world.ask("ann", command);
+        }
         "release" => {
             let command = Command::ReleaseLanes {
                 rollout: rollout(words),
@@ -301,9 +331,42 @@ fn verb(world: &mut World, words: &Words<'_>) {
             }
         }
         "status" => status(world, words),
+        "why" => {
+            let id = TargetId::from(words.at(2));
+            let (_, target) = world.fleet.target(&id).expect("it is there");
+            let state = world.fleet.rollouts.get(&rollout(words)).expect("it is there");
+            let lane = state.lanes.iter().find_map(|(_, lane)| {
+                (world.fleet.targets.get(lane.target)?.id == id).then_some(lane)
+            });
+            let told = (lane.expect("it is a part of it"), target);
+            let said = view::why(&world.fleet, state, told, (Some(&world.presence), world.now));
+            world.say(said.iter().map(|it| format!("      {it}")).collect::<Vec<_>>().join("\n"));
+        }
         "targets" => targets(world),
         target => report(world, &TargetId::from(target), words),
     }
+}
+
+/// `100-200,400-500`.
+fn spans(text: &str) -> Vec<Span> {
+    let span = |text: &str| {
+        let (from, until) = text.split_once('-').expect("a span has two ends");
+        Span { from: Millis(u64::from(number(from))), until: Millis(u64::from(number(until))) }
+    };
+    text.split(',').filter(|text| !text.is_empty()).map(span).collect()
+}
+
+/// `all`, `ring:red` those with a label, else targets.
+fn meant(text: &str) -> Selector {
+    let mut selector = Selector::default();
+    match text.split_once(':') {
+        Some((label, value)) => {
+            selector.labels = vec![(label.to_owned(), vec![value.to_owned()])];
+        }
+        None if text == "all" => {}
+        None => selector.targets = text.split('+').map(str::to_owned).collect(),
+    }
+    selector
 }
 
 fn why(words: &Words<'_>) -> String {
@@ -507,6 +570,28 @@ fn strategy(world: &mut World, words: &Words<'_>) {
     strategy.soak_ms = u64::from(words.number("soak", 0));
     strategy.per_group = words.number("group", strategy.per_group);
     strategy.cover_classes |= words.has("cover");
+    if let Some(windows) = words.key("window") {
+        let at_close = if words.has("finish") { AtClose::Finish } else { AtClose::Stop };
+        let window = |text: &str| Window {
+            name: text.to_owned(),
+            selector: meant(text),
+            to: if words.has("never") { 0 } else { 60 },
+            zone: "UTC".to_owned(),
+            at_close,
+            ..Window::default()
+        };
+        strategy.windows = windows.split(',').filter(|text| !text.is_empty()).map(window).collect();
+    }
+    if let Some(text) = words.key("blackout") {
+        let blackout = |span: &Span| Blackout {
+            name: "the fair".to_owned(),
+            from: span.from,
+            until: span.until,
+            zone: "UTC".to_owned(),
+            ..Blackout::default()
+        };
+        strategy.blackouts = spans(text).iter().map(blackout).collect();
+    }
     if let Some((label, most)) = words.key("limit").and_then(|limit| limit.split_once(':')) {
         strategy.limits = vec![Limit { label: label.to_owned(), most: number(most) }];
     }
@@ -644,6 +729,7 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
             step,
             verdict: verdict(words),
             retryable: words.has("retryable"),
+            cancelled: words.has("cancelled"),
             message,
             file: String::new(),
             line: 0,
@@ -716,8 +802,16 @@ fn leg(world: &mut World, agent: &AgentId, target: &TargetId) {
                 steps.join(" "),
                 expected.join(" "),
                 if leg.backed_up { ", backed up" } else { "" },
-                if leg.cancelled { ", cancelled" } else { "" },
+                match (leg.cancelled, leg.kill) {
+                    (_, true) => ", killed",
+                    (true, false) => ", cancelled",
+                    (false, false) => "",
+                },
             ));
+            let (_, held) = world.fleet.target(&leg.target).expect("it has a lease");
+            if let Some(why) = stops(&world.fleet, held, (&world.presence.hours, world.now)) {
+                world.say(format!("      to be given back: {why}"));
+            }
         }
     }
 }
@@ -739,7 +833,7 @@ fn status(world: &mut World, words: &Words<'_>) {
         if !why.is_empty() {
             lines.push(format!("      {why}"));
         }
-        let residual = skein_core::view::residual(state);
+        let residual = view::residual(state);
         for (_, lane) in residual.filter(|_| state.status.ended()) {
             let target = world.fleet.targets.get(lane.target).expect("a lane has a target");
             let note = lane.note.as_deref().unwrap_or("no note");
@@ -783,6 +877,7 @@ fn knobs(words: &Words<'_>) -> Vec<Knob> {
         "percent" => Knob::BudgetPercent(number(value)),
         "group" => Knob::PerGroup(number(value)),
         "retries" => Knob::Retries(number(value)),
+        "windows" => Knob::Windows(*value == "on"),
         label => Knob::Limit(Limit { label: label.to_owned(), most: number(value) }),
     };
     words.keys.iter().filter(|(name, _)| !["id", "body"].contains(name)).map(knob).collect()

@@ -8,6 +8,7 @@ use skein_core::command::{Command, Outcome, Request};
 use skein_core::decide::{Decision, decide};
 use skein_core::event::{Archive, Body, Event, LegKind, Verdict};
 use skein_core::evolve::evolve;
+use skein_core::hours::frozen;
 use skein_core::ids::{AgentId, Digest, Fence, Millis, RequestId, StepIx, TargetId};
 use skein_core::outbox::{Leg, Mend, mends, outbox};
 use skein_core::schedule::{Presence, schedule};
@@ -103,6 +104,7 @@ impl World {
                     self.say("nothing to do");
                 }
                 for event in events {
+                    self.begins_in_time(&event);
                     evolve(&mut self.fleet, &event).expect("what is decided can be applied");
                     self.say(line::event(&event));
                     self.log.push(event);
@@ -119,6 +121,14 @@ impl World {
                 self.say(format!("      next: {}", refusal.next));
                 false
             }
+        }
+    }
+
+    /// No leg is given out on a target that somebody froze.
+    fn begins_in_time(&self, event: &Event) {
+        if let Body::LegAssigned { target, .. } = &event.body {
+            let (_, state) = self.fleet.target(target).expect("it is there");
+            assert!(frozen(&self.fleet, state, event.at).is_none(), "{target} is frozen");
         }
     }
 
@@ -211,6 +221,7 @@ impl World {
                         step: step.ix,
                         verdict: fault.verdict,
                         retryable: fault.retryable,
+                        cancelled: false,
                         message: fault.message,
                         file: String::new(),
                         line: 0,
@@ -237,6 +248,7 @@ impl World {
                 step: StepIx(0),
                 verdict: fault.verdict,
                 retryable: false,
+                cancelled: false,
                 message: fault.message,
                 file: String::new(),
                 line: 0,

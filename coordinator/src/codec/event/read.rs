@@ -8,7 +8,7 @@ use skein_proto::log::v1::event::Body as Wire;
 use super::super::fleet::{description, observation};
 use super::super::manifest::manifest;
 use super::super::plan::{backup, knob, plan};
-use super::super::{Malformed, cluster_id, digest, digest_option, incarnation, required};
+use super::super::{Malformed, cluster_id, digest, digest_option, incarnation, pace, required};
 use super::{archive, leg_kind, verdict, waiver};
 
 pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
@@ -146,6 +146,14 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             attempt: wire.attempt,
             not_before: Millis(wire.not_before_ms),
         },
+        Wire::ChangesFrozen(wire) => pace::frozen(wire),
+        Wire::ChangesThawed(wire) => pace::thawed(wire),
+        Wire::LanesCancelled(wire) => Body::LanesCancelled {
+            rollout: RolloutId(wire.rollout),
+            targets: wire.targets.into_iter().map(TargetId).collect(),
+            reason: wire.reason,
+            held: wire.held,
+        },
         wire @ (Wire::RepairOrdered(_)
         | Wire::RepairAssigned(_)
         | Wire::RepairReleased(_)
@@ -166,7 +174,8 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         | Wire::StepFailed(_)
         | Wire::StepRolledBack(_)
         | Wire::StepStuck(_)
-        | Wire::StepTried(_)) => step(wire)?,
+        | Wire::StepTried(_)
+        | Wire::StepCancelled(_)) => step(wire)?,
     })
 }
 
@@ -216,6 +225,18 @@ fn step(wire: Wire) -> Result<Body, Malformed> {
                 message: failed.message,
                 file: failed.file,
                 line: failed.line,
+            }
+        }
+        Wire::StepCancelled(wire) => {
+            let failed = required(wire.failed, "a cancelled step")?;
+            Body::StepCancelled {
+                rollout: RolloutId(wire.rollout),
+                target: TargetId(wire.target),
+                fence: Fence(wire.fence),
+                version: wire.version,
+                step: StepIx(failed.step),
+                verdict: verdict(failed.verdict()),
+                message: failed.message,
             }
         }
         Wire::StepRolledBack(wire) => {

@@ -7,7 +7,7 @@ use skein_proto::log::v1 as log;
 use skein_proto::log::v1::event::Body as Wire;
 use skein_proto::v1;
 
-use super::super::fleet::{description_out, observation_out};
+use super::super::fleet::{description_out, observation_out, selector_out};
 use super::super::gate::{judged_out, target_out};
 use super::super::manifest::manifest_out;
 use super::super::plan::{backup_out, knob_out};
@@ -240,6 +240,41 @@ pub(super) fn body(body: &Body) -> Wire {
         }
         Body::GatePassed { judged } => Wire::GatePassed(judged_out(judged)),
         Body::GateFailed { judged } => Wire::GateFailed(judged_out(judged)),
+        Body::ChangesFrozen { freeze, selector, until, reason } => {
+            Wire::ChangesFrozen(log::ChangesFrozen {
+                freeze: freeze.0,
+                selector: Some(selector_out(selector)),
+                until_ms: until.map_or(0, |until| until.0),
+                reason: reason.clone(),
+            })
+        }
+        Body::ChangesThawed { freezes, reason } => Wire::ChangesThawed(log::ChangesThawed {
+            freezes: freezes.iter().map(|freeze| freeze.0).collect(),
+            reason: reason.clone(),
+        }),
+        Body::LanesCancelled { rollout, targets, reason, held } => {
+            Wire::LanesCancelled(log::LanesCancelled {
+                rollout: rollout.0,
+                targets: targets.iter().map(ToString::to_string).collect(),
+                reason: reason.clone(),
+                held: *held,
+            })
+        }
+        Body::StepCancelled { rollout, target, fence, version, step, verdict, message } => {
+            Wire::StepCancelled(log::StepCancelled {
+                rollout: rollout.0,
+                target: target.to_string(),
+                fence: fence.0,
+                version: version.clone(),
+                failed: Some(session::Failed {
+                    step: step.0,
+                    verdict: verdict_out(*verdict).into(),
+                    message: message.clone(),
+                    cancelled: true,
+                    ..session::Failed::default()
+                }),
+            })
+        }
         Body::LegAssigned { rollout, target, agent, kind } => Wire::LegAssigned(log::LegAssigned {
             rollout: rollout.0,
             target: target.to_string(),
@@ -325,6 +360,7 @@ pub(super) fn body(body: &Body) -> Wire {
                 message: message.clone(),
                 file: file.clone(),
                 line: *line,
+                cancelled: false,
             }),
         }),
         Body::StepRolledBack {

@@ -282,6 +282,8 @@ pub(crate) fn words(reports: &[Report]) -> Vec<String> {
         Outcome::Released(_) => "released".to_owned(),
         Outcome::Judged(judged) => format!("judged {}", judged.step),
         Outcome::Mended(_) => "mended".to_owned(),
+        Outcome::Judged(judged) if judged.passed => format!("gate {}", judged.step),
+        Outcome::Judged(judged) => format!("no gate {}", judged.step),
     };
     reports.iter().map(word).collect()
 }

@@ -65,8 +65,8 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             edit(
                 "schedule/mod.rs",
-                "    if state.under_way() > 0 {\n",
-                "    if state.under_way() > 1 {\n",
+                "if state.under_way() == 0 && !state.breached()",
+                "if state.under_way() <= 1 && !state.breached()",
             ),
             edit(
                 "decide/rollout.rs",
@@ -227,11 +227,15 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a wave is not watched to the end",
         edits: &[
-            edit("decide/rollout.rs", "Some(Soak::Until(at)) => at <= now,", "Some(_) => true,"),
+            edit(
+                "decide/rollout.rs",
+                "Some(Soak::Until(at)) => at <= now && !state.is_asked_in_soak(),",
+                "Some(_) => true,",
+            ),
             edit(
                 "schedule/mod.rs",
-                "Some(Soak::Until(at)) if at > now => next.wake(at),",
-                "Some(Soak::Until(at)) if at > now && false => next.wake(at),",
+                "Some(Soak::Until(at)) if at > now || state.is_asked_in_soak() => {",
+                "Some(Soak::Until(at)) if at > now && false => {",
             ),
         ],
     },

@@ -180,9 +180,9 @@ impl Words {
                 reason.replace(' ', "-")
             ),
             Command::Thaw { freezes, selector, .. } => {
-                let freezes: String =
-                    freezes.iter().map(|freeze| format!(" {}", freeze.0)).collect();
-                format!("thaw{freezes}{}", self::selector(selector))
+                let freezes: Vec<String> =
+                    freezes.iter().map(|freeze| freeze.0.to_string()).collect();
+                format!("thaw {}{}", freezes.join(" "), self::selector(selector))
             }
             Command::SoakWave { rollout } => format!("ask soak {}", self.rollout(*rollout)),
             Command::ResumeRollout { rollout } => format!("resume {}", self.rollout(*rollout)),

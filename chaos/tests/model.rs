@@ -23,7 +23,7 @@ fn hold(asked: &Asked) -> Sum {
 #[test]
 fn rounds_of_fixed_seeds_hold_every_promise_and_leave_nothing_out() {
     let options = Options { refusals: true, ..Options::default() };
-    let sum = hold(&Asked { from: 0, to: 2_500, limit: None, options });
+    let sum = hold(&Asked { from: 0, to: 3_000, limit: None, options });
     // A world in which nothing happens would hold every promise.
     assert!(sum.ends.iter().all(|count| *count > 500), "{:?}", sum.ends);
     let table = table(&sum.coverage).expect("the sources of the core are there");

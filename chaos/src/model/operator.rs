@@ -4,7 +4,7 @@ use skein_core::command::{Command, Waiver};
 use skein_core::event::Stop;
 use skein_core::ids::{Digest, FreezeId, Millis, RequestId, RolloutId, TargetIx, WaveIx};
 use skein_core::plan::{self, Plan};
-use skein_core::spec::{Knob, Limit, Selector, Spec};
+use skein_core::spec::{Condition, Knob, Limit, Selector, Spec};
 use skein_core::state::rollout::{Lane, Phase, State, Status};
 
 use super::coverage::Reach;
@@ -92,7 +92,10 @@ impl Sim {
     }
 
     fn freeze_or_thaw(&mut self, dice: &mut Dice) {
-        let selector = self.one_or_all(dice);
+        let mut selector = self.one_or_all(dice);
+        if dice.chance(50) {
+            selector.condition = Some(Condition::new("held".to_owned()));
+        }
         let reason = if dice.chance(100) { "" } else { "an audit" }.to_owned();
         let command = if dice.chance(400) {
             let freezes = if dice.chance(100) { vec![FreezeId(99)] } else { Vec::new() };

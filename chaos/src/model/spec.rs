@@ -4,7 +4,7 @@ use skein_core::bundle::Manifest;
 use skein_core::ids::Version;
 use skein_core::spec::{
     Backup, Budget, Comparison, Direction, Gate, Goal, Limit, OnBreach, Order, Question, Scope,
-    Selector, Spec, Strategy, Wave, When,
+    Selector, Spec, Strategy, Wave, When, Window,
 };
 
 use super::database::{Database, digest};
@@ -37,7 +37,7 @@ pub(super) fn question(
     };
     // Of their own: whatever else a seed means, it meant before there were gates.
     let mut own = dice.clone();
-    Spec {
+    let mut spec = Spec {
         bundle: if dice.chance(10) { digest("nowhere") } else { bundles[bundle].digest },
         selector: selector(dice, databases),
         direction,
@@ -73,7 +73,14 @@ pub(super) fn question(
         },
         out_of_order: dice.chance(200),
         accept_drift: dice.chance(if held { 600 } else { 100 }),
+    };
+    // A window that never opens, instead: the model has no calendar.
+    let limits = &mut spec.strategy.limits;
+    if limits.iter().any(|limit| limit.label.is_empty() && limit.most == 2) {
+        limits.clear();
+        spec.strategy.windows = vec![Window::default()];
     }
+    spec
 }
 
 /// What agents may ask besides targets.

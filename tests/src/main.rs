@@ -6,6 +6,7 @@
 //! cargo xtask verify    what a change must pass
 //! cargo xtask fix       what a program can put right
 //! cargo xtask bench     the measurements
+//! cargo xtask fleet     a rollout over a thousand targets, told as it happens
 //! cargo xtask fixtures  what the release under way leaves behind, for later ones to read
 //! cargo xtask upgrade   a rolling restart from an earlier program to this one
 //! ```

@@ -280,7 +280,6 @@ pub(crate) fn words(reports: &[Report]) -> Vec<String> {
         Outcome::Tried(tried) if tried.impossible => format!("impossible {}", tried.step),
         Outcome::Tried(tried) => format!("not passed {}", tried.step),
         Outcome::Released(_) => "released".to_owned(),
-        Outcome::Judged(judged) => format!("judged {}", judged.step),
         Outcome::Mended(_) => "mended".to_owned(),
         Outcome::Judged(judged) if judged.passed => format!("gate {}", judged.step),
         Outcome::Judged(judged) => format!("no gate {}", judged.step),

@@ -3,6 +3,7 @@
 mod bench;
 mod fix;
 mod fixtures;
+mod fleet;
 pub(crate) mod servers;
 mod test;
 mod upgrade;
@@ -18,6 +19,9 @@ usage: cargo xtask COMMAND
   test [--keep] [-p PACKAGE] [FILTER]
                             run every test, then the demo; a package or a part of a test's name
                             limits it, and --keep leaves the servers running
+  fleet [SQLITE POSTGRES MARIADB]
+                            roll a migration out over a fleet of 1000, 60 and 60 targets (or so many)
+                            in three regions, with failures, and say what happens
   servers [--etcd] [--fsync] [--background DIR | --stop DIR]
                             run PostgreSQL and MariaDB; prints what to export
   verify                    format, lints, tests, documentation, dependencies
@@ -40,6 +44,7 @@ pub(crate) fn run(words: &[String]) -> Result<ExitCode> {
         "verify" => verify::run(rest),
         "fix" => fix::run(rest),
         "bench" => bench::run(rest),
+        "fleet" => fleet::run(rest),
         "fixtures" => fixtures::run(rest),
         "upgrade" => upgrade::run(rest),
         "help" | "--help" | "-h" => {

@@ -39,6 +39,19 @@ soak = "200ms"
 [[wave]]
 name = "quarter"
 percent = 25
+
+[[gate]]
+name = "every customer is there"
+when = "after_wave"
+sql = "SELECT count(*) FROM customers"
+expect = 20
+
+[[gate]]
+name = "addresses are collected"
+when = "soak"
+sql = "SELECT count(*) FROM emails WHERE customer = 1"
+expect = 1
+interval = "100ms"
 "#;
 
 /// Version and name, up, down.

@@ -1,5 +1,5 @@
 //! A fleet of three engines, three regions and four classes, whose targets stand in a table: a canary, shares,
-//! a soak and a budget; two failures that the budget allows, a third that breaks it, and a leader that is
+//! soaks, gates and a budget; two failures that the budget allows, a third that breaks it, and a leader that is
 //! killed on the way. What is taken back is proved row by row; after the fix everything is in force everywhere,
 //! and nothing ran twice.
 //!
@@ -141,11 +141,13 @@ async fn whole(it: &Fleet, before: &BTreeMap<String, Rows>, broken: &[String]) {
         assert_eq!(rows.emails.len(), before[id].visits.len() - twins, "{id}");
     }
     let mut net: BTreeMap<(String, String), i32> = BTreeMap::new();
+    let mut gates = 0;
     for event in it.client.events(0).await.expect("the log can be read") {
         match event.body {
             Some(Body::StepApplied(step)) => {
                 *net.entry((step.target, step.version)).or_default() += 1
             }
+            Some(Body::GatePassed(_)) => gates += 1,
             Some(Body::StepRolledBack(step)) => {
                 *net.entry((step.target, step.version)).or_default() -= 1;
             }
@@ -154,6 +156,9 @@ async fn whole(it: &Fleet, before: &BTreeMap<String, Rows>, broken: &[String]) {
     }
     assert_eq!(net.len(), it.databases.len() * ALL.len());
     assert!(net.values().all(|count| *count == 1), "{net:?}");
+    // One in each target of each wave that was done, and again in those of waves that were watched.
+    assert!(gates > it.databases.len(), "{gates} gates passed");
+    say(&format!("{gates} gates were asked and passed"));
 }
 
 impl Fleet {

@@ -11,7 +11,7 @@ use skein_core::event::{Body, Event};
 use skein_core::ids::{Millis, RequestId, Seq};
 
 use crate::invariants::{Broken, Watch};
-use crate::observation::{Database, Effect, Node, Seen};
+use crate::observation::{Database, Effect, Mended, Node, Seen};
 
 /// What was gathered.
 #[derive(Debug, Default)]
@@ -52,6 +52,16 @@ pub fn check(history: &History) -> Vec<Broken> {
     for (place, event) in log.iter().enumerate() {
         for effect in places.remove(&place).unwrap_or_default() {
             see(Seen::Effect(effect));
+        }
+        // What the target said of itself when its repair was told of.
+        if let Body::TargetMended { target, fence, seen, .. } = &event.body {
+            let database = Database {
+                target: target.clone(),
+                ledger: seen.ledger.clone(),
+                fence: seen.fence,
+                open_intent: None,
+            };
+            see(Seen::Mended(&Mended { fence: *fence, database }));
         }
         see(Seen::Event(event));
     }
@@ -101,7 +111,8 @@ fn places<'a>(
     places
 }
 
-/// Where the effect is told of first; behind the log where it never was.
+/// Where the effect is told of first. One that never was (its target was given up) came before the next lease of
+/// the target, whose fence bars it; where there is none, it is behind the log.
 fn reported(log: &[Event], effect: &Effect) -> usize {
     let after = usize::try_from(effect.fence.0).unwrap_or(usize::MAX);
     let told = log.iter().skip(after).position(|event| match &event.body {
@@ -111,5 +122,16 @@ fn reported(log: &[Event], effect: &Effect) -> usize {
         }
         _ => false,
     });
-    told.map_or(log.len(), |place| place.saturating_add(after))
+    let barred = || {
+        log.iter().skip(after.saturating_add(1)).position(|event| match &event.body {
+            Body::LegAssigned { target, .. } | Body::RepairAssigned { target, .. } => {
+                *target == effect.target
+            }
+            _ => false,
+        })
+    };
+    let place = told.map(|place| place.saturating_add(after));
+    let place =
+        place.or_else(|| barred().map(|place| place.saturating_add(after).saturating_add(1)));
+    place.unwrap_or(log.len())
 }

@@ -101,7 +101,8 @@ impl Sim {
             let freezes = if dice.chance(100) { vec![FreezeId(99)] } else { Vec::new() };
             Command::Thaw { freezes, selector, reason }
         } else {
-            let long = u64::from(dice.below(6_000));
+            let over = dice.chance(100);
+            let long = if over { 0 } else { u64::from(dice.below(6_000)) };
             let until = dice.chance(700).then(|| Millis(self.clock().0 + long));
             Command::Freeze { selector, until, reason }
         };

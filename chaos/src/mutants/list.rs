@@ -282,7 +282,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a target that somebody holds is leased",
         edits: &[
-            edit("decide/leg.rs", "&& room && !held;", "&& room;"),
+            edit("decide/leg.rs", "&& room && !held && !frozen;", "&& room && !frozen;"),
             edit("state/rollout.rs", "            _ if self.held.is_some() => false,\n", ""),
         ],
     },

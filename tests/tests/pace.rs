@@ -317,10 +317,10 @@ async fn hours_that_mean_nothing_are_refused() {
 /// from there, and every step has one effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_under_way_stops_after_its_step_and_goes_on() {
+    const STEPS: u32 = 60;
     let test = "what_is_under_way_stops_after_its_step_and_goes_on";
     let target = [("eu-1", Engine::Postgres)];
     let Some(world) = World::start(test, &target, (Before::Nothing, "")).await else { return };
-    const STEPS: u32 = 60;
     for version in 1..=STEPS {
         let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
         let up = format!("CREATE TABLE t{version} (id int); SELECT pg_sleep(0.25);\n");

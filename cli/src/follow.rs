@@ -58,12 +58,19 @@ pub(crate) async fn follow(
             }
             Ok(exit(&rollout, following.undo))
         }
-        Ending::Timeout { word: true } => {
+        Ending::Timeout(Waits::Word) => {
             let id = following.rollout;
             screen.note(&format!("its next wave waits for somebody's word · skein approve {id}"));
             Ok(ExitCode::WaitsForApproval)
         }
-        Ending::Timeout { word: false } => {
+        Ending::Timeout(Waits::Absent) => {
+            let id = following.rollout;
+            screen.note(&format!(
+                "it waits for targets that are not there · skein status {id} · skein repair skip {id}"
+            ));
+            Ok(ExitCode::StillRunning)
+        }
+        Ending::Timeout(Waits::Work) => {
             let id = following.rollout;
             screen.note(&format!(
                 "still running after the time given · skein watch {id} · skein pause {id}"
@@ -96,12 +103,31 @@ pub(crate) fn exit(rollout: &Rollout, undo: bool) -> ExitCode {
     }
 }
 
+/// What it waited for when the time was over.
+#[derive(Debug, Clone, Copy)]
+enum Waits {
+    Work,
+    /// It goes on when somebody says so.
+    Word,
+    /// It goes on when targets come that are not there.
+    Absent,
+}
+
+impl Waits {
+    fn of(rollout: &Rollout) -> Self {
+        if rollout.waits_for_word > 0 {
+            Self::Word
+        } else if rollout.waits_for_absent {
+            Self::Absent
+        } else {
+            Self::Work
+        }
+    }
+}
+
 enum Ending {
     Ended(Box<Rollout>),
-    /// `word`: it goes on when somebody says so.
-    Timeout {
-        word: bool,
-    },
+    Timeout(Waits),
     /// Ctrl-C.
     Left,
     /// Nobody reads the lines any more.
@@ -119,7 +145,7 @@ async fn watch(
     let mut broken = 0;
     let mut lanes = false;
     let mut seq = 0;
-    let mut word = false;
+    let mut waits = Waits::Work;
     loop {
         let request = v1::StatusRequest {
             rollout: following.rollout.to_owned(),
@@ -134,7 +160,7 @@ async fn watch(
         let mut stream = tokio::select! {
             stream = opening => stream?,
             _ = &mut interrupted => return Ok(Ending::Left),
-            () = past(deadline) => return Ok(Ending::Timeout { word }),
+            () = past(deadline) => return Ok(Ending::Timeout(waits)),
         };
         loop {
             let heard = tokio::select! {
@@ -144,7 +170,7 @@ async fn watch(
                     continue;
                 }
                 _ = &mut interrupted => return Ok(Ending::Left),
-                () = past(deadline) => return Ok(Ending::Timeout { word }),
+                () = past(deadline) => return Ok(Ending::Timeout(waits)),
             };
             let Some(status) = heard else {
                 broken += 1;
@@ -155,7 +181,7 @@ async fn watch(
             let Some(one) = status.rollouts.first() else { continue };
             let rollout = Rollout::new(one);
             let ended = rollout.ended();
-            word = rollout.waits_for_word > 0;
+            waits = Waits::of(&rollout);
             let wants_lanes = progress.is_live() && !lanes && rollout.targets <= LANES_MAX;
             progress.take(rollout.clone(), status.seq, screen)?;
             if ended {

@@ -128,6 +128,10 @@ fn a_plan() -> v1::PlanReply {
         ],
         up_to_date: 2,
         notes: vec!["0041_users.up.sql: a comment was edited since it was applied; nothing that runs has changed".to_owned()],
+        absent: vec![v1::AbsentTarget {
+            id: "us-9".to_owned(),
+            why: "its agent cannot look at it: no route to host".to_owned(),
+        }],
     };
     v1::PlanReply {
         id: (0..32).collect::<Vec<u8>>().into(),
@@ -169,6 +173,7 @@ fn a_lane(target: &str, state: v1::LaneState, note: &str) -> v1::Lane {
         fence: 41,
         held: if state == v1::LaneState::Ready { "a fair" } else { "" }.to_owned(),
         closed: String::new(),
+        until_ms: 0,
     }
 }
 
@@ -415,6 +420,8 @@ fn undo() {
             v1::UndoLine {
                 target: "eu-1".to_owned(),
                 versions: vec!["0043".to_owned(), "0042".to_owned()],
+                wave: 1,
+                destroys: vec!["0042".to_owned()],
                 ..Default::default()
             },
             v1::UndoLine {
@@ -422,6 +429,8 @@ fn undo() {
                 versions: Vec::new(),
                 stops_at: "0044".to_owned(),
                 why: "it has no down script".to_owned(),
+                wave: 2,
+                destroys: Vec::new(),
             },
         ],
     };

@@ -14,6 +14,7 @@
 //! - Nothing is handed to an agent before its assignment is committed.
 
 mod batch;
+mod meant;
 
 use openraft::async_runtime::WatchReceiver as _;
 use std::collections::VecDeque;
@@ -346,7 +347,9 @@ impl Sequencer {
             let next = schedule(&leading.ahead, &presence, now);
             leading.wake_in =
                 next.wake_at.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
-            self.waiting.extend(next.commands.into_iter().map(own));
+            let commands = next.commands.into_iter();
+            let commands = commands.map(|it| meant::found(it, &leading.ahead, &presence));
+            self.waiting.extend(commands.map(own));
         }
         let made_sure = match batch.take_encoded() {
             events if !events.is_empty() => {

@@ -13,9 +13,14 @@ skein-chaos coverage [--seeds FROM..TO]
     refusal came up; what never did is an error";
 
 /// Refusals that the model cannot meet, and why.
-const BEYOND: [(&str, &str); 8] = [
+const BEYOND: [(&str, &str); 10] = [
     (" does not wait for ", "the scheduler's own are never refused"),
     (" around its steps", "the model's executors ask no gates of steps"),
+    (
+        " cannot be reached: ",
+        "a plan names who cannot be as absent; that it goes between plan and start is rare",
+    ),
+    ("nobody has come who could join ", "the schedule asks when somebody has"),
     ("the bundle's list is broken", "no list is"),
     (" was not read for ", "every script is read for every engine"),
     ("mend ", "the words are the script's own; `no such function` stands for them"),

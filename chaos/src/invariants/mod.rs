@@ -20,6 +20,7 @@ mod ledger_rows;
 mod mends;
 mod one_executor;
 mod one_leader;
+mod owed;
 mod parallelism;
 mod pause;
 mod plan_order;
@@ -204,6 +205,7 @@ impl Default for Watch {
                 mends::Mends,
                 one_executor::OneExecutor,
                 one_leader::OneLeader,
+                owed::Owed,
                 parallelism::Parallelism,
                 room::Room,
                 gates::Gates,

@@ -2,6 +2,7 @@
 
 use skein_core::event::{Body, Event, Judged};
 use skein_core::ids::{AgentId, Fence, TargetId};
+use skein_core::state::repair::Verb;
 
 use super::{Held, Invariant, Past};
 use crate::observation::Seen;
@@ -51,7 +52,6 @@ fn right(body: &Body) -> Right<'_> {
         | Body::KnobSet { .. }
         | Body::LanesHeld { .. }
         | Body::LanesReleased { .. }
-        | Body::RepairOrdered { .. }
         | Body::EditAccepted { .. }
         | Body::TargetsRetried { .. }
         | Body::TargetsSkipped { .. }
@@ -59,6 +59,13 @@ fn right(body: &Body) -> Right<'_> {
         | Body::ChangesThawed { .. }
         | Body::LanesCancelled { .. }
         | Body::StepWaived { .. } => Right::Person,
+        // A person's, or what the schema of a target that came late proves.
+        Body::RepairOrdered { order, .. }
+            if order.verb == Verb::Adopt && order.waiver.is_empty() =>
+        {
+            Right::NoAgent
+        }
+        Body::RepairOrdered { .. } => Right::Person,
         // A person's, or the first word after a restore of the cluster.
         Body::RepairWithdrawn { .. } => Right::NoAgent,
         Body::RollbackStarted { .. } => Right::NoAgent,
@@ -72,6 +79,7 @@ fn right(body: &Body) -> Right<'_> {
         | Body::RolloutCompleted { .. }
         | Body::RolloutRolledBack { .. }
         | Body::LegAssigned { .. }
+        | Body::ArrivalsSettled { .. }
         | Body::RepairAssigned { .. } => Right::Scheduler,
         Body::LeaseExpired { released: false, .. } => Right::Scheduler,
         Body::LeaseExpired { released: true, target, fence, .. }

@@ -191,6 +191,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::ChangesThawed { .. } => "ChangesThawed",
         Body::LanesCancelled { .. } => "LanesCancelled",
         Body::StepCancelled { .. } => "StepCancelled",
+        Body::ArrivalsSettled { .. } => "ArrivalsSettled",
         Body::RollbackStarted { .. } => "RollbackStarted",
         Body::RolloutHalted { .. } => "RolloutHalted",
         Body::RolloutCompleted { .. } => "RolloutCompleted",
@@ -211,7 +212,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 56] = [
+pub const EVENTS: [&str; 57] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -253,6 +254,7 @@ pub const EVENTS: [&str; 56] = [
     "ChangesThawed",
     "LanesCancelled",
     "StepCancelled",
+    "ArrivalsSettled",
     "RollbackStarted",
     "RolloutHalted",
     "RolloutCompleted",

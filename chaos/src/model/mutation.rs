@@ -77,11 +77,13 @@ pub enum Mutation {
     LeasesTwice,
     /// What is done is not called finished.
     NeverFinishes,
+    /// Targets that came while a rollout was under way are forgotten.
+    ForgetsArrivals,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -119,6 +121,7 @@ impl Mutation {
         Self::WaitsForEver,
         Self::LeasesTwice,
         Self::NeverFinishes,
+        Self::ForgetsArrivals,
     ];
 
     /// The one of that name.

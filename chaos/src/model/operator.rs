@@ -1,6 +1,6 @@
 //! Somebody who plans, starts, pauses, resumes and rolls back, and asks again when no answer comes.
 
-use skein_core::command::{Command, Waiver};
+use skein_core::command::{Command, Depth, Extent, Waiver};
 use skein_core::event::Stop;
 use skein_core::ids::{Digest, FreezeId, Millis, RequestId, RolloutId, TargetIx, WaveIx};
 use skein_core::plan::{self, Plan};
@@ -129,6 +129,10 @@ impl Sim {
                 let (selector, wave) = (Selector::default(), None);
                 words.push(Command::ReleaseLanes { rollout, selector, wave });
             }
+            if state.waits_for_absent() {
+                let (selector, reason, until) = (Selector::default(), reason.clone(), None);
+                words.push(Command::SkipTargets { rollout, selector, reason, until });
+            }
             if let Some(wave) = state.unapproved() {
                 words.push(Command::ApproveWave { rollout, wave, reason });
             }
@@ -248,10 +252,24 @@ impl Sim {
                 }
                 let steps = dice.below(3);
                 let waivers = waivers(dice);
-                Command::RollBackRollout { rollout, selector, steps, waivers }
+                let wave = dice.chance(150).then(|| WaveIx(dice.below(4)));
+                let depth = if dice.chance(200) { self.depth_of(dice) } else { depth(steps) };
+                let extent = Extent { selector, wave, depth };
+                Command::RollBackRollout { rollout, extent, waivers }
             }
         };
         self.request(command);
+    }
+
+    /// To a version, or to where some targets were at a time.
+    fn depth_of(&self, dice: &mut Dice) -> Depth {
+        if dice.chance(300) {
+            let kept = self.databases.iter().map(|one| (one.id.clone(), dice.below(3)));
+            return Depth::Time(self.leader.ahead.seq, kept.collect());
+        }
+        let bundle = &self.bundles[dice.place(self.bundles.len())];
+        let migration = dice.place(bundle.migrations.len());
+        Depth::Version(bundle.migrations[migration].version.clone())
     }
 
     /// What changes a rollout that is under way.
@@ -306,7 +324,8 @@ impl Sim {
             // Further than it is being undone just now.
             let selector = Selector { targets: vec![target], ..Selector::default() };
             let waivers = waivers(dice);
-            return Command::RollBackRollout { rollout, selector, steps: 0, waivers };
+            let extent = Extent { selector, ..Extent::default() };
+            return Command::RollBackRollout { rollout, extent, waivers };
         }
         match (stopping, dice.below(10)) {
             (Some(stopping), 0..4) => {
@@ -315,7 +334,11 @@ impl Sim {
             (_, 0..7) => Command::RetryTargets { rollout, selector },
             _ => {
                 let reason = if dice.chance(100) { "" } else { "merged" }.to_owned();
-                Command::SkipTargets { rollout, selector, reason }
+                // Some of them have passed.
+                let away = u64::from(dice.below(20_000));
+                let until = Millis((self.now + away).saturating_sub(2_000));
+                let until = dice.chance(300).then_some(until);
+                Command::SkipTargets { rollout, selector, reason, until }
             }
         }
     }
@@ -402,4 +425,9 @@ fn waivers(dice: &mut Dice) -> Vec<Waiver> {
         2 => vec![waiver("2", "agreed")],
         _ => vec![waiver("*", "agreed")],
     }
+}
+
+/// So many steps; zero: all.
+fn depth(steps: u32) -> Depth {
+    if steps == 0 { Depth::Whole } else { Depth::Steps(steps) }
 }

@@ -44,6 +44,18 @@ impl Sim {
                 let early = more && done && !state.breached() && state.check().is_some();
                 return early.then_some(Body::WaveStarted { rollout: state.id, wave });
             }
+            Mutation::ForgetsArrivals => {
+                let come = state.arrived().chain(state.awaited.keys().copied()).next();
+                let target = self.leader.ahead.targets.get(come?)?.id.clone();
+                let running = state.status == Status::Running;
+                return running.then(|| Body::ArrivalsSettled {
+                    rollout: state.id,
+                    classes: Vec::new(),
+                    joined: Vec::new(),
+                    awaited: Vec::new(),
+                    settled: vec![target],
+                });
+            }
             Mutation::LeasesTwice => {
                 let target = state.lanes.iter().find(|(_, lane)| lane.phase == Phase::Leased);
                 return self.lease(state, target?.1.target);

@@ -65,8 +65,8 @@ pub const MUTANTS: &[Mutant] = &[
         edits: &[
             edit(
                 "schedule/mod.rs",
-                "if state.under_way() == 0 && !state.breached()",
-                "if state.under_way() <= 1 && !state.breached()",
+                "if state.under_way() == 0\n                    && !state.breached()",
+                "if state.under_way() <= 1\n                    && !state.breached()",
             ),
             edit(
                 "decide/rollout.rs",

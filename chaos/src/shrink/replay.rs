@@ -161,6 +161,7 @@ impl Numbers {
             | Command::RollBackRollout { rollout, .. }
             | Command::RetryTargets { rollout, .. }
             | Command::SkipTargets { rollout, .. }
+            | Command::SettleArrivals { rollout, .. }
             | Command::StartWave { rollout }
             | Command::AssignLeg { rollout, .. }
             | Command::UnwindRollout { rollout }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use skein_core::bundle::Manifest;
-use skein_core::command::{Ask, Command, Outcome, Waiver};
+use skein_core::command::{Ask, Command, Depth, Extent, Outcome, Waiver};
 use skein_core::event::{Archive, Stop, Verdict};
 use skein_core::ids::{Digest, Incarnation, RepairId, RolloutId, Version, WaveIx};
 use skein_core::spec::{
@@ -186,20 +186,22 @@ impl Words {
             }
             Command::SoakWave { rollout } => format!("ask soak {}", self.rollout(*rollout)),
             Command::ResumeRollout { rollout } => format!("resume {}", self.rollout(*rollout)),
-            Command::RollBackRollout { rollout, selector, steps, waivers } => format!(
-                "rollback {}{} steps={steps}{}",
+            Command::RollBackRollout { rollout, extent, waivers } => format!(
+                "rollback {}{}{}{}",
                 self.rollout(*rollout),
-                self::selector(selector),
+                selector(&extent.selector),
+                self::extent(extent),
                 self::waivers(waivers)
             ),
             Command::RetryTargets { rollout, selector } => {
                 format!("retry {}{}", self.rollout(*rollout), self::selector(selector))
             }
-            Command::SkipTargets { rollout, selector, reason } => format!(
-                "skip {}{} why={}",
+            Command::SkipTargets { rollout, selector, reason, until } => format!(
+                "skip {}{} why={}{}",
                 self.rollout(*rollout),
                 self::selector(selector),
-                reason.replace(' ', "-")
+                reason.replace(' ', "-"),
+                until.map(|at| format!(" until={}", at.0)).unwrap_or_default()
             ),
             Command::Repair(ask) => {
                 self.repairs += 1;
@@ -217,6 +219,9 @@ impl Words {
             | Command::AskGate { .. }
             | Command::ReleaseGate { .. }
             | Command::JudgeGate { .. } => return Vec::new(),
+            Command::SettleArrivals { rollout, .. } => {
+                format!("ask settle {}", self.rollout(*rollout))
+            }
             Command::StartWave { rollout } => format!("ask start-wave {}", self.rollout(*rollout)),
             Command::AssignLeg { rollout, target, agent } => {
                 format!("ask assign {} {target} {agent}", self.rollout(*rollout))
@@ -228,6 +233,22 @@ impl Words {
         };
         vec![line]
     }
+}
+
+/// What of a rollout, and how far.
+fn extent(extent: &Extent) -> String {
+    let wave = extent.wave.map(|wave| format!(" wave={wave}")).unwrap_or_default();
+    let depth = match &extent.depth {
+        Depth::Whole => String::new(),
+        Depth::Steps(steps) => format!(" steps={steps}"),
+        Depth::Version(version) => format!(" to={version}"),
+        Depth::Time(_, then) => {
+            let then: Vec<String> =
+                then.iter().map(|(target, steps)| format!("{target}:{steps}")).collect();
+            format!(" then={}", then.join(","))
+        }
+    };
+    format!("{wave}{depth}")
 }
 
 /// A line for each description among the targets.

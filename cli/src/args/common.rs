@@ -8,6 +8,15 @@ use clap::{Args, ValueEnum};
 use skein_agent::config::{duration, millis};
 use skein_proto::v1;
 
+/// `2026-12-24` (where that day begins, UTC) or `2026-12-24T18:00:00Z`, as milliseconds since 1970.
+pub(super) fn moment(text: &str) -> Result<u64, String> {
+    let day = || format!("{text}T00:00:00Z").parse::<jiff::Timestamp>();
+    let at = text.parse::<jiff::Timestamp>().or_else(|_| day()).ok();
+    at.and_then(|at| u64::try_from(at.as_millisecond()).ok()).ok_or_else(|| {
+        "write a day, 2026-12-24, or a point in time, 2026-12-24T18:00:00Z".to_owned()
+    })
+}
+
 /// Which targets.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Targets")]
@@ -411,7 +420,17 @@ impl DirectionArg {
 mod tests {
     use skein_proto::v1;
 
-    use super::{GoalArg, LabelArg, WaveArg, budget};
+    use super::{GoalArg, LabelArg, WaveArg, budget, moment};
+
+    #[test]
+    fn moments() {
+        assert_eq!(moment("1970-01-02"), Ok(86_400_000));
+        assert_eq!(moment("1970-01-01T00:00:01.5Z"), Ok(1_500));
+        assert_eq!(moment("1970-01-01T02:00:00+02:00"), Ok(0));
+        for wrong in ["", "tomorrow", "1969-12-31", "1970-01-01T00:00:01"] {
+            assert!(moment(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn goals() {

@@ -96,6 +96,9 @@ pub struct SkipArgs {
     pub rollout: String,
     #[command(flatten)]
     pub selection: SelectionArgs,
+    /// Only until then: a day (UTC) or a point in time; from then on they owe what they were spared
+    #[arg(long, value_name = "DATE", value_parser = super::common::moment)]
+    pub until: Option<u64>,
     #[command(flatten)]
     pub consent: ConsentArgs,
 }

@@ -1,5 +1,6 @@
 //! Verbs that change something.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -311,10 +312,19 @@ pub struct RollbackArgs {
     #[command(flatten)]
     pub selection: SelectionArgs,
     /// Undo only the last N steps on each target
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, group = "depth")]
     pub step: u32,
-    /// Only say what would be undone
-    #[arg(long)]
+    /// Until this version is the newest in force
+    #[arg(long, value_name = "VERSION", group = "depth")]
+    pub to: Option<String>,
+    /// To where its targets were at this time: a day (UTC) or a point in time
+    #[arg(long, value_name = "TIME", value_parser = super::common::moment, group = "depth")]
+    pub to_time: Option<u64>,
+    /// Only this wave, counted from 1
+    #[arg(long, value_name = "N")]
+    pub wave: Option<NonZeroU32>,
+    /// Only say what would be undone, in which order, and what is lost
+    #[arg(long, visible_alias = "plan")]
     pub dry_run: bool,
     #[command(flatten)]
     pub confirm: ConfirmArgs,

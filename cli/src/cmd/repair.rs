@@ -269,6 +269,7 @@ fn choice(
         selector: Some(selection.selector()),
         reason: reason.to_owned(),
         dry,
+        until_ms: 0,
     }
 }
 
@@ -319,7 +320,9 @@ async fn skip(
     somewhere(&args.selection)?;
     let reason = args.consent.waive.clone().unwrap_or_default();
     let of = (args.rollout.as_str(), &args.selection);
-    let wanted = left_out(session, choice(session, of, (&reason, true))).await?;
+    let until_ms = args.until.unwrap_or_default();
+    let asked = |dry| v1::ChosenTargetsRequest { until_ms, ..choice(session, of, (&reason, dry)) };
+    let wanted = left_out(session, asked(true)).await?;
     if args.consent.dry_run {
         screen.show(&Chosen::new(&wanted, "would be left out"))?;
         return Ok(ExitCode::Done);
@@ -332,7 +335,7 @@ async fn skip(
         let command = typed(("skip", rollout), &args.selection, &args.consent);
         consent(&args.consent, (wanted.targets.len(), &command), screen)?;
     }
-    let reply = left_out(session, choice(session, of, (&reason, false))).await?;
+    let reply = left_out(session, asked(false)).await?;
     screen.show(&Chosen::new(&reply, "left out, as it is"))?;
     Ok(ExitCode::Done)
 }

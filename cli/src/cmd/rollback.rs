@@ -1,5 +1,7 @@
 //! `skein rollback ROLLOUT`: says what it undoes, then undoes it.
 
+use std::num::NonZeroU32;
+
 use skein_proto::v1;
 
 use super::apply::{may_detach, question, waivers};
@@ -53,6 +55,16 @@ async fn ask(
     dry: bool,
 ) -> Result<v1::RollBackReply, Failure> {
     let selector = (!args.selection.is_empty()).then(|| args.selection.selector());
+    let wave = args.wave.map_or(0, NonZeroU32::get);
+    let (to_version, to_time_ms) =
+        (args.to.clone().unwrap_or_default(), args.to_time.unwrap_or_default());
+    let partly = wave > 0 || !to_version.is_empty() || to_time_ms > 0;
+    let (selector, part) = if partly {
+        let nobody = v1::Selector { labels: vec![v1::LabelMatch::default()], ..Default::default() };
+        (Some(nobody), Some(v1::Part { selector, wave }))
+    } else {
+        (selector, None)
+    };
     let request = v1::RollBackRequest {
         asker: Some(session.asker()),
         rollout: args.rollout.clone(),
@@ -60,6 +72,9 @@ async fn ask(
         steps: args.step,
         waivers: waivers(args.confirm.waive.as_deref()),
         dry,
+        part,
+        to_version,
+        to_time_ms,
     };
     session
         .link

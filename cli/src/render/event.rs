@@ -129,6 +129,7 @@ impl Event {
             | Body::ChangesThawed(_)
             | Body::LanesCancelled(_)
             | Body::StepCancelled(_) => super::event_pace::told(self, body),
+            Body::ArrivalsSettled(e) => super::event_late::told(self, e),
             Body::LegAssigned(_) | Body::LeaseExpired(_) => self.leg(body, seq),
             Body::StepBackedUp(_)
             | Body::StepApplied(_)

@@ -101,7 +101,11 @@ fn rest(event: &mut Event, body: &Body) {
         event.of("targets_retried", format!("tries {} again", e.targets.join(", ")));
     } else if let Body::TargetsSkipped(e) = body {
         event.rollout = rollout_name(e.rollout);
-        let said = format!("goes on without {}: {}", e.targets.join(", "), e.reason);
+        let until = match e.until_ms {
+            0 => String::new(),
+            until => format!(" until {}", super::look::rfc3339(until)),
+        };
+        let said = format!("goes on without {}{until}: {}", e.targets.join(", "), e.reason);
         event.of("targets_skipped", said);
     }
 }

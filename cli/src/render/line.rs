@@ -52,6 +52,7 @@ pub fn turning_point(before: Option<&Rollout>, now: &Rollout) -> bool {
             before.now != now.now
                 || before.wave != now.wave
                 || failed(before) != failed(now)
+                || before.waits_for_absent != now.waits_for_absent
                 || now.now == v1::RolloutState::Unspecified
         }
     }

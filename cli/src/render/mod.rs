@@ -13,6 +13,7 @@ pub mod fleet;
 mod gate;
 
 pub mod event;
+mod event_late;
 mod event_pace;
 mod event_repair;
 pub mod freezes;

@@ -39,8 +39,22 @@ pub struct Rollout {
     pub skipped: Vec<Lane>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lanes: Vec<Lane>,
+    /// Targets that it means and that cannot be worked on yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub awaited: Vec<Awaited>,
+    /// How many; the first ones are named.
+    pub awaited_count: u32,
+    /// Everything else is done: it waits for those.
+    #[serde(skip)]
+    pub waits_for_absent: bool,
     #[serde(skip)]
     pub now: v1::RolloutState,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Awaited {
+    pub target: String,
+    pub why: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,6 +80,11 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_never(at_ms: &u64) -> bool {
+    *at_ms == 0
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Lane {
     pub target: String,
@@ -85,6 +104,9 @@ pub struct Lane {
     /// Why the time holds it back: its window, a blackout, a freeze. Empty: it does not.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub closed: String,
+    /// Of what is left as it is: until when; 0: for good.
+    #[serde(skip_serializing_if = "is_never")]
+    pub until_ms: u64,
     #[serde(skip)]
     pub now: v1::LaneState,
 }
@@ -111,6 +133,13 @@ impl Rollout {
             residual: status.residual.iter().map(Lane::new).collect(),
             skipped: status.waived.iter().map(Lane::new).collect(),
             lanes: status.lanes.iter().map(Lane::new).collect(),
+            awaited: status
+                .awaited
+                .iter()
+                .map(|one| Awaited { target: one.target.clone(), why: one.reason.clone() })
+                .collect(),
+            awaited_count: status.awaited_count,
+            waits_for_absent: status.waits_for_absent,
             now: status.state(),
         }
     }
@@ -278,6 +307,7 @@ impl Lane {
             },
             held: lane.held.clone(),
             closed: lane.closed.clone(),
+            until_ms: lane.until_ms,
             now: lane.state(),
         }
     }
@@ -319,6 +349,33 @@ pub fn lanes(lanes: &[Lane], look: &Look) -> Table {
 }
 
 impl Rollout {
+    /// What it waits for.
+    pub fn awaited_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.awaited.is_empty() {
+            return Ok(());
+        }
+        let count = words::count(u64::from(self.awaited_count), "target");
+        let title = if self.ended() {
+            format!("{count} not there, or not to be worked on")
+        } else {
+            format!("{count} waited for")
+        };
+        writeln!(out, "\n{}", look.paint(Tone::Warning, &title))?;
+        for one in &self.awaited {
+            writeln!(
+                out,
+                "  {} {}  {}",
+                look.sign(Sign::Waiting),
+                super::table::shown(&one.target),
+                super::table::shown(&one.why),
+            )?;
+        }
+        match u64::from(self.awaited_count).saturating_sub(self.awaited.len() as u64) {
+            0 => Ok(()),
+            more => writeln!(out, "  and {more} more"),
+        }
+    }
+
     /// What it went on without.
     pub fn skipped_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         if self.skipped.is_empty() {
@@ -329,12 +386,16 @@ impl Rollout {
         for lane in &self.skipped {
             writeln!(
                 out,
-                "  {} {}  {} of {} applied: {}",
+                "  {} {}  {} of {} applied: {}{}",
                 look.sign(Sign::Warning),
                 super::table::shown(&lane.target),
                 lane.applied,
                 words::count(lane.steps, "step"),
                 super::table::shown(&lane.note),
+                match lane.until_ms {
+                    0 => String::new(),
+                    until => format!(", until {}", look.time(until)),
+                },
             )?;
         }
         Ok(())
@@ -374,6 +435,12 @@ impl Rollout {
         match self.now {
             v1::RolloutState::Planned => {
                 writeln!(out, "next: skein apply --plan {}", words::id(&self.plan, false))
+            }
+            v1::RolloutState::Running if self.waits_for_absent => {
+                writeln!(
+                    out,
+                    "next: bring them back, or skein repair skip {id} --on ID --waive \"why\""
+                )
             }
             v1::RolloutState::Running | v1::RolloutState::Unwinding => {
                 writeln!(out, "next: skein watch {id}, or skein pause {id}")
@@ -422,6 +489,7 @@ impl View for Rollout {
         }
         self.residual_text(look, out)?;
         self.skipped_text(look, out)?;
+        self.awaited_text(look, out)?;
         writeln!(out)?;
         self.next_text(out)
     }

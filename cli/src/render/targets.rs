@@ -43,6 +43,43 @@ pub struct Target {
     pub open_intent: String,
     pub problem: String,
     pub rollout: String,
+    /// What it lacks of the newest completed rollout that means it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owes: Option<Debt>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Debt {
+    pub rollout: String,
+    pub versions: Vec<String>,
+    /// By whom it was left out, and why; empty: it was not.
+    pub left_out: String,
+    /// It is not due before; 0: it is.
+    pub not_before_ms: u64,
+}
+
+impl Debt {
+    fn new(debt: &v1::Debt) -> Self {
+        Self {
+            rollout: debt.rollout.clone(),
+            versions: debt.versions.clone(),
+            left_out: debt.left_out.clone(),
+            not_before_ms: debt.not_before_ms,
+        }
+    }
+
+    fn text(&self, look: &Look) -> String {
+        const SHOWN: usize = 4;
+        let more = if self.versions.len() > SHOWN { " …" } else { "" };
+        let few: Vec<&str> = self.versions.iter().take(SHOWN).map(String::as_str).collect();
+        let left_out =
+            if self.left_out.is_empty() { String::new() } else { format!("; {}", self.left_out) };
+        let until = match self.not_before_ms {
+            0 => String::new(),
+            until => format!(", until {}", look.time(until)),
+        };
+        format!("owes {}{more} of {}{left_out}{until}", few.join(" "), self.rollout)
+    }
 }
 
 impl Target {
@@ -69,6 +106,7 @@ impl Target {
             open_intent: seen.open_intent,
             problem: target.problem.clone(),
             rollout: target.rollout.clone(),
+            owes: target.owes.as_ref().map(Debt::new),
         }
     }
 
@@ -112,7 +150,7 @@ impl Targets {
             let labels: Vec<String> =
                 target.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let note = match (target.problem.as_str(), target.open_intent.as_str()) {
-                ("", "") => String::new(),
+                ("", "") => target.owes.as_ref().map(|debt| debt.text(look)).unwrap_or_default(),
                 ("", intent) => format!("{intent} begun and neither finished nor undone"),
                 (problem, _) => problem.to_owned(),
             };
@@ -157,6 +195,16 @@ impl View for Targets {
             )?;
         } else {
             self.table(look).text(look, "", out)?;
+        }
+        let owing = self.all.iter().filter(|target| {
+            target.problem.is_empty()
+                && target.owes.as_ref().is_some_and(|debt| debt.not_before_ms == 0)
+        });
+        let owing: Vec<&str> = owing.map(|target| target.id.as_str()).collect();
+        if let Some(first) = owing.first() {
+            let on = if owing.len() == 1 { (*first).to_owned() } else { owing.join(",") };
+            let on = if on.len() > 60 { format!("{first},…") } else { on };
+            writeln!(out, "\nnext: skein apply --on {on}  gives what is owed")?;
         }
         for silent in &self.silent {
             writeln!(out, "{} {silent}: no answer in time", look.sign(Sign::Warning))?;

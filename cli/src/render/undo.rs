@@ -19,11 +19,15 @@ pub struct Undo {
 #[derive(Debug, Clone, Serialize)]
 pub struct Line {
     pub target: String,
+    /// One-based; the last one is undone first.
+    pub wave: u32,
     /// In the order in which they are undone.
     pub versions: Vec<String>,
     /// Empty: it goes all the way.
     pub stops_at: String,
     pub why: String,
+    /// Versions whose undoing destroys data or schema.
+    pub destroys: Vec<String>,
 }
 
 impl Undo {
@@ -31,8 +35,10 @@ impl Undo {
         let targets = reply.undo.iter().map(|line| Line {
             target: line.target.clone(),
             versions: line.versions.clone(),
+            wave: line.wave,
             stops_at: line.stops_at.clone(),
             why: line.why.clone(),
+            destroys: line.destroys.clone(),
         });
         Self { rollout: reply.rollout.clone(), targets: targets.collect() }
     }
@@ -50,7 +56,8 @@ impl Undo {
     }
 
     fn table(&self, look: &Look) -> Table {
-        let mut table = Table::new(&["TARGET", "UNDOES", "STOPS"]);
+        let mut table =
+            Table::new(&["TARGET", "WAVE", "UNDOES", "DESTROYS DATA", "STOPS"]).right(&[1]);
         for line in &self.targets {
             let stop = if line.stops_at.is_empty() {
                 (String::new(), Tone::Plain)
@@ -61,7 +68,9 @@ impl Undo {
             };
             table.row([
                 (line.target.clone(), Tone::Plain),
+                (line.wave.to_string(), Tone::Plain),
                 (line.versions.join(" "), Tone::Plain),
+                (line.destroys.join(" "), Tone::Bad),
                 stop,
             ]);
         }
@@ -84,6 +93,16 @@ impl View for Undo {
             0 => String::new(),
             some => format!("; {} cannot go all the way", words::count(some as u64, "target")),
         };
+        let lost = self.targets.iter().filter(|line| !line.destroys.is_empty()).count();
+        if lost > 0 {
+            let count = words::count(lost as u64, "target");
+            let text = format!(
+                "{} Undoing destroys what was written since on {count}: the versions named there drop \
+                 tables, columns or rows.",
+                look.sign(Sign::Warning)
+            );
+            writeln!(out, "{}", look.paint(Tone::Bad, &text))?;
+        }
         writeln!(
             out,
             "Undo of {}: {} on {}, in the reverse of the order in which they were applied{stops}.",

@@ -1,5 +1,7 @@
 //! What may be asked. Commands are imperative; time and identity arrive with the request.
 
+use std::collections::BTreeMap;
+
 use crate::bundle::Manifest;
 use crate::event::{Archive, Stop, Verdict};
 use crate::ids::{
@@ -206,10 +208,8 @@ pub enum Command {
     RollBackRollout {
         /// Which.
         rollout: RolloutId,
-        /// Where.
-        selector: Selector,
-        /// So many steps of each target; zero: all.
-        steps: u32,
+        /// Where, and how far.
+        extent: Extent,
         /// For steps that cannot be undone.
         waivers: Vec<Waiver>,
     },
@@ -244,6 +244,8 @@ pub enum Command {
         selector: Selector,
         /// Why that is acceptable.
         reason: String,
+        /// Until when; `None`: for good.
+        until: Option<Millis>,
     },
     /// Scheduler: the open wave is done, and its gates are to be asked.
     OpenGates {
@@ -283,6 +285,13 @@ pub enum Command {
         target: TargetId,
         /// To whom.
         agent: AgentId,
+    },
+    /// Scheduler: decide about targets that came while a rollout was under way.
+    SettleArrivals {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Whom it means.
+        meant: Meant,
     },
     /// Scheduler: open the next wave.
     StartWave {
@@ -335,6 +344,43 @@ pub enum Command {
         /// What.
         outcome: Outcome,
     },
+}
+
+/// Whom a rollout's selectors mean, of targets that came later. Conditions are not read in this crate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Meant {
+    /// No selector has a condition.
+    AsPlanned,
+    /// The same question, with what its conditions hold of now.
+    Found(Box<Spec>),
+    /// A condition cannot be asked, for this reason.
+    Unknown(String),
+}
+
+/// What of a rollout is undone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Extent {
+    /// Where.
+    pub selector: Selector,
+    /// Of this wave only.
+    pub wave: Option<WaveIx>,
+    /// How far.
+    pub depth: Depth,
+}
+
+/// How far targets are taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// To where they were before.
+    #[default]
+    Whole,
+    /// So many steps.
+    Steps(u32),
+    /// Until this version is the newest in force.
+    Version(Version),
+    /// To where they were at a time, before this event: so many steps were in force then; none, where a target
+    /// is not named. Found by whoever took the request: the state knows no past.
+    Time(Seq, BTreeMap<TargetId, u32>),
 }
 
 /// A recorded decision to go on although a step cannot be undone.

@@ -3,10 +3,10 @@
 use crate::bundle::Manifest;
 use crate::command::Waiver;
 use crate::ids::{
-    AgentId, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
+    AgentId, ClassIx, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
-use crate::plan::Plan;
+use crate::plan::{Class, Plan};
 use crate::policy::Policy;
 use crate::spec::{Backup, Knob, Selector};
 use crate::state::repair::{Evidence, Order};
@@ -324,8 +324,14 @@ pub enum Body {
     GateFailed { judged: Box<Judged> },
     /// Targets of a rollout that failed are tried again.
     TargetsRetried { rollout: RolloutId, targets: Vec<TargetId> },
-    /// A rollout goes on without these targets, which are left as they are.
-    TargetsSkipped { rollout: RolloutId, targets: Vec<TargetId>, reason: String },
+    /// A rollout goes on without these targets, which are left as they are. `until`: from then on they owe
+    /// what it did elsewhere.
+    TargetsSkipped {
+        rollout: RolloutId,
+        targets: Vec<TargetId>,
+        reason: String,
+        until: Option<Millis>,
+    },
     /// No rollout works on these targets until then, or until somebody thaws them.
     ChangesFrozen { freeze: FreezeId, selector: Selector, until: Option<Millis>, reason: String },
     /// They are worked on again.
@@ -342,5 +348,14 @@ pub enum Body {
         step: StepIx,
         verdict: Verdict,
         message: String,
+    },
+    /// Targets that came, or could be looked at, while a rollout was under way: some join it, some are waited
+    /// for, and with some it has nothing to do. `classes` are counted on from those that it had.
+    ArrivalsSettled {
+        rollout: RolloutId,
+        classes: Vec<Class>,
+        joined: Vec<(TargetId, WaveIx, ClassIx)>,
+        awaited: Vec<(TargetId, String)>,
+        settled: Vec<TargetId>,
     },
 }

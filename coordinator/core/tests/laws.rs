@@ -5,7 +5,7 @@ mod dice;
 mod support;
 
 use dice::Dice;
-use skein_core::command::{Command, Outcome, Waiver};
+use skein_core::command::{Command, Depth, Extent, Outcome, Waiver};
 use skein_core::decide::{Decision, decide};
 use skein_core::event::{Body, Stop, Verdict};
 use skein_core::ids::{AgentId, Digest, Fence, Millis, RolloutId, StepIx, TargetId, WaveIx};
@@ -241,7 +241,9 @@ fn anything(dice: &mut Dice, world: &mut World) {
                     let steps = dice.below(3);
                     let reason = "so be it".to_owned();
                     let waivers = vec![Waiver { step: "*".to_owned(), reason }];
-                    Command::RollBackRollout { rollout, selector, steps, waivers }
+                    let depth = if steps == 0 { Depth::Whole } else { Depth::Steps(steps) };
+                    let extent = Extent { selector, wave: None, depth };
+                    Command::RollBackRollout { rollout, extent, waivers }
                 }
             };
             world.ask("ann", command);

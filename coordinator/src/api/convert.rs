@@ -5,7 +5,7 @@ use skein_core::Fleet;
 use skein_core::hours::Shut;
 use skein_core::ids::{AgentId, Digest, Millis, RolloutId, WaveIx};
 use skein_core::outbox::{Ask, Leg, Mend};
-use skein_core::schedule::{Presence, waits_for, waits_for_a_word, watched};
+use skein_core::schedule::{Presence, awaited, waits_for, waits_for_a_word, watched};
 use skein_core::spec::{Backup, Direction, Knob};
 use skein_core::state::rollout::{self, Lane, Phase, Status};
 use skein_core::state::{agent, target};
@@ -97,7 +97,11 @@ fn direction(direction: Direction) -> v1::Direction {
     }
 }
 
-pub(super) fn target(fleet: &Fleet, target: &target::State, presence: &Presence) -> v1::Target {
+pub(super) fn target(
+    fleet: &Fleet,
+    target: &target::State,
+    (presence, debt): (&Presence, Option<view::Debt>),
+) -> v1::Target {
     let observation = target.observed_at.map(|_| v1::Observation {
         engine_version: target.engine_version.clone(),
         identity: target.identity.clone(),
@@ -125,6 +129,12 @@ pub(super) fn target(fleet: &Fleet, target: &target::State, presence: &Presence)
         class: class::of(fleet, target)
             .map(|class| Bytes::copy_from_slice(&class.0))
             .unwrap_or_default(),
+        owes: debt.map(|debt| v1::Debt {
+            rollout: debt.rollout.to_string(),
+            versions: debt.versions.iter().map(ToString::to_string).collect(),
+            left_out: debt.left_out,
+            not_before_ms: debt.not_before.map_or(0, |at| at.0),
+        }),
     }
 }
 
@@ -142,6 +152,9 @@ pub(super) fn agent(
         sources,
     }
 }
+
+/// Targets that are waited for and named, where lanes are not asked for.
+const AWAITED: usize = 100;
 
 fn phase(phase: Phase) -> v1::LaneState {
     match phase {
@@ -203,7 +216,36 @@ fn lane(fleet: &Fleet, (state, shut): (&rollout::State, &Shut<'_>), lane: &Lane)
         fence: lane.fence.map_or(0, |fence| fence.0),
         held: lane.held.as_deref().unwrap_or_default().to_owned(),
         closed: closed(shut, lane, target),
+        until_ms: 0,
     }
+}
+
+/// What the rollout was told to go on without; some of it had no lane.
+fn waived(fleet: &Fleet, (state, shut): (&rollout::State, &Shut<'_>)) -> Vec<v1::Lane> {
+    let mut waived: Vec<v1::Lane> = view::waived(state)
+        .map(|(_, at)| {
+            let exempt = state.exempt.get(&at.target);
+            v1::Lane { until_ms: until(exempt), ..lane(fleet, (state, shut), at) }
+        })
+        .collect();
+    for (ix, exempt) in &state.exempt {
+        let Some(target) = fleet.targets.get(*ix) else { continue };
+        if waived.iter().any(|lane| lane.target == target.id.as_str()) {
+            continue;
+        }
+        waived.push(v1::Lane {
+            target: target.id.to_string(),
+            state: v1::LaneState::Waived.into(),
+            note: format!("left out by {}: {}", exempt.by, exempt.reason),
+            until_ms: until(Some(exempt)),
+            ..v1::Lane::default()
+        });
+    }
+    waived
+}
+
+fn until(exempt: Option<&rollout::Exempt>) -> u64 {
+    exempt.and_then(|exempt| exempt.until).map_or(0, |until| until.0)
 }
 
 pub(super) fn rollout_state(status: Status) -> v1::RolloutState {
@@ -257,7 +299,8 @@ pub(super) fn rollout(
             lanes.extend_from_slice(counts.all());
             v1::WaveStatus {
                 name: wave.name.clone(),
-                targets: u32::try_from(wave.targets.len()).unwrap_or(u32::MAX),
+                // Those that came late, too.
+                targets: counts.all().iter().sum(),
                 lanes,
                 waits_for_approval: wave.approval
                     && ix.0 >= state.opened
@@ -298,7 +341,13 @@ pub(super) fn rollout(
         started_by: state.started_by.clone(),
         knobs: knobs(state),
         waits_for_word: waits_for_a_word(state, now).map_or(0, |wave| wave.0 + 1),
-        waived: view::waived(state).map(|(_, at)| lane(fleet, (state, &shut), at)).collect(),
+        waived: waived(fleet, (state, &shut)),
+        awaited: awaited(fleet, state)
+            .take(if with_lanes { usize::MAX } else { AWAITED })
+            .map(|(target, reason)| v1::HeldTarget { target: target.to_string(), reason })
+            .collect(),
+        awaited_count: u32::try_from(state.awaited.len()).unwrap_or(u32::MAX),
+        waits_for_absent: state.waits_for_absent() && watched.is_none(),
     }
 }
 

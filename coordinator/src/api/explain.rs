@@ -3,7 +3,7 @@
 use skein_core::Fleet;
 use skein_core::evolve::evolve;
 use skein_core::ids::{Millis, RolloutId, TargetId};
-use skein_core::schedule::{Presence, waits_for};
+use skein_core::schedule::{Presence, awaited, waits_for};
 use skein_core::state::rollout::{Lane, State};
 use skein_core::state::target;
 use skein_core::view::why;
@@ -34,6 +34,20 @@ pub(super) fn as_it_was(history: &History, at: u64) -> Result<Fleet, Status> {
     ))
 }
 
+/// The state at a time: right after the last event that is not younger.
+pub(super) fn as_it_was_at(history: &History, at: Millis) -> Result<Fleet, Status> {
+    let mut fleet = Fleet::default();
+    for event in history.events(0) {
+        let event = event.map_err(|error| status::broken(&error))?;
+        let event = codec::decode_event(&event.bytes).map_err(|error| status::broken(&error))?;
+        if event.at > at {
+            break;
+        }
+        evolve(&mut fleet, &event).map_err(|error| status::broken(&error))?;
+    }
+    Ok(fleet)
+}
+
 /// What is to be said of a rollout, or of one target of it.
 pub(super) fn told(
     fleet: &Fleet,
@@ -50,13 +64,16 @@ pub(super) fn told(
         let said = waits_for(fleet, state, presence, now);
         vec![if said.is_empty() { "it ended well".to_owned() } else { said }]
     } else {
-        let lane = lane(fleet, state, target).ok_or_else(|| {
-            status::missing(
-                format!("target {target} is not part of {id}"),
-                &format!("`skein status {id}` lists its targets"),
-            )
-        })?;
-        why(fleet, state, lane, (presence, now))
+        match (lane(fleet, state, target), without_lane(fleet, state, target)) {
+            (Some(lane), _) => why(fleet, state, lane, (presence, now)),
+            (None, Some(sentence)) => vec![sentence],
+            (None, None) => {
+                return Err(status::missing(
+                    format!("target {target} is not part of {id}"),
+                    &format!("`skein status {id}` lists its targets"),
+                ));
+            }
+        }
     };
     Ok(v1::ExplainReply {
         seq: fleet.seq.0,
@@ -74,4 +91,14 @@ fn lane<'a>(
     let ix = fleet.targets.find(&TargetId(target.to_owned()))?;
     let lane = state.lanes.iter().map(|(_, lane)| lane).find(|lane| lane.target == ix)?;
     Some((lane, fleet.targets.get(ix)?))
+}
+
+/// Of a target that the rollout means and that has no part in it yet.
+fn without_lane(fleet: &Fleet, state: &State, target: &str) -> Option<String> {
+    if let Some((_, why)) = awaited(fleet, state).find(|(id, _)| id.as_str() == target) {
+        return Some(format!("the rollout waits for it: {why}"));
+    }
+    let ix = fleet.targets.find(&TargetId(target.to_owned()))?;
+    let exempt = state.exempt.get(&ix)?;
+    Some(format!("the rollout goes on without it: {}, by {}", exempt.reason, exempt.by))
 }

@@ -14,7 +14,7 @@ use skein_proto::v1;
 use skein_store::{Chunk, Payload};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::{Api, convert, status};
+use super::{Api, convert, debts, status};
 use crate::{clock, codec, condition};
 
 /// A bundle of more is refused, bytes.
@@ -25,6 +25,20 @@ const CHUNK: usize = 1024 * 1024;
 const CHUNK_LIMIT: Duration = Duration::from_secs(10);
 /// Targets on one page, where the asker does not say.
 const PAGE: u32 = 1000;
+
+/// Targets as they are told, with what they owe.
+fn with_debts(
+    fleet: &skein_core::Fleet,
+    targets: &[&skein_core::state::target::State],
+    presence: &skein_core::schedule::Presence,
+) -> Vec<v1::Target> {
+    let mut debts = debts::of(fleet, targets, (presence, clock::now()));
+    let told = targets.iter().map(|target| {
+        let debt = debts.remove(&target.id);
+        convert::target(fleet, target, (presence, debt))
+    });
+    told.collect()
+}
 
 #[tonic::async_trait]
 impl v1::fleet_server::Fleet for Api {
@@ -40,12 +54,9 @@ impl v1::fleet_server::Fleet for Api {
         let presence = self.sessions.presence();
         let fleet = self.machine.fleet();
         let after = TargetId(request.page_token);
-        let targets: Vec<v1::Target> =
-            condition::page(&fleet, &selector, &presence, (&after, size))
-                .map_err(|refusal| status::refused(&refusal))?
-                .into_iter()
-                .map(|target| convert::target(&fleet, target, &presence))
-                .collect();
+        let page = condition::page(&fleet, &selector, &presence, (&after, size))
+            .map_err(|refusal| status::refused(&refusal))?;
+        let targets = with_debts(&fleet, &page, &presence);
         let next_page_token = match targets.last() {
             Some(last) if targets.len() == size => {
                 last.description.as_ref().map(|last| last.id.clone()).unwrap_or_default()
@@ -101,11 +112,9 @@ impl v1::fleet_server::Fleet for Api {
         silent.sort_unstable();
         let presence = self.sessions.presence();
         let fleet = self.machine.fleet();
-        let targets = wanted
-            .keys()
-            .filter_map(|id| fleet.target(id))
-            .map(|(_, target)| convert::target(&fleet, target, &presence))
-            .collect();
+        let wanted: Vec<_> =
+            wanted.keys().filter_map(|id| fleet.target(id)).map(|(_, target)| target).collect();
+        let targets = with_debts(&fleet, &wanted, &presence);
         Ok(Response::new(v1::ObserveReply { targets, silent }))
     }
 

@@ -6,6 +6,7 @@ mod audit;
 mod backup;
 mod cluster;
 mod convert;
+mod debts;
 mod explain;
 mod fleet;
 mod forward;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skein_core::command::{Ask, Command};
 use skein_core::decide::{self, Draft};
-use skein_core::ids::{Digest, RepairId, RequestId, RolloutId, Version};
+use skein_core::ids::{Digest, Millis, RepairId, RequestId, RolloutId, Version};
 use skein_core::spec::{Direction, Selector};
 use skein_core::state::Fleet;
 use skein_core::state::repair::{Class, Line, Phase, State, Verb};
@@ -141,7 +141,8 @@ impl v1::repairs_server::Repairs for Api {
         let rollout = rollout(&request.rollout)?;
         let selector = self.selected(request.selector.clone()).await?;
         let reason = request.reason.clone();
-        let command = Command::SkipTargets { rollout, selector: selector.clone(), reason };
+        let until = (request.until_ms > 0).then_some(Millis(request.until_ms));
+        let command = Command::SkipTargets { rollout, selector: selector.clone(), reason, until };
         self.chosen(request, (rollout, &selector), decide::skips, command).await
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use skein_core::command::{Command, Waiver};
+use skein_core::command::{Command, Depth, Extent, Waiver};
 use skein_core::decide::lines;
 use skein_core::event::Stop;
-use skein_core::ids::{Digest, RolloutId, WaveIx};
+use skein_core::ids::{Digest, Millis, RolloutId, Version, WaveIx};
 use skein_core::spec::Selector;
 use skein_proto::v1;
 use tokio::sync::watch;
@@ -126,9 +126,15 @@ impl v1::rollouts_server::Rollouts for Api {
         let request = request.into_inner();
         self.same_charter(request.asker.as_ref())?;
         let rollout = number(&request.rollout)?;
-        let selector = self.selected(request.selector.clone()).await?;
+        let (selector, wave) = match request.part.clone() {
+            Some(part) => (part.selector, part.wave.checked_sub(1).map(WaveIx)),
+            None => (request.selector.clone(), None),
+        };
+        let selector = self.selected(selector).await?;
         self.linearizable().await?;
-        let undo = lines(&self.machine.fleet(), rollout, &selector, request.steps)
+        let depth = self.depth(rollout, &request).await?;
+        let extent = Extent { selector, wave, depth };
+        let undo = lines(&self.machine.fleet(), rollout, &extent)
             .map_err(|refusal| status::refused(&refusal))?
             .into_iter()
             .map(|line| v1::UndoLine {
@@ -140,15 +146,13 @@ impl v1::rollouts_server::Rollouts for Api {
                     "it has no down script".to_owned()
                 },
                 stops_at: line.blocked_by,
+                wave: line.wave.0 + 1,
+                destroys: line.destroys,
             })
             .collect();
         if !request.dry {
-            let command = Command::RollBackRollout {
-                rollout,
-                selector,
-                steps: request.steps,
-                waivers: waivers(&request.waivers),
-            };
+            let waivers = waivers(&request.waivers);
+            let command = Command::RollBackRollout { rollout, extent, waivers };
             self.ask(request.asker.clone(), &request, command).await?;
         }
         Ok(Response::new(v1::RollBackReply { rollout: rollout.to_string(), undo }))
@@ -238,6 +242,37 @@ impl v1::rollouts_server::Rollouts for Api {
 }
 
 impl Api {
+    /// How far a rollback goes. What was at a time is folded again from the log.
+    async fn depth(&self, id: RolloutId, request: &v1::RollBackRequest) -> Result<Depth, Status> {
+        let ways = [request.steps > 0, !request.to_version.is_empty(), request.to_time_ms > 0];
+        if ways.iter().filter(|way| **way).count() > 1 {
+            return Err(Status::invalid_argument(
+                "a rollback goes so many steps, to a version or to a time: name one of them",
+            ));
+        }
+        if request.steps > 0 {
+            return Ok(Depth::Steps(request.steps));
+        }
+        if !request.to_version.is_empty() {
+            return Ok(Depth::Version(Version(request.to_version.clone())));
+        }
+        if request.to_time_ms == 0 {
+            return Ok(Depth::Whole);
+        }
+        let (at, history) = (Millis(request.to_time_ms), Arc::clone(&self.history));
+        if at > clock::now() {
+            return Err(Status::invalid_argument("a rollback goes to a time that has passed"));
+        }
+        let then = tokio::task::spawn_blocking(move || explain::as_it_was_at(&history, at));
+        let then = then.await.map_err(|error| status::broken(&error))??;
+        let state = then.rollouts.get(&id);
+        let lanes = state.into_iter().flat_map(|state| state.lanes.iter());
+        let kept = lanes.filter_map(|(_, lane)| {
+            Some((then.targets.get(lane.target)?.id.clone(), lane.applied))
+        });
+        Ok(Depth::Time(then.seq, kept.collect()))
+    }
+
     /// The targets and the wave that are meant; `None`: the whole rollout is.
     async fn part(
         &self,

@@ -3,7 +3,7 @@
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use skein_core::ids::{ClassIx, Digest, TargetId, Version};
-use skein_core::plan::{Class, Plan, Step, Undo, Wave};
+use skein_core::plan::{Absent, Class, Plan, Step, Undo, Wave};
 use skein_core::spec::{
     self, Backup, Budget, Direction, Goal, Knob, Limit, OnBreach, Order, Scope, Spec, Strategy,
 };
@@ -326,26 +326,33 @@ fn step_out(step: &Step) -> v1::PlannedStep {
     }
 }
 
-pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
-    let classes = wire
-        .classes
-        .into_iter()
-        .map(|class| {
-            Ok(Class {
-                engine: engine(class.engine())?,
-                before: class.before.into_iter().map(entry).collect::<Result<_, _>>()?,
-                steps: class
-                    .steps
-                    .into_iter()
-                    .map(|wire| {
-                        let (version, digest) = (wire.version.clone(), wire.digest.clone());
-                        step(wire, v1::LedgerEntry { version, digest })
-                    })
-                    .collect::<Result<_, _>>()?,
-                targets: class.targets,
+pub(super) fn class(wire: v1::PlanClass) -> Result<Class, Malformed> {
+    Ok(Class {
+        engine: engine(wire.engine())?,
+        before: wire.before.into_iter().map(entry).collect::<Result<_, _>>()?,
+        steps: wire
+            .steps
+            .into_iter()
+            .map(|wire| {
+                let (version, digest) = (wire.version.clone(), wire.digest.clone());
+                step(wire, v1::LedgerEntry { version, digest })
             })
-        })
-        .collect::<Result<_, Malformed>>()?;
+            .collect::<Result<_, _>>()?,
+        targets: wire.targets,
+    })
+}
+
+pub(super) fn class_out(class: &Class) -> v1::PlanClass {
+    v1::PlanClass {
+        engine: engine_out(class.engine).into(),
+        before: class.before.iter().map(entry_out).collect(),
+        steps: class.steps.iter().map(step_out).collect(),
+        targets: class.targets,
+    }
+}
+
+pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
+    let classes = wire.classes.into_iter().map(class).collect::<Result<_, Malformed>>()?;
     let waves = wire
         .waves
         .into_iter()
@@ -367,22 +374,18 @@ pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
         waves,
         up_to_date: wire.up_to_date,
         notes: wire.notes,
+        absent: wire
+            .absent
+            .into_iter()
+            .map(|absent| Absent { target: TargetId(absent.id), why: absent.why })
+            .collect(),
     })
 }
 
 pub(crate) fn plan_out(plan: &Plan) -> v1::Plan {
     v1::Plan {
         spec: Some(spec_out(&plan.spec)),
-        classes: plan
-            .classes
-            .iter()
-            .map(|class| v1::PlanClass {
-                engine: engine_out(class.engine).into(),
-                before: class.before.iter().map(entry_out).collect(),
-                steps: class.steps.iter().map(step_out).collect(),
-                targets: class.targets,
-            })
-            .collect(),
+        classes: plan.classes.iter().map(class_out).collect(),
         waves: plan
             .waves
             .iter()
@@ -400,5 +403,13 @@ pub(crate) fn plan_out(plan: &Plan) -> v1::Plan {
             .collect(),
         up_to_date: plan.up_to_date,
         notes: plan.notes.clone(),
+        absent: plan
+            .absent
+            .iter()
+            .map(|absent| v1::AbsentTarget {
+                id: absent.target.to_string(),
+                why: absent.why.clone(),
+            })
+            .collect(),
     }
 }

@@ -50,7 +50,9 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::RolloutPlanned(it) => {
             let waves = it.plan.iter().flat_map(|plan| &plan.waves);
             let targets = waves.flat_map(|wave| &wave.targets).map(|target| target.id.as_str());
-            (targets.collect(), Some(it.rollout))
+            let absent = it.plan.iter().flat_map(|plan| &plan.absent);
+            let absent = absent.map(|absent| absent.id.as_str());
+            (targets.chain(absent).collect(), Some(it.rollout))
         }
         Body::RolloutStarted(it) => (Vec::new(), Some(it.rollout)),
         Body::WaveStarted(it) => (Vec::new(), Some(it.rollout)),
@@ -87,6 +89,12 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         }
         Body::TargetsSkipped(it) => {
             (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
+        }
+        Body::ArrivalsSettled(it) => {
+            let joined = it.joined.iter().map(|it| it.target.as_str());
+            let awaited = it.awaited.iter().map(|it| it.target.as_str());
+            let settled = it.settled.iter().map(String::as_str);
+            (joined.chain(awaited).chain(settled).collect(), Some(it.rollout))
         }
         Body::RollbackStarted(it) => {
             (it.targets.iter().map(|unwind| unwind.target.as_str()).collect(), Some(it.rollout))

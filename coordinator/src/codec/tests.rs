@@ -10,7 +10,7 @@ use skein_core::ids::{
     AgentId, ClassIx, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
-use skein_core::plan::{Class, Plan, Step, Undo, Wave};
+use skein_core::plan::{Absent, Class, Plan, Step, Undo, Wave};
 use skein_core::policy::Policy;
 use skein_core::spec::{
     self, Backup, Budget, Comparison, Direction, Engine, Gate, Goal, Knob, Limit, Lock, OnBreach,
@@ -117,6 +117,7 @@ fn plan() -> Plan {
         }],
         up_to_date: 3,
         notes: vec!["a note".to_owned()],
+        absent: vec![Absent { target: TargetId::from("eu-9"), why: "no route".to_owned() }],
     }
 }
 
@@ -410,6 +411,7 @@ fn one_of_each() -> Vec<Body> {
             rollout,
             targets: vec![TargetId::from("eu-1"), TargetId::from("eu-2")],
             reason: "merged next week".to_owned(),
+            until: Some(Millis(1_800_000_000_000)),
         },
         Body::TargetGone { agent: AgentId::from("agent-eu"), target: TargetId::from("eu-1") },
         Body::GatesOpened { rollout, wave: WaveIx(1) },
@@ -452,6 +454,13 @@ fn one_of_each() -> Vec<Body> {
             step: StepIx(1),
             verdict: Verdict::Partly,
             message: "canceling statement due to user request".to_owned(),
+        },
+        Body::ArrivalsSettled {
+            rollout,
+            classes: plan().classes,
+            joined: vec![(TargetId::from("eu-3"), WaveIx(1), ClassIx(2))],
+            awaited: vec![(TargetId::from("eu-4"), "no route to host".to_owned())],
+            settled: vec![TargetId::from("us-1")],
         },
     ]
 }
@@ -580,6 +589,7 @@ fn place(body: &Body) -> usize {
         Body::ChangesThawed { .. } => 55,
         Body::LanesCancelled { .. } => 56,
         Body::StepCancelled { .. } => 57,
+        Body::ArrivalsSettled { .. } => 58,
     }
 }
 
@@ -590,7 +600,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 58);
+    assert_eq!(events.len(), 59);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

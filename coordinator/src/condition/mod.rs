@@ -130,12 +130,31 @@ pub(crate) fn settle(
     fleet: &Fleet,
     presence: &Presence,
 ) -> Result<(), Refusal> {
+    let all = fleet.targets.iter().map(|(_, target)| target);
+    settle_of(selector, (fleet, presence), all)
+}
+
+/// The same, among some targets.
+pub(crate) fn settle_among(
+    selector: &mut Selector,
+    fleet: &Fleet,
+    (presence, some): (&Presence, &BTreeSet<&TargetId>),
+) -> Result<(), Refusal> {
+    let some = some.iter().filter_map(|id| fleet.target(id).map(|(_, target)| target));
+    settle_of(selector, (fleet, presence), some)
+}
+
+fn settle_of<'a>(
+    selector: &mut Selector,
+    (fleet, presence): (&'a Fleet, &Presence),
+    targets: impl Iterator<Item = &'a target::State> + Send,
+) -> Result<(), Refusal> {
     let Some(condition) = &selector.condition else { return Ok(()) };
     let holds = apart(|| {
         let expression = Expression::read(&condition.text)?;
         let asked = Asked::of(&expression, fleet, presence)?;
         let mut holds = BTreeSet::new();
-        for (_, target) in fleet.targets.iter() {
+        for target in targets {
             if selector.names(&target.id, &target.description) && asked.holds(target)? {
                 holds.insert(target.id.clone());
             }

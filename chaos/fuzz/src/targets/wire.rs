@@ -93,6 +93,7 @@ fn requests() -> Vec<Vec<u8>> {
         steps: 2,
         waivers: vec![v1::Waiver { step: "*".to_owned(), reason: "agreed".to_owned() }],
         dry: true,
+        ..Default::default()
     };
     vec![plan.encode_to_vec(), back.encode_to_vec(), asker.encode_to_vec()]
 }

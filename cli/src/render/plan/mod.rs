@@ -30,8 +30,16 @@ pub struct Plan {
     pub irreversible: Vec<Irreversible>,
     pub strategy: Strategy,
     pub notes: Vec<String>,
+    /// Selected, and nobody could look at them: the rollout waits for them.
+    pub absent: Vec<Absent>,
     #[serde(skip)]
     way: v1::Direction,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Absent {
+    pub id: String,
+    pub why: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -144,6 +152,11 @@ impl Plan {
             classes,
             strategy: strategy(spec.strategy.as_ref()),
             notes: plan.notes.clone(),
+            absent: plan
+                .absent
+                .iter()
+                .map(|absent| Absent { id: absent.id.clone(), why: absent.why.clone() })
+                .collect(),
             way: spec.direction(),
         }
     }

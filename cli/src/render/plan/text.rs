@@ -18,6 +18,7 @@ impl View for Plan {
         if self.is_empty() {
             let there = words::count(self.up_to_date, "target");
             writeln!(out, "Nothing to do: {there} already where they should be.")?;
+            self.absent_text(look, out)?;
             return self.notes_text(look, out);
         }
         writeln!(out, "{}", look.paint(Tone::Strong, &self.headline(look)))?;
@@ -45,6 +46,7 @@ impl View for Plan {
         }
         self.gates_text(look, out)?;
         self.irreversible_text(look, out)?;
+        self.absent_text(look, out)?;
         self.notes_text(look, out)?;
         self.footer_text(look, out)
     }
@@ -90,6 +92,7 @@ impl View for Plan {
             table.markdown(out)?;
         }
         self.irreversible_text(&Look::default(), out)?;
+        self.absent_text(&Look::default(), out)?;
         self.notes_text(&Look::default(), out)?;
         writeln!(out, "\n`{}`", self.apply_command())
     }
@@ -223,6 +226,33 @@ impl Plan {
             )?;
         }
         Ok(())
+    }
+
+    fn absent_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.absent.is_empty() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        let count = words::count(self.absent.len() as u64, "target");
+        let title = if self.is_empty() {
+            format!("{} {count} nobody could look at", look.sign(Sign::Warning))
+        } else {
+            format!(
+                "{} {count} nobody could look at: waited for, and part of it as soon as somebody can",
+                look.sign(Sign::Warning)
+            )
+        };
+        writeln!(out, "{}", look.paint(Tone::Warning, &title))?;
+        let shown = if look.wide { self.absent.len() } else { NAMED };
+        for absent in self.absent.iter().take(shown) {
+            let (id, why) =
+                (super::super::table::shown(&absent.id), super::super::table::shown(&absent.why));
+            writeln!(out, "  {id}  {why}")?;
+        }
+        match self.absent.len().saturating_sub(shown) {
+            0 => Ok(()),
+            more => writeln!(out, "  and {more} more"),
+        }
     }
 
     fn notes_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {

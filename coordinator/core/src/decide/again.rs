@@ -3,7 +3,7 @@
 use super::rollout;
 use super::rollout::{may_go_on, not_now};
 use crate::event::Body;
-use crate::ids::{RolloutId, TargetId};
+use crate::ids::{Millis, RolloutId, TargetId};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::Selector;
 use crate::state::Fleet;
@@ -115,7 +115,8 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
         Phase::Done | Phase::Undone | Phase::Waived => false,
     };
     let chosen = chosen(fleet, state, selector, open);
-    if chosen.is_empty() {
+    let absent = awaited(fleet, state, selector);
+    if chosen.is_empty() && absent.is_empty() {
         return Err(Refusal::new(
             Kind::Missing,
             format!("{id} waits for none of the selected targets"),
@@ -129,13 +130,23 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
             format!("`skein pause {id}`, and ask again when its leg has ended"),
         ));
     }
-    Ok(ids(&chosen))
+    Ok(ids(&chosen).into_iter().chain(absent).collect())
+}
+
+/// The selected targets that a rollout waits for and that have no lane.
+fn awaited(fleet: &Fleet, state: &State, selector: &Selector) -> Vec<TargetId> {
+    let targets = state.awaited.keys().filter_map(|ix| fleet.targets.get(*ix));
+    targets
+        .filter(|target| !target.retired && selector.matches(&target.id, &target.description))
+        .map(|target| target.id.clone())
+        .collect()
 }
 
 pub(super) fn skip(
     fleet: &Fleet,
     id: RolloutId,
-    (selector, reason): (&Selector, &str),
+    selector: &Selector,
+    (reason, until, now): (&str, Option<Millis>, Millis),
 ) -> Result<Vec<Body>, Refusal> {
     if reason.trim().is_empty() {
         return Err(Refusal::new(
@@ -144,6 +155,13 @@ pub(super) fn skip(
             "say why that is acceptable, it is recorded: --waive \"why\"",
         ));
     }
+    if until.is_some_and(|until| until <= now) {
+        return Err(Refusal::new(
+            Kind::Invalid,
+            "the waiver would have run out before it is given",
+            "name a later day, or none: --until DATE",
+        ));
+    }
     let targets = skips(fleet, id, selector)?;
-    Ok(vec![Body::TargetsSkipped { rollout: id, targets, reason: reason.to_owned() }])
+    Ok(vec![Body::TargetsSkipped { rollout: id, targets, reason: reason.to_owned(), until }])
 }

@@ -8,6 +8,7 @@ mod fleet;
 mod freeze;
 mod gate;
 mod knob;
+mod late;
 mod leg;
 mod repair;
 mod report;
@@ -142,8 +143,8 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::AbortRollout { rollout, reason } => knob::abort(fleet, *rollout, reason),
         Command::SoakWave { rollout } => rollout::soak(fleet, *rollout),
         Command::ResumeRollout { rollout } => rollout::resume(fleet, *rollout),
-        Command::RollBackRollout { rollout, selector, steps, waivers } => {
-            unwind::on_request(fleet, *rollout, selector, (*steps, waivers))
+        Command::RollBackRollout { rollout, extent, waivers } => {
+            unwind::on_request(fleet, *rollout, extent, waivers)
         }
         Command::StartWave { rollout } => {
             rollout::start_wave(fleet, *rollout, Millis(request.now.0.max(fleet.time.0)))
@@ -152,8 +153,9 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::WithdrawRepair { repair, reason } => repair::withdraw(fleet, *repair, reason),
         Command::AcceptEdited(ask) => edit::accept(fleet, ask),
         Command::RetryTargets { rollout, selector } => again::retry(fleet, *rollout, selector),
-        Command::SkipTargets { rollout, selector, reason } => {
-            again::skip(fleet, *rollout, (selector, reason))
+        Command::SkipTargets { rollout, selector, reason, until } => {
+            let now = Millis(request.now.0.max(fleet.time.0));
+            again::skip(fleet, *rollout, selector, (reason, *until, now))
         }
         Command::OpenGates { rollout } => gate::open(fleet, *rollout),
         Command::AskGate { rollout, ask, agent } => {
@@ -165,6 +167,7 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::JudgeGate { agent, fence, judgement } => {
             gate::judge(fleet, agent, *fence, judgement)
         }
+        Command::SettleArrivals { rollout, meant } => late::settle(fleet, *rollout, meant),
         Command::AssignRepair { target, agent } => repair::assign(fleet, target, agent),
         Command::AssignLeg { rollout, target, agent } => {
             leg::assign(fleet, *rollout, (target, agent), Millis(request.now.0.max(fleet.time.0)))

@@ -302,6 +302,9 @@ pub(super) fn start_wave(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Ve
     if state.unapproved().is_some() {
         return Err(early(id, "its next wave waits for somebody's word", "it opens"));
     }
+    if state.arrived().next().is_some() {
+        return Err(early(id, "targets have come that may join it", "its next wave opens"));
+    }
     unasked(state, "its next wave opens")?;
     let mut bodies: Vec<Body> = soaked(state, now)?.into_iter().collect();
     bodies.push(Body::WaveStarted { rollout: id, wave: WaveIx(state.opened) });
@@ -318,7 +321,11 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Bo
         .map(|target| target.id.as_str())
         .collect();
     let left = match state.status {
-        Status::Running => state.under_way() + state.total.of(Phase::Waiting),
+        Status::Running => {
+            let late = state.awaited.len() + state.arrived().count();
+            let late = u32::try_from(late).unwrap_or(u32::MAX);
+            state.under_way() + state.total.of(Phase::Waiting) + late
+        }
         Status::Unwinding => state.leased() + state.total.of(Phase::UndoReady),
         Status::Planned
         | Status::Paused

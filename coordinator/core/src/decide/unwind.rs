@@ -1,14 +1,15 @@
 //! Turning back: which targets, how far, and what cannot be undone.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::{rollout, rollout::free};
-use crate::command::Waiver;
+use crate::command::{Depth, Extent, Waiver};
 use crate::event::{Body, Unwind};
-use crate::ids::{RolloutId, StepIx, TargetId, TargetIx, count_of_targets};
-use crate::plan::{self, Undo};
+use crate::ids::{RolloutId, StepIx, TargetId, TargetIx, Version, WaveIx, count_of_targets};
+use crate::plan::{self, Step, Undo};
 use crate::refusal::{Kind, Refusal};
-use crate::spec::{Direction, OnBreach, Scope, Selector};
+use crate::spec::{Direction, OnBreach, Scope};
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
 use crate::state::rollout::{Lane, Phase, State, Status};
@@ -25,6 +26,10 @@ pub struct Line {
     pub keep: u32,
     /// Not empty: it should go further, and this step cannot be undone.
     pub blocked_by: String,
+    /// In which wave it was done: the last one is undone first.
+    pub wave: WaveIx,
+    /// Versions whose undoing destroys data or schema.
+    pub destroys: Vec<String>,
 }
 
 impl Line {
@@ -33,37 +38,46 @@ impl Line {
     }
 }
 
-/// What rolling back a rollout would undo, target by target.
+/// What rolling back a rollout would undo, target by target, in the order in which waves are undone.
 ///
 /// # Errors
-/// The rollout does not exist, or the selector matches none of its targets.
-pub fn lines(
-    fleet: &Fleet,
-    id: RolloutId,
-    selector: &Selector,
-    steps: u32,
-) -> Result<Vec<Line>, Refusal> {
+/// The rollout does not exist, none of its targets is meant, or one of them cannot be where it should.
+pub fn lines(fleet: &Fleet, id: RolloutId, extent: &Extent) -> Result<Vec<Line>, Refusal> {
     let state = rollout(fleet, id)?;
-    Ok(wanted(fleet, state, selector, steps)?.into_iter().map(|(_, line)| line).collect())
+    let mut lines: Vec<Line> =
+        wanted(fleet, state, extent)?.into_iter().map(|(_, line)| line).collect();
+    lines.sort_by_key(|line| Reverse(line.wave));
+    Ok(lines)
 }
 
 fn wanted<'a>(
     fleet: &Fleet,
     state: &'a State,
-    selector: &Selector,
-    steps: u32,
+    extent: &Extent,
 ) -> Result<Vec<(&'a Lane, Line)>, Refusal> {
-    let lines: Vec<_> = state
-        .lanes
-        .iter()
-        .filter(|(_, lane)| !matches!(lane.phase, Phase::Waiting | Phase::Waived))
-        .filter_map(|(_, lane)| {
-            let target = fleet.targets.get(lane.target).filter(|target| !target.retired)?;
-            selector
-                .matches(&target.id, &target.description)
-                .then(|| (lane, line(state, lane, &target.id, steps)))
-        })
-        .collect();
+    if let Some(wave) = extent.wave.filter(|wave| state.plan.wave(*wave).is_none()) {
+        let count = state.plan.waves.len();
+        return Err(Refusal::new(
+            Kind::Missing,
+            format!("{} has no wave {}: it has {count}", state.id, wave.0 + 1),
+            format!("see `skein status {}`", state.id),
+        ));
+    }
+    let mut lines = Vec::new();
+    for (_, lane) in state.lanes.iter() {
+        if matches!(lane.phase, Phase::Waiting | Phase::Waived)
+            || extent.wave.is_some_and(|wave| wave != lane.wave)
+        {
+            continue;
+        }
+        let target = fleet.targets.get(lane.target).filter(|target| !target.retired);
+        let meant =
+            |target: &&target::State| extent.selector.matches(&target.id, &target.description);
+        if let Some(target) = target.filter(meant) {
+            let floor = floor(state, lane, (&target.id, &extent.depth))?;
+            lines.push((lane, line(fleet, state, (lane, &target.id), floor)));
+        }
+    }
     if lines.is_empty() {
         return Err(Refusal::new(
             Kind::Missing,
@@ -74,13 +88,58 @@ fn wanted<'a>(
     Ok(lines)
 }
 
-fn line(state: &State, lane: &Lane, target: &TargetId, steps: u32) -> Line {
-    let floor = if steps == 0 { 0 } else { lane.applied.saturating_sub(steps) };
+/// Steps of a lane that should stay.
+fn floor(state: &State, lane: &Lane, (target, depth): (&TargetId, &Depth)) -> Result<u32, Refusal> {
+    match depth {
+        Depth::Whole => Ok(0),
+        Depth::Steps(steps) => Ok(lane.applied.saturating_sub(*steps)),
+        Depth::Time(_, then) => Ok(then.get(target).copied().unwrap_or_default().min(lane.applied)),
+        Depth::Version(version) => {
+            // One that is below it already stays where it is.
+            let newest = |kept: &u32| newest(state, lane, *kept) == Some(version);
+            let place = (0..=state.steps(lane)).rev().find(newest);
+            place.map(|kept| kept.min(lane.applied)).ok_or_else(|| {
+                Refusal::new(
+                    Kind::Missing,
+                    format!(
+                        "{version} was not the newest version in force on target {target} before or \
+                         within {}",
+                        state.id
+                    ),
+                    format!(
+                        "`skein rollback {} --dry-run` says what it did; what lies before is undone by \
+                         rolling back earlier rollouts, the newest first",
+                        state.id
+                    ),
+                )
+            })
+        }
+    }
+}
+
+/// The newest version in force on a lane's target with so many steps of it.
+fn newest<'a>(state: &'a State, lane: &Lane, kept: u32) -> Option<&'a Version> {
+    let class = state.class(lane)?;
+    let kept = usize::try_from(kept).ok()?;
+    let step = kept.checked_sub(1).and_then(|last| class.steps.get(last));
+    match step.map(|step| step.direction) {
+        Some(Direction::Up) => step.map(|step| &step.entry.version),
+        None | Some(Direction::Validate) => class.before.last().map(|entry| &entry.version),
+        Some(Direction::Down) => {
+            let left = class.before.len().checked_sub(kept + 1)?;
+            class.before.get(left).map(|entry| &entry.version)
+        }
+    }
+}
+
+fn line(fleet: &Fleet, state: &State, (lane, target): (&Lane, &TargetId), floor: u32) -> Line {
     let mut line = Line {
         target: target.clone(),
         versions: Vec::new(),
         keep: lane.applied,
         blocked_by: String::new(),
+        wave: lane.wave,
+        destroys: Vec::new(),
     };
     for step in (floor..lane.applied).rev() {
         let Some(step) = state.step(lane, StepIx(step)) else { break };
@@ -89,16 +148,34 @@ fn line(state: &State, lane: &Lane, target: &TargetId, steps: u32) -> Line {
             break;
         }
         line.versions.push(step.entry.version.to_string());
+        if destroys(fleet, state, (lane, step)) {
+            line.destroys.push(step.entry.version.to_string());
+        }
         line.keep -= 1;
     }
     line
 }
 
+/// Whether the script that undoes a step loses data or schema: as its reader found when the bundle was stored.
+fn destroys(fleet: &Fleet, state: &State, (lane, step): (&Lane, &Step)) -> bool {
+    let manifest = fleet.bundles.get(&state.plan.spec.bundle);
+    let place = usize::try_from(step.migration).unwrap_or(usize::MAX);
+    let migration = manifest.and_then(|manifest| manifest.migrations.get(place));
+    let script = migration.and_then(|migration| match step.direction {
+        Direction::Up => migration.down.as_ref(),
+        Direction::Down => Some(&migration.up),
+        Direction::Validate => None,
+    });
+    let engine = state.class(lane).map(|class| class.engine);
+    let facts = script.zip(engine).and_then(|(script, engine)| script.facts(engine));
+    facts.is_some_and(|facts| facts.destructive)
+}
+
 pub(super) fn on_request(
     fleet: &Fleet,
     id: RolloutId,
-    selector: &Selector,
-    (steps, waivers): (u32, &[Waiver]),
+    extent: &Extent,
+    waivers: &[Waiver],
 ) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
     if state.status == Status::Planned {
@@ -110,7 +187,7 @@ pub(super) fn on_request(
     }
     free(fleet, state)?;
     let mut lines = Vec::new();
-    for (lane, line) in wanted(fleet, state, selector, steps)? {
+    for (lane, line) in wanted(fleet, state, extent)? {
         if lane.unwind && lane.keep <= line.keep && lane.phase != Phase::Residual {
             continue; // It is on its way there, or has arrived.
         }
@@ -148,13 +225,22 @@ pub(super) fn on_request(
         .collect();
     bodies.push(Body::RollbackStarted {
         rollout: id,
-        cause: match &selector.condition {
-            None => "asked for".to_owned(),
-            Some(condition) => format!("asked for where {}", condition.text),
-        },
+        cause: cause(extent),
         targets: lines.iter().map(Line::unwind).collect(),
     });
     Ok(bodies)
+}
+
+fn cause(extent: &Extent) -> String {
+    let wave = extent.wave.map(|wave| format!(" in wave {}", wave.0 + 1)).unwrap_or_default();
+    let condition = extent.selector.condition.as_ref();
+    let condition = condition.map(|it| format!(" where {}", it.text)).unwrap_or_default();
+    let depth = match &extent.depth {
+        Depth::Whole | Depth::Steps(_) => String::new(),
+        Depth::Version(version) => format!(", to version {version}"),
+        Depth::Time(seq, _) => format!(", to where they were before event {seq}"),
+    };
+    format!("asked for{wave}{condition}{depth}")
 }
 
 /// The steps of this rollout are the last ones that its targets have seen.
@@ -288,8 +374,10 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         .filter(|(_, lane)| in_scope(lane))
         .filter_map(|(_, lane)| Some((lane, fleet.targets.get(lane.target)?)))
         .partition(|(lane, _)| ours(lane));
-    let targets: Vec<Unwind> =
-        ours.into_iter().map(|(lane, target)| line(state, lane, &target.id, 0).unwind()).collect();
+    let targets: Vec<Unwind> = ours
+        .into_iter()
+        .map(|(lane, target)| line(fleet, state, (lane, &target.id), 0).unwind())
+        .collect();
     let others: Vec<&str> = others.iter().map(|(_, target)| target.id.as_str()).collect();
     let cause = if others.is_empty() {
         cause

@@ -70,7 +70,13 @@ pub(super) fn target_registered(
         Some(ix) => ix,
         None => fleet.targets.insert(id, description.clone()),
     };
+    let seq = fleet.seq;
     if let Some(mut target) = fleet.targets.get_mut(ix) {
+        let known =
+            target.description == *description && !target.retired && !target.agents.is_empty();
+        if !known {
+            target.since = seq;
+        }
         target.description = description.clone();
         target.retired = false;
     }
@@ -79,6 +85,7 @@ pub(super) fn target_registered(
         super::queue::joined(fleet, agent, ix);
         super::repair::joined(fleet, agent, ix);
     }
+    super::late::came(fleet, ix);
 }
 
 pub(super) fn target_observed(
@@ -116,7 +123,9 @@ pub(super) fn target_observed(
     } else {
         let (identity, fingerprint) = (seen.identity.clone(), seen.fingerprint);
         target.seen = Some(Seen { ledger, identity, fingerprint });
+        drop(target);
     }
+    super::late::came(fleet, ix);
     Ok(())
 }
 
@@ -173,6 +182,7 @@ pub(super) fn target_retired(
         None => String::new(),
     };
     fleet.targets.release_identity(&identity, ix);
+    super::late::retired(fleet, ix);
     Ok(())
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::{Impossible, state_mut, target_ix};
 use crate::event::LegKind;
 use crate::ids::{AgentId, Fence, LaneIx, RolloutId, Seq, TargetId, TargetIx};
-use crate::plan::{Plan, Undo};
+use crate::plan::{Class, Undo};
 use crate::state::Fleet;
-use crate::state::rollout::{Lane, Phase};
+use crate::state::rollout::{Lane, Phase, class_of};
 use crate::state::target::Lease;
 
 pub(super) fn lane_of(
@@ -106,7 +106,7 @@ pub(super) fn end(
         agent.legs.remove(&lease.fence);
     }
     let state = state_mut(fleet, rollout)?;
-    let plan = Arc::clone(&state.plan);
+    let (plan, late) = (Arc::clone(&state.plan), Arc::clone(&state.late));
     state.change(lane, |lane, _| {
         let undoing = lane.phase == Phase::UndoLeased;
         lane.fence = None;
@@ -114,7 +114,7 @@ pub(super) fn end(
         lane.doubt = false;
         settle(lane);
         if lane.unwind && !undoing {
-            turn(lane, &plan);
+            turn(lane, class_of(&plan, &late, lane.class));
         }
     });
     Ok(())
@@ -122,8 +122,8 @@ pub(super) fn end(
 
 /// A step above the floor of an undo may have come since it began, by a leg that was under way or by a
 /// repair, that nothing undoes: it stays, and all below it.
-pub(super) fn stop_at_wall(lane: &mut Lane, plan: &Plan) {
-    let steps = plan.class(lane.class).map_or(&[][..], |class| &class.steps);
+pub(super) fn stop_at_wall(lane: &mut Lane, class: Option<&Class>) {
+    let steps = class.map_or(&[][..], |class| &class.steps);
     let undone_from = usize::try_from(lane.keep).unwrap_or(usize::MAX);
     let applied = usize::try_from(lane.applied).unwrap_or(usize::MAX);
     let wall = steps
@@ -140,8 +140,8 @@ pub(super) fn stop_at_wall(lane: &mut Lane, plan: &Plan) {
 }
 
 /// A lane that is to be unwound and has no lease: what is left to do for it?
-pub(super) fn turn(lane: &mut Lane, plan: &Plan) {
-    stop_at_wall(lane, plan);
+pub(super) fn turn(lane: &mut Lane, class: Option<&Class>) {
+    stop_at_wall(lane, class);
     lane.phase = if lane.partly {
         // Its down must not run on a half.
         Phase::Residual

@@ -4,6 +4,7 @@
 mod fleet;
 mod gate;
 mod knob;
+mod late;
 mod leg;
 mod queue;
 mod repair;
@@ -238,8 +239,15 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             rollout::retried(fleet, *rollout, targets)?;
             rollout
         }
-        Body::TargetsSkipped { rollout, targets, reason } => {
-            rollout::skipped(fleet, *rollout, targets, (reason, &event.actor))?;
+        Body::TargetsSkipped { rollout, targets, reason, until } => {
+            let (by, reason) = (event.actor.as_str().into(), reason.as_str().into());
+            let exempt = run::Exempt { by, reason, until: *until };
+            rollout::skipped(fleet, *rollout, targets, &exempt)?;
+            rollout
+        }
+        Body::ArrivalsSettled { rollout, classes, joined, awaited, settled } => {
+            let about = late::Settled { classes, joined, awaited, others: settled };
+            late::settled(fleet, *rollout, &about)?;
             rollout
         }
         Body::RollbackStarted { rollout, cause, targets } => {

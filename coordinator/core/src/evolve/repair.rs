@@ -166,6 +166,7 @@ fn end(
     if let Some(mut target) = fleet.targets.get_mut(ix).filter(|_| !waits) {
         target.mend = None;
     }
+    super::late::came(fleet, ix);
 }
 
 fn leased(
@@ -319,7 +320,7 @@ fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
     let Some(reached) = class.and_then(|class| reached(class, &ledger)) else { return };
     let (steps, turned) = (class.map_or(0, |class| class.steps.len()), state.turned);
     let done = usize::try_from(reached).is_ok_and(|reached| reached == steps);
-    let plan = Arc::clone(&state.plan);
+    let class = class.cloned();
     state.change(lane, |lane, progress| {
         progress.applied += u64::from(reached.saturating_sub(lane.applied));
         progress.undone += u64::from(lane.applied.saturating_sub(reached));
@@ -327,7 +328,7 @@ fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
         (lane.applied, lane.verified) = (reached, reached);
         (lane.partly, lane.doubt) = (false, false);
         if turned {
-            super::leg::stop_at_wall(lane, &plan);
+            super::leg::stop_at_wall(lane, class.as_ref());
         }
         lane.note = Some(format!("its ledger was set right by {repair}").into());
         let open = match lane.phase {

@@ -8,7 +8,7 @@ use crate::event::{Event, Stop, Unwind};
 use crate::ids::{Digest, LaneIx, Millis, RolloutId, TargetId, TargetIx, WaveIx};
 use crate::plan::Plan;
 use crate::state::Fleet;
-use crate::state::rollout::{Lane, Phase, State, Status};
+use crate::state::rollout::{Exempt, Lane, Phase, State, Status, class_of};
 use crate::state::target::Doubt;
 
 pub(super) fn planned(
@@ -20,30 +20,14 @@ pub(super) fn planned(
     let mut lanes = Vec::new();
     for (wave, number) in plan.waves.iter().zip(0..) {
         for (target, class) in &wave.targets {
-            lanes.push(Lane {
-                target: target_ix(fleet, target)?,
-                wave: WaveIx(number),
-                class: *class,
-                phase: Phase::Waiting,
-                applied: 0,
-                verified: 0,
-                keep: 0,
-                attempt: 0,
-                not_before: Millis(0),
-                fence: None,
-                archive: None,
-                partly: false,
-                doubt: false,
-                unwind: false,
-                held: None,
-                kill: false,
-                blocked_by: None,
-                note: None,
-                queued: None,
-            });
+            let ix = target_ix(fleet, target)?;
+            lanes.push(Lane::new(ix, WaveIx(number), *class, Phase::Waiting));
         }
     }
-    let state = State::new(id, plan_id, Arc::new(plan.clone()), lanes);
+    let mut state = State::new((id, fleet.seq), plan_id, Arc::new(plan.clone()), lanes);
+    for absent in &plan.absent {
+        state.awaited.insert(target_ix(fleet, &absent.target)?, absent.why.as_str().into());
+    }
     if fleet.rollouts.insert(id, state).is_some() {
         return Err(Impossible(format!("{id} is planned a second time")));
     }
@@ -61,16 +45,17 @@ pub(super) fn started(fleet: &mut Fleet, id: RolloutId, event: &Event) -> Result
     fleet.planned.remove(&plan);
     take_targets(fleet, id)?;
     if accepts {
-        accept(fleet, id)?;
+        let targets: Vec<_> =
+            state_mut(fleet, id)?.lanes.iter().map(|(_, lane)| lane.target).collect();
+        accept(fleet, &targets);
     }
     fleet.active.insert(id);
-    Ok(())
+    super::late::look_around(fleet, id)
 }
 
 /// The plan was made on what was seen: from here on the log has that.
-fn accept(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
-    let targets: Vec<_> = state_mut(fleet, id)?.lanes.iter().map(|(_, lane)| lane.target).collect();
-    for ix in targets {
+pub(super) fn accept(fleet: &mut Fleet, targets: &[TargetIx]) {
+    for ix in targets.iter().copied() {
         let Some(mut target) = fleet.targets.get_mut(ix) else { continue };
         let Some(seen) = target.seen.take() else { continue };
         target.vouched = true;
@@ -87,7 +72,6 @@ fn accept(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
             }
         }
     }
-    Ok(())
 }
 
 /// The rollout has its targets until it ends.
@@ -127,8 +111,14 @@ pub(super) fn wave_started(
         .map(|wave| wave.targets.len())
         .sum();
     let count = state.plan.wave(wave).map_or(0, |wave| wave.targets.len());
-    for ix in before..before + count {
+    let planned: usize = state.plan.waves.iter().map(|wave| wave.targets.len()).sum();
+    // Who came late stands behind all of them.
+    let late = planned..state.lanes.len();
+    for ix in (before..before + count).chain(late) {
         let ix = LaneIx(u32::try_from(ix).unwrap_or(u32::MAX));
+        if state.lanes.get(ix).is_none_or(|lane| lane.wave != wave) {
+            continue;
+        }
         state.change(ix, |lane, _| {
             if lane.phase == Phase::Waiting {
                 lane.phase = Phase::Ready;
@@ -185,7 +175,8 @@ pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible
         try_again(state, ix, phase);
     }
     fleet.active.insert(id);
-    take_targets(fleet, id)
+    take_targets(fleet, id)?;
+    super::late::look_around(fleet, id)
 }
 
 /// The lanes of some of a rollout's targets. Started rollouts have their targets; before that, and after
@@ -247,18 +238,28 @@ pub(super) fn retried(
     if ended {
         fleet.active.insert(id);
         take_targets(fleet, id)?;
+        super::late::look_around(fleet, id)?;
     }
     Ok(())
 }
 
-/// The rollout goes on without these targets. While it goes on it keeps them from others.
+/// The rollout goes on without these targets. While it goes on it keeps those that have a lane from others.
 pub(super) fn skipped(
     fleet: &mut Fleet,
     id: RolloutId,
     targets: &[TargetId],
-    (reason, by): (&str, &str),
+    exempt: &Exempt,
 ) -> Result<(), Impossible> {
-    let chosen = lanes_of(fleet, id, &targets.iter().collect::<Vec<_>>())?;
+    let mut with_lane = Vec::new();
+    for target in targets {
+        let ix = target_ix(fleet, target)?;
+        let state = state_mut(fleet, id)?;
+        state.exempt.insert(ix, exempt.clone());
+        if state.awaited.remove(&ix).is_none() {
+            with_lane.push(target);
+        }
+    }
+    let chosen = lanes_of(fleet, id, &with_lane)?;
     let state = state_mut(fleet, id)?;
     let mut unseen = Vec::new();
     for ix in chosen {
@@ -267,7 +268,7 @@ pub(super) fn skipped(
             unseen.extend((lane.doubt || in_the_middle(lane)).then_some(lane.target));
             lane.phase = Phase::Waived;
             lane.unwind = false;
-            lane.note = Some(format!("left out by {by}: {reason}").into());
+            lane.note = Some(format!("left out by {}: {}", exempt.by, exempt.reason).into());
         });
     }
     for ix in unseen {
@@ -296,9 +297,10 @@ pub(super) fn rollback_started(
     state.aborted = None;
     state.soaking_since = None;
     state.again.clear();
+    state.arrived.clear();
     state.ended_at = Millis(0);
     cause.clone_into(&mut state.reason);
-    let plan = Arc::clone(&state.plan);
+    let (plan, late) = (Arc::clone(&state.plan), Arc::clone(&state.late));
     for (lane, unwind) in lanes.into_iter().zip(targets) {
         state.change(lane, |lane, _| {
             lane.keep = unwind.keep;
@@ -309,7 +311,7 @@ pub(super) fn rollback_started(
                 lane.blocked_by = Some(unwind.blocked_by.as_str().into());
             }
             if lane.fence.is_none() {
-                super::leg::turn(lane, &plan);
+                super::leg::turn(lane, class_of(&plan, &late, lane.class));
             }
         });
     }
@@ -329,6 +331,7 @@ pub(super) fn ended(
     state.status = status;
     state.ended_at = at;
     state.stopping = false;
+    state.arrived.clear();
     let given_up = state.aborted.take().is_some();
     // Whoever begins to serve a target before it is resumed has to find its lane then.
     state.touch_all();
@@ -340,8 +343,8 @@ pub(super) fn ended(
         .iter()
         .map(|(_, lane)| (lane.target, given_up && in_the_middle(lane)))
         .collect();
-    for (target, unclear) in targets {
-        if let Some(mut target) = fleet.targets.get_mut(target)
+    for (ix, unclear) in targets {
+        if let Some(mut target) = fleet.targets.get_mut(ix)
             && target.lane.is_some_and(|(rollout, _)| rollout == id)
         {
             target.lane = None;
@@ -350,6 +353,7 @@ pub(super) fn ended(
                 target.doubt = Some(Doubt::Leg);
             }
         }
+        super::late::came(fleet, ix);
     }
     fleet.active.remove(&id);
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Class, Plan, Step, Undo, down, gates, up, waves};
+use super::{Absent, Class, Plan, Step, Undo, down, gates, late, up, waves};
 use crate::bundle::{Manifest, Migration, Script};
 use crate::ids::{ClassIx, TargetId};
 use crate::refusal::{Kind, Refusal};
@@ -13,7 +13,7 @@ use crate::state::ledger::{Entry, EntryIx};
 /// Makes the plan that `spec` asks for against the state that `fleet` has.
 ///
 /// # Errors
-/// The bundle is not stored; nothing is selected; a target was never looked at or is held; a file
+/// The bundle is not stored; nothing is selected; no selected target was looked at, or one is held; a file
 /// was changed after it was applied; versions are missing or out of order; a step cannot run on an
 /// engine, or cannot be taken back. Nothing is ever left out in silence.
 pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
@@ -40,19 +40,16 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
         waves: Vec::new(),
         up_to_date: 0,
         notes: Vec::new(),
+        absent: Vec::new(),
     };
     let mut known: BTreeMap<(Engine, &[EntryIx]), ClassIx> = BTreeMap::new();
     let mut members: Vec<(TargetId, ClassIx)> = Vec::new();
-    let mut unseen: Vec<String> = Vec::new();
     for (_, target) in fleet.targets.iter() {
         if target.retired || !spec.selector.matches(&target.id, &target.description) {
             continue;
         }
-        if target.observed_at.is_none() {
-            unseen.push(match target.problem.as_str() {
-                "" => target.id.to_string(),
-                problem => format!("{} ({problem})", target.id),
-            });
+        if let Some(why) = late::absent(target) {
+            plan.absent.push(Absent { target: target.id.clone(), why });
             continue;
         }
         target.may_work(spec.accept_drift)?;
@@ -78,17 +75,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
         }
         members.push((target.id.clone(), class));
     }
-    if !unseen.is_empty() {
-        return Err(Refusal::new(
-            Kind::Unfit,
-            format!(
-                "{} selected targets were never looked at: {}",
-                unseen.len(),
-                few(&unseen.iter().map(String::as_str).collect::<Vec<_>>())
-            ),
-            "start an agent that serves them, or select others; `skein targets` shows why",
-        ));
-    }
+    all_there(&plan)?;
     if plan.classes.is_empty() {
         return Err(Refusal::new(
             Kind::Missing,
@@ -98,6 +85,26 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
     }
     plan.waves = waves::cut(fleet, spec, members);
     Ok(plan)
+}
+
+/// Absent targets get what they owe when they come, in a rollout that goes forward. What is taken back or
+/// tried is so where somebody has looked, and nothing is planned where nobody has.
+fn all_there(plan: &Plan) -> Result<(), Refusal> {
+    let joins = plan.spec.direction == Direction::Up && !plan.classes.is_empty();
+    if plan.absent.is_empty() || joins {
+        return Ok(());
+    }
+    let absent: Vec<String> =
+        plan.absent.iter().map(|absent| format!("{} ({})", absent.target, absent.why)).collect();
+    Err(Refusal::new(
+        Kind::Unfit,
+        format!(
+            "{} selected targets cannot be looked at: {}",
+            absent.len(),
+            few(&absent.iter().map(String::as_str).collect::<Vec<_>>())
+        ),
+        "start an agent that serves them, or select others; `skein targets` shows why",
+    ))
 }
 
 fn accepted(fleet: &Fleet, entry: &Entry, migration: &Migration) -> bool {
@@ -133,7 +140,11 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn steps(&self, before: &[Entry], notes: &mut Vec<String>) -> Result<Vec<Step>, Refusal> {
+    pub(super) fn steps(
+        &self,
+        before: &[Entry],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<Step>, Refusal> {
         let positions = before
             .iter()
             .map(|entry| self.locate(entry, notes))

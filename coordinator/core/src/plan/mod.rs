@@ -3,12 +3,15 @@
 
 mod down;
 mod gates;
+mod late;
 mod make;
 mod up;
 mod waves;
 
+pub(crate) use late::{absent, class as late_class, owes};
 pub use make::make;
 pub(crate) use make::{few, is_same};
+pub(crate) use waves::place;
 
 use crate::ids::{ClassIx, TargetId, WaveIx};
 use crate::spec::{Direction, Engine, Lock, Spec, TransactionMode};
@@ -80,6 +83,15 @@ pub struct Wave {
     pub approval: bool,
 }
 
+/// A selected target that nobody could look at when the plan was made: the rollout waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absent {
+    /// Which.
+    pub target: TargetId,
+    /// Why nobody could.
+    pub why: String,
+}
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -93,6 +105,8 @@ pub struct Plan {
     pub up_to_date: u32,
     /// What a reader should know.
     pub notes: Vec<String>,
+    /// Selected targets that nobody could look at: they join when somebody can.
+    pub absent: Vec<Absent>,
 }
 
 impl Plan {

@@ -32,7 +32,7 @@ pub(super) fn steps(asked: &Asked<'_>, in_force: &[usize]) -> Result<Vec<Step>, 
 }
 
 /// How many migrations of the bundle the goal takes in.
-fn end(asked: &Asked<'_>) -> Result<usize, Refusal> {
+pub(super) fn end(asked: &Asked<'_>) -> Result<usize, Refusal> {
     let migrations = &asked.manifest.migrations;
     match &asked.spec.goal {
         Goal::Latest | Goal::Steps(_) => Ok(migrations.len()),

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::Wave;
-use crate::ids::{ClassIx, TargetId};
+use super::{Plan, Wave};
+use crate::ids::{ClassIx, TargetId, WaveIx};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{self, Blackout, Order, Spec, Strategy, Window};
 use crate::state::Fleet;
+use crate::state::target::Description;
 
 type Members = Vec<(TargetId, ClassIx)>;
 
@@ -60,13 +61,8 @@ pub(super) fn cut(fleet: &Fleet, spec: &Spec, members: Members) -> Vec<Wave> {
             rest = left;
         }
         if !taken.is_empty() {
-            let name = if wanted.name.is_empty() {
-                format!("wave {}", number + 1)
-            } else {
-                wanted.name.clone()
-            };
             waves.push(Wave {
-                name,
+                name: name(wanted, number),
                 targets: taken,
                 parallelism: wanted.parallelism,
                 soak_ms: wanted.soak_ms.unwrap_or(strategy.soak_ms),
@@ -85,6 +81,29 @@ pub(super) fn cut(fleet: &Fleet, spec: &Spec, members: Members) -> Vec<Wave> {
         });
     }
     waves
+}
+
+fn name(wanted: &spec::Wave, number: usize) -> String {
+    if wanted.name.is_empty() { format!("wave {}", number + 1) } else { wanted.name.clone() }
+}
+
+/// The wave of a target that comes when a plan is under way: the first one not open yet that takes all that
+/// its selector means, and otherwise the last one. A wave of a share, a count or one a class is full.
+pub(crate) fn place(
+    (plan, spec, opened): (&Plan, &Spec, u32),
+    (id, description): (&TargetId, &Description),
+) -> WaveIx {
+    // Waves that took nobody are not in the plan.
+    let mut planned = plan.waves.iter().zip((0..).map(WaveIx)).peekable();
+    for (number, wanted) in spec.strategy.waves.iter().enumerate() {
+        let found = planned.next_if(|(wave, _)| wave.name == name(wanted, number));
+        let Some((_, ix)) = found.filter(|(_, ix)| ix.0 >= opened) else { continue };
+        let takes_all = wanted.percent == 0 && wanted.count == 0 && !wanted.one_per_class;
+        if takes_all && wanted.selector.matches(id, description) {
+            return ix;
+        }
+    }
+    WaveIx(u32::try_from(plan.waves.len().saturating_sub(1)).unwrap_or(u32::MAX))
 }
 
 /// Members come in the order of their ids.

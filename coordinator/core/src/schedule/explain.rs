@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Presence, gates};
 use crate::hours::{self, Shut, Wait};
-use crate::ids::{Millis, WaveIx, count_of_targets};
+use crate::ids::{Millis, TargetId, WaveIx, count_of_targets};
+use crate::plan;
 use crate::room::Room;
 use crate::spec::When;
 use crate::state::rollout::{Phase, Soak, State, Status};
@@ -35,7 +36,7 @@ fn under_way(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mil
     if let Some(why) = asking(fleet, state, presence) {
         return format!("{cause}{why}");
     }
-    match between_waves(state, now) {
+    match between_waves(fleet, state, now) {
         Some(why) => format!("{cause}{why}"),
         None => format!("{cause}{}", open_lanes(fleet, state, presence, now)),
     }
@@ -83,7 +84,7 @@ fn asking(fleet: &Fleet, state: &State, presence: Option<&Presence>) -> Option<S
 }
 
 /// What the next wave, or the end, waits for.
-fn between_waves(state: &State, now: Millis) -> Option<String> {
+fn between_waves(fleet: &Fleet, state: &State, now: Millis) -> Option<String> {
     let name = |wave: WaveIx| state.plan.wave(wave).map_or("", |wave| wave.name.as_str());
     if let Some(wave) = waits_for_a_word(state, now) {
         return Some(format!(
@@ -93,10 +94,30 @@ fn between_waves(state: &State, now: Millis) -> Option<String> {
             id = state.id
         ));
     }
-    let (wave, at) = watched(state, now)?;
+    let Some((wave, at)) = watched(state, now) else { return absent(fleet, state) };
     let left = at.0.saturating_sub(now.0).div_ceil(1_000);
     let asked = if state.is_asked_in_soak() { ", and its gates are asked" } else { "" };
     Some(format!("wave {} ({}) is watched for {left} s more{asked}", wave.0 + 1, name(wave)))
+}
+
+/// Everything is done but on targets that are not there, or cannot be worked on.
+fn absent(fleet: &Fleet, state: &State) -> Option<String> {
+    if !state.waits_for_absent() {
+        return None;
+    }
+    let ((id, why), few) = (awaited(fleet, state).next()?, count_of_targets(state.awaited.len()));
+    Some(format!("everything else is done; it waits for {few}, such as {id}: {why}"))
+}
+
+/// Targets that are meant and have no lane yet, and why, as of now.
+pub fn awaited<'a>(
+    fleet: &'a Fleet,
+    state: &'a State,
+) -> impl Iterator<Item = (&'a TargetId, String)> {
+    state.awaited.iter().filter_map(|(ix, why)| {
+        let target = fleet.targets.get(*ix)?;
+        Some((&target.id, plan::absent(target).unwrap_or_else(|| why.to_string())))
+    })
 }
 
 /// Everything that is open is done.

@@ -10,12 +10,12 @@ mod gates;
 mod mend;
 mod restore;
 
-pub use explain::{waits_for, waits_for_a_word, watched};
+pub use explain::{awaited, waits_for, waits_for_a_word, watched};
 pub use restore::after_restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::command::Command;
+use crate::command::{Command, Meant};
 use crate::hours::{self, Hours, Shut};
 use crate::ids::{AgentId, Millis};
 use crate::room::Room;
@@ -52,6 +52,11 @@ pub struct Next {
 }
 
 impl Next {
+    /// Something ends: what it lets go may join another rollout, which is asked about after that.
+    fn ends(&self) -> bool {
+        self.commands.iter().any(|command| matches!(command, Command::FinishRollout { .. }))
+    }
+
     fn wake(&mut self, at: Millis) {
         self.wake_at = Some(self.wake_at.map_or(at, |other| other.min(at)));
     }
@@ -67,7 +72,11 @@ pub fn schedule(fleet: &Fleet, presence: &Presence, now: Millis) -> Next {
         let Some(state) = fleet.rollouts.get(id) else { continue };
         let shut = Shut::new(fleet, state, (&presence.hours, now));
         match state.status {
-            Status::Running if state.under_way() == 0 && !state.breached() => {
+            Status::Running
+                if state.under_way() == 0
+                    && !state.breached()
+                    && state.arrived().next().is_none() =>
+            {
                 between(fleet, state, (presence, now), &mut next);
             }
             Status::Running => running(fleet, state, (&shut, &mut free, &mut room), &mut next),
@@ -110,6 +119,14 @@ fn running<'a>(
         }
         return;
     }
+    if state.arrived().next().is_some() {
+        let (rollout, meant) = (state.id, Meant::AsPlanned);
+        next.commands.push(Command::SettleArrivals { rollout, meant });
+        // Who joins is waited for.
+        if state.under_way() == 0 {
+            return;
+        }
+    }
     // A resumed rollout may have lanes to try again in waves that were passed long ago.
     assign::legs(fleet, state, (shut, free, room), next);
 }
@@ -141,7 +158,7 @@ fn go_on(state: &State, next: &mut Next) {
     }
     if usize::try_from(state.opened).is_ok_and(|opened| opened < state.plan.waves.len()) {
         next.commands.push(Command::StartWave { rollout: state.id });
-    } else {
+    } else if state.awaited.is_empty() && !next.ends() {
         next.commands.push(Command::FinishRollout { rollout: state.id });
     }
 }

@@ -9,9 +9,12 @@ use std::sync::Arc;
 use super::gate::{self, Check, Round};
 use crate::command::Waiver;
 use crate::event::{Archive, LegKind};
-use crate::ids::{ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, StepIx, TargetIx, WaveIx};
+use crate::ids::{
+    ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, Seq, StepIx, TargetIx, WaveIx,
+};
 use crate::plan::{Class, Plan, Step};
 use crate::spec::{Budget, Direction, Gate, Knob, Limit, OnBreach, Scope, When};
+use crate::state::target;
 
 /// Where a rollout is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,6 +181,31 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// One on which nothing has happened yet.
+    pub(crate) fn new(target: TargetIx, wave: WaveIx, class: ClassIx, phase: Phase) -> Self {
+        Self {
+            target,
+            wave,
+            class,
+            phase,
+            applied: 0,
+            verified: 0,
+            keep: 0,
+            attempt: 0,
+            not_before: Millis(0),
+            fence: None,
+            archive: None,
+            partly: false,
+            doubt: false,
+            unwind: false,
+            held: None,
+            kill: false,
+            blocked_by: None,
+            note: None,
+            queued: None,
+        }
+    }
+
     /// It is neither where it was nor where it should be, seen when its rollout has ended.
     pub fn left_over(&self) -> bool {
         match self.phase {
@@ -310,6 +338,30 @@ impl Knobs {
     }
 }
 
+/// Who takes responsibility for a rollout that ends without a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exempt {
+    /// Who.
+    pub by: Box<str>,
+    /// Why.
+    pub reason: Box<str>,
+    /// Until when; `None`: for good.
+    pub until: Option<Millis>,
+}
+
+impl Exempt {
+    /// Whether it still holds.
+    pub fn holds(&self, now: Millis) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// A class of a plan, or one of those that came later.
+pub(crate) fn class_of<'a>(plan: &'a Plan, late: &'a [Class], ix: ClassIx) -> Option<&'a Class> {
+    let ix = usize::try_from(ix.0).ok()?;
+    plan.classes.get(ix).or_else(|| late.get(ix.checked_sub(plan.classes.len())?))
+}
+
 /// One rollout.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
@@ -319,6 +371,16 @@ pub struct State {
     pub plan_id: Digest,
     /// What is carried out.
     pub plan: Arc<Plan>,
+    /// The event by which it was planned: who came later is not in the plan.
+    pub made: Seq,
+    /// Classes of targets that came later. They are counted on from the plan's.
+    pub late: Arc<Vec<Class>>,
+    /// Targets that are meant and have no lane: nobody could look at them, or they are held. Why.
+    pub awaited: BTreeMap<TargetIx, Box<str>>,
+    /// Targets of which there is news, and which may join.
+    pub(crate) arrived: BTreeSet<TargetIx>,
+    /// Targets that it was told to go on without, with a lane or not.
+    pub exempt: BTreeMap<TargetIx, Exempt>,
     /// Where it is.
     pub status: Status,
     /// Waves opened so far.
@@ -368,7 +430,12 @@ pub struct State {
 }
 
 impl State {
-    pub(crate) fn new(id: RolloutId, plan_id: Digest, plan: Arc<Plan>, lanes: Vec<Lane>) -> Self {
+    pub(crate) fn new(
+        (id, made): (RolloutId, Seq),
+        plan_id: Digest,
+        plan: Arc<Plan>,
+        lanes: Vec<Lane>,
+    ) -> Self {
         let mut counts = vec![Counts::default(); plan.waves.len()];
         let mut total = Counts::default();
         let mut planned = 0;
@@ -385,6 +452,11 @@ impl State {
             id,
             plan_id,
             plan,
+            made,
+            late: Arc::default(),
+            awaited: BTreeMap::new(),
+            arrived: BTreeSet::new(),
+            exempt: BTreeMap::new(),
             status: Status::Planned,
             opened: 0,
             lanes: Lanes(lanes),
@@ -511,12 +583,15 @@ impl State {
         self.plan.spec.strategy.gates.get(usize::try_from(gate).ok()?)
     }
 
-    /// The lanes of a wave: they stand wave after wave.
+    /// The lanes of a wave: they stand wave after wave, and behind all of them those that came late.
     pub fn lanes_of(&self, wave: WaveIx) -> impl Iterator<Item = &Lane> {
         let at = usize::try_from(wave.0).unwrap_or(usize::MAX);
-        let before = self.plan.waves.iter().take(at).map(|wave| wave.targets.len()).sum();
-        let count = self.plan.waves.get(at).map_or(0, |wave| wave.targets.len());
-        self.lanes.0.iter().skip(before).take(count)
+        let size = |wave: &crate::plan::Wave| wave.targets.len();
+        let before = self.plan.waves.iter().take(at).map(size).sum();
+        let count = self.plan.waves.get(at).map_or(0, size);
+        let planned = self.plan.waves.iter().map(size).sum();
+        let late = self.lanes.0.iter().skip(planned).filter(move |lane| lane.wave == wave);
+        self.lanes.0.iter().skip(before).take(count).chain(late)
     }
 
     /// What the gates after the open wave want, once it is done. `None`: there are none, or they passed.
@@ -586,7 +661,56 @@ impl State {
 
     /// A lane's steps.
     pub fn class(&self, lane: &Lane) -> Option<&Class> {
-        self.plan.class(lane.class)
+        class_of(&self.plan, &self.late, lane.class)
+    }
+
+    /// Targets that come late may join it, now or once it goes on.
+    pub fn takes_late_ones(&self) -> bool {
+        let under_way = matches!(self.status, Status::Running | Status::Paused);
+        under_way
+            && !self.turned
+            && self.aborted.is_none()
+            && self.plan.spec.direction == Direction::Up
+    }
+
+    /// Whether there is something to decide about a target: it came after the plan was made, or it is waited
+    /// for and somebody can look at it.
+    pub(crate) fn may_join(&self, ix: TargetIx, target: &target::State) -> bool {
+        self.takes_late_ones()
+            && !self.exempt.contains_key(&ix)
+            && if self.awaited.contains_key(&ix) {
+                target.retired || target.is_seen()
+            } else {
+                target.since > self.made && !target.retired
+            }
+    }
+
+    /// Targets of which is to be decided whether they join.
+    pub fn arrived(&self) -> impl Iterator<Item = TargetIx> {
+        self.arrived.iter().copied()
+    }
+
+    /// Every wave is open and done, and nothing but targets that are not there is waited for.
+    pub fn waits_for_absent(&self) -> bool {
+        self.status == Status::Running
+            && self.under_way() == 0
+            && self.total.of(Phase::Waiting) == 0
+            && self.arrived.is_empty()
+            && !self.awaited.is_empty()
+    }
+
+    /// A target that comes late gets a lane behind all others.
+    pub(crate) fn join(&mut self, lane: Lane) -> LaneIx {
+        let ix = LaneIx(u32::try_from(self.lanes.len()).unwrap_or(u32::MAX));
+        self.total.add(lane.phase);
+        let wave = usize::try_from(lane.wave.0).ok();
+        if let Some(counts) = wave.and_then(|wave| self.counts.get_mut(wave)) {
+            counts.add(lane.phase);
+        }
+        self.progress.planned += self.class(&lane).map_or(0, |class| class.steps.len() as u64);
+        self.lanes.0.push(lane);
+        self.touched.push(ix);
+        ix
     }
 
     /// One of a lane's steps.

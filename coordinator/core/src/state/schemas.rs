@@ -33,6 +33,14 @@ impl Known {
         known.filter(|schema| !elsewhere(schema)).copied().collect()
     }
 
+    /// What is in force where a schema is known to stand: the only such migrations, or none, or several.
+    pub fn standing(&self, engine: Engine, schema: Digest) -> impl Iterator<Item = &[EntryIx]> {
+        let stands = move |((other, _), known): &(&(Engine, Vec<EntryIx>), &Vec<Digest>)| {
+            *other == engine && known.contains(&schema)
+        };
+        self.0.iter().filter(stands).map(|((_, ledger), _)| ledger.as_slice())
+    }
+
     pub(crate) fn learn(&mut self, engine: Engine, ledger: &[EntryIx], schema: Digest) {
         let known = self.0.entry((engine, sorted(ledger))).or_default();
         if known.len() < KEPT && !known.contains(&schema) {

@@ -96,6 +96,8 @@ pub struct State {
     pub last: Option<(RolloutId, LaneIx)>,
     /// The repair that has it now, and its line there.
     pub mend: Option<(RepairId, u32)>,
+    /// The event by which it came, or came back, or was described as it is now.
+    pub since: Seq,
     /// Its ledger rests on somebody's word: its schema proves nothing for others.
     pub vouched: bool,
     /// Gone for good.
@@ -159,6 +161,11 @@ impl State {
         self.unreachable = false;
         self.half = false;
         self.doubt = None;
+    }
+
+    /// Somebody has looked at it, and could the last time.
+    pub fn is_seen(&self) -> bool {
+        self.observed_at.is_some() && !self.unreachable
     }
 
     /// What is in force as far as anybody has seen.
@@ -292,6 +299,7 @@ impl Table {
             lane: None,
             last: None,
             mend: None,
+            since: Seq(0),
             vouched: false,
             retired: false,
         });

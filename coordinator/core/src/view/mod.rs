@@ -1,7 +1,9 @@
 //! Answers about the state: counters and folds, never a change.
 
+mod owes;
 mod why;
 
+pub use owes::{Debt, creditors, owes};
 pub use why::why;
 
 use std::collections::BTreeMap;

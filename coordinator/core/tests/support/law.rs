@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skein_core::event::{Body, Event};
 use skein_core::ids::{AgentId, Fence, RolloutId, TargetId, TargetIx};
 use skein_core::state::Fleet;
-use skein_core::state::rollout::{Phase, Place, State};
+use skein_core::state::rollout::{Phase, Place, State, Status};
 use skein_core::state::sums::Sums;
 use skein_core::state::{repair, target};
 
@@ -15,6 +15,7 @@ pub(crate) fn holds(fleet: &Fleet) {
     for state in fleet.rollouts.values() {
         counters(state);
         waves(state);
+        awaited(state);
     }
     queues(fleet);
     repairs(fleet);
@@ -55,6 +56,16 @@ fn waves(state: &State) {
             state.id
         );
     }
+}
+
+/// Nobody is waited for who has a lane, and a rollout that is completed waits for nobody.
+fn awaited(state: &State) {
+    for (_, lane) in state.lanes.iter() {
+        assert!(!state.awaited.contains_key(&lane.target), "{}: {lane:?}", state.id);
+    }
+    let done = state.status == Status::Completed;
+    assert!(!done || state.awaited.is_empty(), "{}: {:?}", state.id, state.awaited);
+    assert!(!done || state.arrived().next().is_none(), "{}", state.id);
 }
 
 /// An agent's queues hold exactly the lanes that may be leased to it.

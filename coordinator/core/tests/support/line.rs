@@ -106,9 +106,26 @@ fn body(body: &Body) -> String {
             let targets: Vec<&str> = targets.iter().map(TargetId::as_str).collect();
             format!("TargetsRetried {rollout} [{}]", targets.join(" "))
         }
-        Body::TargetsSkipped { rollout, targets, reason } => {
+        Body::TargetsSkipped { rollout, targets, reason, until } => {
             let targets: Vec<&str> = targets.iter().map(TargetId::as_str).collect();
-            format!("TargetsSkipped {rollout} [{}]{}", targets.join(" "), tail(reason))
+            let until = until.map(|at| format!(", until {}", at.0)).unwrap_or_default();
+            format!("TargetsSkipped {rollout} [{}]{until}{}", targets.join(" "), tail(reason))
+        }
+        Body::ArrivalsSettled { rollout, classes, joined, awaited, settled } => {
+            let mut lines = vec![format!("ArrivalsSettled {rollout}")];
+            for class in classes {
+                let steps: Vec<String> =
+                    class.steps.iter().map(|step| format!("+{}", step.entry.version)).collect();
+                lines.push(format!("new class: [{}]", steps.join(" ")));
+            }
+            for (target, wave, class) in joined {
+                lines.push(format!("{target} joins wave {wave}, class {}", class.0));
+            }
+            lines.extend(awaited.iter().map(|(target, why)| format!("waits for {target}: {why}")));
+            if !settled.is_empty() {
+                lines.push(format!("nothing to do with {}", ids(settled)));
+            }
+            lines.join("\n      ")
         }
         Body::ChangesFrozen { freeze, selector, until, reason } => {
             let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
@@ -287,6 +304,11 @@ fn plan(plan: &Plan) -> String {
         text.push_str(&wave.name);
         text.push_str(": ");
         text.push_str(&targets.join(" "));
+    }
+    for absent in &plan.absent {
+        for part in ["\n      absent: ", absent.target.as_str(), ": ", &absent.why] {
+            text.push_str(part);
+        }
     }
     for note in &plan.notes {
         text.push_str("\n      note: ");

@@ -15,7 +15,7 @@
 //! cancel 1 [select=t-1] [wave=1] why; t-1 failed 0 cancelled [partly]
 //! hold 1 [select=t-1] [wave=1] why | release 1 [select=t-1] [wave=1]
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
-//! start [of=1] [waive=V|*] | pause 1 [at=once] why | abort 1 why | resume 1 | rollback 1 [select=…] [steps=N] [waive=*]
+//! start [of=1] [waive=V|*] | pause 1 [at=once] why | abort 1 why | resume 1 | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
 //! t-1 backed-up [nothing] [schema=x] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
 //!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
@@ -23,7 +23,7 @@
 //! retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
 //! repair applied|not-applied|adopt b1 2 3 [select=t-1] [why=x] | accept b1 2 [why=x] | withdraw 1 why
-//! retry 1 [select=t-1] | skip 1 [select=t-1] [why=x]
+//! retry 1 [select=t-1] | skip 1 [select=t-1] [why=x] [until=9000]
 //! restore-cluster 7 [fence=1000] why
 //! status [1] [past] | why 1 t-1 | targets | id=7 body=1 WORDS… | charter=other WORDS…
 //! ```
@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
-use skein_core::command::{Ask, Command, Outcome, Waiver};
+use skein_core::command::{Ask, Command, Depth, Extent, Meant, Outcome, Waiver};
 use skein_core::event::{Stop, Verdict};
 use skein_core::hours::{Openings, Span, stops};
 use skein_core::ids::{
@@ -223,12 +223,25 @@ fn verb(world: &mut World, words: &Words<'_>) {
             world.ask("ann", Command::ResumeRollout { rollout: rollout(words) });
         }
         "rollback" => {
-            let command = Command::RollBackRollout {
-                rollout: rollout(words),
-                selector: selector(words),
-                steps: words.number("steps", 0),
-                waivers: waivers(words),
-            };
+            let extent = extent(words);
+            let id = rollout(words);
+            if words.has("dry") {
+                match skein_core::decide::lines(&world.fleet, id, &extent) {
+                    Ok(lines) => lines.iter().for_each(|line| {
+                        let destroys = if line.destroys.is_empty() {
+                            String::new()
+                        } else {
+                            format!(", destroys in {}", line.destroys.join(" "))
+                        };
+                        let versions = line.versions.join(" ");
+                        let (target, wave) = (&line.target, line.wave);
+                        world.say(format!("{target} wave {wave}: [{versions}]{destroys}"));
+                    }),
+                    Err(refusal) => world.say(format!("refused: {}", refusal.what)),
+                }
+                return;
+            }
+            let command = Command::RollBackRollout { rollout: id, extent, waivers: waivers(words) };
             world.ask("ann", command);
         }
         "ask" if words.at(1) == "mend" => {
@@ -243,6 +256,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 "soak" => Command::SoakWave { rollout },
                 "finish" => Command::FinishRollout { rollout },
                 "open-gates" => Command::OpenGates { rollout },
+                "settle" => Command::SettleArrivals { rollout, meant: Meant::AsPlanned },
                 "assign" => Command::AssignLeg {
                     rollout,
                     target: words.at(3).into(),
@@ -316,7 +330,8 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "skip" => {
             let (rollout, selector) = (rollout(words), selector(words));
             let reason = why(words);
-            world.ask("ann", Command::SkipTargets { rollout, selector, reason });
+            let until = words.key("until").map(|at| Millis(u64::from(number(at))));
+            world.ask("ann", Command::SkipTargets { rollout, selector, reason, until });
         }
         "restore-cluster" => {
             let command = Command::RestoreCluster {
@@ -414,6 +429,21 @@ fn waivers(words: &Words<'_>) -> Vec<Waiver> {
         .map(|step| Waiver { step: step.to_owned(), reason: reason.to_owned() })
         .into_iter()
         .collect()
+}
+
+fn extent(words: &Words<'_>) -> Extent {
+    let then = |text: &str| {
+        let kept = text.split(',').filter_map(|one| one.split_once(':'));
+        kept.map(|(target, steps)| (target.into(), number(steps))).collect()
+    };
+    let depth = match (words.key("steps"), words.key("to"), words.key("then")) {
+        (Some(steps), _, _) => Depth::Steps(number(steps)),
+        (_, Some(version), _) => Depth::Version(version.into()),
+        (_, _, Some(text)) => Depth::Time(Seq(7), then(text)),
+        (None, None, None) => Depth::Whole,
+    };
+    let wave = words.key("wave").map(|wave| WaveIx(number(wave)));
+    Extent { selector: selector(words), wave, depth }
 }
 
 fn selector(words: &Words<'_>) -> Selector {

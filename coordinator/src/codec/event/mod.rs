@@ -1,5 +1,6 @@
 //! Events, as they are on disk for ever.
 
+mod late;
 mod read;
 mod repair;
 mod write;

@@ -168,6 +168,7 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         | Wire::GateReleased(_)
         | Wire::GatePassed(_)
         | Wire::GateFailed(_)) => super::super::gate::body(wire)?,
+        Wire::ArrivalsSettled(wire) => super::late::body(wire)?,
         wire @ (Wire::StepBackedUp(_)
         | Wire::StepApplied(_)
         | Wire::StepVerified(_)

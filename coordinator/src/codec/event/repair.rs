@@ -1,7 +1,7 @@
 //! Events of repairs, from disk.
 
 use skein_core::event::Body;
-use skein_core::ids::{AgentId, Fence, RepairId, RolloutId, TargetId, Version};
+use skein_core::ids::{AgentId, Fence, Millis, RepairId, RolloutId, TargetId, Version};
 use skein_proto::log::v1::event::Body as Wire;
 
 use super::super::fleet::observation;
@@ -60,6 +60,7 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             rollout: RolloutId(wire.rollout),
             targets: targets(wire.targets),
             reason: wire.reason,
+            until: (wire.until_ms > 0).then_some(Millis(wire.until_ms)),
         },
         _ => return Err(Malformed::new("an event about a repair", "is of no kind known here")),
     })

@@ -208,11 +208,12 @@ pub(super) fn body(body: &Body) -> Wire {
             rollout: rollout.0,
             targets: targets.iter().map(ToString::to_string).collect(),
         }),
-        Body::TargetsSkipped { rollout, targets, reason } => {
+        Body::TargetsSkipped { rollout, targets, reason, until } => {
             Wire::TargetsSkipped(log::TargetsSkipped {
                 rollout: rollout.0,
                 targets: targets.iter().map(ToString::to_string).collect(),
                 reason: reason.clone(),
+                until_ms: until.map_or(0, |until| until.0),
             })
         }
         Body::GatesOpened { rollout, wave } => {
@@ -274,6 +275,10 @@ pub(super) fn body(body: &Body) -> Wire {
                     ..session::Failed::default()
                 }),
             })
+        }
+        Body::ArrivalsSettled { rollout, classes, joined, awaited, settled } => {
+            let others = (awaited.as_slice(), settled.as_slice());
+            Wire::ArrivalsSettled(super::late::out(*rollout, classes, joined, others))
         }
         Body::LegAssigned { rollout, target, agent, kind } => Wire::LegAssigned(log::LegAssigned {
             rollout: rollout.0,

@@ -1,0 +1,269 @@
+//! Targets that come while a rollout is under way, that are not there, and that come after its end, over real
+//! servers. The commands and the strategy are those of `docs/owed.md`.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skein_agent::db::Engine;
+use skein_proto::log::v1::event::Body;
+use skein_proto::v1::{RolloutState, RolloutStatus};
+use support::{
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
+    until_some,
+};
+
+const LIMIT: Duration = Duration::from_mins(2);
+const PAGE: &str = "owed.md";
+
+fn table(version: u32) -> String {
+    format!("CREATE TABLE t{version} (id int PRIMARY KEY, note varchar(40));\n")
+}
+
+struct World {
+    project: Arc<Project>,
+    cluster: Cluster,
+    cli: Cli,
+    client: Client,
+}
+
+impl World {
+    async fn start(test: &str) -> Self {
+        let project = Arc::new(Project::new(test));
+        let cluster = Cluster::start(&project).await;
+        let client = cluster.client(cluster.leader().await);
+        let cli = Cli::new(&project, &cluster, "");
+        Self { project, cluster, cli, client }
+    }
+
+    fn migration(&self, version: u32, up: &str) {
+        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
+        self.project.write(&name("up"), up);
+        self.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+    }
+
+    fn agent(&self, id: &str, databases: &[&Database]) -> Agent {
+        let mut spec = AgentSpec::new(id);
+        spec.slots = 8;
+        for database in databases {
+            spec.targets.push((database.id.clone(), database.url.clone(), String::new()));
+        }
+        Agent::start(&self.project, &self.cluster, &spec)
+    }
+
+    async fn run(&self, runbook: &mut Runbook, begins: &str) -> Ran {
+        let words = runbook.next(begins);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.cli.run_words(&words).await.exits(0)
+    }
+
+    async fn until_it(&self, id: &str, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
+        let holds = || async { self.client.rollout(id).await.is_ok_and(|it| holds(&it)) };
+        until(what, LIMIT, holds).await;
+    }
+
+    /// The leader dies, and is started again when another one leads.
+    async fn behead(&mut self) {
+        let leader = self.cluster.leader().await;
+        self.cluster.kill9(leader);
+        let next = self.cluster.leader().await;
+        self.client = self.cluster.client(next);
+        self.cluster.start_node(leader);
+    }
+
+    /// No step took effect twice, and every node has the same log.
+    async fn once_each(&mut self) {
+        let mut applied: Vec<(String, String)> = Vec::new();
+        for event in self.client.events(0).await.expect("the log can be read") {
+            if let Some(Body::StepApplied(step)) = event.body {
+                applied.push((step.target, step.version));
+            }
+        }
+        let count = applied.len();
+        applied.sort_unstable();
+        applied.dedup();
+        assert_eq!(applied.len(), count, "{applied:?}");
+        self.cluster.settled().await;
+        self.cli.run("history verify").await.exits(0);
+    }
+}
+
+fn has(status: &RolloutStatus, target: &str) -> bool {
+    status.lanes.iter().any(|lane| lane.target == target)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_about_what_is_owed_is_followed() {
+    let test = "the_page_about_what_is_owed_is_followed";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
+    let mut world = World::start("owed-page").await;
+    let sqlite = Server::sqlite(&world.project.join("db"));
+    let first = [
+        sqlite.database("ap-1").await,
+        postgres.database("eu-1").await,
+        mariadb.database("eu-2").await,
+    ];
+    let gone = world.project.join("gone.db");
+    let down = Database::at(Engine::Sqlite, "eu-3", &format!("sqlite:{}", gone.display()));
+    let late = [postgres.database("eu-4").await, postgres.database("eu-5").await];
+    for version in 1..=2 {
+        world.migration(version, &table(version));
+        late[1].raw(&table(version)).await.expect("a dump can be loaded");
+    }
+    let [strategy] = &blocks(PAGE, "owed", "toml")[..] else { panic!("one strategy") };
+    world.project.write("strategy.toml", strategy);
+    let _first = world.agent("a1", &first.iter().collect::<Vec<_>>());
+    Agent::until_observed(&world.client, &["ap-1", "eu-1", "eu-2"]).await;
+    world.cli.run("apply migrations --yes").await.exits(0);
+    world.migration(3, &table(3));
+    let _down = world.agent("a3", &[&down]);
+    let unreachable = || async {
+        let targets = world.client.targets().await.unwrap_or_default();
+        targets.iter().any(|it| it.problem.contains("cannot look at it"))
+    };
+    until("somebody has tried to look at eu-3", LIMIT, unreachable).await;
+
+    let mut page = Runbook::on(PAGE, "owed");
+    let plan = world.run(&mut page, "skein plan").await.stdout;
+    assert!(plan.contains("1 target nobody could look at") && plan.contains("  eu-3  "), "{plan}");
+    world.run(&mut page, "skein apply").await;
+    let why = world.run(&mut page, "skein explain").await.stdout;
+    assert!(why.contains("the rollout waits for it: its agent cannot look at it"), "{why}");
+
+    let _late = world.agent("a2", &[&late[0], &late[1]]);
+    world.until_it("mig-0002", "both have come", |it| has(it, "eu-4") && has(it, "eu-5")).await;
+    let status = world.run(&mut page, "skein status").await.stdout;
+    assert!(
+        status.contains("waits for approval") && status.contains("1 target waited for"),
+        "{status}"
+    );
+    let lanes = world.client.rollout("mig-0002").await.expect("a status").lanes;
+    let steps =
+        |id: &str| lanes.iter().find(|lane| lane.target == id).map(|lane| (lane.wave, lane.steps));
+    assert_eq!((steps("eu-4"), steps("eu-5")), (Some((1, 3)), Some((1, 1))), "{lanes:?}");
+    world.run(&mut page, "skein approve").await;
+    world.until_it("mig-0002", "eu-3 is waited for", |it| it.waits_for_absent).await;
+    let status = world.run(&mut page, "skein status").await.stdout;
+    assert!(
+        status.contains("everything else is done; it waits for 1 target, such as eu-3"),
+        "{status}"
+    );
+    world.run(&mut page, "skein repair skip").await;
+    world.run(&mut page, "skein watch").await;
+    std::fs::write(&gone, "").expect("an empty file is an empty database");
+    world.cli.run("targets observe").await.exits(0);
+    let targets = world.run(&mut page, "skein targets").await.stdout;
+    assert!(targets.contains("owes 1 2 3 of mig-0002; left out by"), "{targets}");
+
+    let last = sqlite.database("eu-6").await;
+    let _last = world.agent("a4", &[&last]);
+    Agent::until_observed(&world.client, &["eu-6"]).await;
+    let targets = world.run(&mut page, "skein targets --on eu-6").await.stdout;
+    assert!(targets.contains("owes 1 2 3 of mig-0002"), "{targets}");
+    assert!(targets.contains("next: skein apply --on eu-6"), "{targets}");
+    world.run(&mut page, "skein apply").await;
+    page.ends();
+    let targets = world.cli.run("targets --on eu-6").await.exits(0).stdout;
+    assert!(!targets.contains("owes"), "{targets}");
+
+    for database in first.iter().chain(&late).chain([&last]) {
+        assert_eq!(database.in_force().await, ["1", "2", "3"], "{}", database.id);
+    }
+    assert_eq!(down.in_force().await, [""; 0]);
+    let log = world.cli.run("history --rollout mig-0002 -o jsonl").await.exits(0).stdout;
+    for said in [
+        "takes in eu-4",
+        "waits for eu-5: it has no ledger",
+        "goes on without eu-3 until 2099-01-01",
+    ] {
+        assert!(log.contains(said), "{said}\n{log}");
+    }
+    world.once_each().await;
+    for database in first.into_iter().chain(late) {
+        database.remove().await;
+    }
+}
+
+/// The leader is killed right after a target was added, and while what another one owes is replayed: what comes
+/// of it is what comes of it without.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_ends_alike_whatever_the_leader_was_killed_in() {
+    let test = "what_is_owed_ends_alike_whatever_the_leader_was_killed_in";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let mut world = World::start("owed-killed").await;
+    let first = postgres.database("eu-1").await;
+    let late = [postgres.database("eu-2").await, postgres.database("eu-3").await];
+    for version in 1..=6 {
+        let slow = format!("{} SELECT pg_sleep(0.3);\n", table(version));
+        world.migration(version, &slow);
+    }
+    let _first = world.agent("a1", &[&first]);
+    Agent::until_observed(&world.client, &["eu-1"]).await;
+    world.cli.run("apply migrations --yes --detach").await.exits(0);
+    let begun = |it: &RolloutStatus| it.steps_applied > 0;
+    world.until_it("mig-0001", "a step is applied", begun).await;
+
+    // It is registered, and perhaps looked at, when the leader goes.
+    let _second = world.agent("a2", &[&late[0]]);
+    let known = || async {
+        let targets = world.client.targets().await.unwrap_or_default();
+        targets.iter().any(|it| it.description.as_ref().is_some_and(|it| it.id == "eu-2"))
+    };
+    until("eu-2 is registered", LIMIT, known).await;
+    world.behead().await;
+    world.until_it("mig-0001", "eu-2 has come", |it| has(it, "eu-2")).await;
+
+    let _third = world.agent("a3", &[&late[1]]);
+    let replaying = |it: &RolloutStatus| {
+        it.lanes.iter().any(|lane| lane.target == "eu-3" && (1..6).contains(&lane.applied))
+    };
+    world.until_it("mig-0001", "what eu-3 owes is replayed", replaying).await;
+    world.behead().await;
+    let ended = until_some("the rollout ends", LIMIT, || async {
+        let status = world.client.rollout("mig-0001").await.ok()?;
+        (status.state() != RolloutState::Running).then_some(status)
+    })
+    .await;
+    assert_eq!(ended.state(), RolloutState::Completed, "{ended:?}");
+    assert_eq!(ended.targets, 3, "{ended:?}");
+    for database in [&first, &late[0], &late[1]] {
+        assert_eq!(database.in_force().await, ["1", "2", "3", "4", "5", "6"], "{}", database.id);
+    }
+    world.once_each().await;
+    for database in [first].into_iter().chain(late) {
+        database.remove().await;
+    }
+}
+
+/// A target that comes back is taken in by itself; one that a condition does not mean is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_by_who_comes_back_and_not_by_who_is_not_meant() {
+    let mut world = World::start("owed-back").await;
+    let sqlite = Server::sqlite(&world.project.join("db"));
+    let first = sqlite.database("eu-1").await;
+    let gone = world.project.join("gone.db");
+    let down = Database::at(Engine::Sqlite, "eu-2", &format!("sqlite:{}", gone.display()));
+    let other = sqlite.database("us-1").await;
+    world.migration(1, &table(1));
+    let agent = world.agent("a1", &[&first, &down]);
+    Agent::until_observed(&world.client, &["eu-1"]).await;
+    let words = ["apply", "migrations", "--where", "id.startsWith(\"eu-\")", "--yes", "--detach"];
+    let ran = world.cli.run_words(&words).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    world.until_it("mig-0001", "eu-2 is waited for", |it| it.waits_for_absent).await;
+    let waits = world.cli.run("watch mig-0001 --timeout 1s").await.exits(12);
+    assert!(waits.stderr.contains("it waits for targets that are not there"), "{waits:?}");
+    let _other = world.agent("a2", &[&other]);
+    Agent::until_observed(&world.client, &["us-1"]).await;
+    std::fs::write(&gone, "").expect("an empty file is an empty database");
+    world.cli.run("targets observe --on eu-2").await.exits(0);
+    world.cli.run("watch mig-0001").await.exits(0);
+    let status = world.client.rollout("mig-0001").await.expect("a status");
+    assert!(has(&status, "eu-2") && !has(&status, "us-1"), "{status:?}");
+    assert_eq!(down.in_force().await, ["1"]);
+    assert_eq!(other.in_force().await, [""; 0]);
+    world.once_each().await;
+    drop(agent);
+}

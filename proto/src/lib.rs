@@ -23,10 +23,6 @@ pub mod raft {
 
 /// What is on disk for ever.
 pub mod log {
-    #[expect(
-        clippy::large_enum_variant,
-        reason = "a plan is larger than what happens under it, and there is one in a rollout"
-    )]
     pub mod v1 {
         tonic::include_proto!("skein.log.v1");
     }

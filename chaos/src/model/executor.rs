@@ -95,8 +95,8 @@ impl Executor {
         }
     }
 
-    pub(super) fn mending(mend: Mend, database: usize) -> Self {
-        Self { mend: Some(mend.clone()), ..Self::new(mender::as_leg(&mend), database) }
+    pub(super) fn mending(mend: &Mend, database: usize) -> Self {
+        Self { mend: Some(mend.clone()), ..Self::new(mender::as_leg(mend), database) }
     }
 
     /// On which database it works.

@@ -55,7 +55,7 @@ fn refused(executor: &mut Executor, message: &str) -> Next {
 
 impl Sim {
     /// Repairs have arrived at an agent.
-    pub(super) fn handed_mends(&mut self, agent: usize, life: u32, mends: Vec<Mend>) {
+    pub(super) fn handed_mends(&mut self, agent: usize, life: u32, mends: &[Mend]) {
         if !self.agents[agent].up || self.agents[agent].life != life {
             return;
         }

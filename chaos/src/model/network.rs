@@ -136,7 +136,7 @@ impl Sim {
                 self.acked((agent, life), fence, serial, answer);
             }
             Message::Legs { agent, life, legs } => self.handed(agent, life, legs),
-            Message::Mends { agent, life, mends } => self.handed_mends(agent, life, mends),
+            Message::Mends { agent, life, mends } => self.handed_mends(agent, life, &mends),
             Message::Asks { agent, life, asks } => self.asked(agent, life, asks),
             Message::Judged { agent, life, fence, judgement } => {
                 self.judged(agent, life, (fence, judgement));

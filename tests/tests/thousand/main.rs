@@ -12,7 +12,7 @@ mod fleet;
 mod proof;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fleet::Fleet;
 use proof::Rows;
@@ -20,6 +20,7 @@ use serde_json::Value;
 use skein_proto::log::v1::event::Body;
 use skein_proto::v1::RolloutState;
 use support::until;
+use tokio::time::Instant;
 
 const LIMIT: Duration = Duration::from_mins(5);
 /// In force everywhere in the end, in the order of their numbers.
@@ -145,7 +146,7 @@ async fn whole(it: &Fleet, before: &BTreeMap<String, Rows>, broken: &[String]) {
     for event in it.client.events(0).await.expect("the log can be read") {
         match event.body {
             Some(Body::StepApplied(step)) => {
-                *net.entry((step.target, step.version)).or_default() += 1
+                *net.entry((step.target, step.version)).or_default() += 1;
             }
             Some(Body::GatePassed(_)) => gates += 1,
             Some(Body::StepRolledBack(step)) => {

@@ -63,8 +63,8 @@ pub(super) struct Server {
     pub(super) size_bytes: Option<u64>,
 }
 
-/// Looks before a target that changes meanwhile counts as one that cannot be read. One look in four
-/// fails at a target whose tables come and go without a pause.
+/// Looks before a target that changes meanwhile counts as one that cannot be read. Five, always after the
+/// same pause, were too few where tables come and go all the time.
 const LOOKS_MAX: usize = 12;
 /// Before the second look. Longer before each further one, and never the same twice: a target that works
 /// in steps of this length would be met at the same moment again and again.

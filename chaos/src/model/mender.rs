@@ -156,7 +156,7 @@ impl Sim {
         executor.close(Told::Mended { seen: Box::new(seen), evidence })
     }
 
-    /// A durable lease of a repair begins to count down.
+    /// A repair has the target, as far as the leader has proposed or recorded.
     pub(super) fn is_mending(&self, target: &skein_core::ids::TargetId) -> bool {
         let mending = |fleet: &skein_core::state::Fleet| {
             fleet.target(target).is_some_and(|(_, target)| target.mend.is_some())

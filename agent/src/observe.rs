@@ -4,14 +4,21 @@ use bytes::Bytes;
 use skein_proto::v1;
 
 use crate::config::Target;
-use crate::db::{self, Intent};
+use crate::db::{self, Intent, Token};
 use crate::text::chain;
 
-/// Looks at a target. The error is fit for showing: it holds no password.
-pub(crate) async fn look_at(target: &Target) -> Result<v1::Observation, String> {
+/// Looks at a target, behind a fence where an executor of before may still be there. The error is fit for
+/// showing: it holds no password.
+pub(crate) async fn look_at(
+    target: &Target,
+    fence: Option<Token>,
+) -> Result<v1::Observation, String> {
     let (location, _) = target.locate().await.map_err(|error| chain(&error))?;
-    let seen = db::observe(&location).await.map_err(|error| chain(&error))?;
-    Ok(to_wire(&seen))
+    let seen = match fence {
+        Some(fence) => db::observe_behind(&location, fence).await,
+        None => db::observe(&location).await,
+    };
+    seen.map(|seen| to_wire(&seen)).map_err(|error| chain(&error))
 }
 
 pub(crate) fn to_wire(seen: &db::Observation) -> v1::Observation {

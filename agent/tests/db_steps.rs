@@ -5,7 +5,7 @@ mod db_support;
 use db_support::{every, impatient, is_applied, sqlite, transactional, verify};
 use skein_agent::db::{
     Cause, DbError, Direction, Engine, Location, Outcome, Recovery, Session, Settlement, Timeouts,
-    Token, Trial, Verdict, observe,
+    Token, Trial, Verdict, observe, observe_behind,
 };
 
 const TABLE: &str = "CREATE TABLE accounts (id int PRIMARY KEY, name varchar(40));";
@@ -99,6 +99,39 @@ async fn an_older_lease_cannot_write() {
         let too_large = session.raise_fence(Token(u64::MAX)).await.unwrap_err();
         assert!(matches!(too_large, DbError::TokenTooLarge { .. }));
         session.close().await;
+        target.remove().await;
+    }
+}
+
+/// An executor that stood still, and goes on after somebody has looked, changes nothing any more.
+#[tokio::test]
+async fn a_look_behind_a_fence_waits_for_the_session_and_shuts_it_out() {
+    for target in every("a_look_behind_a_fence_waits_for_the_session_and_shuts_it_out").await {
+        let mut earlier = target.session().await;
+        let mut order = target.up("1", TABLE);
+        order.token = Token(3);
+        assert!(is_applied(&earlier.apply(&order).await.unwrap()));
+        let location = target.location.clone();
+        let look = tokio::spawn(async move { observe_behind(&location, Token(5)).await });
+        // It works while it has the lock, and the look sees what it did last.
+        let mut order = target.up("2", ROWS);
+        order.token = Token(3);
+        assert!(is_applied(&earlier.apply(&order).await.unwrap()));
+        assert!(!look.is_finished(), "{}: looked beside a session", target.engine);
+        earlier.close().await;
+        let seen = look.await.unwrap().unwrap();
+        assert_eq!((seen.fence, seen.applied().len()), (Some(Token(5)), 2), "{}", target.engine);
+
+        let mut later = target.session().await;
+        let mut order = target.down("2", "DELETE FROM accounts;");
+        order.token = Token(3);
+        let error = later.apply(&order).await.unwrap_err();
+        assert_eq!((error.cause, error.fence_lost), (Cause::Fence, true), "{error}");
+        later.raise_fence(Token(9)).await.unwrap();
+        later.close().await;
+        // Whoever looks behind an older one is behind the newer one.
+        let seen = observe_behind(&target.location, Token(6)).await.unwrap();
+        assert_eq!(seen.fence, Some(Token(9)), "{}", target.engine);
         target.remove().await;
     }
 }

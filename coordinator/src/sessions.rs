@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use skein_core::Fleet;
 use skein_core::hours::{Hours, stops};
-use skein_core::ids::{AgentId, Fence, Millis, Seq, TargetId};
+use skein_core::ids::{AgentId, Fence, Millis, TargetId};
 use skein_core::outbox::{asks_after, mends, outbox};
 use skein_core::schedule::Presence;
 use skein_proto::agent::v1 as wire;
@@ -53,6 +53,8 @@ struct Session {
     sources: Vec<v1::Source>,
     /// The last wish to read them again that it has met.
     answered: u64,
+    /// It was asked to look at these behind a raised fence, and has not answered.
+    doubted: BTreeSet<TargetId>,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +121,7 @@ impl Sessions {
             heard: Instant::now(),
             sources: Vec::new(),
             answered: 0,
+            doubted: BTreeSet::new(),
         };
         let older = state.sessions.insert(agent.clone(), session);
         drop(state);
@@ -202,14 +205,15 @@ impl Sessions {
         }
     }
 
-    /// Asks agents to look at targets, now that the log is at `seq`. The targets that somebody was asked about, with the number of
-    /// looks before.
+    /// Asks agents to look at targets. The targets that somebody was asked about, with the number of looks
+    /// before.
     pub(crate) fn ask_to_look(
         &self,
         wanted: &BTreeMap<TargetId, Vec<AgentId>>,
-        seq: Seq,
+        fleet: &Fleet,
     ) -> BTreeMap<TargetId, u64> {
-        let state = self.lock();
+        let (seq, fence) = (fleet.seq, fleet.fence(fleet.seq));
+        let mut state = self.lock();
         let mut asked = BTreeMap::new();
         let mut by_agent: BTreeMap<&AgentId, Vec<String>> = BTreeMap::new();
         for (target, agents) in wanted {
@@ -223,13 +227,37 @@ impl Sessions {
             }
         }
         for (agent, targets) in by_agent {
-            let observe =
-                wire::from_coordinator::Message::Observe(wire::Observe { targets, seq: seq.0 });
-            if let Some(session) = state.sessions.get(agent) {
-                session.send(observe);
-            }
+            let Some(session) = state.sessions.get_mut(agent) else { continue };
+            let held = |target: &&String| {
+                let target = fleet.target(&TargetId((*target).clone()));
+                target.is_some_and(|(_, target)| target.needs_fence())
+            };
+            let doubted: Vec<String> = targets.iter().filter(held).cloned().collect();
+            session.doubted.extend(doubted.iter().cloned().map(TargetId));
+            session.send(wire::from_coordinator::Message::Observe(wire::Observe {
+                targets,
+                seq: seq.0,
+                doubted,
+                fence: fence.0,
+            }));
         }
         asked
+    }
+
+    /// What an agent saw is of no use. Whether it is to be asked again: not while it owes a look behind a
+    /// raised fence, which an agent of an older release owes for ever.
+    pub(crate) fn asks_again(&self, agent: &AgentId, target: &TargetId, raised: bool) -> bool {
+        let mut state = self.lock();
+        state.sessions.get_mut(agent).is_some_and(|session| {
+            if raised { session.doubted.remove(target) } else { !session.doubted.contains(target) }
+        })
+    }
+
+    /// What an agent saw was of use, or nobody asks.
+    pub(crate) fn saw(&self, agent: &AgentId, target: &TargetId) {
+        if let Some(session) = self.lock().sessions.get_mut(agent) {
+            session.doubted.remove(target);
+        }
     }
 
     /// An agent has told where it finds its targets, and which wish that meets.

@@ -60,7 +60,7 @@ pub use intent::{Intent, Phase};
 pub(crate) use kill::Killer;
 pub use ledger::{LedgerRow, Row, applied};
 pub use location::{Engine, Location, LocationError};
-pub use observe::{Observation, observe};
+pub use observe::{Observation, observe, observe_behind};
 pub use order::{Direction, Order, Outcome};
 pub(crate) use rows::rows;
 pub use session::Session;

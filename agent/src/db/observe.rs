@@ -17,7 +17,7 @@ use super::ledger::{self, LedgerRow, PREFIX};
 use super::location::{Location, Options};
 use super::mysql::MysqlConnection;
 use super::postgres::PostgresConnection;
-use super::session::Made;
+use super::session::{Made, Session};
 use super::sqlite::SqliteConnection;
 use super::timeouts::Timeouts;
 
@@ -83,6 +83,27 @@ pub async fn observe(location: &Location) -> Result<Observation, DbError> {
         .retry(pauses)
         .when(|error| matches!(error, DbError::Database { session_lost: false, .. }))
         .await
+}
+
+/// How long a look behind a fence waits for whoever changes the target.
+const LOCK_WAIT_MS: u32 = 10_000;
+
+/// The same, where an executor of before may still be there: under the session lock, so that its session is
+/// gone, and after its fence was raised, so that it is refused when it comes back. What is seen then stays.
+///
+/// # Errors
+///
+/// Also where somebody holds the session lock for longer than ten seconds.
+pub async fn observe_behind(location: &Location, fence: Token) -> Result<Observation, DbError> {
+    let timeouts = Timeouts { session_lock_wait_ms: LOCK_WAIT_MS, ..Timeouts::default() };
+    let mut session = Session::open(location, &timeouts).await?;
+    let seen = match session.raise_fence(fence).await {
+        // Somebody has raised it further: executors of before are shut out all the more.
+        Ok(()) | Err(DbError::Fence(_)) => session.observe().await,
+        Err(error) => Err(error),
+    };
+    session.close().await;
+    seen
 }
 
 async fn look(location: &Location) -> Result<Observation, DbError> {

@@ -1,6 +1,6 @@
 //! Looking at targets: who is to be looked at, and what was seen last of each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use skein_proto::agent::v1::Observed;
 use tokio::sync::Notify;
 
 use crate::config::{Target, TargetId};
+use crate::db::Token;
 use crate::observe::look_at;
 use crate::roster::Roster;
 
@@ -30,14 +31,16 @@ pub(crate) struct Looks {
 struct State {
     /// The highest sequence of the log that was heard of: what is seen from now on is no older.
     heard: u64,
-    asked: BTreeSet<TargetId>,
+    /// And the fence that is to be raised first.
+    asked: BTreeMap<TargetId, Option<Token>>,
     seen: BTreeMap<String, Observed>,
 }
 
 impl State {
-    /// Who is looked at next, and what is known to have happened before.
-    fn next(&mut self) -> Option<(TargetId, u64)> {
-        Some((self.asked.pop_first()?, self.heard))
+    /// Who is looked at next, behind which fence, and what is known to have happened before.
+    fn next(&mut self) -> Option<(TargetId, Option<Token>, u64)> {
+        let (target, fence) = self.asked.pop_first()?;
+        Some((target, fence, self.heard))
     }
 }
 
@@ -58,7 +61,17 @@ impl Looks {
     }
 
     pub(crate) fn ask(&self, targets: impl IntoIterator<Item = TargetId>) {
-        self.lock().asked.extend(targets);
+        for target in targets {
+            self.ask_behind(target, None);
+        }
+    }
+
+    /// Asks for a look behind a fence, if there is one to be raised first. The greatest one asked for counts.
+    pub(crate) fn ask_behind(&self, target: TargetId, fence: Option<Token>) {
+        let mut state = self.lock();
+        let asked = state.asked.entry(target).or_default();
+        *asked = fence.max(*asked);
+        drop(state);
         self.asked.notify_one();
     }
 
@@ -66,7 +79,8 @@ impl Looks {
     pub(crate) fn cannot(&self, target: String, error: String) {
         let mut state = self.lock();
         let as_of = state.heard;
-        let observed = Observed { target: target.clone(), observation: None, error, as_of };
+        let observed =
+            Observed { target: target.clone(), observation: None, error, as_of, raised: 0 };
         state.seen.insert(target, observed);
         drop(state);
         self.seen.notify_one();
@@ -90,9 +104,9 @@ impl Looks {
         loop {
             // One that waits is still asked for: who asks again meanwhile gets the same look.
             while looks.len() < LOOKS_MAX
-                && let Some((id, as_of)) = { self.lock().next() }
+                && let Some((id, fence, as_of)) = { self.lock().next() }
             {
-                looks.extend(roster.get(&id).map(|target| look_in_time(target, as_of)));
+                looks.extend(roster.get(&id).map(|target| look_in_time(target, fence, as_of)));
             }
             tokio::select! {
                 () = self.asked.notified(), if looks.len() < LOOKS_MAX => {}
@@ -105,19 +119,18 @@ impl Looks {
     }
 }
 
-async fn look_in_time(target: Target, as_of: u64) -> Observed {
-    let seen = match tokio::time::timeout(LOOK_WAIT, look_at(&target)).await {
+async fn look_in_time(target: Target, fence: Option<Token>, as_of: u64) -> Observed {
+    let seen = match tokio::time::timeout(LOOK_WAIT, look_at(&target, fence)).await {
         Ok(seen) => seen,
         Err(_) => Err(format!("the target did not answer within {} s", LOOK_WAIT.as_secs())),
     };
     let target = target.id.to_string();
-    match seen {
-        Ok(observation) => {
-            Observed { target, observation: Some(observation), error: String::new(), as_of }
-        }
+    let (observation, error) = match seen {
+        Ok(observation) => (Some(observation), String::new()),
         Err(error) => {
             tracing::warn!(target, error, "a target could not be looked at");
-            Observed { target, observation: None, error, as_of }
+            (None, error)
         }
-    }
+    };
+    Observed { target, observation, error, as_of, raised: fence.map_or(0, |fence| fence.0) }
 }

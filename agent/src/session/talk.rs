@@ -22,6 +22,7 @@ use super::lease::Renewed;
 use super::looks::Looks;
 use super::mailbox::{Answer, Mailbox};
 use crate::config::TargetId;
+use crate::db::Token;
 use crate::roster;
 
 /// How long a shut-down waits for acknowledgements once the last leg is over.
@@ -226,8 +227,9 @@ impl Talk {
                 self.looks.hear(observe.seq);
                 for target in observe.targets {
                     let known = TargetId::parse(&target).ok();
+                    let fence = observe.doubted.contains(&target).then_some(Token(observe.fence));
                     match known.filter(|id| self.roster.get(id).is_some()) {
-                        Some(id) => self.looks.ask([id]),
+                        Some(id) => self.looks.ask_behind(id, fence),
                         None => self.looks.cannot(target, self.roster.absence()),
                     }
                 }

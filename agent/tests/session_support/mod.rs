@@ -182,7 +182,7 @@ impl Talk {
 
     pub(crate) async fn ask_to_look(&self, targets: &[&str]) {
         let targets = targets.iter().map(|id| (*id).to_owned()).collect();
-        self.say(Say::Observe(Observe { targets, seq: self.seq })).await;
+        self.say(Say::Observe(Observe { targets, seq: self.seq, ..Default::default() })).await;
     }
 
     pub(crate) async fn acknowledge(&self, ids: &[u64]) {

@@ -12,6 +12,7 @@ use super::dice::Dice;
 use super::executor::Executor;
 use super::network::Message;
 use super::{Happening, Sim};
+use crate::observation::Seen;
 
 const BEAT_MS: u64 = 700;
 
@@ -156,7 +157,8 @@ impl Sim {
             return;
         }
         // Asked to look by a leader that can be heard, or by itself.
-        if self.leader.up && self.now >= self.wires[agent].deaf_until {
+        let asked = self.leader.up && self.now >= self.wires[agent].deaf_until;
+        if asked {
             self.agents[agent].heard = self.agents[agent].heard.max(self.leader.applied.seq);
         }
         let as_of = self.agents[agent].heard;
@@ -167,13 +169,31 @@ impl Sim {
                 continue;
             }
             let target = self.databases[database].id.clone();
+            let behind =
+                self.leader.applied.target(&target).is_some_and(|(_, it)| it.needs_fence());
             let seen = if self.databases[database].down_until > self.now {
                 Err("connection refused".to_owned())
+            } else if asked && behind {
+                self.observe_behind(database, self.leader.applied.fence(self.leader.applied.seq))
             } else {
                 Ok(self.observation(database))
             };
             self.send(Message::Seen { agent, life, target, seen: Box::new(seen), as_of });
         }
+    }
+
+    /// A look that an executor of before cannot come after.
+    fn observe_behind(&mut self, database: usize, fence: Fence) -> Result<Observation, String> {
+        let target = &mut self.databases[database];
+        if target.lock.is_some() {
+            return Err("another session holds its lock".to_owned());
+        }
+        let (id, old) = (target.id.clone(), target.fence);
+        target.fence = old.max(fence);
+        let new = target.fence;
+        self.see(Seen::Fence { target: &id, old, new });
+        self.reach(Reach::LooksBehindFence);
+        Ok(self.observation(database))
     }
 
     pub(super) fn observation(&self, database: usize) -> Observation {

@@ -76,6 +76,8 @@ kinds! {
         HalfCompleted,
         /// An executor finds a greater fence than its own, and stops.
         FencedOff,
+        /// A look raises the fence first, since an executor of before may still be there.
+        LooksBehindFence,
         /// A later executor waits for an earlier one's session.
         WaitsForSession,
         /// A leg arrives that this life has brought to an end.

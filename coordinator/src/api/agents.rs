@@ -268,6 +268,7 @@ impl Api {
 
     async fn observed(&self, agent: &AgentId, observed: wire::Observed) -> Result<(), Status> {
         let target = TargetId(observed.target);
+        let raised = observed.raised > 0;
         let seen = match observed.observation {
             Some(seen) => Ok(codec::observation(seen).map_err(|error| status::malformed(&error))?),
             None => Err(observed.error),
@@ -288,13 +289,18 @@ impl Api {
         let (api, agent) = (self.clone(), agent.clone());
         tokio::spawn(async move {
             match answer.await {
-                // What was seen is not there any more: whoever waits for a look waits for another one.
+                // What was seen is not there any more, or may not stay: whoever waits for a look waits for
+                // another one.
                 Ok(Err(Failure::Refused(refusal))) if refusal.kind == Kind::Stale => {
-                    let again = BTreeMap::from([(target, vec![agent])]);
-                    let seq = api.machine.fleet().seq;
-                    drop(api.sessions.ask_to_look(&again, seq));
+                    if api.sessions.asks_again(&agent, &target, raised) {
+                        let again = BTreeMap::from([(target, vec![agent])]);
+                        drop(api.sessions.ask_to_look(&again, &api.machine.fleet()));
+                    }
                 }
-                Ok(Ok(_) | Err(Failure::Refused(_))) => api.sessions.looked(&target),
+                Ok(Ok(_) | Err(Failure::Refused(_))) => {
+                    api.sessions.saw(&agent, &target);
+                    api.sessions.looked(&target);
+                }
                 Ok(Err(_)) | Err(_) => {}
             }
         });

@@ -99,8 +99,7 @@ impl v1::fleet_server::Fleet for Api {
             });
             chosen.map(|(_, target)| (target.id.clone(), target.agents.to_vec())).collect()
         };
-        let seq = self.machine.fleet().seq;
-        let asked = self.sessions.ask_to_look(&wanted, seq);
+        let asked = self.sessions.ask_to_look(&wanted, &self.machine.fleet());
         let limit = Duration::from_millis(request.timeout_ms.max(1).into());
         // Who has not answered by then is named in the reply.
         let in_time = tokio::time::timeout(limit, self.sessions.all_looked(&asked)).await.is_ok();

@@ -96,6 +96,7 @@ fn from_agent() -> Vec<session::FromAgent> {
             error: "late".to_owned(),
             // Of later releases: this one did not say.
             as_of: 0,
+            raised: 0,
         }),
     ]
     .into_iter()

@@ -131,6 +131,7 @@ fn reports() -> Vec<Vec<u8>> {
         observation: Some(seen),
         error: String::new(),
         as_of: 41,
+        raised: 40,
     };
     let backed_up = agent::BackedUp {
         archive: "a/b".to_owned(),

@@ -111,6 +111,13 @@ pub(super) fn observe(
         }
         Ok(seen) => seen,
     };
+    if target.doubt.is_some_and(|doubt| doubt.outlasts(seen)) {
+        return Err(Refusal::new(
+            Kind::Stale,
+            format!("an executor of before may still be at work on target {id}"),
+            "raise the fence, and look again",
+        ));
+    }
     let finding = finding(fleet, target, seen);
     let same = target.observed_at.is_some()
         && target.problem == finding

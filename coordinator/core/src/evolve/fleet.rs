@@ -103,10 +103,13 @@ pub(super) fn target_observed(
     };
     target.engine_version.clone_from(&seen.engine_version);
     let first = target.observed_at.replace(at).is_none();
-    finding.clone_into(&mut target.problem);
+    // Logs of before have looks that raised no fence, and let nobody off.
+    target.doubt = target.doubt.filter(|doubt| doubt.outlasts(seen));
+    if target.doubt.is_none() || !finding.is_empty() {
+        finding.clone_into(&mut target.problem);
+    }
     target.unreachable = false;
     target.half = !seen.open_intent.is_empty();
-    target.doubt = None;
     if first {
         target.ledger.clone_from(&ledger);
     }

@@ -11,9 +11,6 @@ use crate::state::rollout::{Lane, Phase};
 /// There is news of a target: rollouts under way that it may owe something decide about it.
 pub(super) fn came(fleet: &mut Fleet, ix: TargetIx) {
     let Some(target) = fleet.targets.get(ix) else { return };
-    if target.lane.is_some() {
-        return;
-    }
     for id in &fleet.active {
         if let Some(state) = fleet.rollouts.get_mut(id)
             && state.may_join(ix, target)
@@ -28,7 +25,7 @@ pub(super) fn look_around(fleet: &mut Fleet, id: RolloutId) -> Result<(), Imposs
     let state = fleet.rollouts.get_mut(&id);
     let state = state.ok_or_else(|| Impossible(format!("{id} does not exist")))?;
     for (ix, target) in fleet.targets.iter() {
-        if target.lane.is_none() && state.may_join(ix, target) {
+        if state.may_join(ix, target) {
             state.arrived.insert(ix);
         }
     }

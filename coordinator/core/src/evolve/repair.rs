@@ -217,9 +217,10 @@ pub(super) fn failed(
 
 /// What is in the ledger nobody knows before the next look.
 fn in_doubt(fleet: &mut Fleet, repair: RepairId, ix: TargetIx, why: &str) {
+    let now = fleet.fence(fleet.seq);
     if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{repair} ended in doubt: {why}");
-        target.doubt = Some(Doubt::Leg);
+        target.doubt = Some(Doubt::Leg(now));
     }
 }
 

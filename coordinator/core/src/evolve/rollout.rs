@@ -271,11 +271,12 @@ pub(super) fn skipped(
             lane.note = Some(format!("left out by {}: {}", exempt.by, exempt.reason).into());
         });
     }
+    let now = fleet.fence(fleet.seq);
     for ix in unseen {
         if let Some(mut target) = fleet.targets.get_mut(ix).filter(|target| target.doubt.is_none())
         {
             target.problem = format!("{id} went on without it in the middle of a step");
-            target.doubt = Some(Doubt::Leg);
+            target.doubt = Some(Doubt::Leg(now));
         }
     }
     Ok(())
@@ -343,6 +344,7 @@ pub(super) fn ended(
         .iter()
         .map(|(_, lane)| (lane.target, given_up && in_the_middle(lane)))
         .collect();
+    let now = fleet.fence(fleet.seq);
     for (ix, unclear) in targets {
         if let Some(mut target) = fleet.targets.get_mut(ix)
             && target.lane.is_some_and(|(rollout, _)| rollout == id)
@@ -350,7 +352,7 @@ pub(super) fn ended(
             target.lane = None;
             if unclear {
                 target.problem = format!("{id} was given up in the middle of its steps");
-                target.doubt = Some(Doubt::Leg);
+                target.doubt = Some(Doubt::Leg(now));
             }
         }
         super::late::came(fleet, ix);

@@ -123,9 +123,10 @@ pub(super) fn failed(
         Verdict::Fully => !told,
         Verdict::Never => false,
     };
+    let now = fleet.fence(fleet.seq);
     if half && let Some(mut target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{rollout} failed at {version}, and {}", verdict.as_str());
-        target.doubt = Some(Doubt::Leg);
+        target.doubt = Some(Doubt::Leg(now));
     }
     end(fleet, rollout, ix, lane, |lane| {
         lane.note = Some(note.into());
@@ -259,9 +260,10 @@ pub(super) fn stuck(
     why: &str,
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
+    let now = fleet.fence(fleet.seq);
     if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.problem = format!("{rollout} is stuck at {version}: {why}");
-        target.doubt = Some(Doubt::Leg);
+        target.doubt = Some(Doubt::Leg(now));
     }
     end(fleet, rollout, ix, lane, |lane| {
         lane.note = Some(format!("{version}: {why}").into());

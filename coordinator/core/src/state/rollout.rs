@@ -674,9 +674,10 @@ impl State {
     }
 
     /// Whether there is something to decide about a target: it came after the plan was made, or it is waited
-    /// for and somebody can look at it.
+    /// for and somebody can look at it. Who is part of another rollout may join when that has ended.
     pub(crate) fn may_join(&self, ix: TargetIx, target: &target::State) -> bool {
         self.takes_late_ones()
+            && target.lane.is_none_or(|(holder, _)| holder != self.id)
             && !self.exempt.contains_key(&ix)
             && if self.awaited.contains_key(&ix) {
                 target.retired || target.is_seen()

@@ -51,10 +51,21 @@ pub struct Lease {
 /// Why nobody knows what is in a target before somebody looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doubt {
-    /// A leg ended, and what of its last step is in force was not told.
-    Leg,
+    /// A leg ended, and what of its last step is in force was not told. Its executor may stand still, and go
+    /// on: only a look that raised the target's fence so far tells what is there to stay.
+    Leg(Fence),
     /// An archive is being put back into it, or was.
     Restore,
+}
+
+impl Doubt {
+    /// Whether it is still there when somebody has looked.
+    pub(crate) fn outlasts(self, seen: &Observation) -> bool {
+        match self {
+            Self::Leg(since) => seen.fence < since,
+            Self::Restore => false,
+        }
+    }
 }
 
 /// One target.
@@ -161,6 +172,11 @@ impl State {
         self.unreachable = false;
         self.half = false;
         self.doubt = None;
+    }
+
+    /// Whoever looks has to raise the fence first: an executor of before may still be there.
+    pub fn needs_fence(&self) -> bool {
+        matches!(self.doubt, Some(Doubt::Leg(_))) && self.lease.is_none()
     }
 
     /// Somebody has looked at it, and could the last time.

@@ -19,7 +19,7 @@
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
 //! t-1 backed-up [nothing] [schema=x] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
 //!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
-//! observe t-1 [ledger=1,2~] [identity=x] [schema=x | like=1,2] [intent=x] [as-of=9] | unreachable t-1 why
+//! observe t-1 [ledger=1,2~] [identity=x] [schema=x | like=1,2] [intent=x] [as-of=9] [fence=9] | unreachable t-1 why
 //! retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
 //! repair applied|not-applied|adopt b1 2 3 [select=t-1] [why=x] | accept b1 2 [why=x] | withdraw 1 why
@@ -526,12 +526,15 @@ fn look(world: &mut World, id: &TargetId, words: &Words<'_>) {
         .map(digest)
         .or_else(|| words.key("like").map(like))
         .unwrap_or_else(|| fingerprint(&ledger));
+    // An agent does what it is asked to.
+    let doubted = world.fleet.target(&target).is_some_and(|(_, target)| target.needs_fence());
+    let raised = if doubted { world.fleet.fence(world.fleet.seq) } else { Fence(0) };
     let seen = Ok(Observation {
         engine_version: words.key("release").unwrap_or("16.4").to_owned(),
         identity: words.key("identity").map_or_else(|| format!("server-of-{id}"), str::to_owned),
         fingerprint,
         ledger,
-        fence: Fence(0),
+        fence: words.key("fence").map_or(raised, |fence| Fence(u64::from(number(fence)))),
         open_intent: words.key("intent").unwrap_or_default().to_owned(),
     });
     let as_of = words.key("as-of").map(|seq| Seq(u64::from(number(seq))));

@@ -17,6 +17,7 @@ use support::fleet::{asker, plan, put_bundle, start_rollout};
 use support::node::{configs, formed, limit, single, until};
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout};
+use wire::from_agent::Message as Said;
 use wire::report::Outcome;
 
 const TARGET: &str = "eu/orders-1";
@@ -314,6 +315,63 @@ async fn a_node_stops_in_bounded_time_while_an_agent_is_waited_for() {
     while !matches!(agent.word().await.unwrap(), Word::Observe(_)) {}
     timeout(Duration::from_secs(5), node.shutdown()).await.unwrap();
     assert_eq!(look.await.unwrap().unwrap_err().code(), tonic::Code::Unavailable);
+}
+
+/// Nobody knows what an executor left that may still be there: a plain look is answered by the wish for one
+/// behind a fence, once, however many there are (an agent of an older release has no others).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_ends_a_doubt_is_asked_for_with_a_fence() {
+    let root = TempDir::new().unwrap();
+    let node = skein_coordinator::start(single(&root, 60_000)).await.unwrap();
+    formed(&node).await;
+    let (mut agent, leg, _) = leg_for(&node, "a").await;
+    let failed = Outcome::Failed(wire::Failed {
+        verdict: wire::Verdict::Unknown.into(),
+        message: "the connection was lost".to_owned(),
+        ..Default::default()
+    });
+    agent.say(vec![report(1, &leg, exempt()), report(2, &leg, failed)]).await;
+    assert_eq!(agent.acknowledged().await.ids, [1, 2]);
+    let problem = || {
+        let mut fleet = v1::fleet_client::FleetClient::new(node.channel());
+        async move {
+            let targets = fleet.list_targets(v1::ListTargetsRequest::default()).await.unwrap();
+            targets.into_inner().targets.remove(0).problem
+        }
+    };
+    until("the rollout lets go of it", || async { problem().await.contains("cannot be told") })
+        .await;
+    let look = |raised: u64| wire::Observed {
+        target: TARGET.to_owned(),
+        observation: Some(v1::Observation {
+            engine_version: "3".to_owned(),
+            identity: format!("file/{TARGET}"),
+            fingerprint: vec![7; 32].into(),
+            fence: raised.max(leg.fence),
+            ..Default::default()
+        }),
+        raised,
+        ..Default::default()
+    };
+    for _ in 0..3 {
+        assert!(agent.tell(Said::Observed(look(0))).await);
+    }
+    let wish = loop {
+        if let Word::Observe(wish) = agent.word().await.unwrap() {
+            break wish;
+        }
+    };
+    assert_eq!((&wish.targets, &wish.doubted), (&vec![TARGET.to_owned()], &wish.targets));
+    assert!(wish.fence > leg.fence, "{} after {}", wish.fence, leg.fence);
+    assert!(problem().await.contains("cannot be told"));
+
+    assert!(agent.tell(Said::Observed(look(wish.fence))).await);
+    until("the look counts", || async { problem().await.is_empty() }).await;
+    node.shutdown().await;
+    while let Ok(word) = agent.word().await {
+        let again = matches!(&word, Word::Observe(wish) if !wish.doubted.is_empty());
+        assert!(!again, "asked a second time: {word:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

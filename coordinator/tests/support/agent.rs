@@ -91,7 +91,8 @@ impl Agent {
         }
     }
 
-    async fn tell(&self, message: Said) -> bool {
+    /// One word, if the session still stands.
+    pub(crate) async fn tell(&self, message: Said) -> bool {
         self.outgoing.send(wire::FromAgent { message: Some(message) }).await.is_ok()
     }
 

@@ -140,7 +140,12 @@ fn from_coordinator() -> Vec<session::FromCoordinator> {
         }),
         Down::Acknowledged(session::Acknowledged { ids: vec![1], refused: vec![refused], seq: 0 }),
         Down::Cancel(session::Cancel { fence: 17, why: "paused".to_owned(), kill: false }),
-        Down::Observe(session::Observe { targets: vec!["eu/orders-1".to_owned()], seq: 0 }),
+        Down::Observe(session::Observe {
+            targets: vec!["eu/orders-1".to_owned()],
+            seq: 0,
+            doubted: Vec::new(),
+            fence: 0,
+        }),
     ]
     .into_iter()
     .map(|message| session::FromCoordinator { message: Some(message) })

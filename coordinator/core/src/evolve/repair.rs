@@ -307,15 +307,15 @@ fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
     let Some((rollout, lane)) = fleet.targets.get(ix).and_then(|target| target.last) else {
         return;
     };
+    if fleet.rollouts.get(&rollout).is_none_or(|state| state.status != Status::Halted) {
+        return;
+    }
     let ledger: Vec<Entry> = fleet
         .targets
         .get(ix)
         .map(|target| fleet.entries.spell(&target.ledger).cloned().collect())
         .unwrap_or_default();
     let Some(state) = fleet.rollouts.get_mut(&rollout) else { return };
-    if state.status != Status::Halted {
-        return;
-    }
     let begun = state.lanes.get(lane).filter(|lane| lane.archive.is_some());
     let class = begun.and_then(|lane| state.class(lane));
     let Some(reached) = class.and_then(|class| reached(class, &ledger)) else { return };

@@ -1,6 +1,6 @@
 //! Which ready lanes are handed to whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Next, Presence};
 use crate::command::Command;
@@ -17,7 +17,7 @@ const LOOKED_AT: usize = 4_096;
 pub(super) struct Free<'a> {
     slots: BTreeMap<&'a AgentId, u32>,
     /// Targets given out in this answer: two agents may queue for one.
-    taken: std::collections::BTreeSet<(crate::ids::RolloutId, crate::ids::LaneIx)>,
+    taken: BTreeSet<(crate::ids::RolloutId, crate::ids::LaneIx)>,
 }
 
 impl<'a> Free<'a> {
@@ -36,7 +36,7 @@ impl<'a> Free<'a> {
                 (free > 0).then_some((agent, free))
             })
             .collect();
-        Self { slots, taken: std::collections::BTreeSet::new() }
+        Self { slots, taken: BTreeSet::new() }
     }
 }
 
@@ -51,6 +51,9 @@ pub(super) fn legs<'a>(
     let wave = undo_wave(state);
     // In a rollout that is held back only what is tried again by itself goes on.
     let held = state.status == Status::Paused || (!state.turned && state.breached());
+    let again: Option<BTreeSet<Place>> = held.then(|| {
+        state.again.values().filter_map(|lane| state.lanes.get(*lane)?.queued).collect()
+    });
     let mut given = true;
     // One leg an agent and round, so that no agent takes everything.
     while given && left > 0 {
@@ -61,11 +64,9 @@ pub(super) fn legs<'a>(
             }
             let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id));
             let Some(queue) = queue.filter(|_| *slots > 0) else { continue };
-            let chosen = |place: &&Place| {
-                let lane = state.lanes.get(place.lane);
-                !held || lane.is_some_and(|lane| state.again(lane.target))
-            };
-            for place in queue.iter().filter(chosen).take(LOOKED_AT) {
+            let places = again.as_ref().unwrap_or(queue).iter();
+            let own = |place: &&Place| again.is_none() || queue.contains(place);
+            for place in places.filter(own).take(LOOKED_AT) {
                 if wave.is_some_and(|wave| place.wave.0 != wave) {
                     break;
                 }

@@ -15,6 +15,7 @@ mod fences;
 mod frozen;
 mod gates;
 mod grants;
+mod halves;
 mod intents;
 mod ledger_rows;
 mod mends;
@@ -200,6 +201,7 @@ impl Default for Watch {
                 fences::Fences,
                 frozen::Frozen,
                 grants::Grants,
+                halves::Halves,
                 intents::Intents,
                 ledger_rows::LedgerRows,
                 mends::Mends,

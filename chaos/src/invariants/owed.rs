@@ -18,35 +18,55 @@ pub(super) struct Owed {
     known: BTreeMap<TargetId, Seq>,
     planned: BTreeMap<RolloutId, (Seq, BTreeSet<TargetId>)>,
     left_out: BTreeSet<(RolloutId, TargetId)>,
+    /// Those that had everything when they were asked about. What others take back from them later is theirs to
+    /// answer for.
+    settled: BTreeSet<(RolloutId, TargetId)>,
 }
 
 impl Owed {
     fn completes(&self, id: RolloutId, past: &Past) -> Held {
         let Some((made, absent)) = self.planned.get(&id) else { return Ok(()) };
-        let Some(state) = past.fleet.rollouts.get(&id) else { return Ok(()) };
-        let spec = &state.plan.spec;
-        let bounded = matches!(spec.goal, Goal::Latest) && spec.selector.condition.is_none();
-        if spec.direction != Direction::Up || !bounded {
-            return Ok(());
-        }
         for (target, since) in &self.known {
+            let asked = (id, target.clone());
             if since < made && !absent.contains(target)
-                || self.left_out.contains(&(id, target.clone()))
+                || self.left_out.contains(&asked)
+                || self.settled.contains(&asked)
             {
                 continue;
             }
-            let Some((_, known)) = past.fleet.target(target) else { continue };
-            // Changed behind everybody's back after it was settled: it is held.
-            if known.seen.is_some() {
-                continue;
-            }
-            let meant = spec.selector.matches(target, &known.description);
-            if meant && !has_everything(past, state, target) {
+            if owes(past, id, target) {
                 return Err(format!("{id} is completed, and {target} owes it something"));
             }
         }
         Ok(())
     }
+
+    /// Nothing is said to be owed by these.
+    fn settle(&mut self, id: RolloutId, targets: &[TargetId], past: &Past) -> Held {
+        for target in targets {
+            let asked = (id, target.clone());
+            if !self.left_out.contains(&asked) && owes(past, id, target) {
+                return Err(format!("{target} is said to owe {id} nothing, and lacks something"));
+            }
+            self.settled.insert(asked);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a rollout means a target, which lacks something of it.
+fn owes(past: &Past, id: RolloutId, target: &TargetId) -> bool {
+    let Some(state) = past.fleet.rollouts.get(&id) else { return false };
+    let spec = &state.plan.spec;
+    let bounded = matches!(spec.goal, Goal::Latest) && spec.selector.condition.is_none();
+    let Some((_, known)) = past.fleet.target(target) else { return false };
+    // Changed behind everybody's back after it was settled: it is held.
+    spec.direction == Direction::Up
+        && bounded
+        && !known.retired
+        && known.seen.is_none()
+        && spec.selector.matches(target, &known.description)
+        && !has_everything(past, state, target)
 }
 
 fn has_everything(past: &Past, state: &State, target: &TargetId) -> bool {
@@ -70,6 +90,7 @@ impl Invariant for Owed {
         match &event.body {
             Body::TargetRegistered { target, .. } => {
                 self.known.entry(target.clone()).or_insert(event.seq);
+                self.settled.retain(|(_, at)| at != target);
             }
             Body::TargetRetired { target, .. } => {
                 self.known.remove(target);
@@ -81,6 +102,9 @@ impl Invariant for Owed {
             Body::TargetsSkipped { rollout, targets, .. } => {
                 let targets = targets.iter().map(|target| (*rollout, target.clone()));
                 self.left_out.extend(targets);
+            }
+            Body::ArrivalsSettled { rollout, settled, .. } => {
+                return self.settle(*rollout, settled, past);
             }
             Body::RolloutCompleted { rollout } => return self.completes(*rollout, past),
             _ => {}

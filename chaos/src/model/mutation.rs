@@ -79,11 +79,13 @@ pub enum Mutation {
     NeverFinishes,
     /// Targets that came while a rollout was under way are forgotten.
     ForgetsArrivals,
+    /// A rollout that left a half is called rolled back.
+    CallsItRolledBack,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -122,6 +124,7 @@ impl Mutation {
         Self::LeasesTwice,
         Self::NeverFinishes,
         Self::ForgetsArrivals,
+        Self::CallsItRolledBack,
     ];
 
     /// The one of that name.

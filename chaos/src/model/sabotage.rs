@@ -56,6 +56,12 @@ impl Sim {
                     settled: vec![target],
                 });
             }
+            Mutation::CallsItRolledBack => {
+                let over = state.status == Status::Halted && state.turned;
+                let half = |lane: &Lane| lane.partly && lane.phase == Phase::Residual;
+                let half = over && state.lanes.iter().any(|(_, lane)| half(lane));
+                return half.then_some(Body::RolloutRolledBack { rollout: state.id });
+            }
             Mutation::LeasesTwice => {
                 let target = state.lanes.iter().find(|(_, lane)| lane.phase == Phase::Leased);
                 return self.lease(state, target?.1.target);

@@ -51,9 +51,8 @@ pub(super) fn legs<'a>(
     let wave = undo_wave(state);
     // In a rollout that is held back only what is tried again by itself goes on.
     let held = state.status == Status::Paused || (!state.turned && state.breached());
-    let again: Option<BTreeSet<Place>> = held.then(|| {
-        state.again.values().filter_map(|lane| state.lanes.get(*lane)?.queued).collect()
-    });
+    let again: Option<BTreeSet<Place>> = held
+        .then(|| state.again.values().filter_map(|lane| state.lanes.get(*lane)?.queued).collect());
     let mut given = true;
     // One leg an agent and round, so that no agent takes everything.
     while given && left > 0 {

@@ -54,7 +54,10 @@ pub struct Next {
 impl Next {
     /// Something ends: what it lets go may join another rollout, which is asked about after that.
     fn ends(&self) -> bool {
-        self.commands.iter().any(|command| matches!(command, Command::FinishRollout { .. }))
+        let ends = |command: &Command| {
+            matches!(command, Command::FinishRollout { .. } | Command::HaltRollout { .. })
+        };
+        self.commands.iter().any(ends)
     }
 
     fn wake(&mut self, at: Millis) {
@@ -153,12 +156,12 @@ fn between(fleet: &Fleet, state: &State, (presence, now): (&Presence, Millis), n
 }
 
 fn go_on(state: &State, next: &mut Next) {
-    if state.unapproved().is_some() {
+    if state.unapproved().is_some() || next.ends() {
         return;
     }
     if usize::try_from(state.opened).is_ok_and(|opened| opened < state.plan.waves.len()) {
         next.commands.push(Command::StartWave { rollout: state.id });
-    } else if state.awaited.is_empty() && !next.ends() {
+    } else if state.awaited.is_empty() {
         next.commands.push(Command::FinishRollout { rollout: state.id });
     }
 }

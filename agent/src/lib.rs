@@ -10,7 +10,9 @@
 //! observe   what the targets are and what their ledgers say
 //! discovery tables and commands that name targets, read again and again
 //! roster    which targets are served now
+//! schema    what people see of a target's schema
 //! gate      what has to hold before a rollout goes on, asked of targets and of what skein.toml names
+//! throttle  what steps wait for: replicas, load, a query, a signal
 //! ```
 //!
 //! There is no journal on the agent's own disk. What must outlive a crash of the agent (which steps
@@ -30,8 +32,10 @@ mod gate;
 mod leg;
 mod observe;
 mod roster;
+mod schema;
 mod session;
 mod text;
+mod throttle;
 
 pub use config::Config;
 pub use session::{Coordinators, Dial, Running, StartError, start};

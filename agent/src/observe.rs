@@ -29,6 +29,7 @@ pub(crate) fn to_wire(seen: &db::Observation) -> v1::Observation {
         ledger: entries(seen),
         fence: seen.fence.map_or(0, |token| token.0),
         open_intent: seen.intent.as_ref().map(intent).unwrap_or_default(),
+        bytes: seen.size_bytes.unwrap_or_default(),
     }
 }
 

@@ -343,6 +343,7 @@ mod tests {
             labels: BTreeMap::new(),
             group: String::new(),
             schema: None,
+            replicas: Vec::new(),
             directory: PathBuf::from("/"),
         }
     }

@@ -46,6 +46,7 @@ async fn attach(
         labels: BTreeMap::new(),
         group: String::new(),
         schema: schema.map(str::to_owned),
+        replicas: Vec::new(),
         directory: fleet.folder.path().to_owned(),
     }];
     let coordinators = Coordinators::Addresses(vec![fake.address.clone()]);

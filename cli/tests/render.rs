@@ -118,6 +118,7 @@ fn a_plan() -> v1::PlanReply {
                 parallelism: 1,
                 soak_ms: 600_000,
                 approval: false,
+                part: String::new(),
             },
             v1::PlanWave {
                 name: String::new(),
@@ -132,12 +133,65 @@ fn a_plan() -> v1::PlanReply {
             id: "us-9".to_owned(),
             why: "its agent cannot look at it: no route to host".to_owned(),
         }],
+        accepted: Vec::new(),
     };
     v1::PlanReply {
         id: (0..32).collect::<Vec<u8>>().into(),
         plan: Some(plan),
         rollout: "mig-0007".to_owned(),
+        forecast: None,
     }
+}
+
+#[test]
+fn forecasts() {
+    let never = v1::Forecast { parts: 1, ..Default::default() };
+    let known = |p50_ms, p95_ms| v1::Forecast { p50_ms, p95_ms, samples: 14, measured: 1, ..never };
+    let some = |measured, parts| v1::Forecast { measured, parts, ..known(64_000, 305_000) };
+    let mut plan = a_plan();
+    plan.forecast = Some(v1::PlanForecast {
+        classes: vec![v1::ClassForecast {
+            steps: vec![
+                v1::Forecast { scaled: true, ..known(4_000, 9_200) },
+                never,
+                v1::Forecast { beyond: 8_500_000, ..known(300, 300) },
+            ],
+            backup: Some(known(2_000, 41_000)),
+        }],
+        waves: vec![some(4, 4), some(7, 10)],
+        whole: Some(some(11, 14)),
+        fit: Some(v1::WindowFit {
+            open: 4,
+            fit: 2,
+            too_long: 1,
+            unknown: 1,
+            example: "us-1".to_owned(),
+            p95_ms: 50_200,
+            left_ms: 40_000,
+        }),
+    });
+    in_every_format("plan-forecast", &Plan::new(&plan));
+
+    let mut running = a_rollout(v1::RolloutState::Running);
+    running.rest = Some(some(7, 10));
+    let overrun = |target: &str, undo| v1::Overrun {
+        target: target.to_owned(),
+        version: "0043".to_owned(),
+        undo,
+        ms: 303_000,
+    };
+    running.overran = vec![overrun("eu-2", false), overrun("us-1", true)];
+    running.overran_count = 3;
+    let told = Rollout::new(&running);
+    in_every_format("rollout-overran", &told);
+    assert_eq!(
+        line::status(&told, 9, &Look::default()),
+        "mig-0007 running · wave 2/2 · targets 1 done, 1 running, 1 waiting, 1 failed · steps 5/10, 4 verified \
+         · left: 1 min 4 s to 5 min 5 s for 7 of 10 steps and backups; the others were never measured \
+         · 3 steps take longer than was forecast · log #9 · eu-3 failed; within the budget of 1 target"
+    );
+    running.overran_count = 4;
+    assert!(line::turning_point(Some(&told), &Rollout::new(&running)));
 }
 
 #[test]
@@ -173,6 +227,7 @@ fn a_lane(target: &str, state: v1::LaneState, note: &str) -> v1::Lane {
         fence: 41,
         held: if state == v1::LaneState::Ready { "a fair" } else { "" }.to_owned(),
         closed: String::new(),
+        throttled: String::new(),
         until_ms: 0,
     }
 }

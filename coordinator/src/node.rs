@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-use crate::api::{Api, ForwardLayer};
+use crate::api::{Api, ForwardLayer, Timing};
 use crate::bootstrap::{bootstrap, form};
 use crate::calendar::Calendar;
 use crate::codec;
@@ -22,7 +22,8 @@ use crate::config::Config;
 use crate::host::Host;
 use crate::raft::{self, Identity, Machine, Network, Peers, Raft, Service};
 use crate::roll_call::call_the_roll;
-use crate::sequencer::Sequencer;
+use crate::round_trip::{RoundTrips, measure};
+use crate::sequencer::{SILENT_ELECTIONS, Sequencer};
 use crate::serve::{Incoming, Serving};
 use crate::sessions::Sessions;
 
@@ -147,10 +148,12 @@ pub async fn start_on(config: Config, host: Host) -> Result<Running, StartError>
         raft.clone(),
         Arc::clone(&machine),
         (Arc::clone(&sessions), Arc::clone(&calendar)),
-        lease,
+        (lease, Duration::from_millis(config.raft.election_max_ms) * SILENT_ELECTIONS),
         stop.clone(),
     );
+    let trips = RoundTrips::new(config.raft.round_trip_ms());
     let api = Api {
+        timing: Timing { raft: config.raft.clone(), trips: trips.clone() },
         identity: identity.clone(),
         raft: raft.clone(),
         machine: Arc::clone(&machine),
@@ -187,6 +190,8 @@ pub async fn start_on(config: Config, host: Host) -> Result<Running, StartError>
     tasks.push(tokio::spawn(bundles.fetch_missing()));
     let asking = (peers.clone(), stop.clone());
     tasks.push(tokio::spawn(bootstrap(config.clone(), identity.clone(), raft.clone(), asking)));
+    let measuring = (trips, stop.clone());
+    tasks.push(tokio::spawn(measure(identity.clone(), raft.clone(), peers.clone(), measuring)));
     tasks.push(tokio::spawn(call_the_roll(identity.clone(), raft.clone(), peers, stop.clone())));
 
     let running = Running {

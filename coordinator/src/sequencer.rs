@@ -22,10 +22,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use openraft::ReadPolicy;
 use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{Instant as _, ReadPolicy};
 use skein_core::command::{Command, Request};
 use skein_core::event::{Body, Event, Stop};
+use skein_core::forecast::overruns;
 use skein_core::hours::standing;
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId};
 use skein_core::schedule::{Presence, schedule};
@@ -49,6 +50,8 @@ const QUEUE_MAX: usize = 4096;
 const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 /// Elected, and not yet able to take up the lead: tried again so often.
 const BEGIN_AGAIN: Duration = Duration::from_millis(500);
+/// Legs under way are asked so often whether they take longer than was forecast.
+const OVERRUN_PACE_MS: u64 = 1_000;
 /// After a decision that the state contradicts nothing is decided for so long.
 const CONTRADICTION_REST: Duration = Duration::from_secs(1);
 /// Who stands behind what the scheduler asks for.
@@ -134,6 +137,10 @@ fn stopping() -> Failure {
     Failure::Unknown("this node is stopping".to_owned())
 }
 
+/// A leader that no majority has answered for so many longest election timeouts leads nobody any more: by then
+/// the others have another one, if they can have one.
+pub(crate) const SILENT_ELECTIONS: u32 = 2;
+
 /// What the task needs to run.
 pub(crate) struct Sequencer {
     raft: Raft,
@@ -141,6 +148,7 @@ pub(crate) struct Sequencer {
     sessions: Arc<Sessions>,
     calendar: Arc<Calendar>,
     lease: Duration,
+    quorum: Duration,
     messages: mpsc::Receiver<Message>,
     stop: CancellationToken,
     waiting: VecDeque<Box<Job>>,
@@ -156,12 +164,28 @@ struct Leading {
     wake_in: Option<Duration>,
     /// What was open when agents were last told.
     standing: Vec<bool>,
+    /// Not before then it is asked again which steps take longer than was forecast.
+    overruns_at: Millis,
 }
 
 impl Leading {
     /// The time by which this leader decides.
     fn now(&mut self) -> Millis {
         self.time.now(self.ahead.time)
+    }
+
+    /// Adds what is to be said of steps that take longer than was forecast; when to ask again, while any
+    /// leg is under way. Asked at a pace, since each asking looks at all of them.
+    fn overruns(&mut self, now: Millis, commands: &mut Vec<Command>) -> Option<Millis> {
+        let under_way = self.ahead.agents.values().any(|agent| !agent.legs.is_empty());
+        if !under_way {
+            return None;
+        }
+        if now >= self.overruns_at {
+            self.overruns_at = Millis(now.0.saturating_add(OVERRUN_PACE_MS));
+            commands.extend(overruns(&self.ahead, now));
+        }
+        Some(self.overruns_at)
     }
 }
 
@@ -170,12 +194,13 @@ impl Sequencer {
         raft: Raft,
         machine: Arc<Machine>,
         (sessions, calendar): (Arc<Sessions>, Arc<Calendar>),
-        lease: Duration,
+        (lease, quorum): (Duration, Duration),
         stop: CancellationToken,
     ) -> (Self, Handle) {
         let (queue, messages) = mpsc::channel(QUEUE_MAX);
         let waiting = VecDeque::new();
-        let sequencer = Self { raft, machine, sessions, calendar, lease, messages, stop, waiting };
+        let sequencer =
+            Self { raft, machine, sessions, calendar, lease, quorum, messages, stop, waiting };
         (sequencer, Handle { queue })
     }
 
@@ -190,7 +215,7 @@ impl Sequencer {
             }
             if !eager && self.waiting.is_empty() {
                 let wake_in = leading.as_ref().and_then(|leading| leading.wake_in);
-                let elected = leading.is_none() && self.term_led().is_some();
+                let elected = leading.is_none() && self.raft.as_leader().is_ok();
                 let woken = tokio::select! {
                     biased;
                     () = self.stop.cancelled() => break,
@@ -207,6 +232,8 @@ impl Sequencer {
                     expired = expired(leading.as_mut()) => Woken::Expired(expired),
                     () = due(wake_in) => Woken::Look,
                     () = tokio::time::sleep(BEGIN_AGAIN), if elected => Woken::Look,
+                    // Nothing tells that a majority is silent.
+                    () = tokio::time::sleep(self.quorum / 2), if leading.is_some() => Woken::Look,
                 };
                 match woken {
                     Woken::Message(message) => self.take(message, &mut leading),
@@ -276,11 +303,17 @@ impl Sequencer {
         true
     }
 
-    /// The term that this node leads in, if it does.
+    /// The term that this node leads in, if it does and a majority has said so lately. One that is cut off from
+    /// the others goes on to lead in its own eyes; it lets go of its agents, who may be able to reach the leader
+    /// that the others have.
     fn term_led(&self) -> Option<u64> {
         let leader = self.raft.as_leader().ok()?;
-        drop(leader);
-        Some(self.raft.metrics().borrow_watched().current_term)
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let alone = metrics.membership_config.membership().voter_ids().count() < 2;
+        let acked = leader.last_quorum_acked();
+        let lately = alone || acked.is_none_or(|at| at.elapsed() < self.quorum);
+        lately.then_some(metrics.current_term)
     }
 
     /// Takes up the lead: waits until everything of earlier terms is applied, and starts every live
@@ -308,6 +341,7 @@ impl Sequencer {
             time: LogTime::new(),
             wake_in: None,
             standing: Vec::new(),
+            overruns_at: Millis(0),
         })
     }
 
@@ -344,9 +378,10 @@ impl Sequencer {
             let now = leading.now();
             let hours = self.calendar.hours(&leading.ahead, now);
             let presence = Presence { hours, ..self.sessions.presence() };
-            let next = schedule(&leading.ahead, &presence, now);
-            leading.wake_in =
-                next.wake_at.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
+            let mut next = schedule(&leading.ahead, &presence, now);
+            let wake_at = [next.wake_at, leading.overruns(now, &mut next.commands)];
+            let wake_at = wake_at.into_iter().flatten().min();
+            leading.wake_in = wake_at.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
             let commands = next.commands.into_iter();
             let commands = commands.map(|it| meant::found(it, &leading.ahead, &presence));
             self.waiting.extend(commands.map(own));
@@ -418,7 +453,7 @@ impl Sequencer {
                 // Nobody asks for it any more, or not to that end.
                 Body::GateFailed { .. }
                 | Body::GateReleased { .. }
-                | Body::KnobSet { knob: Knob::SoakMs(_), .. }
+                | Body::KnobSet { knob: Knob::SoakMs(_) | Knob::Throttle(..), .. }
                 | Body::WaveSoaked { .. } => everybody = true,
                 // Legs that somebody has in his hands are taken back.
                 Body::RollbackStarted { .. }

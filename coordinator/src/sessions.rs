@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use skein_core::Fleet;
 use skein_core::hours::{Hours, stops};
 use skein_core::ids::{AgentId, Fence, Millis, TargetId};
 use skein_core::outbox::{asks_after, mends, outbox};
-use skein_core::schedule::Presence;
+use skein_core::schedule::{Presence, Throttled};
+use skein_core::spec::Throttle;
 use skein_proto::agent::v1 as wire;
 use skein_proto::v1;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::api;
+use crate::reads::Reads;
+use crate::{api, codec};
 
 /// Messages that wait for a slow agent. Legs are bounded by its slots; above this it is cut off.
 pub(crate) const OUTGOING_MAX: usize = 1024;
@@ -28,6 +31,15 @@ const ASKS_MAX: usize = 256;
 const BRIEF: Duration = Duration::from_millis(500);
 
 type Outgoing = mpsc::Sender<Result<wire::FromCoordinator, tonic::Status>>;
+
+/// What an agent's release and configuration let it do.
+#[derive(Debug)]
+pub(crate) struct Skills {
+    /// What it can ask besides targets; `None`: its release asks no gates.
+    pub(crate) gates: Option<BTreeSet<String>>,
+    /// It waits for throttles.
+    pub(crate) throttles: bool,
+}
 
 #[derive(Debug)]
 struct Session {
@@ -44,8 +56,13 @@ struct Session {
     cancelled: BTreeMap<Fence, bool>,
     /// Gates that it asks.
     asks: BTreeSet<Fence>,
-    /// What it can ask besides targets; `None`: its release asks no gates.
-    gates: Option<BTreeSet<String>>,
+    skills: Skills,
+    /// What its legs were told to wait for, where that is anything.
+    throttles: BTreeMap<Fence, Vec<Throttle>>,
+    /// Its legs that wait for it, as its last heartbeat said.
+    throttled: BTreeMap<TargetId, Throttled>,
+    /// It reads schemas for people.
+    reads_schemas: bool,
     /// When it last had a heartbeat. Not a report: what renews no lease must not make an agent whose
     /// lease has just run out the first to get the next.
     heard: Instant,
@@ -63,8 +80,12 @@ struct State {
     /// The last wish to read sources again.
     wish: u64,
     sessions: BTreeMap<AgentId, Session>,
+    /// When agents that have gone were heard of last.
+    gone: BTreeMap<AgentId, Instant>,
     /// How often each target was looked at since this node leads.
     looks: BTreeMap<TargetId, u64>,
+    /// Schemas that somebody waits for.
+    reads: Reads,
 }
 
 /// All sessions of this node.
@@ -101,7 +122,7 @@ impl Sessions {
     pub(crate) fn open(
         &self,
         agent: &AgentId,
-        (slots, gates): (u32, Option<BTreeSet<String>>),
+        (slots, skills): (u32, Skills),
         outgoing: Outgoing,
     ) -> (u64, CancellationToken) {
         let mut state = self.lock();
@@ -117,12 +138,16 @@ impl Sessions {
             brief: false,
             cancelled: BTreeMap::new(),
             asks: BTreeSet::new(),
-            gates,
+            skills,
+            throttles: BTreeMap::new(),
+            throttled: BTreeMap::new(),
+            reads_schemas: false,
             heard: Instant::now(),
             sources: Vec::new(),
             answered: 0,
             doubted: BTreeSet::new(),
         };
+        state.gone.remove(agent);
         let older = state.sessions.insert(agent.clone(), session);
         drop(state);
         if let Some(older) = older {
@@ -137,12 +162,18 @@ impl Sessions {
     }
 
     /// An agent's heart beats. Tells whoever waits where it had been silent for long.
-    pub(crate) fn heard(&self, agent: &AgentId, number: u64) {
+    pub(crate) fn heard(
+        &self,
+        agent: &AgentId,
+        number: u64,
+        throttled: BTreeMap<TargetId, Throttled>,
+    ) {
         let mut state = self.lock();
         let session = state.sessions.get_mut(agent).filter(|session| session.number == number);
         let back = session.is_some_and(|session| {
             let was_silent = session.is_silent(self.silence);
             session.heard = Instant::now();
+            session.throttled = throttled;
             was_silent
         });
         drop(state);
@@ -155,16 +186,29 @@ impl Sessions {
     pub(crate) fn close(&self, agent: &AgentId, number: u64) {
         let mut state = self.lock();
         if state.sessions.get(agent).is_some_and(|session| session.number == number) {
-            state.sessions.remove(agent);
+            let session = state.sessions.remove(agent);
+            state.gone.extend(session.map(|session| (agent.clone(), session.heard)));
         }
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// When agents that are not here were heard of last, as far as this node has while it leads.
+    pub(crate) fn heard_of(&self, now: Millis) -> BTreeMap<AgentId, Millis> {
+        let state = self.lock();
+        let silent = state.sessions.iter().filter(|(_, session)| session.is_silent(self.silence));
+        let silent = silent.map(|(agent, session)| (agent, session.heard));
+        let gone = state.gone.iter().map(|(agent, at)| (agent, *at)).chain(silent);
+        let ago = |at: Instant| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        gone.map(|(agent, at)| (agent.clone(), Millis(now.0.saturating_sub(ago(at))))).collect()
     }
 
     /// This node does not lead any more: every agent looks for the new leader.
     pub(crate) fn close_all(&self) {
         let mut state = self.lock();
         state.looks.clear();
+        state.gone.clear();
+        state.reads = Reads::default();
         for session in std::mem::take(&mut state.sessions).into_values() {
             let status = tonic::Status::unavailable("this node does not lead any more");
             drop(session.outgoing.try_send(Err(status)));
@@ -181,11 +225,23 @@ impl Sessions {
     pub(crate) fn presence(&self) -> Presence {
         let state = self.lock();
         let here = || state.sessions.iter().filter(|(_, it)| !it.is_silent(self.silence));
+        // Of two agents that speak of one target, who has the later lease knows.
+        let mut throttled: Vec<_> = here().flat_map(|(_, session)| &session.throttled).collect();
+        throttled.sort_unstable_by_key(|(_, throttled)| throttled.fence);
         Presence {
             slots: here().map(|(id, session)| (id.clone(), session.legs())).collect(),
             gates: here()
-                .filter_map(|(id, session)| Some((id.clone(), session.gates.clone()?)))
+                .filter_map(|(id, session)| Some((id.clone(), session.skills.gates.clone()?)))
                 .collect(),
+            throttles: here()
+                .filter(|(_, session)| session.skills.throttles)
+                .map(|(id, _)| id.clone())
+                .collect(),
+            throttled: throttled
+                .into_iter()
+                .map(|(target, throttled)| (target.clone(), throttled.clone()))
+                .collect(),
+            heard: BTreeMap::new(),
             hours: Hours::default(),
         }
     }
@@ -258,6 +314,52 @@ impl Sessions {
         if let Some(session) = self.lock().sessions.get_mut(agent) {
             session.doubted.remove(target);
         }
+    }
+
+    /// An agent says that it reads schemas for people.
+    pub(crate) fn reads_schemas(&self, agent: &AgentId, number: u64) {
+        let mut state = self.lock();
+        let session = state.sessions.get_mut(agent).filter(|session| session.number == number);
+        if let Some(session) = session {
+            session.reads_schemas = true;
+        }
+    }
+
+    /// Asks one of a target's agents for its schema as it is now. The error says why nobody was asked.
+    pub(crate) fn ask_for_schema(
+        &self,
+        (target, agents): (&TargetId, &[AgentId]),
+        salt: Bytes,
+    ) -> Result<oneshot::Receiver<wire::SchemaRead>, String> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut here = agents.iter().filter_map(|agent| {
+            let session = state.sessions.get(agent)?;
+            (!session.is_silent(self.silence)).then_some((agent, session))
+        });
+        let Some((first, session)) = here.next() else {
+            return Err("no agent that serves it is connected".to_owned());
+        };
+        let mut all = std::iter::once((first, session)).chain(here);
+        let Some((_, session)) = all.find(|(_, session)| session.reads_schemas) else {
+            return Err(format!("agent {first} is of a release that reads no schemas for people"));
+        };
+        let Some((wish, told)) = state.reads.wish() else {
+            return Err("too many schemas are being read: ask again".to_owned());
+        };
+        let target = target.to_string();
+        let message =
+            wire::from_coordinator::Message::ReadSchema(wire::ReadSchema { wish, target, salt });
+        if session.send(message) {
+            Ok(told)
+        } else {
+            Err("its agent is busy with other things: ask again".to_owned())
+        }
+    }
+
+    /// An agent has read a schema, or could not.
+    pub(crate) fn schema_read(&self, read: wire::SchemaRead) {
+        self.lock().reads.told(read);
     }
 
     /// An agent has told where it finds its targets, and which wish that meets.
@@ -394,6 +496,22 @@ impl Session {
         }
     }
 
+    /// Tells what a leg waits for, where that has changed while it is in the agent's hands.
+    fn offer_throttles(&mut self, fence: Fence, now: &[Throttle]) {
+        let told = self.throttles.get(&fence).map_or(&[][..], Vec::as_slice);
+        if told == now {
+            return;
+        }
+        if self.in_hand.contains_key(&fence) {
+            let throttles = now.iter().map(codec::throttle_out).collect();
+            let message = wire::Throttles { fence: fence.0, throttles };
+            if !self.send(wire::from_coordinator::Message::Throttles(message)) {
+                return;
+            }
+        }
+        self.throttles.insert(fence, now.to_vec());
+    }
+
     fn offer(&mut self, fleet: &Fleet, agent: &AgentId, (hours, at): (&Hours, Millis)) {
         let legs = outbox(fleet, agent);
         let mends = mends(fleet, agent);
@@ -405,6 +523,7 @@ impl Session {
             self.brief = now - since < BRIEF;
         }
         self.cancelled.retain(|fence, _| live.contains(fence));
+        self.throttles.retain(|fence, _| live.contains(fence));
         self.offer_asks(fleet, agent);
         let charter = fleet.charter();
         for mend in mends {
@@ -422,6 +541,7 @@ impl Session {
             let stopped = leg.cancelled.then(|| turned().to_owned());
             let late = || stops(fleet, fleet.target(&leg.target)?.1, (hours, at));
             let cancelled = stopped.or_else(late);
+            self.offer_throttles(fence, &leg.throttles);
             if !self.in_hand.contains_key(&fence) {
                 let leg = wire::from_coordinator::Message::Leg(api::leg_out(leg, charter));
                 if self.send(leg) {

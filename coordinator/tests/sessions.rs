@@ -31,7 +31,13 @@ fn exempt() -> Outcome {
 }
 
 fn applied() -> Outcome {
-    Outcome::Applied(wire::Applied { step: 0, ms: 1, rows: 0, already: false })
+    Outcome::Applied(wire::Applied {
+        step: 0,
+        ms: 1,
+        rows: 0,
+        already: false,
+        ..Default::default()
+    })
 }
 
 /// An agent that has seen its target, and a rollout over it, running.

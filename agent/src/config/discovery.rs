@@ -39,6 +39,8 @@ pub struct Discovery {
     pub labels: BTreeMap<String, String>,
     pub group: String,
     pub engine: Option<Engine>,
+    /// Where the replicas of each target are: `{column}` stands for a value of its row.
+    pub replicas: Vec<Url>,
     /// What relative paths are relative to.
     pub directory: PathBuf,
 }
@@ -70,6 +72,8 @@ pub(super) struct Raw {
     group: String,
     #[serde(default, deserialize_with = "super::engine::optional")]
     engine: Option<Engine>,
+    #[serde(default)]
+    replicas: Vec<Url>,
 }
 
 impl Raw {
@@ -135,6 +139,7 @@ impl Raw {
             labels: self.labels,
             group: self.group,
             engine: self.engine,
+            replicas: self.replicas.into_iter().map(|url| url.relative_to(directory)).collect(),
             directory: directory.to_owned(),
         })
     }
@@ -189,14 +194,17 @@ impl Discovery {
             }
         };
         let group = row.group.unwrap_or_else(|| self.group.clone());
+        let mut values = labels.clone();
+        values.insert("group".to_owned(), group.clone());
+        values.insert("id".to_owned(), row.id);
+        let filled = |template: &Url| {
+            let (template, values) = (Box::new(template.clone()), values.clone());
+            Url::Filled { template, values }
+        };
+        let replicas = self.replicas.iter().map(filled).collect();
         let url = match (row.url, &self.url) {
             (Some(url), _) => Url::Plain(url),
-            (None, Some(template)) => {
-                let mut values = labels.clone();
-                values.insert("group".to_owned(), group.clone());
-                values.insert("id".to_owned(), row.id);
-                Url::Filled { template: Box::new(template.clone()), values }
-            }
+            (None, Some(template)) => filled(template),
             (None, None) => {
                 return Err("it has no url, and the discovery gives none".to_owned());
             }
@@ -217,7 +225,7 @@ impl Discovery {
             return Err("which engine it is on is said nowhere".to_owned());
         }
         let directory = self.directory.clone();
-        Ok(Target { id, url, engine, labels, group, schema: None, directory })
+        Ok(Target { id, url, engine, labels, group, schema: None, replicas, directory })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use skein_proto::v1;
 
+use super::latency::{Latency, RawLatency};
 use super::time::millis;
 use super::url::Url;
 
@@ -43,6 +44,7 @@ struct Raw {
     http: Option<String>,
     command: Option<String>,
     prometheus: Option<Prometheus>,
+    latency: Option<RawLatency>,
     expect: Option<Expect>,
     #[serde(default = "one")]
     samples: u32,
@@ -82,6 +84,7 @@ pub enum Question {
     Http(String),
     Command(String),
     Prometheus(Prometheus),
+    Latency(Latency),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -146,15 +149,22 @@ impl TryFrom<Raw> for Gate {
     type Error = String;
 
     fn try_from(raw: Raw) -> Result<Self, String> {
-        let asked = (raw.sql, raw.http, raw.command, raw.prometheus);
+        let asked = (raw.sql, raw.http, raw.command, raw.prometheus, raw.latency);
         let (question, usual) = match asked {
-            (Some(query), None, None, None) => (Question::Sql(query), None),
-            (None, Some(source), None, None) => (Question::Http(source), Some("200")),
-            (None, None, Some(source), None) => (Question::Command(source), Some("0")),
-            (None, None, None, Some(it)) => (Question::Prometheus(it), None),
+            (Some(query), None, None, None, None) => (Question::Sql(query), None),
+            (None, Some(source), None, None, None) => (Question::Http(source), Some("200")),
+            (None, None, Some(source), None, None) => (Question::Command(source), Some("0")),
+            (None, None, None, Some(it), None) => (Question::Prometheus(it), None),
+            (None, None, None, None, Some(it)) => {
+                let expect = raw.expect.as_ref().map_or("", |expect| expect.value.as_str());
+                let of = it.of(expect).map_err(|why| format!("gate `{}`: {why}", raw.name))?;
+                (Question::Latency(of), None)
+            }
             _ => {
                 let name = raw.name;
-                return Err(format!("gate `{name}`: give one of sql, http, command, prometheus"));
+                return Err(format!(
+                    "gate `{name}`: give one of sql, http, command, prometheus, latency"
+                ));
             }
         };
         let expect = raw.expect.or_else(|| usual.map(Expect::is));
@@ -191,6 +201,7 @@ impl Gate {
                 Question::Sql(query) => v1::gate::Question::Sql(query.clone()),
                 Question::Http(source) => v1::gate::Question::Http(source.clone()),
                 Question::Command(source) => v1::gate::Question::Command(source.clone()),
+                Question::Latency(it) => v1::gate::Question::Latency(it.to_wire()),
                 Question::Prometheus(it) => v1::gate::Question::Prometheus(v1::Prometheus {
                     source: it.source.clone(),
                     query: it.query.clone(),

@@ -4,7 +4,7 @@
 //! [project]       the directory of migrations, the charter, the actor's name
 //! [coordinator]   addresses; without this section the coordinator runs inside this process
 //! [agent]         who this agent is, how much it does at a time, where its backups go, what it may ask for gates
-//! [strategy]      waves, gates, budget, what a breach does
+//! [strategy]      waves, gates, throttles, budget, what a breach does
 //! [[window]]      when targets may be worked on; [[blackout]]: when not
 //! [[target]]      a database each
 //! [[discovery]]   a command or a table that names more of them
@@ -28,10 +28,12 @@ mod file;
 mod gate;
 mod id;
 mod labels;
+mod latency;
 mod project;
 mod secret;
 mod strategy;
 mod target;
+mod throttle;
 mod time;
 mod url;
 mod window;
@@ -46,8 +48,9 @@ pub use gate::{Address, Gate, GateSource};
 pub use id::{AgentId, BadId, TargetId};
 pub use project::Project;
 pub use secret::Secret;
-pub use strategy::{Backup, Budget, OnBreach, Strategy, Wave};
+pub use strategy::{Backup, Budget, OnBreach, PER_BAR, Strategy, Wave};
 pub use target::Target;
+pub use throttle::{Measure, Thousandths, Throttle};
 pub use time::{duration, millis};
 pub use url::{Url, UrlError};
 pub use window::{AtClose, Blackout, Day, Window};

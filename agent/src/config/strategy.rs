@@ -9,6 +9,7 @@ use skein_proto::v1;
 
 use super::error::ConfigError;
 use super::gate::Gate;
+use super::throttle::Throttle;
 use super::time::millis;
 use super::window::{Blackout, Window};
 
@@ -48,7 +49,13 @@ pub struct Strategy {
     /// When they may not.
     #[serde(rename = "blackout")]
     pub blackouts: Vec<Blackout>,
+    /// What steps wait for.
+    #[serde(rename = "throttle")]
+    pub throttles: Vec<Throttle>,
 }
+
+/// Added to the share of a wave for each value of a label: a coordinator that knows of no such waves refuses it.
+pub const PER_BAR: u32 = 1_000;
 
 /// A part of the fleet: what the patterns and labels match, or a share.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -73,6 +80,9 @@ pub struct Wave {
     /// One target of each class of what they match.
     #[serde(default)]
     pub one_per_class: bool,
+    /// Not empty: a wave for each value of this label, one after another: `per = "region"`.
+    #[serde(default)]
+    pub per: String,
     /// Instead of the strategy's; 0: as there.
     #[serde(default)]
     pub parallelism: u32,
@@ -179,6 +189,7 @@ impl Default for Strategy {
             gates: Vec::new(),
             windows: Vec::new(),
             blackouts: Vec::new(),
+            throttles: Vec::new(),
         }
     }
 }
@@ -196,9 +207,9 @@ impl Strategy {
     }
 
     pub fn to_wire(&self) -> v1::Strategy {
-        // No coordinator that knows nothing of windows may work at any time.
+        // No coordinator that knows nothing of windows or throttles may work at any time.
         let hours = !self.windows.is_empty() || !self.blackouts.is_empty();
-        let bar = hours.then(v1::Limit::default);
+        let bar = (hours || !self.throttles.is_empty()).then(v1::Limit::default);
         v1::Strategy {
             waves: self.waves.iter().map(Wave::to_wire).collect(),
             parallelism: self.parallelism,
@@ -231,6 +242,7 @@ impl Strategy {
             gates: self.gates.iter().map(Gate::to_wire).collect(),
             windows: self.windows.iter().map(Window::to_wire).collect(),
             blackouts: self.blackouts.iter().map(Blackout::to_wire).collect(),
+            throttles: self.throttles.iter().map(Throttle::to_wire).collect(),
         }
     }
 }
@@ -252,9 +264,10 @@ impl Wave {
                 labels: self.labels.iter().map(label).chain(bar).collect(),
                 r#where: self.condition.clone(),
             }),
-            percent: self.percent,
+            percent: self.percent + if self.per.is_empty() { 0 } else { PER_BAR },
             count: self.count,
             one_per_class: self.one_per_class,
+            per: self.per.clone(),
             parallelism: self.parallelism,
             soak_ms: self.soak.map(millis),
             approval: self.approval,

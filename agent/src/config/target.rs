@@ -25,6 +25,8 @@ pub struct Target {
     pub group: String,
     /// The PostgreSQL schema that is the target, where it is not the whole database.
     pub schema: Option<String>,
+    /// Where its replicas are, for throttles that ask them how far behind they are.
+    pub replicas: Vec<Url>,
     /// What relative paths are relative to.
     pub directory: PathBuf,
 }
@@ -57,6 +59,8 @@ pub(super) struct Raw {
     #[serde(default)]
     group: String,
     schema: Option<Spanned<String>>,
+    #[serde(default)]
+    replicas: Vec<Spanned<Url>>,
 }
 
 impl Raw {
@@ -89,6 +93,14 @@ impl Raw {
         {
             return Err((span, format!("a target on {engine} is a whole database, not a schema")));
         }
+        for replica in &self.replicas {
+            if let Url::Plain(text) = replica.get_ref() {
+                Location::parse(text.expose(), None)
+                    .map_err(|error| (replica.span(), error.to_string()))?;
+            }
+        }
+        let replicas = self.replicas.into_iter().map(Spanned::into_inner);
+        let replicas = replicas.map(|url| url.relative_to(directory)).collect();
         Ok(Target {
             id,
             url: url.relative_to(directory),
@@ -96,6 +108,7 @@ impl Raw {
             labels: self.labels,
             group: self.group,
             schema,
+            replicas,
             directory: directory.to_owned(),
         })
     }

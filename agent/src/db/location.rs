@@ -113,6 +113,21 @@ impl Location {
     }
 
     /// Where the target is, without the password: fit for logs and errors.
+    /// The server alone.
+    pub(crate) fn server(&self) -> String {
+        match &self.options {
+            Options::Postgres(options) => options.get_socket().map_or_else(
+                || format!("{}:{}", options.get_host(), options.get_port()),
+                |socket| socket.display().to_string(),
+            ),
+            Options::Mysql(options) => options.get_socket().map_or_else(
+                || format!("{}:{}", options.get_host(), options.get_port()),
+                |socket| socket.display().to_string(),
+            ),
+            Options::Sqlite(options) => options.get_filename().display().to_string(),
+        }
+    }
+
     pub fn redacted(&self) -> String {
         let text = match &self.options {
             Options::Postgres(options) => {

@@ -74,13 +74,8 @@ const LOOK_AGAIN_MAX: Duration = Duration::from_millis(100);
 /// Connects, reads and leaves. Takes no lock, so it sees a target at work too: where an object goes
 /// between being listed and being read, it looks again.
 pub async fn observe(location: &Location) -> Result<Observation, DbError> {
-    let pauses = ExponentialBuilder::new()
-        .with_min_delay(LOOK_AGAIN)
-        .with_max_delay(LOOK_AGAIN_MAX)
-        .with_max_times(LOOKS_MAX - 1)
-        .with_jitter();
     (|| look(location))
-        .retry(pauses)
+        .retry(pauses())
         .when(|error| matches!(error, DbError::Database { session_lost: false, .. }))
         .await
 }
@@ -111,6 +106,31 @@ async fn look(location: &Location) -> Result<Observation, DbError> {
     let seen = observe_on(&mut connection, &location.redacted()).await;
     connection.close().await;
     seen.map(|(seen, _)| seen)
+}
+
+/// The schema as it stands, read likewise.
+pub async fn schema(location: &Location) -> Result<Schema, DbError> {
+    (|| read_schema(location))
+        .retry(pauses())
+        .when(|error| matches!(error, DbError::Database { session_lost: false, .. }))
+        .await
+}
+
+async fn read_schema(location: &Location) -> Result<Schema, DbError> {
+    let mut connection = connect_to_read(location, &Timeouts::default()).await?;
+    let schema = connection.schema().await;
+    connection.close().await;
+    schema.map_err(|broken| {
+        DbError::database("read the schema", &location.redacted(), broken.failure)
+    })
+}
+
+fn pauses() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(LOOK_AGAIN)
+        .with_max_delay(LOOK_AGAIN_MAX)
+        .with_max_times(LOOKS_MAX - 1)
+        .with_jitter()
 }
 
 /// Connects without the session lock.

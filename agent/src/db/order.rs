@@ -68,8 +68,11 @@ pub enum Outcome {
     Applied {
         /// Rows changed, as the server counts them.
         rows: u64,
-        /// From the first to the last byte, in milliseconds.
+        /// From the first to the last byte of the try that succeeded, in milliseconds. A wait for a lock
+        /// that was had in the end is in it: no engine tells a session how long it waited.
         ms: u64,
+        /// Before that: tries that had no effect (a lock timeout, a deadlock), and the pauses between them.
+        waited_ms: u64,
         /// Known where the run needed it anyway (statement by statement); else ask
         /// [`super::Session::fingerprint`] at the end of the leg.
         fingerprint_after: Option<Fingerprint>,

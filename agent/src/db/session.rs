@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::answer::{Keep, text};
 use super::batch::Batch;
+use super::between::Between;
 use super::connection::Connection;
 use super::error::DbError;
 use super::failure::Broken;
@@ -178,13 +179,22 @@ impl Session {
     /// interrupted, it is taken up at the statement that the evidence names. Failures that had no
     /// effect and may pass are tried again within [`Timeouts::retries_max`].
     pub async fn apply(&mut self, order: &Order) -> Result<Outcome, StepError> {
+        self.apply_between(order, None).await
+    }
+
+    /// The same, where somebody may hold back the statements of a file that runs outside of a transaction.
+    pub(crate) async fn apply_between(
+        &mut self,
+        order: &Order,
+        between: Option<&mut dyn Between>,
+    ) -> Result<Outcome, StepError> {
         self.enter_step(order)?;
         let done = match &order.plan.mode {
             Mode::InTransaction if self.engine() != Engine::Mysql => {
                 self.apply_in_transaction(order).await
             }
             _ => {
-                let done = self.apply_by_statement(order).await;
+                let done = self.apply_by_statement(order, between).await;
                 // Table locks and settings of a file that stopped in the middle.
                 if done.as_ref().is_err_and(|error| !error.session_lost) {
                     self.reset_after(order).await;

@@ -38,6 +38,19 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
+    /// For one question whose answer may take so long.
+    pub(crate) fn within(limit: Duration) -> Self {
+        let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        let defaults = Self::default();
+        Self {
+            connect_ms: defaults.connect_ms.min(limit_ms),
+            lock_ms: defaults.lock_ms.min(limit_ms),
+            statement_ms: limit_ms,
+            retries_max: 0,
+            ..defaults
+        }
+    }
+
     pub(crate) fn connect(&self) -> Duration {
         Duration::from_millis(self.connect_ms.into())
     }

@@ -6,6 +6,8 @@
 //! Three messages to the server, four with a verify script. Whatever fails before COMMIT left
 //! leaves nothing; a connection that ends during COMMIT leaves a question that the ledger answers.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::answer::{Answer, Keep, text};
@@ -33,12 +35,15 @@ impl Session {
         order: &Order,
     ) -> Result<Outcome, StepError> {
         let mut pauses = self.timeouts.pauses();
+        let mut waited = Duration::ZERO;
         loop {
-            match self.try_in_transaction(order).await {
+            let began = Instant::now();
+            match self.try_in_transaction(order, waited).await {
                 Err(error) if error.retryable && !error.session_lost => match pauses.next() {
                     Some(pause) => {
                         tracing::info!(%error, ?pause, "trying a step again");
                         tokio::time::sleep(pause).await;
+                        waited += began.elapsed();
                     }
                     None => return Err(error),
                 },
@@ -47,13 +52,17 @@ impl Session {
         }
     }
 
-    async fn try_in_transaction(&mut self, order: &Order) -> Result<Outcome, StepError> {
+    async fn try_in_transaction(
+        &mut self,
+        order: &Order,
+        waited: Duration,
+    ) -> Result<Outcome, StepError> {
         let started = Instant::now();
-        let ms = || u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (ms, waited_ms) = (|| millis(started.elapsed()), millis(waited));
         if let Some(rows) = self.run_at_once(order).await? {
             self.reset_after(order).await;
             let (ms, fingerprint_after, resumed_at) = (ms(), None, None);
-            return Ok(Outcome::Applied { rows, ms, fingerprint_after, resumed_at });
+            return Ok(Outcome::Applied { rows, ms, waited_ms, fingerprint_after, resumed_at });
         }
         let opened = match self.open_transaction(order).await {
             Ok(opened) => opened,
@@ -72,7 +81,8 @@ impl Session {
         self.made.base = true;
         self.raised = Some(order.token);
         self.reset_after(order).await;
-        Ok(Outcome::Applied { rows, ms: ms(), fingerprint_after: None, resumed_at: None })
+        let (ms, fingerprint_after, resumed_at) = (ms(), None, None);
+        Ok(Outcome::Applied { rows, ms, waited_ms, fingerprint_after, resumed_at })
     }
 
     async fn open_transaction(&mut self, order: &Order) -> Result<Opened, StepError> {
@@ -231,6 +241,11 @@ impl Session {
             tracing::debug!(message = broken.failure.message, "ROLLBACK had nothing to roll back");
         }
     }
+}
+
+/// As it is reported.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Refuses a ledger of a form that we do not know and a fence above the order's.

@@ -1,5 +1,6 @@
 //! Whether an answer is as expected.
 
+use skein_proto::v1::gate::Question;
 use skein_proto::v1::{Comparison, Gate};
 
 use super::tally::Sample;
@@ -33,6 +34,13 @@ pub(super) fn judge(gate: &Gate, answer: &str) -> Sample {
 
 /// As people write it.
 pub(super) fn expectation(gate: &Gate) -> String {
+    let often = match (gate.need, gate.samples) {
+        (_, 0 | 1) => String::new(),
+        (need, samples) => format!(", {need} of {samples} times"),
+    };
+    if let Some(Question::Latency(latency)) = &gate.question {
+        return format!("{}{often}", super::latency::expectation(&latency.ceilings));
+    }
     let sign = match gate.comparison() {
         Comparison::NotEqual => "!= ",
         Comparison::Below => "< ",
@@ -40,10 +48,6 @@ pub(super) fn expectation(gate: &Gate) -> String {
         Comparison::Above => "> ",
         Comparison::AtLeast => ">= ",
         Comparison::Equal | Comparison::Unspecified => "",
-    };
-    let often = match (gate.need, gate.samples) {
-        (_, 0 | 1) => String::new(),
-        (need, samples) => format!(", {need} of {samples} times"),
     };
     format!("{sign}{}{often}", gate.expected)
 }

@@ -5,7 +5,8 @@
 //! a leg (a step's) ┴─► Asker::judge ─ sample ─┬─ sql         in the target, reading only
 //!                         │  tally ◄──────────┼─ http        an address by its name in skein.toml
 //!                         ▼                   ├─ command     a program by its name
-//!                      Judged                 └─ prometheus  a server by its name
+//!                      Judged                 ├─ prometheus  a server by its name
+//!                                             └─ latency     in the target, again and again
 //! ```
 //!
 //! What holds: nothing is run or called but what `[agent.gate.NAME]` says, and no shell; every sample is bounded
@@ -15,6 +16,7 @@
 mod command;
 mod compare;
 mod http;
+mod latency;
 mod prometheus;
 mod sql;
 mod tally;
@@ -25,12 +27,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skein_proto::agent::v1::Judged;
-use skein_proto::v1::Gate;
 use skein_proto::v1::gate::Question;
+use skein_proto::v1::{Gate, Quantiles};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::config::{GateSource, TargetId};
+use crate::config::{GateSource, Target, TargetId};
 use crate::roster::Roster;
 pub(crate) use tally::Sample;
 use tally::{Tally, Verdict};
@@ -63,12 +65,17 @@ impl Asker {
     }
 
     /// Asks until it is decided; of a soak, for so long, and then until it is.
-    pub(crate) async fn judge(&self, gate: &Gate, target: &str, long: Duration) -> Judged {
+    pub(crate) async fn judge(
+        &self,
+        gate: &Gate,
+        (target, before): (&str, &[Quantiles]),
+        long: Duration,
+    ) -> Judged {
         let until = Instant::now() + long;
         let pause = Duration::from_millis(gate.interval_ms);
         let mut tally = Tally::new(gate.samples, gate.need);
         loop {
-            tally.add(self.sample(gate, target).await);
+            tally.add(self.sample(gate, (target, before)).await);
             let verdict = tally.verdict();
             let over = match verdict {
                 Verdict::Failed | Verdict::Inconclusive => true,
@@ -91,16 +98,69 @@ impl Asker {
         }
     }
 
-    async fn sample(&self, gate: &Gate, target: &str) -> Sample {
+    /// The status of an address that it knows by this name.
+    pub(crate) async fn status(&self, name: &str) -> Result<String, String> {
+        match self.sources.get(name) {
+            Some(GateSource::Http(address)) => http::status(address, &self.directory).await,
+            Some(GateSource::Command(_) | GateSource::Prometheus(_)) => Err(other_kind(name)),
+            None => Err(unknown(name)),
+        }
+    }
+
+    /// The first value that a query answers in a target.
+    pub(crate) async fn first_value(
+        &self,
+        target: &Target,
+        query: &str,
+        limit: Duration,
+    ) -> Result<String, String> {
+        sql::ask(target, query, limit).await
+    }
+
+    /// Measures what a gate will be held against. The error is fit for showing.
+    pub(crate) async fn baseline(
+        &self,
+        gate: &Gate,
+        target: &str,
+    ) -> Result<Vec<Quantiles>, String> {
+        let Some(Question::Latency(latency)) = &gate.question else {
+            return Err("this agent does not know what is measured; upgrade the agent".to_owned());
+        };
+        let target = self.target(target)?;
+        let _turn = self.turns.acquire().await;
+        let limit = Duration::from_millis(gate.timeout_ms);
+        let measured = tokio::time::timeout(limit, latency::baseline(&target, latency, limit));
+        match Box::pin(measured).await {
+            Ok(measured) => measured,
+            Err(_) => Err(format!("not all of it was run within {} ms", gate.timeout_ms)),
+        }
+    }
+
+    async fn sample(&self, gate: &Gate, (target, before): (&str, &[Quantiles])) -> Sample {
         // Its time begins with its turn.
         let _turn = self.turns.acquire().await;
         let limit = Duration::from_millis(gate.timeout_ms);
-        let answer = tokio::time::timeout(limit, self.answer(gate, target, limit));
-        match Box::pin(answer).await {
-            Ok(Ok(answer)) => compare::judge(gate, &answer),
-            Ok(Err(why)) => Sample::Silent(why),
+        let sampled = async {
+            if let Some(Question::Latency(latency)) = &gate.question {
+                return match self.target(target) {
+                    Ok(target) => latency::sample(&target, (latency, before), limit).await,
+                    Err(why) => Sample::Silent(why),
+                };
+            }
+            match self.answer(gate, target, limit).await {
+                Ok(answer) => compare::judge(gate, &answer),
+                Err(why) => Sample::Silent(why),
+            }
+        };
+        match Box::pin(tokio::time::timeout(limit, sampled)).await {
+            Ok(sample) => sample,
             Err(_) => Sample::Silent(format!("none within {} ms", gate.timeout_ms)),
         }
+    }
+
+    fn target(&self, id: &str) -> Result<Target, String> {
+        let known = TargetId::parse(id).ok().and_then(|id| self.roster.get(&id));
+        known.ok_or_else(|| "this agent does not serve the target".to_owned())
     }
 
     async fn answer(&self, gate: &Gate, target: &str, limit: Duration) -> Result<String, String> {
@@ -109,25 +169,30 @@ impl Asker {
         };
         let (name, query) = match question {
             Question::Sql(query) => {
-                let target = TargetId::parse(target).ok().and_then(|id| self.roster.get(&id));
-                let target = target.ok_or("this agent does not serve the target")?;
-                return sql::ask(&target, query, limit).await;
+                return sql::ask(&self.target(target)?, query, limit).await;
             }
-            Question::Http(name) | Question::Command(name) => (name, ""),
+            Question::Http(name) => return self.status(name).await,
+            Question::Command(name) => (name, ""),
             Question::Prometheus(it) => (&it.source, it.query.as_str()),
+            Question::Latency(_) => return Err("it is measured, and not asked".to_owned()),
         };
         match (question, self.sources.get(name)) {
             (Question::Command(_), Some(GateSource::Command(words))) => {
                 command::ask(words, &self.directory, target).await
             }
-            (Question::Http(_), Some(GateSource::Http(address))) => {
-                http::status(address, &self.directory).await
-            }
             (Question::Prometheus(_), Some(GateSource::Prometheus(address))) => {
                 prometheus::ask(address, &self.directory, query).await
             }
-            (_, Some(_)) => Err(format!("[agent.gate.{name}] is of another kind")),
-            (_, None) => Err(format!("this agent's skein.toml has no [agent.gate.{name}]")),
+            (_, Some(_)) => Err(other_kind(name)),
+            (_, None) => Err(unknown(name)),
         }
     }
+}
+
+fn other_kind(name: &str) -> String {
+    format!("[agent.gate.{name}] is of another kind")
+}
+
+fn unknown(name: &str) -> String {
+    format!("this agent's skein.toml has no [agent.gate.{name}]")
 }

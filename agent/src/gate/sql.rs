@@ -12,16 +12,7 @@ const BYTES_MAX: usize = 4_096;
 
 pub(super) async fn ask(target: &Target, query: &str, limit: Duration) -> Result<String, String> {
     let (location, _) = target.locate().await.map_err(|error| chain(&error))?;
-    let limit_ms = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
-    let defaults = Timeouts::default();
-    let timeouts = Timeouts {
-        connect_ms: defaults.connect_ms.min(limit_ms),
-        lock_ms: defaults.lock_ms.min(limit_ms),
-        statement_ms: limit_ms,
-        retries_max: 0,
-        ..defaults
-    };
-    let rows = db::rows(&location, query, (1, BYTES_MAX), &timeouts).await?;
+    let rows = db::rows(&location, query, (1, BYTES_MAX), &Timeouts::within(limit)).await?;
     let first = rows.into_iter().next().and_then(|row| row.into_iter().next());
     match first {
         Some((_, Some(value))) => Ok(value),

@@ -42,7 +42,8 @@ pub(super) async fn pass(
     } else {
         exemption(before)
     };
-    let wait = task.reports.ask(Outcome::BackedUp(backed_up));
+    let target_bytes = task.seen.size_bytes.unwrap_or_default();
+    let wait = task.reports.ask(Outcome::BackedUp(BackedUp { target_bytes, ..backed_up }));
     let answer = tokio::select! {
         // A refusal is acted upon here.
         biased;
@@ -116,6 +117,7 @@ async fn take(
         ms: archive.ms,
         fingerprint: Bytes::copy_from_slice(&archive.fingerprint),
         exemption: String::new(),
+        target_bytes: 0,
     })
 }
 

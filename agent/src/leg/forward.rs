@@ -7,25 +7,26 @@ use skein_proto::v1::GateWhen;
 
 use super::hold::Hold;
 use super::stop::Stop;
-use super::{Task, backup, gates};
+use super::{Task, backup, baseline, gates};
 use crate::db::{Fingerprint, Order, Outcome, Recovery, Settlement};
 use crate::session::{Lease, Over};
+use crate::throttle::Brake;
 
 pub(super) async fn run(
-    task: &Task<'_>,
+    task: &mut Task<'_>,
     hold: &mut Hold<'_>,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, &mut Brake),
 ) -> Result<u64, Stop> {
     let mut half = task.standing.half;
-    let ended = Box::pin(carry_out(task, hold, lease, &mut half)).await;
+    let ended = Box::pin(carry_out(task, hold, (lease, brake), &mut half)).await;
     // While the half of a step stands, no failure may say that nothing does.
     ended.map_err(|stop| if half { stop.in_doubt() } else { stop })
 }
 
 async fn carry_out(
-    task: &Task<'_>,
+    task: &mut Task<'_>,
     hold: &mut Hold<'_>,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, &mut Brake),
     half: &mut bool,
 ) -> Result<u64, Stop> {
     if task.leg.backup_recorded
@@ -43,12 +44,16 @@ async fn carry_out(
         }
         orders => orders?,
     };
-    if let Err(over) = lease.may_start().await {
+    if let Err(over) = may_start(lease, brake, *half).await {
         return Err(give_back(task, hold, lease, over).await);
     }
     if task.leg.backup_recorded || task.standing.done > 0 || task.standing.half {
         // Whoever had this leg before may still be there, and the first step may fail.
         hold.raise_fence(task.token()).await.map_err(|error| error.stop(task.step(0)))?;
+    }
+    if task.standing.done == 0 && !task.standing.half {
+        let taken = baseline::take(task, lease).await?;
+        task.baselines.extend(taken);
     }
     if !task.leg.backup_recorded {
         backup::pass(task, hold, lease, &orders).await?;
@@ -58,18 +63,23 @@ async fn carry_out(
     }
     let mut last = None;
     for (at, order) in orders.iter().enumerate().skip(task.standing.done) {
-        if let Err(over) = lease.may_start().await {
+        if let Err(over) = may_start(lease, brake, *half).await {
             return Err(if *half { give_back(task, hold, lease, over).await } else { over.into() });
         }
         // A step that was begun had its gates before it.
         if !*half {
             gates::ask(task, lease, (at, GateWhen::BeforeStep)).await?;
         }
-        last = Some(step(task, hold, lease, (at, order)).await?);
+        last = Some(step(task, hold, (lease, Some(&mut *brake)), (at, order)).await?);
         *half = false;
     }
     // The leg was seen to have steps that are not done.
     last.ok_or_else(|| Stop::stuck(task.step(0), "the bundle has fewer steps than the leg"))
+}
+
+/// A half is what its statements are asked about, not its step: it is to be completed before the leg is given back.
+async fn may_start(lease: &mut Lease, brake: &mut Brake, half: bool) -> Result<(), Over> {
+    if half { lease.may_start().await } else { brake.before_step().await }
 }
 
 /// Tells the steps that an earlier executor did. Returns the last report's id where those are all.
@@ -105,17 +115,18 @@ fn verified(task: &Task<'_>, at: usize, fingerprint: Option<&Fingerprint>) -> u6
 async fn step(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, Option<&mut Brake>),
     (at, order): (usize, &Order),
 ) -> Result<u64, Stop> {
     let step = task.step(at);
-    let outcome = hold.apply(order, lease).await.map_err(|undone| undone.stop(step))?;
+    let outcome = hold.apply(order, lease, brake).await.map_err(|undone| undone.stop(step))?;
     let (applied, known) = match outcome {
-        Outcome::Applied { rows, ms, fingerprint_after, resumed_at } => {
+        Outcome::Applied { rows, ms, waited_ms, fingerprint_after, resumed_at } => {
             if let Some(statement) = resumed_at {
                 tracing::info!(%order, statement, "an interrupted step was taken up again");
             }
-            (Applied { step, ms, rows, already: false }, fingerprint_after)
+            let resumed = resumed_at.is_some();
+            (Applied { step, ms, rows, already: false, waited_ms, resumed }, fingerprint_after)
         }
         Outcome::Already(_) => (Applied { step, already: true, ..Applied::default() }, None),
     };
@@ -162,7 +173,8 @@ async fn settle_half(task: &Task<'_>, hold: &mut Hold<'_>, lease: &mut Lease) ->
             .await
             .map_err(|error| Stop::step(step, &error)),
         Recovery::Resume { .. } | Recovery::Fully => {
-            self::step(task, hold, lease, (at, order)).await.map(|_| ())
+            // It is under way, and its leg is not wanted: nothing holds it back.
+            self::step(task, hold, (lease, None), (at, order)).await.map(|_| ())
         }
         Recovery::Stuck { why } => Err(Stop::stuck(step, why)),
     }

@@ -17,9 +17,14 @@ pub(super) async fn ask(
     (at, when): (usize, GateWhen),
 ) -> Result<(), Stop> {
     let step = task.step(at);
+    let before = |gate: &Gate| {
+        let known = task.baselines.iter().find(|baseline| baseline.gate == gate.name);
+        known.map_or(&[][..], |baseline| &baseline.queries)
+    };
     for gate in task.leg.gates.iter().filter(|gate| gate.when() == when) {
+        let of = (task.leg.target.as_str(), before(gate));
         let judged = tokio::select! {
-            judged = Box::pin(task.site.asker.judge(gate, &task.leg.target, Duration::ZERO)) => judged,
+            judged = Box::pin(task.site.asker.judge(gate, of, Duration::ZERO)) => judged,
             over = lease.ended() => return Err(over.into()),
         };
         let judged = Judged { step, gate: gate.name.clone(), ..judged };

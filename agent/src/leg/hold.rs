@@ -8,10 +8,12 @@ use bytes::Bytes;
 use super::stop::Stop;
 use crate::config::{Secret, Target, UrlError};
 use crate::db::{
-    DbError, Engine, Killer, Observation, Order, Outcome, Session, StepError, Timeouts, Token,
+    Between, DbError, Engine, Killer, Observation, Order, Outcome, Session, StepError, Timeouts,
+    Token,
 };
 use crate::session::{Lease, Over};
 use crate::text::chain;
+use crate::throttle::Brake;
 
 /// Tries to settle what broke off before a person is asked: ten minutes, in which a server comes back
 /// or another one takes its place.
@@ -171,13 +173,17 @@ impl<'a> Hold<'a> {
         &mut self,
         order: &Order,
         lease: &mut Lease,
+        mut brake: Option<&mut Brake>,
     ) -> Result<Outcome, Undone> {
         let mut pauses = pauses();
         let mut broken: Option<Box<StepError>> = None;
         loop {
             let no_session = match self.session().await {
                 Ok(session) => {
-                    match killable(session.killer(), lease, session.apply(order)).await {
+                    let killer = session.killer();
+                    let between = brake.as_deref_mut().map(|brake| brake as &mut dyn Between);
+                    let work = session.apply_between(order, between);
+                    match killable(killer, lease, work).await {
                         (Ok(outcome), _) => return Ok(outcome),
                         (Err(error), _) if error.session_lost => {
                             self.session = None;
@@ -185,8 +191,15 @@ impl<'a> Hold<'a> {
                             broken = Some(Box::new(error));
                             None
                         }
+                        // It was left between two statements, where it was throttled.
+                        (Err(error), _) if error.cancelled && !lease.is_killed() => {
+                            let shut = || Over::Lost("the agent is shut down".to_owned());
+                            let lost = lease.over().filter(|over| matches!(over, Over::Lost(_)));
+                            return Err(Undone::Over(lost.unwrap_or_else(shut)));
+                        }
                         (Err(error), killed) => {
-                            let cancelled = killed == Killed::Wanted && error.is_killed();
+                            let cancelled =
+                                error.cancelled || (killed == Killed::Wanted && error.is_killed());
                             return Err(Undone::Failed(Box::new(StepError { cancelled, ..error })));
                         }
                     }

@@ -1,21 +1,23 @@
 //! One leased leg on one target, from its first look to its last report.
 //!
 //! ```text
-//! look (session lock, ledger) ► precheck ─┬─ forward  what is done already, fence and backup or the
-//!                                        │           exemption (acknowledged), the rest of the steps,
-//!                                        │           with the gates around each
+//! look (session lock, ledger) ► precheck ─┬─ forward  what is done already, fence, what gates compare with
+//!                                        │           (acknowledged), backup or the exemption
+//!                                        │           (acknowledged), the rest of the steps, with the gates
+//!                                        │           around each, throttled
 //!                                        ├─ undo     fence, steps the other way
 //!                                        └─ trial    steps in a transaction that is rolled back
 //!      ► mend   evidence, then rows of the ledger: no script of the user's is run
 //! ```
 //!
-//! What holds: before each step the lease is asked whether it may start; the only answer from the
-//! coordinator that a leg waits for is that of its backup; whatever ends a leg is its last report,
+//! What holds: before each step the lease is asked whether it may start; the only answers from the
+//! coordinator that a leg waits for are those of its backup and of what was measured before it; whatever ends a leg is its last report,
 //! but a lost lease, of which another agent tells; a leg is given back only when everything that
 //! stands of it was seen and told before.
 
 mod affected;
 mod backup;
+mod baseline;
 mod forward;
 mod gates;
 mod hold;
@@ -31,7 +33,9 @@ mod undo;
 
 use std::sync::Arc;
 
-use skein_proto::agent::v1::{Leg, LegKind};
+use skein_proto::agent::v1::{Baseline, Leg, LegKind};
+use skein_proto::v1::Throttle;
+use tokio::sync::watch;
 
 use crate::backup::Destination;
 use crate::bundles::Bundles;
@@ -40,6 +44,7 @@ use crate::db::{Observation, Order, Timeouts, Token};
 use crate::gate::Asker;
 use crate::roster::Roster;
 use crate::session::{Lease, Over};
+use crate::throttle::{Brake, Gauge, Waits};
 use hold::Hold;
 pub(crate) use look::is_taken_over;
 use precheck::Standing;
@@ -54,16 +59,20 @@ pub(crate) struct Site {
     pub(crate) destination: Destination,
     pub(crate) bundles: Bundles,
     pub(crate) asker: Arc<Asker>,
+    pub(crate) gauge: Arc<Gauge>,
+    pub(crate) waits: Arc<Waits>,
 }
 
 /// Carries a leg out. Returns the id of its last report; none where the lease was lost.
 pub(crate) async fn run(
     site: Arc<Site>,
     leg: Leg,
-    mut lease: Lease,
+    (mut lease, throttles): (Lease, watch::Receiver<Vec<Throttle>>),
     reports: Reports,
 ) -> Option<u64> {
-    let ended = Box::pin(carry_out(&site, &leg, &mut lease, &reports)).await;
+    let shared = (site.gauge.clone(), site.waits.clone());
+    let mut brake = Brake::new(shared, (leg.fence, &leg.target), throttles, &lease);
+    let ended = Box::pin(carry_out(&site, &leg, (&mut lease, &mut brake), &reports)).await;
     match ended {
         Ok(last) => Some(last),
         Err(Stop::Lost(why)) => {
@@ -86,6 +95,8 @@ struct Task<'a> {
     /// Under the session lock, before anything was written.
     seen: Observation,
     standing: Standing,
+    /// How quickly the target answered before its first step, as far as gates around steps ask for it.
+    baselines: Vec<Baseline>,
 }
 
 impl Task<'_> {
@@ -125,7 +136,7 @@ impl Task<'_> {
 async fn carry_out(
     site: &Site,
     leg: &Leg,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, &mut Brake),
     reports: &Reports,
 ) -> Result<u64, Stop> {
     let first = leg.steps.first().map_or(0, |step| step.step);
@@ -150,10 +161,11 @@ async fn carry_out(
         return done;
     }
     let standing = precheck::check(leg, &seen).map_err(|why| Stop::stuck(first, why))?;
-    let task = Task { site, leg, target: &target, reports, seen, standing };
+    let baselines = leg.baselines.clone();
+    let mut task = Task { site, leg, target: &target, reports, seen, standing, baselines };
     let done = match leg.kind() {
         LegKind::Forward | LegKind::Mend | LegKind::Unspecified => {
-            Box::pin(forward::run(&task, &mut hold, lease)).await
+            Box::pin(forward::run(&mut task, &mut hold, (lease, brake))).await
         }
         LegKind::Undo => Box::pin(undo::run(&task, &mut hold, lease)).await,
         LegKind::Trial => Box::pin(trial::run(&task, &mut hold, lease)).await,

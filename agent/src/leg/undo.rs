@@ -23,10 +23,18 @@ pub(super) async fn run(
     for (at, order) in orders.iter().enumerate() {
         let step = task.step(at);
         lease.may_start().await?;
-        let outcome = hold.apply(order, lease).await.map_err(|undone| undone.stop(step))?;
-        let (ms, already, known) = match outcome {
-            Outcome::Applied { ms, fingerprint_after, .. } => (ms, false, fingerprint_after),
-            Outcome::Already(_) => (0, true, None),
+        let outcome = hold.apply(order, lease, None).await.map_err(|undone| undone.stop(step))?;
+        let (done, known) = match outcome {
+            Outcome::Applied { ms, waited_ms, fingerprint_after, resumed_at, .. } => {
+                let resumed = resumed_at.is_some();
+                (
+                    RolledBack { step, ms, waited_ms, resumed, ..RolledBack::default() },
+                    fingerprint_after,
+                )
+            }
+            Outcome::Already(_) => {
+                (RolledBack { step, already: true, ..RolledBack::default() }, None)
+            }
         };
         let is_last = task.is_last(at);
         let fingerprint = match known.filter(|_| is_last) {
@@ -34,7 +42,7 @@ pub(super) async fn run(
             None if is_last => hold.fingerprint(step, lease).await?,
             None => Bytes::new(),
         };
-        let rolled_back = Report::RolledBack(RolledBack { step, ms, already, fingerprint });
+        let rolled_back = Report::RolledBack(RolledBack { fingerprint, ..done });
         last = Some(if is_last {
             task.reports.send(rolled_back)
         } else {

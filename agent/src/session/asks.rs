@@ -41,7 +41,7 @@ impl Asks {
             let task = self.running.spawn(async move {
                 let gate = ask.gate.clone().unwrap_or_default();
                 let long = Duration::from_millis(ask.for_ms);
-                let judged = Box::pin(asker.judge(&gate, &ask.target, long)).await;
+                let judged = Box::pin(asker.judge(&gate, (&ask.target, &ask.baseline), long)).await;
                 (ask, judged)
             });
             self.held.insert(fence, Held::Asked(task));

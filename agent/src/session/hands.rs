@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use skein_proto::agent::v1::report::Outcome;
-use skein_proto::agent::v1::{Failed, Leg, Released, Verdict};
+use skein_proto::agent::v1::{Failed, Leg, Released, Throttled, Verdict};
+use skein_proto::v1::Throttle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -31,6 +32,7 @@ pub(crate) struct Hands {
 struct Held {
     leg: Leg,
     control: watch::Sender<Control>,
+    throttles: watch::Sender<Vec<Throttle>>,
     phase: Phase,
 }
 
@@ -67,10 +69,12 @@ impl Hands {
         }
     }
 
-    /// Takes a leg that was handed out. Being handed one twice changes nothing.
+    /// Takes a leg that was handed out. Being handed one twice changes nothing but what it waits for.
     pub(crate) fn take(&mut self, leg: Leg) {
         let fence = leg.fence;
         if self.held.contains_key(&fence) {
+            // Another leader hands it out, and may know better what it waits for.
+            self.throttle(fence, leg.throttles);
             return;
         }
         if let Some(why) = &self.closing {
@@ -97,7 +101,8 @@ impl Hands {
         }
         tracing::info!(fence, target = leg.target, rollout = leg.rollout, "a leg was taken");
         let (control, _) = watch::channel(Control::Go);
-        self.held.insert(fence, Held { leg, control, phase: Phase::Waiting });
+        let (throttles, _) = watch::channel(leg.throttles.clone());
+        self.held.insert(fence, Held { leg, control, throttles, phase: Phase::Waiting });
         self.start_ready();
     }
 
@@ -116,9 +121,9 @@ impl Hands {
             let Some(held) = ready.and_then(|fence| self.held.get_mut(&fence)) else { return };
             held.phase = Phase::Running;
             let lease = Lease { control: held.control.subscribe(), renewed: self.renewed.clone() };
-            let leg = held.leg.clone();
+            let (leg, throttles) = (held.leg.clone(), held.throttles.subscribe());
             let reports = Reports::new(self.mailbox.clone(), &leg);
-            let run = carry_out(self.site.clone(), leg, lease, reports);
+            let run = carry_out(self.site.clone(), leg, (lease, throttles), reports);
             self.running.spawn(run);
         }
     }
@@ -152,6 +157,21 @@ impl Hands {
         }
         self.start_ready();
         unreported.flatten()
+    }
+
+    /// What a leg waits for has changed.
+    pub(crate) fn throttle(&mut self, fence: u64, throttles: Vec<Throttle>) {
+        let Some(held) = self.held.get(&fence) else { return };
+        held.throttles.send_if_modified(|now| {
+            let changed = *now != throttles;
+            *now = throttles;
+            changed
+        });
+    }
+
+    /// Its legs that wait for a throttle.
+    pub(crate) fn throttled(&self) -> Vec<Throttled> {
+        self.site.waits.told()
     }
 
     /// A report was answered: a leg whose last one it was is forgotten.
@@ -210,6 +230,7 @@ impl Hands {
     /// Takes no leg any more, and gives back what it has.
     pub(crate) fn close(&mut self, why: &str) {
         self.closing = Some(why.to_owned());
+        self.site.waits.close();
         let fences: Vec<u64> = self.held.keys().copied().collect();
         for fence in fences {
             self.cancel(fence, (why, false));
@@ -229,7 +250,12 @@ impl Hands {
     }
 }
 
-async fn carry_out(site: Arc<Site>, leg: Leg, lease: Lease, reports: Reports) -> Finished {
+async fn carry_out(
+    site: Arc<Site>,
+    leg: Leg,
+    lease: (Lease, watch::Receiver<Vec<Throttle>>),
+    reports: Reports,
+) -> Finished {
     let fence = leg.fence;
     let first = leg.steps.first().map_or(0, |step| step.step);
     let fallen = reports.clone();

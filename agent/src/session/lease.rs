@@ -64,6 +64,18 @@ impl Lease {
         }
     }
 
+    /// Waits until even the step under way is to be left: its statement is to be killed, or the lease is lost.
+    pub(crate) async fn cut(&mut self) {
+        let cut = |control: &Control| matches!(control, Control::Killed(_) | Control::Lost(_));
+        // An error: the session of this agent has ended.
+        drop(self.control.wait_for(cut).await);
+    }
+
+    /// Somebody wants the statement under way killed.
+    pub(crate) fn is_killed(&self) -> bool {
+        matches!(&*self.control.borrow(), Control::Killed(_))
+    }
+
     /// Waits until nobody wants what a look at the target would tell: the lease is lost, or the leg has
     /// been cancelled for so long. Then nothing is reported, so that somebody else looks.
     pub(crate) async fn given_up(&mut self, patience: Duration) -> Over {

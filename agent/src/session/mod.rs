@@ -6,7 +6,8 @@
 //!   ├─ hands    the legs: waiting, running, over; a task for each that runs
 //!   ├─ mailbox  reports, kept until acknowledged, sent again on each new stream
 //!   ├─ lease    what a leg asks before each step
-//!   └─ looks    targets to be looked at, and what was seen
+//!   ├─ looks    targets to be looked at, and what was seen
+//!   └─ reads    schemas that somebody wants to see
 //! ```
 //!
 //! What holds: legs go on while no coordinator answers, but no step starts once the lease could not
@@ -19,6 +20,7 @@ mod hands;
 mod lease;
 mod looks;
 mod mailbox;
+mod reads;
 mod start;
 mod talk;
 

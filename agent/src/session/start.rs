@@ -19,6 +19,7 @@ use super::dial::Dialler;
 use super::hands::Hands;
 use super::looks::Looks;
 use super::mailbox::Mailbox;
+use super::reads::Reads;
 use super::talk::Talk;
 use crate::backup::{BackupError, Destination};
 use crate::bundles::Bundles;
@@ -27,6 +28,7 @@ use crate::discovery;
 use crate::gate::Asker;
 use crate::leg::Site;
 use crate::roster::Roster;
+use crate::throttle::{Gauge, Waits};
 
 /// Connects to an endpoint by something that is not TCP.
 pub type Dial = Arc<
@@ -84,6 +86,7 @@ pub struct Running {
     stopping: CancellationToken,
     talk: AbortOnDropHandle<()>,
     _looks: AbortOnDropHandle<()>,
+    _reads: AbortOnDropHandle<()>,
     _sources: AbortOnDropHandle<()>,
 }
 
@@ -144,10 +147,14 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
     let (renewed, lease) = watch::channel(None);
     let mailbox = Arc::new(Mailbox::default());
     let looks = Arc::new(Looks::default());
+    let reads = Arc::new(Reads::default());
     let stopping = CancellationToken::new();
     let asker = Arc::new(Asker::new(roster.clone(), config.gates, config.directory));
+    let waits = Arc::new(Waits::default());
     let site = Arc::new(Site {
         asker: asker.clone(),
+        gauge: Arc::new(Gauge::new(roster.clone(), asker.clone())),
+        waits: waits.clone(),
         roster: roster.clone(),
         timeouts: config.timeouts,
         destination,
@@ -162,6 +169,8 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
             charter: config.charter.map(Bytes::from_owner).unwrap_or_default(),
             asks_gates: true,
             gate_sources: asker.sources(),
+            knows_throttles: true,
+            reads_schemas: true,
             ..Hello::default()
         },
         dialler: Dialler::new(coordinators),
@@ -169,7 +178,9 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
         hands: Hands::new(site, mailbox.clone(), lease, slots),
         mailbox,
         looks: looks.clone(),
+        reads: reads.clone(),
         news: roster.news(),
+        throttled: waits.changes(),
         roster: roster.clone(),
         wishes,
         renewed,
@@ -182,6 +193,7 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
         stopping,
         talk: AbortOnDropHandle::new(tokio::spawn(talk.run())),
         _looks: AbortOnDropHandle::new(tokio::spawn(looks.run(roster.clone()))),
+        _reads: AbortOnDropHandle::new(tokio::spawn(reads.run(roster.clone()))),
         _sources: AbortOnDropHandle::new(tokio::spawn(discovery::run(
             config.discoveries,
             roster,

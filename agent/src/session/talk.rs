@@ -21,6 +21,7 @@ use super::hands::Hands;
 use super::lease::Renewed;
 use super::looks::Looks;
 use super::mailbox::{Answer, Mailbox};
+use super::reads::Reads;
 use crate::config::TargetId;
 use crate::db::Token;
 use crate::roster;
@@ -40,11 +41,14 @@ pub(super) struct Talk {
     pub(super) asks: Asks,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) looks: Arc<Looks>,
+    pub(super) reads: Arc<Reads>,
     pub(super) roster: Arc<roster::Roster>,
     /// The last wish that the sources be read again, for whoever reads them.
     pub(super) wishes: watch::Sender<u64>,
     /// Counts up when the roster has something to tell.
     pub(super) news: watch::Receiver<u64>,
+    /// Counts up when a leg begins to wait for a throttle, or waits no more.
+    pub(super) throttled: watch::Receiver<u64>,
     pub(super) renewed: watch::Sender<Renewed>,
     /// The way to the coordinator, for whoever else needs it.
     pub(super) channel: watch::Sender<Option<Channel>>,
@@ -132,6 +136,7 @@ impl Talk {
         // The first beat is due at once: it says which leases are still held here.
         let mut beat_due = false;
         self.looks.begin(welcome.seq);
+        self.reads.begin();
         self.looks.ask(self.roster.ids());
         let mut news = self.news.clone();
         loop {
@@ -143,7 +148,8 @@ impl Talk {
                 self.mailbox.due().map(|due| if farewell.is_some() { Instant::now() } else { due });
             let reports_due = due.is_some_and(|due| due <= Instant::now());
             let has_news = self.news.has_changed().unwrap_or(false);
-            let has_word = beat_due || reports_due || has_news || self.looks.has_seen();
+            let for_people = self.looks.has_seen() || self.reads.has_read();
+            let has_word = beat_due || reports_due || has_news || for_people;
             tokio::select! {
                 heard = incoming.message() => match heard {
                     Ok(Some(FromCoordinator { message: Some(message) })) => self.hear(message),
@@ -166,6 +172,8 @@ impl Talk {
                         place.send(FromAgent { message: Some(message) });
                     }
                 }
+                // Who begins to wait, or goes on, says so at once; what is measured meanwhile can wait for a beat.
+                Ok(()) = self.throttled.changed() => beat_due = true,
                 _ = beats.tick() => {
                     beat_due = true;
                     self.mailbox.rewind_older(Instant::now(), lease / 3);
@@ -178,6 +186,7 @@ impl Talk {
                 () = self.mailbox.changed() => {}
                 () = sleep_until(due), if !reports_due => {}
                 () = self.looks.changed() => {}
+                () = self.reads.changed() => {}
                 // Heard here and kept: it is told in its turn.
                 Ok(()) = news.changed(), if !has_news => {}
                 () = self.stopping.cancelled(), if farewell.is_none() => {
@@ -190,12 +199,14 @@ impl Talk {
         }
     }
 
-    /// Heartbeats go before reports, reports before what is served, and that before observations.
+    /// Heartbeats go before reports, reports before what is served, that before observations, and those before
+    /// what only people wait for.
     fn next_word(&mut self, beat_due: &mut bool, now: Instant) -> Option<Word> {
         if std::mem::take(beat_due) {
             let mut fences = self.hands.fences();
             fences.extend(self.asks.fences());
-            return Some(Word::Heartbeat(Heartbeat { fences }));
+            let throttled = self.hands.throttled();
+            return Some(Word::Heartbeat(Heartbeat { fences, throttled }));
         }
         let reports = self.mailbox.take(now);
         if !reports.is_empty() {
@@ -211,7 +222,8 @@ impl Talk {
                 answered: self.roster.answered(*self.wishes.borrow()),
             }));
         }
-        self.looks.take().map(Word::Observed)
+        let read = || self.reads.take().map(Word::SchemaRead);
+        self.looks.take().map(Word::Observed).or_else(read)
     }
 
     fn hear(&mut self, message: Heard) {
@@ -222,6 +234,7 @@ impl Talk {
                 self.hands.cancel(cancel.fence, (&cancel.why, cancel.kill));
             }
             Heard::Asks(asks) => self.asks.take(asks.asks),
+            Heard::Throttles(changed) => self.hands.throttle(changed.fence, changed.throttles),
             Heard::Acknowledged(acknowledged) => self.acknowledged(acknowledged),
             Heard::Observe(observe) => {
                 self.looks.hear(observe.seq);
@@ -234,6 +247,7 @@ impl Talk {
                     }
                 }
             }
+            Heard::ReadSchema(wish) => self.reads.ask(wish),
             Heard::Discover(discover) => {
                 self.wishes.send_replace(discover.wish);
                 if !self.roster.has_sources() {

@@ -216,7 +216,7 @@ impl Talk {
             match self.word().await.expect("the agent stays") {
                 Word::Reports(reports) => return reports.reports,
                 Word::Observed(observed) => self.observed.push(observed),
-                Word::Heartbeat(_) | Word::Roster(_) => {}
+                Word::Heartbeat(_) | Word::Roster(_) | Word::SchemaRead(_) => {}
                 Word::Hello(hello) => panic!("greeted twice: {hello:?}"),
             }
         }
@@ -252,7 +252,7 @@ impl Talk {
         while self.observed.len() < count {
             match self.word().await.expect("the agent stays") {
                 Word::Observed(observed) => self.observed.push(observed),
-                Word::Heartbeat(_) | Word::Reports(_) | Word::Roster(_) => {}
+                Word::Heartbeat(_) | Word::Reports(_) | Word::Roster(_) | Word::SchemaRead(_) => {}
                 other @ Word::Hello(_) => panic!("an observation was due: {other:?}"),
             }
         }
@@ -283,6 +283,7 @@ pub(crate) fn words(reports: &[Report]) -> Vec<String> {
         Outcome::Mended(_) => "mended".to_owned(),
         Outcome::Judged(judged) if judged.passed => format!("gate {}", judged.step),
         Outcome::Judged(judged) => format!("no gate {}", judged.step),
+        Outcome::Baseline(baseline) => format!("baseline {}", baseline.gate),
     };
     reports.iter().map(word).collect()
 }
@@ -334,6 +335,7 @@ impl Fleet {
             labels: BTreeMap::from([("region".to_owned(), "eu".to_owned())]),
             group: "host-1".to_owned(),
             schema: None,
+            replicas: Vec::new(),
             directory: self.folder.path().to_owned(),
         };
         Config {

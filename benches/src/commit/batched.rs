@@ -101,7 +101,7 @@ pub(crate) fn outcomes(leg: &wire::Leg) -> Vec<wire::report::Outcome> {
     let mut outcomes = vec![exempt];
     let last = leg.steps.last().map(|step| step.step);
     for step in &leg.steps {
-        let applied = wire::Applied { step: step.step, ms: 1, rows: 0, already: false };
+        let applied = wire::Applied { step: step.step, ms: 1, ..wire::Applied::default() };
         outcomes.push(Outcome::Applied(applied));
         let fingerprint = if Some(step.step) == last { vec![1; 32] } else { Vec::new() };
         let verified = wire::Verified { step: step.step, fingerprint: fingerprint.into() };
@@ -154,7 +154,7 @@ impl Agent {
                 message = self.incoming.message() => message?.context("the session has ended")?,
                 _ = beat.tick() => {
                     let fences = self.held.values().copied().collect();
-                    let beat = wire::Heartbeat { fences };
+                    let beat = wire::Heartbeat { fences, ..wire::Heartbeat::default() };
                     self.outgoing.send(say(wire::from_agent::Message::Heartbeat(beat))).await?;
                     continue;
                 }

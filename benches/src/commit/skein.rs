@@ -277,6 +277,7 @@ pub(crate) fn seen(id: &str) -> agent::FromAgent {
             ..Default::default()
         }),
         as_of: 0,
+        raised: 0,
         error: String::new(),
     }))
 }

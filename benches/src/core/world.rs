@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::{Command, Outcome, Request};
 use skein_core::decide::{Decision, decide};
-use skein_core::event::{Archive, Event};
+use skein_core::event::{Archive, Event, Measured};
 use skein_core::evolve::evolve;
 use skein_core::ids::{AgentId, ClusterId, Digest, Millis, TargetId};
 use skein_core::outbox::{Leg, outbox};
@@ -156,6 +156,7 @@ impl World {
                     ledger: Vec::new(),
                     fence: skein_core::ids::Fence(0),
                     open_intent: String::new(),
+                    bytes: 0,
                 };
                 let look = Command::RecordObservation {
                     agent: id.clone(),
@@ -259,13 +260,15 @@ impl World {
             ms: 0,
             fingerprint: digest(4, 0),
             exemption: "the plan asks for none".to_owned(),
+            target_bytes: 0,
         };
         let mut events = self.tell(agent, leg, Outcome::BackedUp(Box::new(archive)))?;
         let last = leg.steps.last().map(|step| step.ix);
         for step in &leg.steps {
             let ix = step.ix;
             let fingerprint = (Some(ix) == last).then(|| digest(4, 1));
-            let applied = Outcome::Applied { step: ix, ms: 1, rows: 0, already: false };
+            let measured = Measured::default();
+            let applied = Outcome::Applied { step: ix, ms: 1, rows: 0, already: false, measured };
             events += self.tell(agent, leg, applied)?;
             events += self.tell(agent, leg, Outcome::Verified { step: ix, fingerprint })?;
         }

@@ -102,7 +102,7 @@ impl Agent {
                 message = self.incoming.message() => message?.context("the session has ended")?,
                 _ = beat.tick() => {
                     let fences = self.held.values().copied().collect();
-                    let beat = wire::Heartbeat { fences };
+                    let beat = wire::Heartbeat { fences, ..wire::Heartbeat::default() };
                     self.outgoing.send(say(wire::from_agent::Message::Heartbeat(beat))).await?;
                     continue;
                 }

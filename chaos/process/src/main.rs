@@ -8,6 +8,7 @@
 //! fault      what goes wrong       round   for how long, and how it is put right
 //! register   linearizability: histories of clients, and their checker
 //! check      what must hold afterwards
+//! regions    another play: three regions far apart, one after another cut off
 //! report     what was seen, in Markdown
 //! ```
 
@@ -15,6 +16,7 @@ mod check;
 mod enclose;
 mod fault;
 mod provide;
+mod regions;
 mod register;
 mod report;
 mod round;
@@ -30,7 +32,7 @@ use clap::Parser;
 
 use report::Report;
 use round::Campaign;
-use world::{Ground, World};
+use world::{Ground, Timing, World};
 
 /// Real `skein` processes on make-believe machines, under faults that come from a seed.
 #[derive(Debug, Parser)]
@@ -57,6 +59,9 @@ struct Args {
     /// Where the report goes besides standard output
     #[arg(long)]
     report: Option<PathBuf>,
+    /// Three regions far apart instead of rounds: rollouts while regions are cut off
+    #[arg(long, conflicts_with_all = ["loopback", "only", "from"])]
+    regions: bool,
     /// Keep everything on loopback, as for an ordinary user
     #[arg(long)]
     loopback: bool,
@@ -98,7 +103,7 @@ fn end(result: Result<bool>) -> ExitCode {
 }
 
 /// Progress, and what is left out: to standard error. Standard output is for the report.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     // Where nobody can be told, there is nobody to tell that.
     drop(writeln!(std::io::stderr().lock(), "{line}"));
 }
@@ -130,7 +135,16 @@ async fn campaign(args: &Args, ground: Ground, why: Option<String>) -> Result<bo
     if let Some(why) = why {
         report.leave_out(&format!("machines of their own, and what needs them: {why}"));
     }
-    let world = World::make(dir.path(), ground).await?;
+    if args.regions {
+        if ground == Ground::Loopback {
+            for what in report.left_out() {
+                say(&format!("LEFT OUT: {what}"));
+            }
+            return Ok(true);
+        }
+        return regions::play(dir, seed).await;
+    }
+    let world = World::make(dir.path(), ground, Timing::Near).await?;
     for what in &world.left_out {
         report.leave_out(what);
     }

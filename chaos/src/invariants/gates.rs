@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::event::{Body, Event};
 use skein_core::ids::{RolloutId, TargetId, WaveIx};
-use skein_core::spec::When;
+use skein_core::spec::{Gate, When};
 use skein_core::state::rollout::Phase;
 
 use super::{Held, Invariant, Past};
@@ -33,9 +33,10 @@ impl Gates {
             return Err(format!("{rollout} went on (event {seq}) though `{gate}` did not pass"));
         }
         let Some(wave) = asked.wave.filter(|_| !state.trial()) else { return Ok(()) };
-        let named = state.plan.wave(wave).map_or("", |wave| wave.name.as_str());
+        let Some(named) = state.plan.wave(wave) else { return Ok(()) };
+        let meant = |gate: &Gate| gate.is_for(&named.name) || gate.is_for(named.called());
         let gates = state.plan.spec.strategy.gates.iter();
-        for gate in gates.filter(|gate| gate.when == When::AfterWave && gate.is_for(named)) {
+        for gate in gates.filter(|gate| gate.when == When::AfterWave && meant(gate)) {
             let lanes = state.lanes.iter().map(|(_, lane)| lane);
             let lanes = lanes.filter(|lane| lane.wave == wave && lane.phase == Phase::Done);
             let mut of: Vec<Option<TargetId>> = if gate.question.is_of_a_target() {

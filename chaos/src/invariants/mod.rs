@@ -21,6 +21,7 @@ mod ledger_rows;
 mod mends;
 mod one_executor;
 mod one_leader;
+mod overruns;
 mod owed;
 mod parallelism;
 mod pause;
@@ -207,6 +208,7 @@ impl Default for Watch {
                 mends::Mends,
                 one_executor::OneExecutor,
                 one_leader::OneLeader,
+                overruns::Overruns,
                 owed::Owed,
                 parallelism::Parallelism,
                 room::Room,

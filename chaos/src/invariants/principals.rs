@@ -79,10 +79,12 @@ fn right(body: &Body) -> Right<'_> {
         | Body::RolloutCompleted { .. }
         | Body::RolloutRolledBack { .. }
         | Body::LegAssigned { .. }
+        | Body::StepOverran { .. }
         | Body::ArrivalsSettled { .. }
         | Body::RepairAssigned { .. } => Right::Scheduler,
         Body::LeaseExpired { released: false, .. } => Right::Scheduler,
         Body::LeaseExpired { released: true, target, fence, .. }
+        | Body::BaselineTaken { target, fence, .. }
         | Body::StepBackedUp { target, fence, .. }
         | Body::StepApplied { target, fence, .. }
         | Body::StepVerified { target, fence, .. }

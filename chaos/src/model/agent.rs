@@ -206,6 +206,7 @@ impl Sim {
             ledger: database.ledger.clone(),
             fence: database.fence,
             open_intent: open.map_or_else(String::new, |intent| intent.entry.version.to_string()),
+            bytes: 0,
         }
     }
 }

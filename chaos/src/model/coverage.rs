@@ -173,6 +173,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::GatesOpened { .. } => "GatesOpened",
         Body::GateAsked { .. } => "GateAsked",
         Body::GateReleased { .. } => "GateReleased",
+        Body::BaselineTaken { .. } => "BaselineTaken",
         Body::GatePassed { .. } => "GatePassed",
         Body::GateFailed { .. } => "GateFailed",
         Body::WaveApproved { .. } => "WaveApproved",
@@ -202,6 +203,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::LeaseExpired { .. } => "LeaseExpired",
         Body::StepBackedUp { .. } => "StepBackedUp",
         Body::StepApplied { .. } => "StepApplied",
+        Body::StepOverran { .. } => "StepOverran",
         Body::StepVerified { .. } => "StepVerified",
         Body::StepFailed { .. } => "StepFailed",
         Body::StepRetried { .. } => "StepRetried",
@@ -214,7 +216,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 57] = [
+pub const EVENTS: [&str; 59] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -236,6 +238,7 @@ pub const EVENTS: [&str; 57] = [
     "GatesOpened",
     "GateAsked",
     "GateReleased",
+    "BaselineTaken",
     "GatePassed",
     "GateFailed",
     "WaveApproved",
@@ -265,6 +268,7 @@ pub const EVENTS: [&str; 57] = [
     "LeaseExpired",
     "StepBackedUp",
     "StepApplied",
+    "StepOverran",
     "StepVerified",
     "StepFailed",
     "StepRetried",

@@ -6,7 +6,7 @@ use skein_core::command::Outcome as Told;
 use skein_core::event::{Archive, LegKind, Verdict};
 use skein_core::ids::{Digest, Fence, StepIx};
 use skein_core::outbox::{Leg, Mend};
-use skein_core::spec::{Backup, Direction};
+use skein_core::spec::{Backup, Direction, Quantiles};
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::Evidence;
 
@@ -288,6 +288,11 @@ impl Sim {
                     return Next::On;
                 }
                 if executor.serial == 0 {
+                    // What gates compare with is measured before anything runs.
+                    for gate in executor.leg.measure.clone() {
+                        let queries = vec![Quantiles { p50: 1, p95: 2, p99: 3 }];
+                        executor.tell(Told::Baseline { gate: gate.name, queries });
+                    }
                     let database = &self.databases[executor.database];
                     let (name, before) = (database.id.as_str(), database.fingerprint());
                     let archive = archive(name, before, executor.leg.backup);
@@ -391,5 +396,6 @@ pub(super) fn archive(name: &str, fingerprint: Digest, scope: Backup) -> Archive
         ms: 1,
         fingerprint,
         exemption: if exempt { "charter".to_owned() } else { String::new() },
+        target_bytes: 0,
     }
 }

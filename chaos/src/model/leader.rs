@@ -6,6 +6,7 @@ use skein_core::command::{Command, Request};
 use skein_core::decide::{Decision, decide};
 use skein_core::event::{Body, Event};
 use skein_core::evolve::evolve;
+use skein_core::forecast::overruns;
 use skein_core::ids::{Digest, Fence, Millis, RequestId, Seq, TargetId};
 use skein_core::outbox::{Leg, outbox};
 use skein_core::refusal::Kind;
@@ -319,6 +320,7 @@ impl Sim {
             if self.mutated(Mutation::NeverFinishes) {
                 next.commands.retain(|one| !matches!(one, Command::FinishRollout { .. }));
             }
+            next.commands.extend(overruns(&self.leader.ahead, now));
             if next.commands.is_empty() {
                 break;
             }
@@ -341,6 +343,11 @@ impl Sim {
         Presence {
             slots: here().map(|agent| (agent.id.clone(), agent.slots)).collect(),
             gates: here().map(|agent| (agent.id.clone(), [SOURCE.to_owned()].into())).collect(),
+            // Now and then one is of a release that knows none.
+            throttles: here()
+                .filter(|agent| self.healed || agent.life % 4 != 3)
+                .map(|agent| agent.id.clone())
+                .collect(),
             ..Presence::default()
         }
     }

@@ -35,6 +35,9 @@ pub(super) fn as_leg(mend: &Mend) -> Leg {
         expected: mend.expected.clone(),
         identity: mend.identity.clone(),
         gates: Vec::new(),
+        baselines: Vec::new(),
+        measure: Vec::new(),
+        throttles: Vec::new(),
         cancelled: false,
         kill: false,
     }

@@ -79,13 +79,15 @@ pub enum Mutation {
     NeverFinishes,
     /// Targets that came while a rollout was under way are forgotten.
     ForgetsArrivals,
+    /// Something says again that a step takes long.
+    CriesTwice,
     /// A rollout that left a half is called rolled back.
     CallsItRolledBack,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -124,6 +126,7 @@ impl Mutation {
         Self::LeasesTwice,
         Self::NeverFinishes,
         Self::ForgetsArrivals,
+        Self::CriesTwice,
         Self::CallsItRolledBack,
     ];
 

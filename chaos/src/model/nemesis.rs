@@ -10,7 +10,7 @@ use super::coverage::Fault;
 use super::dice::{Dice, Stream};
 use super::leader::SCHEDULER;
 use super::network::Message;
-use super::{Happening, Sim, executor};
+use super::{Happening, Sim, executor, steps};
 use crate::observation::Seen;
 
 /// Faults and their weights; the network's own are made by the network.
@@ -309,9 +309,7 @@ impl Sim {
 fn nonsense(lane: &Lane, exempt: bool, dice: &mut Dice) -> Told {
     let step = StepIx(lane.applied + 1);
     match dice.below(6) {
-        0 if lane.archive.is_none() => {
-            Told::Applied { step: StepIx(lane.applied), ms: 1, rows: 0, already: false }
-        }
+        0 if lane.archive.is_none() => steps::in_force(StepIx(lane.applied), false),
         1 if lane.archive.is_none() && !exempt => {
             Told::BackedUp(Box::new(executor::archive("", Digest::default(), Backup::Exempt)))
         }
@@ -326,6 +324,6 @@ fn nonsense(lane: &Lane, exempt: bool, dice: &mut Dice) -> Told {
             file: "none.sql".to_owned(),
             line: 1,
         },
-        _ => Told::Applied { step, ms: 1, rows: 0, already: true },
+        _ => steps::in_force(step, true),
     }
 }

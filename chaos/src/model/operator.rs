@@ -290,10 +290,7 @@ impl Sim {
             1 | 2 => Command::ApproveWave { rollout, wave: WaveIx(dice.below(3)), reason },
             3 | 4 => Command::HoldLanes { rollout, selector, wave, reason },
             5 | 6 => Command::ReleaseLanes { rollout, selector, wave },
-            _ => Command::SetKnobs {
-                rollout,
-                knobs: (0..=dice.below(2)).map(|_| knob(dice)).collect(),
-            },
+            _ => Command::SetKnobs { rollout, knobs: knobs(dice) },
         }
     }
 
@@ -399,6 +396,16 @@ impl Sim {
         };
         self.wait(Waiter::Person(id, body, answer));
     }
+}
+
+fn knobs(dice: &mut Dice) -> Vec<Knob> {
+    // Of their own: whatever else a seed means, it meant before there were throttles.
+    let mut own = dice.clone();
+    let mut knobs: Vec<Knob> = (0..=dice.below(2)).map(|_| knob(dice)).collect();
+    if own.chance(200) {
+        knobs = vec![spec::setting(&mut own)];
+    }
+    knobs
 }
 
 fn knob(dice: &mut Dice) -> Knob {

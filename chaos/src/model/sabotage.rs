@@ -1,8 +1,9 @@
 //! Planted bugs of whatever is around the core: events that no rule has made.
 
-use skein_core::event::{Body, Event, LegKind};
+use skein_core::event::{Body, Event, LegKind, Overrun};
+use skein_core::forecast::Forecast;
 use skein_core::hours::frozen;
-use skein_core::ids::WaveIx;
+use skein_core::ids::{StepIx, WaveIx};
 use skein_core::state::rollout::{Lane, Phase, State, Status};
 
 use super::Sim;
@@ -61,6 +62,23 @@ impl Sim {
                 let half = |lane: &Lane| lane.partly && lane.phase == Phase::Residual;
                 let half = over && state.lanes.iter().any(|(_, lane)| half(lane));
                 return half.then_some(Body::RolloutRolledBack { rollout: state.id });
+            }
+            Mutation::CriesTwice => {
+                let late = |lane: &&Lane| lane.phase == Phase::Leased && lane.overran;
+                let lane = state.lanes.iter().map(|(_, lane)| lane).find(late)?;
+                let target = self.leader.ahead.targets.get(lane.target)?;
+                let step = StepIx(lane.applied);
+                let overrun = Overrun {
+                    rollout: state.id,
+                    target: target.id.clone(),
+                    fence: lane.fence?,
+                    version: state.step(lane, step)?.entry.version.to_string(),
+                    step,
+                    undo: false,
+                    ms: u64::MAX,
+                    forecast: Forecast { samples: 1, ..Forecast::default() },
+                };
+                return Some(Body::StepOverran { overrun: Box::new(overrun) });
             }
             Mutation::LeasesTwice => {
                 let target = state.lanes.iter().find(|(_, lane)| lane.phase == Phase::Leased);

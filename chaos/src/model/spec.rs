@@ -3,14 +3,17 @@
 use skein_core::bundle::Manifest;
 use skein_core::ids::Version;
 use skein_core::spec::{
-    Backup, Budget, Comparison, Direction, Gate, Goal, Limit, OnBreach, Order, Question, Scope,
-    Selector, Spec, Strategy, Wave, When, Window,
+    Backup, Bound, Budget, Ceiling, Comparison, Direction, Gate, Goal, Knob, Latency, Limit,
+    Measure, OnBreach, Order, Quantile, Question, Scope, Selector, Setting, Spec, Strategy,
+    Throttle, Wave, When, Window,
 };
 
 use super::database::{Database, digest};
 use super::dice::Dice;
 
 const BACKUPS: [Backup; 4] = [Backup::Database, Backup::Tables, Backup::Schema, Backup::Exempt];
+const QUERY: &str = "queue";
+const SIGNAL: &str = "busy";
 const SCOPES: [OnBreach; 4] =
     [OnBreach::Halt, OnBreach::RollbackTarget, OnBreach::RollbackWave, OnBreach::RollbackRollout];
 
@@ -70,6 +73,7 @@ pub(super) fn question(
             gates: gates(&mut own),
             windows: Vec::new(),
             blackouts: Vec::new(),
+            throttles: throttles(&mut own),
         },
         out_of_order: dice.chance(200),
         accept_drift: dice.chance(if held { 600 } else { 100 }),
@@ -94,7 +98,11 @@ fn gates(dice: &mut Dice) -> Vec<Gate> {
         name: format!("gate-{number}"),
         when,
         waves: Vec::new(),
-        question: if of_a_target {
+        question: if of_a_target && number == 1 {
+            let quantile = Quantile::P95;
+            let ceilings = vec![Ceiling { quantile, bound: Bound::Thousandths(1_500) }];
+            Question::Latency(Latency { queries: vec!["SELECT 1".to_owned()], runs: 100, ceilings })
+        } else if of_a_target {
             Question::Sql("SELECT 0".to_owned())
         } else {
             Question::Http(SOURCE.to_owned())
@@ -111,6 +119,36 @@ fn gates(dice: &mut Dice) -> Vec<Gate> {
         (when, dice.chance(500))
     });
     kinds.enumerate().map(gate).collect()
+}
+
+/// Its executors measure nothing: what is played is who knows of them, and what they are set to.
+fn throttles(dice: &mut Dice) -> Vec<Throttle> {
+    if !dice.chance(200) {
+        return Vec::new();
+    }
+    let query = Throttle {
+        name: QUERY.to_owned(),
+        selector: Selector::default(),
+        measure: Measure::Query("SELECT 0".to_owned()),
+        limit: 1_000,
+        interval_ms: 100,
+        timeout_ms: 100,
+    };
+    let (name, measure) = (SIGNAL.to_owned(), Measure::Http(SOURCE.to_owned()));
+    let signal = Throttle { name, measure, limit: 0, ..query.clone() };
+    if dice.chance(500) { vec![query] } else { vec![query, signal] }
+}
+
+/// What somebody sets one of them to.
+pub(super) fn setting(dice: &mut Dice) -> Knob {
+    let name = if dice.chance(500) { QUERY } else { SIGNAL };
+    let setting = match dice.below(4) {
+        0 => Setting::Off,
+        1 => Setting::On,
+        2 => Setting::Value(u64::from(dice.below(3)) * 1_000),
+        _ => Setting::Time(500),
+    };
+    Knob::Throttle(name.to_owned(), setting)
 }
 
 fn goal(dice: &mut Dice, direction: Direction, bundle: &Manifest) -> Goal {
@@ -137,6 +175,7 @@ fn wave(dice: &mut Dice, databases: &[Database]) -> Wave {
         soak_ms: dice.chance(100).then(|| u64::from(100 * dice.below(10))),
         parallelism: if dice.chance(100) { 1 + dice.below(3) } else { 0 },
         name: if dice.chance(500) { "some" } else { "" }.to_owned(),
+        per: if dice.chance(120) { "ring" } else { "" }.to_owned(),
         ..Wave::default()
     };
     match dice.below(6) {

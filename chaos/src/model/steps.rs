@@ -2,7 +2,7 @@
 //! it, verify it.
 
 use skein_core::command::Outcome as Told;
-use skein_core::event::{LegKind, Verdict};
+use skein_core::event::{LegKind, Measured, Verdict};
 use skein_core::ids::StepIx;
 use skein_core::outbox::Step;
 use skein_core::spec::Direction;
@@ -92,7 +92,7 @@ impl Sim {
             && executor.boasted != Some(step.ix)
         {
             executor.boasted = Some(step.ix);
-            executor.tell(Told::Applied { step: step.ix, ms: 1, rows: 0, already: false });
+            executor.tell(in_force(step.ix, false));
             return Next::Later;
         }
         let blind = self.mutated(Mutation::NoFenceCheck);
@@ -225,14 +225,21 @@ fn told_found(executor: &mut Executor, step: &Step, database: &Database) -> Next
     Next::On
 }
 
+/// That a step is in force.
+pub(super) fn in_force(step: StepIx, already: bool) -> Told {
+    Told::Applied { step, ms: 1, rows: 0, already, measured: Measured::default() }
+}
+
 fn report(executor: &mut Executor, step: &Step, already: bool, database: &Database) {
     if executor.leg.kind == LegKind::Undo {
         let fingerprint = executor.last().then(|| database.fingerprint());
-        executor.tell(Told::RolledBack { step: step.ix, ms: 1, already, fingerprint });
+        let measured = Measured::default();
+        let undone = Told::RolledBack { step: step.ix, ms: 1, already, fingerprint, measured };
+        executor.tell(undone);
         executor.at += 1;
         executor.stage = Stage::Step;
     } else {
-        executor.tell(Told::Applied { step: step.ix, ms: 1, rows: 0, already });
+        executor.tell(in_force(step.ix, already));
         executor.stage = Stage::Verify;
     }
 }

@@ -135,6 +135,7 @@ fn scheduled(fleet: &Fleet, request: &Request) -> bool {
     let presence = Presence {
         slots: fleet.agents.keys().map(|id| (id.clone(), 64)).collect(),
         gates: fleet.agents.keys().map(|id| (id.clone(), [SOURCE.to_owned()].into())).collect(),
+        throttles: fleet.agents.keys().cloned().collect(),
         ..Presence::default()
     };
     let wanted = format!("{:?}", request.command);
@@ -168,6 +169,7 @@ impl Numbers {
             | Command::FinishRollout { rollout }
             | Command::HaltRollout { rollout, .. } => *rollout = *self.rollouts.get(rollout)?,
             Command::ExpireLease { fence, .. }
+            | Command::RecordOverrun { fence, .. }
             | Command::Report { fence, .. }
             | Command::ReleaseGate { fence, .. }
             | Command::JudgeGate { fence, .. } => {

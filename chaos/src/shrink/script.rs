@@ -9,7 +9,7 @@ use skein_core::command::{Ask, Command, Depth, Extent, Outcome, Waiver};
 use skein_core::event::{Archive, Stop, Verdict};
 use skein_core::ids::{Digest, Incarnation, RepairId, RolloutId, Version, WaveIx};
 use skein_core::spec::{
-    Backup, Direction, Engine, Goal, Knob, OnBreach, Order, Scope, Selector, Spec,
+    Backup, Direction, Engine, Goal, Knob, OnBreach, Order, Scope, Selector, Setting, Spec,
 };
 use skein_core::state::ledger::Entry as Row;
 use skein_core::state::repair::Evidence;
@@ -229,6 +229,7 @@ impl Words {
             Command::UnwindRollout { rollout } => format!("ask unwind {}", self.rollout(*rollout)),
             Command::FinishRollout { rollout } => format!("ask finish {}", self.rollout(*rollout)),
             Command::ExpireLease { target, .. } => format!("expire {target}"),
+            Command::RecordOverrun { target, .. } => format!("ask overrun {target}"),
             Command::Report { target, outcome, .. } => format!("{target} {}", report(outcome)),
         };
         vec![line]
@@ -338,7 +339,8 @@ fn strategy(spec: &Spec) -> String {
                 0 => String::new(),
                 most => format!("x{most}"),
             };
-            format!("{what}{approval}{soak}{most}")
+            let per = if wave.per.is_empty() { String::new() } else { format!("~{}", wave.per) };
+            format!("{what}{approval}{soak}{most}{per}")
         })
         .collect();
     let order = match &strategy.order {
@@ -380,6 +382,12 @@ fn knob(knob: &Knob) -> String {
         Knob::BudgetFailed(failed) => format!("budget={failed}"),
         Knob::BudgetPercent(percent) => format!("percent={percent}"),
         Knob::Retries(retries) => format!("retries={retries}"),
+        Knob::Throttle(name, setting) => match setting {
+            Setting::Off => format!("throttle.{name}=off"),
+            Setting::On => format!("throttle.{name}=on"),
+            Setting::Time(ms) => format!("throttle.{name}={ms}ms"),
+            Setting::Value(limit) => format!("throttle.{name}={limit}"),
+        },
         Knob::Windows(hold) => format!("windows={}", if *hold { "on" } else { "off" }),
     }
 }
@@ -472,6 +480,7 @@ fn report(outcome: &Outcome) -> String {
         }
         // Its executors ask no gates.
         Outcome::Judged { .. } => "judged".to_owned(),
+        Outcome::Baseline { gate, .. } => format!("baseline {gate}"),
         Outcome::Released { .. } => "released".to_owned(),
     }
 }

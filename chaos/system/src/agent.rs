@@ -39,6 +39,7 @@ pub(crate) fn config(agent: u64, targets: u64) -> Config {
             )]),
             group: format!("host-{}", number % 2),
             schema: None,
+            replicas: Vec::new(),
             directory: PathBuf::from("."),
         }
     };

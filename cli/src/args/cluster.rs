@@ -40,6 +40,15 @@ pub enum TargetsVerb {
         #[arg(long, value_name = "TIME", value_parser = skein_agent::config::duration, default_value = "60s")]
         timeout: Duration,
     },
+    /// What is different in the schema of one target from that of another, as both are now
+    Diff {
+        /// Seen from this one
+        one: String,
+        other: String,
+        /// How long an agent may take to answer (30s, 5m)
+        #[arg(long, value_name = "TIME", value_parser = skein_agent::config::duration, default_value = "30s")]
+        timeout: Duration,
+    },
     /// A target is gone for good: plans no longer count it
     Retire {
         target: String,

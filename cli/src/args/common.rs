@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use skein_agent::config::{duration, millis};
+use skein_agent::config::{PER_BAR, duration, millis};
 use skein_proto::v1;
 
 /// `2026-12-24` (where that day begins, UTC) or `2026-12-24T18:00:00Z`, as milliseconds since 1970.
@@ -159,7 +159,8 @@ pub struct StrategyArgs {
     pub file: Option<PathBuf>,
     /// A wave, in order: a share (`canary=10%`), a number (`pilot=count:5`), one target of each class
     /// (`canary=each-class`) or targets (`canary=eu-1,us-*`); behind it `;soak=10m`, `;parallelism=2`,
-    /// `;approval`. What no wave takes is a last one
+    /// `;approval`, `;per=region` (a wave for each value of that label, one after another; `all` takes all
+    /// that have it). What no wave takes is a last one
     #[arg(long = "wave", value_name = "NAME=WHAT[;…]")]
     pub waves: Vec<WaveArg>,
     /// Targets worked on at one time
@@ -294,6 +295,8 @@ impl FromStr for WaveArg {
             };
         } else if what == "each-class" {
             wave.one_per_class = true;
+        } else if what == "all" {
+            // Without a selector: whoever no earlier wave took.
         } else {
             let targets = what.split(',').map(|glob| glob.trim().to_owned()).collect();
             wave.selector = Some(v1::Selector { targets, ..Default::default() });
@@ -301,6 +304,7 @@ impl FromStr for WaveArg {
         for part in parts {
             match part.trim().split_once('=') {
                 None if part.trim() == "approval" => wave.approval = true,
+                Some(("per", label)) if !label.is_empty() => wave.per = label.to_owned(),
                 Some(("soak", time)) => wave.soak_ms = Some(millis(duration(time)?)),
                 Some(("parallelism", most)) => {
                     let wrong = |_no| format!("`{most}` is no number of targets");
@@ -308,10 +312,15 @@ impl FromStr for WaveArg {
                 }
                 _ => {
                     return Err(format!(
-                        "`{part}` says nothing about a wave; soak=10m, parallelism=2 and approval do"
+                        "`{part}` says nothing about a wave; soak=10m, parallelism=2, per=region and \
+                         approval do"
                     ));
                 }
             }
+        }
+        if !wave.per.is_empty() {
+            // A coordinator that does not know such waves refuses a share above 100.
+            wave.percent += PER_BAR;
         }
         Ok(Self(wave))
     }
@@ -420,7 +429,7 @@ impl DirectionArg {
 mod tests {
     use skein_proto::v1;
 
-    use super::{GoalArg, LabelArg, WaveArg, budget, moment};
+    use super::{GoalArg, LabelArg, PER_BAR, WaveArg, budget, moment};
 
     #[test]
     fn moments() {
@@ -470,8 +479,13 @@ mod tests {
         assert_eq!((wave.count, wave.soak_ms, wave.parallelism), (5, Some(600_000), 2));
         assert!(wave.approval);
         assert!("each=each-class".parse::<WaveArg>().unwrap().wave().one_per_class);
+        let wave = "each=all;per=region".parse::<WaveArg>().unwrap().wave();
+        assert_eq!((wave.selector, wave.per.as_str(), wave.percent), (None, "region", PER_BAR));
+        let wave = "canary=10%;per=region".parse::<WaveArg>().unwrap().wave();
+        assert_eq!((wave.per.as_str(), wave.percent), ("region", PER_BAR + 10));
         let bad = ["canary", "=10%", "canary=", "canary=0%", "canary=101%", "a=count:0"];
-        for text in bad.into_iter().chain(["a=1%;soak=x", "a=1%;parallel=2", "a=1%;"]) {
+        for text in bad.into_iter().chain(["a=1%;soak=x", "a=1%;parallel=2", "a=1%;", "a=1%;per="])
+        {
             assert!(text.parse::<WaveArg>().is_err(), "{text}");
         }
         assert_eq!(budget("3"), Ok(v1::Budget { failed: 3, ..Default::default() }));

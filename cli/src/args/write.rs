@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use skein_agent::config::{duration, millis};
+use skein_agent::config::{Thousandths, duration, millis};
 use skein_proto::v1;
 
 use super::common::{DirectionArg, GoalArg, PlanArgs, SelectionArgs, StrategyArgs};
@@ -250,7 +250,7 @@ pub struct ApproveArgs {
 pub struct SetArgs {
     /// Rollout
     pub rollout: String,
-    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`, `windows=off`
+    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`, `windows=off`, `throttle.NAME=2s`
     #[arg(required = true, value_name = "KNOB=VALUE")]
     pub knobs: Vec<KnobArg>,
 }
@@ -291,18 +291,39 @@ impl FromStr for KnobArg {
                 "off" => false,
                 _ => return Err(format!("`{value}` is neither on nor off")),
             }),
+            _ if name.strip_prefix("throttle.").is_some_and(|name| !name.is_empty()) => {
+                Knob::Throttle(throttle(name.trim_start_matches("throttle."), value)?)
+            }
             _ => match name.strip_prefix("per.").filter(|label| !label.is_empty()) {
                 Some(label) => Knob::Limit(v1::Limit { label: label.to_owned(), most: number()? }),
                 None => {
                     return Err(format!(
                         "`{name}` cannot be set while a rollout runs; these can: parallelism, \
-                         per.LABEL, per_group, soak, budget, budget.percent, retries, windows"
+                         per.LABEL, per_group, soak, budget, budget.percent, retries, windows, throttle.NAME"
                     ));
                 }
             },
         };
         Ok(Self(v1::Knob { knob: Some(knob) }))
     }
+}
+
+/// `throttle.lag=2s`, `throttle.load=40`, `throttle.busy=off`.
+fn throttle(name: &str, value: &str) -> Result<v1::ThrottleKnob, String> {
+    use v1::throttle_knob::Setting;
+    let setting = match (value, value.parse::<Thousandths>(), duration(value)) {
+        ("on", ..) => Setting::On(true),
+        ("off", ..) => Setting::On(false),
+        (_, Ok(Thousandths(limit)), _) => Setting::Thousandths(limit),
+        (_, _, Ok(limit)) => Setting::Ms(millis(limit)),
+        _ => {
+            return Err(format!(
+                "`{value}` is no limit of a throttle: write a time like 2s for a lag, a number like 40 for \
+                 what is counted, `off` or `on`"
+            ));
+        }
+    };
+    Ok(v1::ThrottleKnob { name: name.to_owned(), setting: Some(setting) })
 }
 
 #[derive(Debug, Clone, Args)]
@@ -398,16 +419,33 @@ mod tests {
     #[test]
     fn knobs_are_read() {
         use skein_proto::v1::knob::Knob;
+        use skein_proto::v1::throttle_knob::Setting;
+        let throttle = |setting| {
+            Knob::Throttle(v1::ThrottleKnob { name: "lag".to_owned(), setting: Some(setting) })
+        };
         for (text, knob) in [
             ("parallelism=4", Knob::Parallelism(4)),
             ("soak=10m", Knob::SoakMs(600_000)),
             ("budget=5%", Knob::BudgetPercent(5)),
             ("budget=5", Knob::BudgetFailed(5)),
             ("per.region=2", Knob::Limit(v1::Limit { label: "region".to_owned(), most: 2 })),
+            ("throttle.lag=2s", throttle(Setting::Ms(2_000))),
+            ("throttle.lag=500ms", throttle(Setting::Ms(500))),
+            ("throttle.lag=0.8", throttle(Setting::Thousandths(800))),
+            ("throttle.lag=off", throttle(Setting::On(false))),
         ] {
             assert_eq!(text.parse(), Ok(KnobArg(v1::Knob { knob: Some(knob) })), "{text}");
         }
-        for text in ["", "soak", "soak=soon", "backup=none", "parallelism=-1", "per.=1"] {
+        for text in [
+            "",
+            "soak",
+            "soak=soon",
+            "backup=none",
+            "parallelism=-1",
+            "per.=1",
+            "throttle.=1",
+            "throttle.a=soon",
+        ] {
             assert!(text.parse::<KnobArg>().is_err(), "{text}");
         }
     }

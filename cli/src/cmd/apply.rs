@@ -26,7 +26,7 @@ pub(crate) async fn run(
             known(session, id).await?
         } else {
             let spec = plan::spec(session, &args.plan, screen).await?;
-            Plan::new(&plan::make(session, spec, false).await?)
+            plan::planned(session, spec, false, screen).await?
         };
         if planned.is_empty() {
             screen.show(&planned)?;

@@ -38,7 +38,7 @@ pub(crate) async fn run(
             apply::may_detach(session, "")?;
         }
         let spec = plan::spec(session, &plan_args, screen).await?;
-        let planned = Plan::new(&plan::make(session, spec.clone(), false).await?);
+        let planned = plan::planned(session, spec.clone(), false, screen).await?;
         if planned.is_empty() {
             screen.show(&planned)?;
             return Ok(ExitCode::Done);

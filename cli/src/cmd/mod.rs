@@ -7,6 +7,7 @@ mod apply;
 mod approve;
 mod audit;
 mod backup;
+mod blocks;
 mod cancel;
 mod cluster;
 mod cluster_backup;

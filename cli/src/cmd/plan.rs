@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use skein_proto::v1;
 
-use super::with_session;
+use super::{blocks, with_session};
 use crate::args::{Global, PlanArgs, PlanVerbArgs};
 use crate::connect;
 use crate::exit::ExitCode;
@@ -26,7 +26,7 @@ pub(crate) async fn run(
 ) -> Result<ExitCode, Failure> {
     with_session(global, Need::Agent, screen, async |session, screen| {
         let spec = spec(session, &args.plan, screen).await?;
-        let plan = Plan::new(&make(session, spec, args.dry_run).await?);
+        let plan = planned(session, spec, args.dry_run, screen).await?;
         screen.show(&plan)?;
         Ok(if args.detailed_exitcode && !plan.is_empty() {
             ExitCode::ChangesPresent
@@ -65,6 +65,29 @@ pub(crate) async fn spec(
         out_of_order: args.out_of_order,
         accept_drift: args.accept_drift,
     })
+}
+
+/// A plan for people. Where targets stand apart, with what is different in them: those that are accepted beside
+/// the plan, the others before the refusal.
+pub(crate) async fn planned(
+    session: &Session,
+    spec: v1::PlanSpec,
+    dry: bool,
+    screen: &mut Screen,
+) -> Result<Plan, Failure> {
+    match make(session, spec.clone(), dry).await {
+        Ok(reply) => {
+            let mut plan = Plan::new(&reply);
+            blocks::compare(session, &mut plan.accepted).await;
+            Ok(plan)
+        }
+        Err(failure) => {
+            if matches!(failure.exit, ExitCode::Drift | ExitCode::Refused) {
+                blocks::show(session, spec, screen).await;
+            }
+            Err(failure)
+        }
+    }
 }
 
 pub(crate) async fn make(

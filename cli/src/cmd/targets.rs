@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use skein_proto::v1;
 
-use super::{plan, with_session};
+use super::{blocks, plan, with_session};
 use crate::args::{Global, TargetsArgs, TargetsVerb};
 use crate::connect;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
+use crate::render::schema::Diff;
 use crate::render::sources::Sources;
 use crate::render::targets::Targets;
 use crate::screen::Screen;
@@ -28,6 +29,9 @@ pub(crate) async fn run(
             observe(selection.selector(), *timeout, global, screen).await
         }
         Some(TargetsVerb::Discover { timeout }) => discover(*timeout, global, screen).await,
+        Some(TargetsVerb::Diff { one, other, timeout }) => {
+            diff((one, other), *timeout, global, screen).await
+        }
         Some(TargetsVerb::Retire { target, reason }) => {
             retire(target, reason, global, screen).await
         }
@@ -113,6 +117,25 @@ async fn discover(
             () if !found.is_sound() => ExitCode::Refused,
             () => ExitCode::Done,
         })
+    })
+    .await
+}
+
+async fn diff(
+    (one, other): (&String, &String),
+    timeout: Duration,
+    global: &Global,
+    screen: &mut Screen,
+) -> Result<ExitCode, Failure> {
+    with_session(global, Need::Agent, screen, async |session, screen| {
+        let schemas = blocks::read(session, vec![one.clone(), other.clone()], timeout).await?;
+        let of = |target: &String| {
+            blocks::first(&schemas, std::slice::from_ref(target))
+                .map_err(|why| Failure::new(ExitCode::Unreachable, format!("not compared: {why}")))
+        };
+        let diff = Diff::new(of(one)?, of(other)?);
+        screen.show(&diff)?;
+        Ok(if diff.is_empty() { ExitCode::Done } else { ExitCode::Drift })
     })
     .await
 }

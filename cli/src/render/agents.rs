@@ -23,6 +23,9 @@ pub struct Agent {
     pub targets: u32,
     pub legs: u32,
     pub version: String,
+    /// Of one that is away: when the leader heard of it last; 0: not since it leads.
+    #[serde(skip_serializing_if = "super::is_never")]
+    pub heard_ms: u64,
     /// Where it finds targets beside its file.
     pub sources: Vec<Source>,
 }
@@ -35,6 +38,7 @@ impl Agents {
             targets: agent.targets,
             legs: agent.legs,
             version: agent.version.clone(),
+            heard_ms: agent.heard_ms,
             sources: agent.sources.iter().map(|one| Source::new(&agent.id, one)).collect(),
         });
         Self { agents: agents.collect() }
@@ -44,10 +48,12 @@ impl Agents {
         let mut table =
             Table::new(&["AGENT", "STATE", "TARGETS", "LEGS", "RELEASE"]).right(&[2, 3]);
         for agent in &self.agents {
-            let (sign, state, tone) = if agent.connected {
-                (Sign::Good, "connected", Tone::Good)
-            } else {
-                (Sign::Warning, "away", Tone::Warning)
+            let (sign, state, tone) = match (agent.connected, agent.heard_ms) {
+                (true, _) => (Sign::Good, "connected".to_owned(), Tone::Good),
+                (false, 0) => (Sign::Warning, "away".to_owned(), Tone::Warning),
+                (false, at) => {
+                    (Sign::Warning, format!("away since {}", look.time(at)), Tone::Warning)
+                }
             };
             table.row([
                 (agent.id.clone(), Tone::Plain),

@@ -24,6 +24,13 @@ pub struct Members {
     pub charter_bound: String,
     /// Hexadecimal; empty: the cluster was never restored.
     pub incarnation: String,
+    /// What the timing of the node that answered provides for between two nodes; 0: its release does not say.
+    pub round_trip_ms: u64,
+    pub heartbeat_ms: u64,
+    pub election_max_ms: u64,
+    pub lease_ms: u64,
+    /// What should be looked at.
+    pub concerns: Vec<String>,
     pub nodes: Vec<Member>,
 }
 
@@ -35,6 +42,10 @@ pub struct Member {
     pub leader: bool,
     /// 0: the node that answered cannot know.
     pub matched_index: u64,
+    /// As the node that answered has measured it, microseconds; 0: it has not, or is that node.
+    pub round_trip_us: u64,
+    /// How long it has not answered that node; 0: it answers.
+    pub silent_ms: u64,
 }
 
 impl Members {
@@ -45,6 +56,8 @@ impl Members {
             voter: member.voter,
             leader: member.node == reply.leader,
             matched_index: member.matched_index,
+            round_trip_us: member.round_trip_us,
+            silent_ms: member.silent_ms,
         });
         Self {
             cluster_id: words::hex(&reply.cluster_id),
@@ -55,12 +68,30 @@ impl Members {
             charter: words::hex(&reply.charter),
             charter_bound: reply.charter_bound.clone(),
             incarnation: words::hex(&reply.incarnation),
+            round_trip_ms: reply.round_trip_ms,
+            heartbeat_ms: reply.heartbeat_ms,
+            election_max_ms: reply.election_max_ms,
+            lease_ms: reply.lease_ms,
+            concerns: reply.concerns.clone(),
             nodes: members.collect(),
         }
     }
 
+    /// How far a node is from the one that answered.
+    fn distance(&self, member: &Member) -> (String, Tone) {
+        match (member.node == self.answered_by, member.silent_ms, member.round_trip_us) {
+            (true, _, _) => ("-".to_owned(), Tone::Faint),
+            (_, 1.., _) => {
+                (format!("silent for {} s", member.silent_ms.div_ceil(1_000)), Tone::Warning)
+            }
+            (_, _, 0) => ("?".to_owned(), Tone::Faint),
+            (_, _, us) => (format!("{}.{} ms", us / 1_000, us % 1_000 / 100), Tone::Plain),
+        }
+    }
+
     fn table(&self, look: &Look) -> Table {
-        let mut table = Table::new(&["NODE", "ADDRESS", "ROLE", "HAS THE LOG TO"]).right(&[0, 3]);
+        let heads = ["NODE", "ADDRESS", "ROLE", "HAS THE LOG TO", "ROUND TRIP"];
+        let mut table = Table::new(&heads).right(&[0, 3, 4]);
         for member in &self.nodes {
             let (sign, role, tone) = match (member.leader, member.voter) {
                 (true, _) => (Sign::Good, "leader", Tone::Good),
@@ -76,10 +107,23 @@ impl Members {
                 (member.address.clone(), Tone::Plain),
                 (format!("{} {role}", look.sign(sign)), tone),
                 (matched, Tone::Plain),
+                self.distance(member),
             ]);
         }
         table
     }
+}
+
+/// What should be looked at: a line each, behind the rest.
+pub(super) fn concerns(some: &[String], look: &Look, out: &mut dyn Write) -> io::Result<()> {
+    if !some.is_empty() {
+        writeln!(out)?;
+    }
+    for concern in some {
+        let line = format!("{} {}", look.sign(Sign::Warning), super::table::shown(concern));
+        writeln!(out, "{}", look.paint(Tone::Warning, &line))?;
+    }
+    Ok(())
 }
 
 impl View for Members {
@@ -108,8 +152,20 @@ impl View for Members {
             let incarnation = words::id(&self.incarnation, look.wide);
             writeln!(out, "incarnation {incarnation}, restored from a backup")?;
         }
+        if self.round_trip_ms > 0 {
+            writeln!(
+                out,
+                "made for round trips up to {} ms{dot}heartbeat {} ms{dot}election after {} ms{dot}lease {} ms",
+                self.round_trip_ms,
+                self.heartbeat_ms,
+                self.election_max_ms,
+                self.lease_ms,
+                dot = look.dot(),
+            )?;
+        }
         writeln!(out)?;
-        self.table(look).text(look, "", out)
+        self.table(look).text(look, "", out)?;
+        concerns(&self.concerns, look, out)
     }
 
     fn markdown(&self, out: &mut dyn Write) -> io::Result<()> {

@@ -123,6 +123,7 @@ impl Event {
             Body::GatesOpened(_)
             | Body::GateAsked(_)
             | Body::GateReleased(_)
+            | Body::BaselineTaken(_)
             | Body::GatePassed(_)
             | Body::GateFailed(_) => super::gate::told(self, body, seq),
             Body::ChangesFrozen(_)
@@ -130,6 +131,7 @@ impl Event {
             | Body::LanesCancelled(_)
             | Body::StepCancelled(_) => super::event_pace::told(self, body),
             Body::ArrivalsSettled(e) => super::event_late::told(self, e),
+            Body::StepOverran(e) => super::event_forecast::told(self, e),
             Body::LegAssigned(_) | Body::LeaseExpired(_) => self.leg(body, seq),
             Body::StepBackedUp(_)
             | Body::StepApplied(_)
@@ -367,7 +369,12 @@ impl Event {
             let said = if applied.already {
                 format!("found {} in force on {}", e.version, e.target)
             } else {
-                format!("applied {} to {} in {}", e.version, e.target, duration(applied.ms))
+                let waited = match applied.waited_ms {
+                    0 => String::new(),
+                    ms => format!(" after {} of waiting for locks", duration(ms)),
+                };
+                let (version, target) = (&e.version, &e.target);
+                format!("applied {version} to {target} in {}{waited}", duration(applied.ms))
             };
             self.of("step_applied", said);
         } else if let Body::StepVerified(e) = body {

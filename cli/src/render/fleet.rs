@@ -24,6 +24,9 @@ pub struct Fleet {
     /// In force.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub freezes: Vec<Freeze>,
+    /// Of the coordinator nodes: what should be looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub concerns: Vec<String>,
     /// SHA-256, hexadecimal.
     pub charter: String,
     pub charter_bound: String,
@@ -70,6 +73,7 @@ impl Fleet {
                 .map(|held| Held { target: held.target.clone(), reason: held.reason.clone() })
                 .collect(),
             freezes: reply.freezes.iter().map(Freeze::new).collect(),
+            concerns: reply.concerns.clone(),
             charter: words::hex(&reply.charter),
             charter_bound: reply.charter_bound.clone(),
             events: compliance.events,
@@ -153,6 +157,7 @@ fn percent(some: u64, of: u64) -> String {
 impl View for Fleet {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         self.facts(look).text(look, "", out)?;
+        super::cluster::concerns(&self.concerns, look, out)?;
         if !self.freezes.is_empty() {
             writeln!(out)?;
             writeln!(out, "{}", look.paint(Tone::Warning, "frozen"))?;
@@ -190,6 +195,7 @@ impl View for Fleet {
                 writeln!(out, "  {}", shown(&rollout.reason))?;
             }
             rollout.wave_lines(look, out)?;
+            rollout.silent_text(look, out)?;
             rollout.residual_text(look, out)?;
         }
         if self.rollouts.is_empty() {

@@ -15,7 +15,7 @@ pub struct Gate {
     /// None: of each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<String>,
-    /// `sql`, `http`, `command` or `prometheus`.
+    /// `sql`, `http`, `command`, `prometheus` or `latency`.
     pub kind: &'static str,
     /// The query, or the name that agents know.
     pub asks: String,
@@ -35,6 +35,9 @@ impl Gate {
             Some(v1::gate::Question::Command(source)) => ("command", source.clone()),
             Some(v1::gate::Question::Prometheus(it)) => {
                 ("prometheus", format!("{} of {}", it.query, it.source))
+            }
+            Some(v1::gate::Question::Latency(it)) => {
+                ("latency", format!("{}, {} runs each", it.queries.join("; "), it.runs))
             }
             None => ("unknown", String::new()),
         };
@@ -58,7 +61,10 @@ impl Gate {
             waves: gate.waves.clone(),
             kind,
             asks,
-            expected: format!("{sign} {}", gate.expected),
+            expected: match &gate.question {
+                Some(v1::gate::Question::Latency(_)) => gate.expected.clone(),
+                _ => format!("{sign} {}", gate.expected),
+            },
             samples: gate.samples,
             need: gate.need,
             interval_ms: gate.interval_ms,
@@ -130,6 +136,15 @@ pub(super) fn told(event: &mut Event, body: &Body, seq: u64) {
         event.fence = Some(e.fence);
         let said = format!("agent {} asks a gate no more: {}", e.agent, e.why);
         event.of("gate_released", said);
+    } else if let Body::BaselineTaken(e) = body {
+        event.rollout = rollout_name(e.rollout);
+        event.target.clone_from(&e.target);
+        event.fence = Some(e.fence);
+        let told = |it: &v1::Quantiles| format!("{}/{}/{} µs", it.p50_us, it.p95_us, it.p99_us);
+        let queries = e.queries.iter().map(told).collect::<Vec<_>>().join(", ");
+        let said =
+            format!("gate {} measured {} before its first step: {queries}", e.gate, e.target);
+        event.of("baseline_taken", said);
     } else if let Body::GatePassed(e) = body {
         judged(event, e);
         event.of("gate_passed", format!("gate {} passed {}: {}", e.gate, subject(e), e.measured));

@@ -39,6 +39,7 @@ pub fn knob(knob: &v1::Knob) -> Knob {
         Some(Wire::Windows(hold)) => {
             ("windows".to_owned(), if *hold { "on" } else { "off" }.to_owned())
         }
+        Some(Wire::Throttle(knob)) => super::throttle::set(knob),
         None => (String::new(), String::new()),
     };
     Knob { name, value }

@@ -4,6 +4,7 @@ use skein_proto::v1;
 
 use super::look::Look;
 use super::rollout::Rollout;
+use super::silence::Silence;
 
 /// `mig-0042 running · wave 3/4 · targets 5 done, 2 running · steps 24/48 · log #1841 · why it waits`.
 pub fn status(rollout: &Rollout, seq: u64, look: &Look) -> String {
@@ -36,7 +37,17 @@ pub fn status(rollout: &Rollout, seq: u64, look: &Look) -> String {
         undone => format!("steps {}/{}, {undone} undone", rollout.steps_applied, rollout.steps),
     };
     parts.push(steps);
+    parts.extend(rollout.left());
+    match rollout.overran_count {
+        0 => {}
+        1 => parts.push("1 step takes longer than was forecast".to_owned()),
+        many => parts.push(format!("{many} steps take longer than was forecast")),
+    }
     parts.push(format!("log #{seq}"));
+    if !rollout.silent.is_empty() {
+        let silent: Vec<String> = rollout.silent.iter().map(Silence::name).collect();
+        parts.push(format!("not heard of: {}", super::table::shown(&silent.join(", "))));
+    }
     if !rollout.reason.is_empty() {
         parts.push(super::table::shown(&rollout.reason));
     }
@@ -46,6 +57,7 @@ pub fn status(rollout: &Rollout, seq: u64, look: &Look) -> String {
 /// What must be told at once, whatever the cadence says.
 pub fn turning_point(before: Option<&Rollout>, now: &Rollout) -> bool {
     let failed = |rollout: &Rollout| rollout.waves.iter().map(|wave| wave.failed).sum::<u32>();
+    let silent = |rollout: &Rollout| rollout.silent.iter().map(Silence::name).collect::<Vec<_>>();
     match before {
         None => true,
         Some(before) => {
@@ -53,6 +65,8 @@ pub fn turning_point(before: Option<&Rollout>, now: &Rollout) -> bool {
                 || before.wave != now.wave
                 || failed(before) != failed(now)
                 || before.waits_for_absent != now.waits_for_absent
+                || before.overran_count < now.overran_count
+                || silent(before) != silent(now)
                 || now.now == v1::RolloutState::Unspecified
         }
     }

@@ -6,12 +6,14 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use super::look::{Look, Tone};
+use super::look::{Look, Sign, Tone};
 use super::rollout::{Lane, Rollout, Wave};
 use super::table::shown;
 
 /// Waves that get a line; the rest is counted.
 const WAVES: usize = 8;
+/// Steps that take longer than was forecast and get a line.
+const OVERRUNS: usize = 3;
 /// Targets that get a line.
 const LANES: usize = 10;
 const BAR: u32 = 24;
@@ -23,7 +25,7 @@ type Parts = Vec<(String, Tone)>;
 pub fn height(rollout: &Rollout) -> u16 {
     let waves = rollout.waves.len().min(WAVES) + usize::from(rollout.waves.len() > WAVES);
     let targets = usize::try_from(rollout.targets).unwrap_or(LANES).min(LANES);
-    u16::try_from(waves + targets + 3).unwrap_or(u16::MAX)
+    u16::try_from(waves + targets + 4).unwrap_or(u16::MAX)
 }
 
 /// Draws the whole of it.
@@ -52,6 +54,15 @@ fn lines(rollout: &Rollout, seq: u64, look: &Look, room: usize) -> Vec<Parts> {
     ]];
     if !rollout.reason.is_empty() {
         lines.push(vec![(format!("  {}", shown(&rollout.reason)), Tone::Warning)]);
+    }
+    for silence in &rollout.silent {
+        lines.push(vec![(format!("  {}", shown(&silence.line(look))), Tone::Warning)]);
+    }
+    if let Some(left) = rollout.left() {
+        lines.push(vec![(format!("  {left}"), Tone::Plain)]);
+    }
+    for overrun in rollout.overruns().into_iter().take(OVERRUNS) {
+        lines.push(vec![(format!("  {} {overrun}", look.sign(Sign::Warning)), Tone::Warning)]);
     }
     waves(rollout, look, &mut lines);
     let hint = format!("  Ctrl-C detaches{dot}skein pause {}", rollout.id, dot = look.dot());
@@ -170,6 +181,7 @@ mod tests {
                 "    ◌ busy-1                   running    1/2                           ",
                 "    ✔ done-1                   done       1/2                           ",
                 "  Ctrl-C detaches · skein pause mig-0001                                ",
+                "                                                                        ",
                 "                                                                        ",
             ],
             terminal.backend().buffer(),

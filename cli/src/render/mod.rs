@@ -5,21 +5,29 @@ pub mod look;
 pub mod table;
 pub mod words;
 
+pub mod schema;
+
+pub mod blocks;
+
 pub mod plan;
 
 pub mod rollout;
 
 pub mod fleet;
 mod gate;
+mod silence;
 
 pub mod event;
+mod event_forecast;
 mod event_late;
 mod event_pace;
 mod event_repair;
+pub mod forecast;
 pub mod freezes;
 
 pub mod history;
 pub mod knobs;
+mod throttle;
 
 pub mod sources;
 pub mod targets;
@@ -122,4 +130,9 @@ pub fn typed(kind: &str, value: &impl Serialize) -> serde_json::Result<Value> {
         fields.insert("type".to_owned(), kind.into());
     }
     Ok(value)
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_never(at_ms: &u64) -> bool {
+    *at_ms == 0
 }

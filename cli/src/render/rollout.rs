@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 use skein_proto::v1;
 
+use super::forecast::{Forecast, Overrun};
 use super::look::{Look, Sign, Tone, duration};
+use super::silence::Silence;
 use super::table::Table;
 use super::{View, typed, words};
 
@@ -44,9 +46,20 @@ pub struct Rollout {
     pub awaited: Vec<Awaited>,
     /// How many; the first ones are named.
     pub awaited_count: u32,
+    /// How long the rest of it takes, on the way forward.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Forecast>,
+    /// Steps under way that take longer than was forecast: the first ones, and how many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub overran: Vec<Overrun>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overran_count: u32,
     /// Everything else is done: it waits for those.
     #[serde(skip)]
     pub waits_for_absent: bool,
+    /// Targets that could be worked on, were their agents heard of: one for each region.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<Silence>,
     #[serde(skip)]
     pub now: v1::RolloutState,
 }
@@ -80,11 +93,6 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
-fn is_never(at_ms: &u64) -> bool {
-    *at_ms == 0
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Lane {
     pub target: String,
@@ -104,8 +112,11 @@ pub struct Lane {
     /// Why the time holds it back: its window, a blackout, a freeze. Empty: it does not.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub closed: String,
+    /// Which throttle its work waits for, and what was measured. Empty: for none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub throttled: String,
     /// Of what is left as it is: until when; 0: for good.
-    #[serde(skip_serializing_if = "is_never")]
+    #[serde(skip_serializing_if = "super::is_never")]
     pub until_ms: u64,
     #[serde(skip)]
     pub now: v1::LaneState,
@@ -139,7 +150,11 @@ impl Rollout {
                 .map(|one| Awaited { target: one.target.clone(), why: one.reason.clone() })
                 .collect(),
             awaited_count: status.awaited_count,
+            rest: status.rest.as_ref().map(Forecast::new),
+            overran: status.overran.iter().map(Overrun::new).collect(),
+            overran_count: status.overran_count,
             waits_for_absent: status.waits_for_absent,
+            silent: status.silent.iter().map(Silence::new).collect(),
             now: status.state(),
         }
     }
@@ -199,6 +214,23 @@ impl Rollout {
             parts.push(took);
         }
         parts.join(look.dot())
+    }
+
+    /// What is left of it, where anything is known of that.
+    pub fn left(&self) -> Option<String> {
+        let goes_on = matches!(self.now, v1::RolloutState::Running | v1::RolloutState::Paused);
+        let rest = self.rest.filter(|rest| goes_on && rest.is_known() && rest.parts > 0)?;
+        Some(format!("left: {}", rest.text()))
+    }
+
+    /// Steps that take longer than was forecast.
+    pub fn overruns(&self) -> Vec<String> {
+        let mut said: Vec<String> = self.overran.iter().map(Overrun::text).collect();
+        match u64::from(self.overran_count).saturating_sub(said.len() as u64) {
+            0 => {}
+            more => said.push(format!("and {more} more steps take longer than was forecast")),
+        }
+        said
     }
 
     fn took(&self) -> Option<String> {
@@ -301,12 +333,17 @@ impl Lane {
                     "" => String::new(),
                     held => format!("held: {held}"),
                 };
-                let mut said = vec![held, lane.closed.clone(), lane.note.clone()];
+                let throttled = match lane.throttled.as_str() {
+                    "" => String::new(),
+                    why => format!("throttled by {why}"),
+                };
+                let mut said = vec![held, lane.closed.clone(), throttled, lane.note.clone()];
                 said.retain(|part| !part.is_empty());
                 said.join("; ")
             },
             held: lane.held.clone(),
             closed: lane.closed.clone(),
+            throttled: lane.throttled.clone(),
             until_ms: lane.until_ms,
             now: lane.state(),
         }
@@ -478,11 +515,19 @@ impl View for Rollout {
                 super::table::shown(&self.started_by)
             )?;
         }
+        if let Some(left) = self.left() {
+            writeln!(out, "  {left}")?;
+        }
+        for overrun in self.overruns() {
+            let said = format!("{} {overrun}", look.sign(Sign::Warning));
+            writeln!(out, "  {}", look.paint(Tone::Warning, &said))?;
+        }
         if look.wide {
             writeln!(out, "  plan {}", self.plan)?;
         }
         writeln!(out)?;
         self.wave_lines(look, out)?;
+        self.silent_text(look, out)?;
         if !self.lanes.is_empty() {
             writeln!(out)?;
             lanes(&self.lanes, look).text(look, "  ", out)?;
@@ -499,6 +544,9 @@ impl View for Rollout {
         writeln!(out, "### {}\n", self.headline(&look))?;
         if !self.reason.is_empty() {
             writeln!(out, "{}\n", super::table::escaped(&self.reason))?;
+        }
+        for silence in &self.silent {
+            writeln!(out, "- {}", super::table::escaped(&silence.line(&look)))?;
         }
         let mut table = Table::new(&[
             "wave", "name", "targets", "done", "running", "waiting", "failed", "undone",

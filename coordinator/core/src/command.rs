@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::bundle::Manifest;
-use crate::event::{Archive, Stop, Verdict};
+use crate::event::{Archive, Measured, Stop, Verdict};
 use crate::ids::{
     AgentId, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
 use crate::plan::Plan;
 use crate::policy::Policy;
-use crate::spec::{Knob, Selector, Spec};
+use crate::spec::{Knob, Quantiles, Selector, Spec};
 use crate::state::repair::{Evidence, Verb};
 use crate::state::target::{Description, Observation};
 
@@ -333,6 +333,13 @@ pub enum Command {
         /// Why.
         why: String,
     },
+    /// Leader: a step that is under way has taken longer than was forecast for it.
+    RecordOverrun {
+        /// Where.
+        target: TargetId,
+        /// Under which lease.
+        fence: Fence,
+    },
     /// An agent tells what happened in a leg.
     Report {
         /// Who.
@@ -433,6 +440,8 @@ pub enum Outcome {
         rows: u64,
         /// It was found there.
         already: bool,
+        /// What else was measured.
+        measured: Measured,
     },
     /// The step's verification passed.
     Verified {
@@ -468,6 +477,8 @@ pub enum Outcome {
         already: bool,
         /// The schema after it; of a leg's last step only.
         fingerprint: Option<Digest>,
+        /// What else was measured.
+        measured: Measured,
     },
     /// What is in force cannot be told from evidence.
     Stuck {
@@ -502,6 +513,13 @@ pub enum Outcome {
         gate: String,
         /// What.
         judgement: Judgement,
+    },
+    /// How quickly the target answered before the leg's first step.
+    Baseline {
+        /// For which gate of the strategy.
+        gate: String,
+        /// For each of its queries.
+        queries: Vec<Quantiles>,
     },
     /// The leg is given back with nothing under way, and everything that is in force was reported. An
     /// executor that could not read the target's ledger does not say so: it lets the lease end.

@@ -2,13 +2,14 @@
 
 use crate::bundle::Manifest;
 use crate::command::Waiver;
+use crate::forecast::Forecast;
 use crate::ids::{
     AgentId, ClassIx, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
 use crate::plan::{Class, Plan};
 use crate::policy::Policy;
-use crate::spec::{Backup, Knob, Selector};
+use crate::spec::{Backup, Knob, Quantiles, Selector};
 use crate::state::repair::{Evidence, Order};
 use crate::state::target::{Description, Observation};
 
@@ -94,6 +95,39 @@ pub struct Archive {
     pub fingerprint: Digest,
     /// By which rule none was taken.
     pub exemption: String,
+    /// The whole database before the leg's first step; zero: its server does not tell.
+    pub target_bytes: u64,
+}
+
+/// What else was measured while a step ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// Beside the step's own time: tries that a lock ended before they had an effect, and the pauses
+    /// between them, milliseconds.
+    pub waited_ms: u64,
+    /// An earlier executor had done a part of the step: its time is that of the rest.
+    pub resumed: bool,
+}
+
+/// A step under way that has taken longer than was forecast for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overrun {
+    /// Of which rollout.
+    pub rollout: RolloutId,
+    /// Where.
+    pub target: TargetId,
+    /// Under which lease.
+    pub fence: Fence,
+    /// Which, by its version.
+    pub version: String,
+    /// The same, by its place.
+    pub step: StepIx,
+    /// It is being undone.
+    pub undo: bool,
+    /// How long so far, milliseconds.
+    pub ms: u64,
+    /// What was forecast.
+    pub forecast: Forecast,
 }
 
 /// How far one target is unwound.
@@ -218,6 +252,7 @@ pub enum Body {
         ms: u64,
         rows: u64,
         already: bool,
+        measured: Measured,
     },
     /// A step's verification passed.
     StepVerified {
@@ -253,6 +288,7 @@ pub enum Body {
         ms: u64,
         already: bool,
         fingerprint: Option<Digest>,
+        measured: Measured,
     },
     /// Somebody takes responsibility for a step that cannot be undone.
     StepWaived { rollout: RolloutId, waiver: Waiver },
@@ -358,4 +394,14 @@ pub enum Body {
         awaited: Vec<(TargetId, String)>,
         settled: Vec<TargetId>,
     },
+    /// How quickly a target answered before its first step: gates are held against it.
+    BaselineTaken {
+        rollout: RolloutId,
+        target: TargetId,
+        fence: Fence,
+        gate: String,
+        queries: Vec<Quantiles>,
+    },
+    /// A step that is under way has taken longer than was forecast for it. Once for a step.
+    StepOverran { overrun: Box<Overrun> },
 }

@@ -211,6 +211,31 @@ impl<'a> Shut<'a> {
         None
     }
 
+    /// When a target that may be worked on now may be no more; `None`: nothing that anybody knows of closes
+    /// it, or it is closed.
+    pub fn closes(&self, target: &target::State) -> Option<Millis> {
+        if self.open || self.closed(target).is_some() {
+            return None;
+        }
+        let blackouts = self.blackouts(target).map(|it| it.from).filter(|from| *from > self.now);
+        let window = self.windows(target).next().and_then(|_| self.shuts(target));
+        blackouts.chain(window).min()
+    }
+
+    /// When none of its windows is open any more.
+    fn shuts(&self, target: &target::State) -> Option<Millis> {
+        let openings = self.openings?;
+        let mut at = self.now;
+        for _ in 0..LOOKS {
+            let open = self.windows(target).filter_map(|(ix, _)| openings.next(ix, at));
+            match open.filter(|span| span.from <= at).map(|span| span.until).max() {
+                Some(until) => at = until,
+                None => return Some(at),
+            }
+        }
+        Some(at)
+    }
+
     /// Why a leg that is under way is to end its step and be given back; `None`: it goes on.
     pub fn stops(&self, target: &target::State) -> Option<String> {
         match self.closed(target)? {
@@ -258,6 +283,18 @@ impl<'a> Shut<'a> {
                 format!("frozen by {} ({}) {until}", freeze.by, freeze.reason)
             }
         }
+    }
+}
+
+impl<'a> Shut<'a> {
+    /// The same for a plan that nobody has started.
+    pub fn of_plan(
+        fleet: &'a Fleet,
+        (strategy, openings): (&'a Strategy, &'a Openings),
+        (hours, now): (&'a Hours, Millis),
+    ) -> Self {
+        let openings = Some(openings);
+        Self { fleet: Some(fleet), strategy, openings, hours, now, open: false, any: true }
     }
 }
 
@@ -330,7 +367,7 @@ pub fn changes(fleet: &Fleet, hours: &Hours, now: Millis) -> Option<Millis> {
 }
 
 /// A length of time, for people: its two greatest units.
-struct Left(u64);
+pub(crate) struct Left(pub(crate) u64);
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -20,6 +20,7 @@ pub mod command;
 pub mod decide;
 pub mod event;
 pub mod evolve;
+pub mod forecast;
 pub mod hours;
 pub mod ids;
 pub mod outbox;

@@ -3,12 +3,13 @@
 use std::ops::Bound;
 
 use crate::event::LegKind;
-use crate::ids::{AgentId, Digest, Fence, RepairId, RolloutId, StepIx, TargetId};
-use crate::spec::{Backup, Direction, Gate, When};
+use crate::ids::{AgentId, Digest, Fence, LaneIx, RepairId, RolloutId, StepIx, TargetId};
+use crate::spec::{Backup, Direction, Gate, Quantiles, Question, Throttle, When};
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
 use crate::state::repair::Change;
 use crate::state::rollout::{Lane, Phase, State};
+use crate::state::target;
 
 /// Consecutive steps on one target, under one lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,12 @@ pub struct Leg {
     pub cancelled: bool,
     /// Asked around each step; of a leg forward only.
     pub gates: Vec<Gate>,
+    /// Asked before each step and between its statements; of a leg forward only.
+    pub throttles: Vec<Throttle>,
+    /// How quickly the target answered before its first step, for those of them that compare, by name.
+    pub baselines: Vec<(String, Vec<Quantiles>)>,
+    /// Gates that compare, and for which that is to be measured before the first step.
+    pub measure: Vec<Gate>,
 }
 
 /// One script to run.
@@ -68,6 +75,7 @@ pub fn outbox(fleet: &Fleet, agent: &AgentId) -> Vec<Leg> {
 fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg> {
     let (state, lane) = fleet.lane(target)?;
     let target = fleet.targets.get(target)?;
+    let (_, lane_ix) = target.lane?;
     let kind = state.leg_kind(lane);
     let class = state.class(lane)?;
     let range = match kind {
@@ -110,6 +118,12 @@ fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg>
             || state.stopping
             || lane.held.is_some(),
         gates: around_steps(state, lane, kind),
+        throttles: match kind {
+            LegKind::Forward => state.throttles_of(lane, target),
+            LegKind::Trial | LegKind::Undo => Vec::new(),
+        },
+        baselines: known(state, (lane_ix, lane), kind),
+        measure: unmeasured(state, (lane_ix, lane), kind),
     })
 }
 
@@ -126,6 +140,8 @@ pub struct Ask {
     pub target: Option<TargetId>,
     /// Again and again for so long, milliseconds; of a soak only.
     pub for_ms: u64,
+    /// How quickly the target answered before its first step, where the gate compares.
+    pub baseline: Vec<Quantiles>,
 }
 
 /// The gates that an agent has been given to ask since a fence, in order.
@@ -142,9 +158,47 @@ pub fn asks_after(fleet: &Fleet, agent: &AgentId, after: Fence) -> Vec<Ask> {
             gate: state.gate(ask.gate)?.clone(),
             target: target.map(|target| target.id.clone()),
             for_ms: ask.until.0.saturating_sub(fleet.time.0),
+            baseline: lane_of(state, target)
+                .and_then(|lane| state.baseline(lane, ask.gate))
+                .map(<[_]>::to_vec)
+                .unwrap_or_default(),
         })
     })
     .collect()
+}
+
+/// Its lane, as long as the rollout has it.
+fn lane_of(state: &State, target: Option<&target::State>) -> Option<LaneIx> {
+    let (rollout, lane) = target?.lane?;
+    (rollout == state.id).then_some(lane)
+}
+
+/// What was measured for gates around steps.
+fn known(
+    state: &State,
+    (ix, lane): (LaneIx, &Lane),
+    kind: LegKind,
+) -> Vec<(String, Vec<Quantiles>)> {
+    let whens = [When::BeforeStep, When::AfterStep];
+    let gates = whens.into_iter().flat_map(|when| state.gates_of(lane.wave, when));
+    let known = gates.filter(|_| kind == LegKind::Forward).filter_map(|gate| {
+        let queries = state.baseline(ix, gate)?.to_vec();
+        Some((state.gate(gate)?.name.clone(), queries))
+    });
+    known.collect()
+}
+
+/// Gates of whatever time for which nothing was measured, as long as no step has run.
+fn unmeasured(state: &State, (ix, lane): (LaneIx, &Lane), kind: LegKind) -> Vec<Gate> {
+    if kind != LegKind::Forward || lane.applied > 0 {
+        return Vec::new();
+    }
+    let whens = [When::BeforeStep, When::AfterStep, When::AfterWave, When::Soak];
+    let gates = whens.into_iter().flat_map(|when| state.gates_of(lane.wave, when));
+    let gates = gates.filter(|gate| state.baseline(ix, *gate).is_none());
+    let gates = gates.filter_map(|gate| state.gate(gate));
+    let compares = |gate: &&Gate| matches!(&gate.question, Question::Latency(it) if it.compares());
+    gates.filter(compares).cloned().collect()
 }
 
 fn around_steps(state: &State, lane: &Lane, kind: LegKind) -> Vec<Gate> {

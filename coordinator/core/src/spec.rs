@@ -1,13 +1,17 @@
 //! What a person asks for: where, how far, in which waves.
 
 mod gate;
+mod latency;
 mod strategy;
+mod throttle;
 pub mod window;
 
 pub use gate::{Comparison, Gate, Question, When};
+pub use latency::{Bound, Ceiling, Latency, Quantile, Quantiles};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Strategy, Wave};
+pub use throttle::{Measure, Setting, Throttle};
 pub use window::{AtClose, Blackout, Window};
 
 use crate::ids::{Digest, TargetId, Version};
@@ -129,7 +133,7 @@ fn matches(glob: &str, text: &str) -> bool {
 }
 
 /// Which way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Direction {
     /// Apply what is missing.
     Up,

@@ -7,7 +7,7 @@ mod support;
 use dice::Dice;
 use skein_core::command::{Command, Depth, Extent, Outcome, Waiver};
 use skein_core::decide::{Decision, decide};
-use skein_core::event::{Body, Stop, Verdict};
+use skein_core::event::{Body, Measured, Stop, Verdict};
 use skein_core::ids::{AgentId, Digest, Fence, Millis, RolloutId, StepIx, TargetId, WaveIx};
 use skein_core::outbox::{Leg, Mend, mends, outbox};
 use skein_core::schedule::schedule;
@@ -71,13 +71,14 @@ fn plan(dice: &mut Dice, world: &mut World) {
 fn outcome(dice: &mut Dice) -> Outcome {
     let step = StepIx(dice.below(5));
     let schema = dice.chance(50).then(|| digest("some schema"));
+    let measured = Measured::default();
     match dice.below(9) {
         0 => Outcome::BackedUp(Box::new(World::archive(
             &TargetId::from("t-1"),
             &[],
             if dice.chance(20) { Backup::Exempt } else { Backup::Database },
         ))),
-        1 => Outcome::Applied { step, ms: 0, rows: 0, already: dice.chance(50) },
+        1 => Outcome::Applied { step, ms: 0, rows: 0, already: dice.chance(50), measured },
         2 => Outcome::Verified { step, fingerprint: schema },
         3 | 4 => Outcome::Failed {
             step,
@@ -89,7 +90,13 @@ fn outcome(dice: &mut Dice) -> Outcome {
             file: String::new(),
             line: 0,
         },
-        5 => Outcome::RolledBack { step, ms: 0, already: dice.chance(50), fingerprint: schema },
+        5 => Outcome::RolledBack {
+            step,
+            ms: 0,
+            already: dice.chance(50),
+            fingerprint: schema,
+            measured,
+        },
         6 => Outcome::Stuck { step, why: "no probe".to_owned() },
         7 => Outcome::Tried {
             step,

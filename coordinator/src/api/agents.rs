@@ -9,8 +9,10 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use skein_core::Refusal;
 use skein_core::command::{Command, Outcome, Request as Asked};
+use skein_core::event::Measured;
 use skein_core::ids::{AgentId, Digest, Fence, Millis, Seq, StepIx, TargetId};
 use skein_core::refusal::Kind;
+use skein_core::schedule::Throttled;
 use skein_proto::agent::v1::{self as wire, session_server::Session};
 use skein_proto::raft::v1 as raft_wire;
 use skein_proto::v1;
@@ -21,7 +23,7 @@ use super::{Api, status};
 use crate::codec::{self, Malformed};
 use crate::raft;
 use crate::sequencer::{Answer, Failure};
-use crate::sessions::OUTGOING_MAX;
+use crate::sessions::{OUTGOING_MAX, Skills};
 
 /// An agent renews its leases so often within the length of one.
 const BEATS_PER_LEASE: u32 = 5;
@@ -46,7 +48,10 @@ impl Session for Api {
         };
         let agent = self.join(&hello).await?;
         let sources = hello.sources.clone();
-        let gates = hello.asks_gates.then(|| hello.gate_sources.iter().cloned().collect());
+        let skills = Skills {
+            gates: hello.asks_gates.then(|| hello.gate_sources.iter().cloned().collect()),
+            throttles: hello.knows_throttles,
+        };
         let (outgoing, messages) = mpsc::channel(OUTGOING_MAX);
         let lease_ms = u32::try_from(self.lease.as_millis()).unwrap_or(u32::MAX);
         let charter = self.machine.fleet().charter();
@@ -60,8 +65,11 @@ impl Session for Api {
         };
         // Before anybody can offer it a leg.
         send(&outgoing, wire::from_coordinator::Message::Welcome(welcome)).await;
-        let (number, over) = self.sessions.open(&agent, (hello.slots, gates), outgoing.clone());
+        let (number, over) = self.sessions.open(&agent, (hello.slots, skills), outgoing.clone());
         self.sessions.told(&agent, number, (sources, 0));
+        if hello.reads_schemas {
+            self.sessions.reads_schemas(&agent, number);
+        }
         self.sequencer.attached(agent.clone()).await;
         let api = self.clone();
         tokio::spawn(async move {
@@ -175,7 +183,7 @@ impl Api {
             };
             match message.message {
                 Some(wire::from_agent::Message::Heartbeat(beat)) => {
-                    self.sessions.heard(agent, number);
+                    self.sessions.heard(agent, number, throttled(beat.throttled));
                     self.sequencer.renew(beat.fences.into_iter().map(Fence).collect()).await;
                 }
                 Some(wire::from_agent::Message::Reports(reports)) => {
@@ -201,6 +209,9 @@ impl Api {
                     }
                     // Whoever waits for it finds in the log what it says.
                     self.sessions.told(agent, number, (roster.sources, roster.answered));
+                }
+                Some(wire::from_agent::Message::SchemaRead(read)) => {
+                    self.sessions.schema_read(read);
                 }
                 Some(wire::from_agent::Message::Hello(_)) => {
                     return Status::invalid_argument("a session has one hello");
@@ -407,6 +418,18 @@ impl Api {
     }
 }
 
+/// Of what an agent says of a wait so much is kept, characters.
+const WHY_MAX: usize = 400;
+
+fn throttled(wire: Vec<wire::Throttled>) -> BTreeMap<TargetId, Throttled> {
+    let one = |wire: wire::Throttled| {
+        let why = wire.why.chars().take(WHY_MAX).collect();
+        let throttled = Throttled { fence: Fence(wire.fence), why, waited_ms: wire.waited_ms };
+        (TargetId(wire.target), throttled)
+    };
+    wire.into_iter().map(one).collect()
+}
+
 async fn send(outgoing: &Out, message: wire::from_coordinator::Message) {
     let message = wire::FromCoordinator { message: Some(message) };
     // An agent that has gone away comes back with its reports.
@@ -444,6 +467,7 @@ pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
             ms: it.ms,
             rows: it.rows,
             already: it.already,
+            measured: Measured { waited_ms: it.waited_ms, resumed: it.resumed },
         },
         Wire::Verified(it) => {
             Outcome::Verified { step: StepIx(it.step), fingerprint: fingerprint(&it.fingerprint)? }
@@ -462,6 +486,7 @@ pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
             ms: it.ms,
             already: it.already,
             fingerprint: fingerprint(&it.fingerprint)?,
+            measured: Measured { waited_ms: it.waited_ms, resumed: it.resumed },
         },
         Wire::Stuck(it) => Outcome::Stuck { step: StepIx(it.step), why: it.why },
         Wire::Tried(it) => Outcome::Tried {
@@ -479,6 +504,9 @@ pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
             gate: it.gate.clone(),
             judgement: codec::judgement(it),
         },
+        Wire::Baseline(it) => {
+            Outcome::Baseline { gate: it.gate, queries: codec::quantiles(it.queries) }
+        }
         Wire::Released(it) => Outcome::Released { why: it.why },
     })
 }

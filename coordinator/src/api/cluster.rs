@@ -250,6 +250,8 @@ impl Api {
                 address: at.addr.clone(),
                 voter: voters.contains(node),
                 matched_index: matched.get(node).copied().unwrap_or_default(),
+                round_trip_us: micros(self.timing.trips.to(*node).round_trip),
+                silent_ms: millis(self.timing.trips.to(*node).silent),
             })
             .collect();
         let fleet = self.machine.fleet();
@@ -267,6 +269,11 @@ impl Api {
                 .map(|cluster| cluster.bound.clone())
                 .unwrap_or_default(),
             incarnation: self.identity.incarnation().to_bytes(),
+            round_trip_ms: millis(self.timing.trips.provided()),
+            heartbeat_ms: self.timing.raft.heartbeat_ms,
+            election_max_ms: self.timing.raft.election_max_ms,
+            lease_ms: millis(self.lease),
+            concerns: self.timing.trips.concerns(),
         }
     }
 
@@ -286,4 +293,12 @@ impl Api {
             )),
         }
     }
+}
+
+fn millis(long: Duration) -> u64 {
+    u64::try_from(long.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn micros(long: Option<Duration>) -> u64 {
+    long.map_or(0, |long| u64::try_from(long.as_micros()).unwrap_or(u64::MAX).max(1))
 }

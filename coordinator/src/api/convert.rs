@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use skein_core::Fleet;
+use skein_core::forecast;
 use skein_core::hours::Shut;
-use skein_core::ids::{AgentId, Digest, Millis, RolloutId, WaveIx};
+use skein_core::ids::{AgentId, Digest, Millis, RolloutId, StepIx, WaveIx};
 use skein_core::outbox::{Ask, Leg, Mend};
 use skein_core::schedule::{Presence, awaited, waits_for, waits_for_a_word, watched};
-use skein_core::spec::{Backup, Direction, Knob};
+use skein_core::spec::{Backup, Direction, Knob, Setting};
 use skein_core::state::rollout::{self, Lane, Phase, Status};
 use skein_core::state::{agent, target};
 use skein_core::view;
@@ -46,6 +47,16 @@ pub(crate) fn leg_out(leg: Leg, charter: Digest) -> session::Leg {
         expected_identity: leg.identity,
         charter: Bytes::copy_from_slice(&charter.0),
         gates: leg.gates.iter().map(codec::gate_out).collect(),
+        measure: leg.measure.iter().map(codec::gate_out).collect(),
+        baselines: leg
+            .baselines
+            .into_iter()
+            .map(|(gate, queries)| session::Baseline {
+                gate,
+                queries: codec::quantiles_out(&queries),
+            })
+            .collect(),
+        throttles: leg.throttles.iter().map(codec::throttle_out).collect(),
         ..session::Leg::default()
     }
 }
@@ -57,6 +68,7 @@ pub(crate) fn ask_out(ask: Ask) -> session::Ask {
         gate: Some(codec::gate_out(&ask.gate)),
         target: ask.target.map(|target| target.to_string()).unwrap_or_default(),
         for_ms: ask.for_ms,
+        baseline: codec::quantiles_out(&ask.baseline),
     }
 }
 
@@ -112,6 +124,7 @@ pub(super) fn target(
         ledger: fleet.entries.spell(&target.ledger).map(codec::entry_out).collect(),
         fence: 0,
         open_intent: String::new(),
+        bytes: target.bytes,
     });
     v1::Target {
         description: Some(codec::description_out(&target.id, &target.description)),
@@ -150,6 +163,7 @@ pub(super) fn agent(
         legs: u32::try_from(agent.legs.len()).unwrap_or(u32::MAX),
         version: agent.version.clone(),
         sources,
+        heard_ms: presence.heard.get(id).map_or(0, |at| at.0),
     }
 }
 
@@ -178,6 +192,9 @@ pub(super) fn freezes(fleet: &Fleet, now: Millis) -> Vec<v1::Freeze> {
     in_force.map(|(id, freeze)| codec::freeze_out(*id, freeze)).collect()
 }
 
+/// A rollout, what closes its targets, and who is connected.
+type Seen<'a, 'b> = (&'a rollout::State, &'a Shut<'b>, &'a Presence);
+
 /// Why the time holds a lane back that could go on.
 fn closed(shut: &Shut<'_>, lane: &Lane, target: Option<&target::State>) -> String {
     let waits = match lane.phase {
@@ -196,7 +213,7 @@ fn closed(shut: &Shut<'_>, lane: &Lane, target: Option<&target::State>) -> Strin
     wait.map(|wait| shut.say(&wait)).unwrap_or_default()
 }
 
-fn lane(fleet: &Fleet, (state, shut): (&rollout::State, &Shut<'_>), lane: &Lane) -> v1::Lane {
+fn lane(fleet: &Fleet, (state, shut, presence): Seen<'_, '_>, lane: &Lane) -> v1::Lane {
     let target = fleet.targets.get(lane.target);
     let lease = target.and_then(|target| target.lease.as_ref());
     v1::Lane {
@@ -216,16 +233,21 @@ fn lane(fleet: &Fleet, (state, shut): (&rollout::State, &Shut<'_>), lane: &Lane)
         fence: lane.fence.map_or(0, |fence| fence.0),
         held: lane.held.as_deref().unwrap_or_default().to_owned(),
         closed: closed(shut, lane, target),
+        throttled: target
+            .and_then(|target| presence.throttled(lane, target))
+            .map(|throttled| throttled.why.clone())
+            .unwrap_or_default(),
         until_ms: 0,
     }
 }
 
 /// What the rollout was told to go on without; some of it had no lane.
-fn waived(fleet: &Fleet, (state, shut): (&rollout::State, &Shut<'_>)) -> Vec<v1::Lane> {
+fn waived(fleet: &Fleet, seen: Seen<'_, '_>) -> Vec<v1::Lane> {
+    let (state, _, _) = seen;
     let mut waived: Vec<v1::Lane> = view::waived(state)
         .map(|(_, at)| {
             let exempt = state.exempt.get(&at.target);
-            v1::Lane { until_ms: until(exempt), ..lane(fleet, (state, shut), at) }
+            v1::Lane { until_ms: until(exempt), ..lane(fleet, seen, at) }
         })
         .collect();
     for (ix, exempt) in &state.exempt {
@@ -276,6 +298,15 @@ fn knobs(state: &rollout::State) -> Vec<v1::Knob> {
     if !strategy.windows.is_empty() || !strategy.blackouts.is_empty() {
         knobs.push(Knob::Windows(state.windows()));
     }
+    knobs.extend(strategy.throttles.iter().map(|throttle| {
+        let setting = match state.throttle(&throttle.name) {
+            Setting::On if !throttle.measure.has_limit() => Setting::On,
+            Setting::On if throttle.measure.is_of_time() => Setting::Time(throttle.limit),
+            Setting::On => Setting::Value(throttle.limit),
+            set @ (Setting::Off | Setting::Time(_) | Setting::Value(_)) => set,
+        };
+        Knob::Throttle(throttle.name.clone(), setting)
+    }));
     knobs.iter().map(codec::knob_out).collect()
 }
 
@@ -286,7 +317,9 @@ pub(super) fn rollout(
     (now, with_lanes): (Millis, bool),
 ) -> v1::RolloutStatus {
     let watched = watched(state, now);
+    let overran = overran(fleet, state, now);
     let shut = Shut::new(fleet, state, (&presence.hours, now));
+    let seen = (state, &shut, presence);
     let waves = state
         .plan
         .waves
@@ -312,12 +345,12 @@ pub(super) fn rollout(
         .collect();
     let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
     let residual = if state.status == Status::Halted {
-        view::residual(state).map(|(_, at)| lane(fleet, (state, &shut), at)).collect()
+        view::residual(state).map(|(_, at)| lane(fleet, seen, at)).collect()
     } else {
         Vec::new()
     };
     let lanes = if with_lanes {
-        state.lanes.iter().map(|(_, at)| lane(fleet, (state, &shut), at)).collect()
+        state.lanes.iter().map(|(_, at)| lane(fleet, seen, at)).collect()
     } else {
         Vec::new()
     };
@@ -341,14 +374,47 @@ pub(super) fn rollout(
         started_by: state.started_by.clone(),
         knobs: knobs(state),
         waits_for_word: waits_for_a_word(state, now).map_or(0, |wave| wave.0 + 1),
-        waived: waived(fleet, (state, &shut)),
+        waived: waived(fleet, seen),
         awaited: awaited(fleet, state)
             .take(if with_lanes { usize::MAX } else { AWAITED })
             .map(|(target, reason)| v1::HeldTarget { target: target.to_string(), reason })
             .collect(),
         awaited_count: u32::try_from(state.awaited.len()).unwrap_or(u32::MAX),
         waits_for_absent: state.waits_for_absent() && watched.is_none(),
+        rest: forecast::rest(fleet, state, now).map(|rest| codec::amount_out(&rest)),
+        overran_count: u32::try_from(overran.len()).unwrap_or(u32::MAX),
+        overran: overran.into_iter().take(AWAITED).collect(),
+        silent: view::silences(fleet, state, presence).iter().map(silence).collect(),
     }
+}
+
+fn silence(silence: &view::Silence<'_>) -> v1::Silence {
+    v1::Silence {
+        region: silence.region.to_owned(),
+        agents: silence.agents.iter().map(ToString::to_string).collect(),
+        since_ms: silence.since.map_or(0, |at| at.0),
+        targets: u32::try_from(silence.targets).unwrap_or(u32::MAX),
+        example: silence.example.to_string(),
+    }
+}
+
+/// Steps under way of which the log says that they take longer than was forecast. Looks at legs alone.
+fn overran(fleet: &Fleet, state: &rollout::State, now: Millis) -> Vec<v1::Overrun> {
+    let legs = fleet.agents.values().flat_map(|agent| agent.legs.values());
+    let lanes = legs.filter_map(|ix| {
+        let target = fleet.targets.get(*ix)?;
+        let (id, lane) = target.lane?;
+        let lane = state.lanes.get(lane).filter(|lane| id == state.id && lane.overran)?;
+        let undo = lane.phase == Phase::UndoLeased;
+        let step = if undo { lane.applied.checked_sub(1)? } else { lane.applied };
+        Some(v1::Overrun {
+            target: target.id.to_string(),
+            version: state.step(lane, StepIx(step))?.entry.version.to_string(),
+            undo,
+            ms: now.0.saturating_sub(lane.since.0),
+        })
+    });
+    lanes.collect()
 }
 
 pub(super) fn summary(
@@ -392,6 +458,7 @@ pub(super) fn summary(
             .collect(),
         held,
         freezes: freezes(fleet, now),
+        concerns: Vec::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use skein_core::ids::{Millis, RolloutId, TargetId};
 use skein_core::schedule::{Presence, awaited, waits_for};
 use skein_core::state::rollout::{Lane, State};
 use skein_core::state::target;
-use skein_core::view::why;
+use skein_core::view::{silences, why};
 use skein_proto::v1;
 use skein_store::History;
 use tonic::Status;
@@ -62,7 +62,9 @@ pub(super) fn told(
     };
     let sentences = if target.is_empty() {
         let said = waits_for(fleet, state, presence, now);
-        vec![if said.is_empty() { "it ended well".to_owned() } else { said }]
+        let said = if said.is_empty() { "it ended well".to_owned() } else { said };
+        let silent = presence.into_iter().flat_map(|presence| silences(fleet, state, presence));
+        std::iter::once(said).chain(silent.map(|silence| silence.say(now))).collect()
     } else {
         match (lane(fleet, state, target), without_lane(fleet, state, target)) {
             (Some(lane), _) => why(fleet, state, lane, (presence, now)),

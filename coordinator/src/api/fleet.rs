@@ -71,8 +71,8 @@ impl v1::fleet_server::Fleet for Api {
         _request: Request<v1::ListAgentsRequest>,
     ) -> Result<Response<v1::ListAgentsReply>, Status> {
         self.linearizable().await?;
-        let presence = self.sessions.presence();
         let fleet = self.machine.fleet();
+        let presence = self.presence(&fleet, clock::now());
         let agents = fleet
             .agents
             .iter()
@@ -137,6 +137,13 @@ impl v1::fleet_server::Fleet for Api {
             .map(|agent| convert::agent(agent, &presence, self.sessions.sources(agent.0)))
             .collect();
         Ok(Response::new(v1::DiscoverReply { agents, silent }))
+    }
+
+    async fn read_schemas(
+        &self,
+        request: Request<v1::ReadSchemasRequest>,
+    ) -> Result<Response<v1::ReadSchemasReply>, Status> {
+        Ok(Response::new(self.schemas(request.into_inner()).await?))
     }
 
     async fn retire_target(

@@ -14,6 +14,7 @@ mod pace;
 mod planner;
 mod repairs;
 mod rollouts;
+mod schemas;
 mod status;
 
 pub(crate) use agents::outcome;
@@ -37,10 +38,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::calendar::Calendar;
-use crate::codec;
 use crate::raft::{Identity, Machine, Peers, Raft};
+use crate::round_trip::RoundTrips;
 use crate::sequencer::{Accepted, Handle};
 use crate::sessions::Sessions;
+use crate::{codec, config};
 
 /// Everything that a handler may touch.
 #[derive(Clone)]
@@ -56,7 +58,15 @@ pub(crate) struct Api {
     pub(crate) calendar: Arc<Calendar>,
     pub(crate) peers: Peers,
     pub(crate) lease: Duration,
+    pub(crate) timing: Timing,
     pub(crate) stop: CancellationToken,
+}
+
+/// What was provided for between nodes, and what was measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Timing {
+    pub(crate) raft: config::Raft,
+    pub(crate) trips: RoundTrips,
 }
 
 /// How long a read waits for the leader to make sure that it still leads.
@@ -105,9 +115,10 @@ impl Api {
         )))
     }
 
-    /// Who is connected, and what the calendar says.
+    /// Who is connected, who was, and what the calendar says.
     fn presence(&self, fleet: &Fleet, now: Millis) -> Presence {
-        Presence { hours: self.calendar.hours(fleet, now), ..self.sessions.presence() }
+        let heard = self.sessions.heard_of(now);
+        Presence { hours: self.calendar.hours(fleet, now), heard, ..self.sessions.presence() }
     }
 
     /// Waits for the first events of a cluster that is being formed: whoever comes in that moment would

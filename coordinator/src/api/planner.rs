@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use skein_core::command::Command;
-use skein_core::hours::never_open;
-use skein_core::ids::RolloutId;
+use skein_core::forecast;
+use skein_core::hours::{Hours, Shut, never_open};
+use skein_core::ids::{Digest, Millis, RolloutId};
 use skein_core::plan::{self, Plan};
 use skein_core::refusal::Kind;
 use skein_core::spec::Spec;
@@ -36,7 +37,7 @@ impl v1::planner_server::Planner for Api {
             let plan = self.make(&mut spec)?;
             let id = codec::plan_id(&plan);
             if request.dry || plan.is_empty() {
-                return Ok(Response::new(reply(id, &plan, None)));
+                return Ok(Response::new(self.reply(id, &plan, None)));
             }
             let command = Command::PlanRollout {
                 spec: Box::new(spec.clone()),
@@ -47,13 +48,30 @@ impl v1::planner_server::Planner for Api {
                 Ok(rollout) => {
                     let rollout =
                         rollout.or_else(|| self.machine.fleet().planned.get(&id).copied());
-                    return Ok(Response::new(reply(id, &plan, rollout)));
+                    return Ok(Response::new(self.reply(id, &plan, rollout)));
                 }
                 Err(Failure::Refused(refusal))
                     if refusal.kind == Kind::Stale && attempt < ATTEMPTS => {}
                 Err(failure) => return Err(status::failed(failure)),
             }
         }
+    }
+
+    async fn blocks(
+        &self,
+        request: Request<v1::PlanRequest>,
+    ) -> Result<Response<v1::BlocksReply>, Status> {
+        let mut spec =
+            codec::spec(request.into_inner().spec).map_err(|error| status::malformed(&error))?;
+        self.linearizable().await?;
+        let presence = self.sessions.presence();
+        let fleet = self.machine.fleet();
+        for selector in spec.selectors_mut() {
+            condition::settle(selector, &fleet, &presence)
+                .map_err(|refusal| status::refused(&refusal))?;
+        }
+        let blocks = plan::blocks(&fleet, &spec).iter().map(codec::block_out).collect();
+        Ok(Response::new(v1::BlocksReply { blocks }))
     }
 
     async fn get_plan(
@@ -63,6 +81,10 @@ impl v1::planner_server::Planner for Api {
         let wanted = request.into_inner().id;
         self.linearizable().await?;
         let fleet = self.machine.fleet();
+        let answer = |state: &rollout::State| {
+            let forecast = forecast(&fleet, &state.plan, clock::now());
+            reply((state.plan_id, &state.plan), Some(state.id), forecast)
+        };
         let by_number = RolloutId::parse(&wanted).and_then(|id| fleet.rollouts.get(&id));
         let found = if let Some(state) = by_number.filter(|_| wanted.starts_with("mig-")) {
             vec![state]
@@ -73,7 +95,7 @@ impl v1::planner_server::Planner for Api {
             found
         };
         match found.as_slice() {
-            [state] => Ok(Response::new(reply(state.plan_id, &state.plan, Some(state.id)))),
+            [state] => Ok(Response::new(answer(state))),
             [] => Err(status::missing(
                 format!("there is no plan {wanted}"),
                 "make one with `skein plan`; `skein status` lists rollouts",
@@ -87,6 +109,11 @@ impl v1::planner_server::Planner for Api {
 }
 
 impl Api {
+    /// With what is forecast of it now, which is no part of it.
+    fn reply(&self, id: Digest, plan: &Plan, rollout: Option<RolloutId>) -> v1::PlanReply {
+        reply((id, plan), rollout, forecast(&self.machine.fleet(), plan, clock::now()))
+    }
+
     fn make(&self, spec: &mut Spec) -> Result<Plan, Status> {
         let presence = self.sessions.presence();
         let fleet = self.machine.fleet();
@@ -112,7 +139,7 @@ impl Api {
             digest: 0,
             actor: asker.actor,
             charter,
-            now: skein_core::ids::Millis(0),
+            now: Millis(0),
             command,
         };
         self.sequencer.ask(request).await.map(|accepted| accepted.rollout)
@@ -144,10 +171,27 @@ fn opens(fleet: &Fleet, plan: &Plan) -> Result<(), Refusal> {
     ))
 }
 
-fn reply(id: skein_core::ids::Digest, plan: &Plan, rollout: Option<RolloutId>) -> v1::PlanReply {
+/// `None`: it only tries its steps.
+fn forecast(fleet: &Fleet, plan: &Plan, now: Millis) -> Option<v1::PlanForecast> {
+    let planned = forecast::planned(fleet, plan)?;
+    let strategy = &plan.spec.strategy;
+    // A zone that is not known was refused before.
+    let openings = calendar::reckon(strategy, now).unwrap_or_default();
+    let hours = Hours::default();
+    let shut = Shut::of_plan(fleet, (strategy, &openings), (&hours, now));
+    let fit = forecast::windows(fleet, plan, &shut);
+    Some(codec::planned_out(&planned, fit.map(codec::window_fit_out)))
+}
+
+fn reply(
+    (id, plan): (Digest, &Plan),
+    rollout: Option<RolloutId>,
+    forecast: Option<v1::PlanForecast>,
+) -> v1::PlanReply {
     v1::PlanReply {
         id: Bytes::copy_from_slice(&id.0),
         plan: Some(codec::plan_out(plan)),
         rollout: rollout.map(|rollout| rollout.to_string()).unwrap_or_default(),
+        forecast,
     }
 }

@@ -340,6 +340,7 @@ impl Api {
         let fleet = self.machine.fleet();
         let presence = self.presence(&fleet, now);
         let mut reply = convert::summary(&fleet, &presence, (now, leader));
+        reply.concerns = self.timing.trips.concerns();
         let ids = match wanted {
             Some(id) if fleet.rollouts.contains_key(&id) => vec![id],
             Some(id) => {

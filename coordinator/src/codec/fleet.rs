@@ -68,6 +68,7 @@ pub(crate) fn observation(wire: v1::Observation) -> Result<Observation, Malforme
         ledger: wire.ledger.into_iter().map(entry).collect::<Result<_, _>>()?,
         fence: Fence(wire.fence),
         open_intent: wire.open_intent,
+        bytes: wire.bytes,
     })
 }
 
@@ -79,6 +80,7 @@ pub(crate) fn observation_out(seen: &Observation) -> v1::Observation {
         ledger: seen.ledger.iter().map(entry_out).collect(),
         fence: seen.fence.0,
         open_intent: seen.open_intent.clone(),
+        bytes: seen.bytes,
     }
 }
 

@@ -8,6 +8,7 @@ use skein_proto::agent::v1 as session;
 use skein_proto::log::v1::{self as log, event::Body as Wire};
 use skein_proto::v1;
 
+use super::latency::{latency, latency_out, quantiles};
 use super::{Malformed, required};
 
 pub(super) fn gate(wire: v1::Gate) -> Result<Gate, Malformed> {
@@ -23,6 +24,7 @@ pub(super) fn gate(wire: v1::Gate) -> Result<Gate, Malformed> {
             v1::gate::Question::Prometheus(wire) => {
                 Question::Prometheus { source: wire.source, query: wire.query }
             }
+            v1::gate::Question::Latency(wire) => Question::Latency(latency(wire)?),
         },
         comparison,
         expected: wire.expected,
@@ -48,6 +50,7 @@ pub(crate) fn gate_out(gate: &Gate) -> v1::Gate {
                     query: query.clone(),
                 })
             }
+            Question::Latency(latency) => v1::gate::Question::Latency(latency_out(latency)),
         }),
         comparison: comparison_out(gate.comparison).into(),
         expected: gate.expected.clone(),
@@ -161,6 +164,13 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             agent: AgentId(wire.agent),
             fence: Fence(wire.fence),
             why: wire.why,
+        },
+        Wire::BaselineTaken(wire) => Body::BaselineTaken {
+            rollout: RolloutId(wire.rollout),
+            target: TargetId(wire.target),
+            fence: Fence(wire.fence),
+            gate: wire.gate,
+            queries: quantiles(wire.queries),
         },
         Wire::GatePassed(wire) => Body::GatePassed { judged: Box::new(judged(wire)) },
         Wire::GateFailed(wire) => Body::GateFailed { judged: Box::new(judged(wire)) },

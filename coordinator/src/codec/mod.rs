@@ -2,9 +2,12 @@
 //! wire share. The only place that knows both. What is read may be older than this release; what
 //! cannot be read is an error that says where, never a guess.
 
+mod block;
 mod event;
 mod fleet;
+mod forecast;
 mod gate;
+mod latency;
 mod manifest;
 mod pace;
 mod plan;
@@ -13,18 +16,23 @@ mod repair;
 mod subject;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
+pub(crate) use block::block_out;
 pub(crate) use event::{
     archive, decode as decode_event, encode as encode_event, leg_kind_out, verdict,
 };
 pub(crate) use fleet::{description, description_out, entry_out, observation, selector};
+pub(crate) use forecast::{amount_out, planned_out, window_fit_out};
 pub(crate) use gate::{gate_out, judgement};
+pub(crate) use latency::{quantiles, quantiles_out};
 pub(crate) use manifest::manifest_of;
 pub(crate) use pace::{freeze_out, until};
 pub(crate) use plan::{knob, knob_out, plan_id, plan_out, spec};
 pub(crate) use record::{Entry, chunk_entry, decode_entry, record_entry};
 pub(crate) use repair::{digests_out, evidence_of, evidence_out, verb, verb_out};
 pub(crate) use subject::{concerns, terms};
+pub(crate) use throttle::throttle_out;
 
 use bytes::Bytes;
 use skein_core::ids::{ClusterId, Digest, Incarnation, RequestId};

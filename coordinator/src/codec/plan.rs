@@ -9,10 +9,11 @@ use skein_core::spec::{
 };
 use skein_proto::v1;
 
+use super::block::{block, block_out};
 use super::fleet::{engine, engine_out, entry, entry_out, selector, selector_out};
 use super::gate::{gate, gate_out};
 use super::manifest::{lock, lock_out, mode, mode_out};
-use super::{Malformed, digest, digest_out, pace, required};
+use super::{Malformed, digest, digest_out, pace, required, throttle};
 
 /// SHA-256 over the plan's canonical bytes: its protobuf form, whose fields are written in order and
 /// which has no map, clock or chance in it.
@@ -95,30 +96,36 @@ fn on_breach_out(on_breach: OnBreach) -> v1::OnBreach {
     }
 }
 
+/// What stands before the share of a wave that is there for each value of a label (`WaveSpec.per`).
+const PER_BAR: u32 = 1_000;
+
 fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
     let wire = required(wire, "the strategy")?;
     let (on_breach, backup) = (on_breach(wire.on_breach()), backup(wire.backup()));
     let budget = wire.budget.unwrap_or_default();
     let (windows, blackouts) = pace::read(wire.windows, wire.blackouts)?;
-    // Beside windows it is there for coordinators that know of none.
-    let bars = !windows.is_empty() || !blackouts.is_empty();
+    // Beside windows and throttles it is there for coordinators that know of none.
+    let bars = !windows.is_empty() || !blackouts.is_empty() || !wire.throttles.is_empty();
     let limits = wire.limits.into_iter().filter(|limit| !(bars && *limit == v1::Limit::default()));
     let waves = wire
         .waves
         .into_iter()
         .map(|wave| {
-            if wave.percent > 100 {
+            let bar = if wave.per.is_empty() { 0 } else { PER_BAR };
+            let percent = wave.percent.checked_sub(bar).filter(|percent| *percent <= 100);
+            let Some(percent) = percent else {
                 return Err(Malformed::new(
                     "a wave's percentage",
                     format!("is {} and should be at most 100", wave.percent),
                 ));
-            }
+            };
             Ok(spec::Wave {
                 name: wave.name,
                 selector: selector(wave.selector),
-                percent: wave.percent,
+                percent,
                 count: wave.count,
                 one_per_class: wave.one_per_class,
+                per: wave.per,
                 parallelism: wave.parallelism,
                 soak_ms: wave.soak_ms,
                 approval: wave.approval,
@@ -147,6 +154,7 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
         gates: wire.gates.into_iter().map(gate).collect::<Result<_, _>>()?,
         windows,
         blackouts,
+        throttles: wire.throttles.into_iter().map(throttle::throttle).collect::<Result<_, _>>()?,
     })
 }
 
@@ -188,6 +196,7 @@ pub(crate) fn knob(wire: Option<v1::Knob>) -> Result<Knob, Malformed> {
         Wire::BudgetPercent(percent) => Knob::BudgetPercent(percent),
         Wire::Retries(retries) => Knob::Retries(retries),
         Wire::Windows(hold) => Knob::Windows(hold),
+        Wire::Throttle(wire) => throttle::knob(wire)?,
     })
 }
 
@@ -202,13 +211,14 @@ pub(crate) fn knob_out(knob: &Knob) -> v1::Knob {
         Knob::BudgetPercent(percent) => Wire::BudgetPercent(*percent),
         Knob::Retries(retries) => Wire::Retries(*retries),
         Knob::Windows(hold) => Wire::Windows(*hold),
+        Knob::Throttle(name, setting) => Wire::Throttle(throttle::knob_out(name, *setting)),
     };
     v1::Knob { knob: Some(knob) }
 }
 
 fn strategy_out(strategy: &Strategy) -> v1::Strategy {
     let hours = !strategy.windows.is_empty() || !strategy.blackouts.is_empty();
-    let bar = hours.then(v1::Limit::default);
+    let bar = (hours || !strategy.throttles.is_empty()).then(v1::Limit::default);
     v1::Strategy {
         waves: strategy
             .waves
@@ -216,9 +226,10 @@ fn strategy_out(strategy: &Strategy) -> v1::Strategy {
             .map(|wave| v1::WaveSpec {
                 name: wave.name.clone(),
                 selector: Some(selector_out(&wave.selector)),
-                percent: wave.percent,
+                percent: wave.percent + if wave.per.is_empty() { 0 } else { PER_BAR },
                 count: wave.count,
                 one_per_class: wave.one_per_class,
+                per: wave.per.clone(),
                 parallelism: wave.parallelism,
                 soak_ms: wave.soak_ms,
                 approval: wave.approval,
@@ -245,6 +256,7 @@ fn strategy_out(strategy: &Strategy) -> v1::Strategy {
         gates: strategy.gates.iter().map(gate_out).collect(),
         windows: strategy.windows.iter().map(pace::window_out).collect(),
         blackouts: strategy.blackouts.iter().map(pace::blackout_out).collect(),
+        throttles: strategy.throttles.iter().map(throttle::throttle_out).collect(),
     }
 }
 
@@ -366,6 +378,7 @@ pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
             parallelism: wave.parallelism,
             soak_ms: wave.soak_ms,
             approval: wave.approval,
+            part: wave.part,
         })
         .collect();
     Ok(Plan {
@@ -379,6 +392,7 @@ pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
             .into_iter()
             .map(|absent| Absent { target: TargetId(absent.id), why: absent.why })
             .collect(),
+        accepted: wire.accepted.into_iter().map(block).collect::<Result<_, _>>()?,
     })
 }
 
@@ -399,6 +413,7 @@ pub(crate) fn plan_out(plan: &Plan) -> v1::Plan {
                 parallelism: wave.parallelism,
                 soak_ms: wave.soak_ms,
                 approval: wave.approval,
+                part: wave.part.clone(),
             })
             .collect(),
         up_to_date: plan.up_to_date,
@@ -411,5 +426,6 @@ pub(crate) fn plan_out(plan: &Plan) -> v1::Plan {
                 why: absent.why.clone(),
             })
             .collect(),
+        accepted: plan.accepted.iter().map(block_out).collect(),
     }
 }

@@ -106,6 +106,7 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::GateAsked(it) => (of_target(&it.target), Some(it.rollout)),
         Body::GateReleased(it) => (Vec::new(), Some(it.rollout)),
         Body::GatePassed(it) | Body::GateFailed(it) => (of_target(&it.target), Some(it.rollout)),
+        Body::BaselineTaken(it) => (vec![&it.target], Some(it.rollout)),
         Body::StepWaived(it) => (Vec::new(), Some(it.rollout)),
         Body::LegAssigned(it) => (vec![&it.target], Some(it.rollout)),
         Body::LeaseExpired(it) => (vec![&it.target], Some(it.rollout)),
@@ -117,5 +118,6 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::StepRolledBack(it) => (vec![&it.target], Some(it.rollout)),
         Body::StepStuck(it) => (vec![&it.target], Some(it.rollout)),
         Body::StepTried(it) => (vec![&it.target], Some(it.rollout)),
+        Body::StepOverran(it) => (vec![&it.target], Some(it.rollout)),
     }
 }

@@ -5,20 +5,25 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Waiver;
-use skein_core::event::{Archive, Body, Event, Judged, LegKind, Stop, Unwind, Verdict};
+use skein_core::event::{
+    Archive, Body, Event, Judged, LegKind, Measured, Overrun, Stop, Unwind, Verdict,
+};
+use skein_core::forecast::{Forecast, Interval};
 use skein_core::ids::{
     AgentId, ClassIx, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
-use skein_core::plan::{Absent, Class, Plan, Step, Undo, Wave};
+use skein_core::plan::{Absent, Block, Cause, Class, Nearest, Plan, Step, Undo, Wave};
 use skein_core::policy::Policy;
 use skein_core::spec::{
-    self, Backup, Budget, Comparison, Direction, Engine, Gate, Goal, Knob, Limit, Lock, OnBreach,
-    Order, Question, Scope, Selector, Spec, Strategy, TransactionMode, When,
+    self, Backup, Bound, Budget, Ceiling, Comparison, Direction, Engine, Gate, Goal, Knob, Latency,
+    Limit, Lock, OnBreach, Order, Quantile, Quantiles, Question, Scope, Selector, Spec, Strategy,
+    TransactionMode, When,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{self, Evidence, Verb};
 use skein_core::state::target::{Description, Observation};
+use skein_proto::v1;
 
 use super::{decode_event, encode_event};
 
@@ -69,6 +74,7 @@ fn plan() -> Plan {
                     percent: 10,
                     count: 3,
                     one_per_class: true,
+                    per: "region".to_owned(),
                     parallelism: 2,
                     soak_ms: Some(0),
                     approval: true,
@@ -86,6 +92,7 @@ fn plan() -> Plan {
                 backup: Backup::Tables,
                 windows: Vec::new(),
                 blackouts: Vec::new(),
+                throttles: Vec::new(),
             },
             out_of_order: true,
             accept_drift: true,
@@ -114,10 +121,32 @@ fn plan() -> Plan {
             parallelism: 4,
             soak_ms: 30_000,
             approval: true,
+            part: "eu".to_owned(),
         }],
         up_to_date: 3,
         notes: vec!["a note".to_owned()],
         absent: vec![Absent { target: TargetId::from("eu-9"), why: "no route".to_owned() }],
+        accepted: vec![
+            block(Cause::Held("changed by hand".to_owned())),
+            block(Cause::Unlike(3)),
+            Block { schema: None, nearest: None, ..block(Cause::Foreign(Version::from("9"))) },
+        ],
+    }
+}
+
+fn block(cause: Cause) -> Block {
+    Block {
+        engine: Engine::Mysql,
+        ledger: vec![entry("1"), entry("9")],
+        schema: Some(digest(7)),
+        targets: vec![TargetId::from("eu-1"), TargetId::from("eu-2")],
+        cause,
+        nearest: Some(Nearest {
+            ledger: vec![entry("1")],
+            schema: digest(8),
+            members: 5,
+            examples: vec![TargetId::from("eu-3")],
+        }),
     }
 }
 
@@ -149,6 +178,59 @@ fn windows_come_back_as_they_were_and_bar_who_does_not_know_them() {
     let limits = wire.spec.iter().flat_map(|spec| &spec.strategy).flat_map(|it| &it.limits);
     assert!(limits.into_iter().any(|limit| limit.label.is_empty()));
     assert_eq!(super::plan::plan(wire), Ok(plan));
+}
+
+#[test]
+fn who_does_not_know_waves_of_a_label_refuses_them() {
+    let plan = plan();
+    let wire = super::plan_out(&plan);
+    let wave = &wire.spec.as_ref().unwrap().strategy.as_ref().unwrap().waves[0];
+    assert_eq!((wave.per.as_str(), wave.percent), ("region", 1_010));
+    // As a release without them reads it.
+    let mut older = wire.clone();
+    older.spec.as_mut().unwrap().strategy.as_mut().unwrap().waves[0].per.clear();
+    assert!(super::plan::plan(older).is_err());
+    assert_eq!(super::plan::plan(wire), Ok(plan));
+}
+
+fn throttles() -> Vec<spec::Throttle> {
+    let measures = [
+        spec::Measure::ReplicaLag { replicas: 2 },
+        spec::Measure::Load,
+        spec::Measure::Query("SELECT 1".to_owned()),
+        spec::Measure::Http("busy".to_owned()),
+    ];
+    let throttle = |measure: spec::Measure| spec::Throttle {
+        name: format!("{measure:?}"),
+        selector: by_label("region", "eu"),
+        limit: if measure.has_limit() { 2_000 } else { 0 },
+        measure,
+        interval_ms: 1_000,
+        timeout_ms: 5_000,
+    };
+    measures.map(throttle).into()
+}
+
+#[test]
+fn throttles_come_back_as_they_were_and_bar_who_does_not_know_them() {
+    let mut plan = plan();
+    plan.spec.strategy.throttles = throttles();
+    let wire = super::plan_out(&plan);
+    let limits = wire.spec.iter().flat_map(|spec| &spec.strategy).flat_map(|it| &it.limits);
+    assert!(limits.into_iter().any(|limit| limit.label.is_empty()));
+    assert_eq!(super::plan::plan(wire), Ok(plan));
+}
+
+#[test]
+fn what_throttles_are_set_to_comes_back() {
+    use spec::Setting;
+    for setting in [Setting::On, Setting::Off, Setting::Time(2_500), Setting::Value(40_000)] {
+        let knob = Knob::Throttle("lag".to_owned(), setting);
+        assert_eq!(super::knob(Some(super::knob_out(&knob))), Ok(knob));
+    }
+    let nothing = v1::ThrottleKnob { name: "lag".to_owned(), setting: None };
+    let knob = Some(v1::knob::Knob::Throttle(nothing));
+    assert!(super::knob(Some(v1::Knob { knob })).is_err());
 }
 
 fn order() -> repair::Order {
@@ -212,6 +294,7 @@ fn one_of_each() -> Vec<Body> {
                 ledger: vec![entry("1")],
                 fence,
                 open_intent: "2".to_owned(),
+                bytes: 9_000,
             },
             finding: "restored".to_owned(),
         },
@@ -274,6 +357,7 @@ fn one_of_each() -> Vec<Body> {
                 ms: 12,
                 fingerprint: digest(6),
                 exemption: String::new(),
+                target_bytes: 5_000,
             }),
             steps: vec![version.clone()],
         },
@@ -286,6 +370,7 @@ fn one_of_each() -> Vec<Body> {
             ms: 5,
             rows: 20_000,
             already: true,
+            measured: Measured { waited_ms: 3, resumed: true },
         },
         Body::StepVerified {
             rollout,
@@ -322,6 +407,7 @@ fn one_of_each() -> Vec<Body> {
             ms: 4,
             already: false,
             fingerprint: None,
+            measured: Measured { waited_ms: 0, resumed: true },
         },
         Body::StepWaived {
             rollout,
@@ -386,6 +472,7 @@ fn one_of_each() -> Vec<Body> {
                 ledger: vec![entry("1"), entry("2")],
                 fence: Fence(9),
                 open_intent: String::new(),
+                bytes: 0,
             }),
             evidence: vec![Evidence::Schema, Evidence::Probe, Evidence::Waiver],
             finding: "a clone".to_owned(),
@@ -462,6 +549,32 @@ fn one_of_each() -> Vec<Body> {
             awaited: vec![(TargetId::from("eu-4"), "no route to host".to_owned())],
             settled: vec![TargetId::from("us-1")],
         },
+        Body::StepOverran {
+            overrun: Box::new(Overrun {
+                rollout,
+                target: TargetId::from("eu-1"),
+                fence: Fence(12),
+                version: "2".to_owned(),
+                step: StepIx(1),
+                undo: true,
+                ms: 90_000,
+                forecast: Forecast {
+                    interval: Interval { p50: 4_000, p95: 9_000 },
+                    samples: 14,
+                    scaled: true,
+                },
+            }),
+        },
+        Body::BaselineTaken {
+            rollout,
+            target: TargetId::from("eu-1"),
+            fence: Fence(12),
+            gate: "quick".to_owned(),
+            queries: vec![
+                Quantiles { p50: 310, p95: 900, p99: 1_200 },
+                Quantiles { p50: 1, p95: 2, p99: 3 },
+            ],
+        },
     ]
 }
 
@@ -473,7 +586,15 @@ fn gates() -> Vec<Gate> {
         Question::Command("smoke".to_owned()),
         Question::Prometheus { source: "prom".to_owned(), query: "rate(errors[1m])".to_owned() },
         Question::Sql("SELECT 1".to_owned()),
-        Question::Sql("SELECT 2".to_owned()),
+        Question::Latency(Latency {
+            queries: vec!["SELECT 2".to_owned(), "SELECT 3".to_owned()],
+            runs: 200,
+            ceilings: vec![
+                Ceiling { quantile: Quantile::P50, bound: Bound::Thousandths(1_500) },
+                Ceiling { quantile: Quantile::P95, bound: Bound::Micros(50_000) },
+                Ceiling { quantile: Quantile::P99, bound: Bound::Thousandths(3_000) },
+            ],
+        }),
     ];
     let whens = [When::AfterWave, When::Soak, When::BeforeStep, When::AfterStep];
     let comparisons = [
@@ -590,6 +711,8 @@ fn place(body: &Body) -> usize {
         Body::LanesCancelled { .. } => 56,
         Body::StepCancelled { .. } => 57,
         Body::ArrivalsSettled { .. } => 58,
+        Body::StepOverran { .. } => 59,
+        Body::BaselineTaken { .. } => 60,
     }
 }
 
@@ -600,7 +723,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 59);
+    assert_eq!(events.len(), 61);
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

@@ -55,6 +55,7 @@ pub(crate) fn sample() -> (Fleet, Presence) {
             ledger: ledger.iter().map(entry).collect(),
             fence: Fence(0),
             open_intent: String::new(),
+            bytes: 0,
         };
         tell(Body::TargetObserved {
             agent: AgentId("here".to_owned()),

@@ -103,7 +103,11 @@ impl Agent {
 
     /// The same, if the session still stands.
     pub(crate) async fn try_beat(&self, fences: &[u64]) -> bool {
-        self.tell(Said::Heartbeat(wire::Heartbeat { fences: fences.to_vec() })).await
+        self.tell(Said::Heartbeat(wire::Heartbeat {
+            fences: fences.to_vec(),
+            ..wire::Heartbeat::default()
+        }))
+        .await
     }
 
     /// Reports.

@@ -2,6 +2,7 @@
 //! enter its directory.
 
 use std::io::Read as _;
+use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,6 +20,13 @@ use super::record::Record;
 /// The signal that makes MariaDB shut down cleanly.
 pub(super) const STOP: Signal = Signal::TERM;
 
+/// A server's place among those that replicate from each other.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    port: u16,
+    number: u32,
+}
+
 /// One MariaDB server with a data directory of its own.
 ///
 /// Stops, and its data vanish, when this is dropped.
@@ -26,6 +34,8 @@ pub(super) const STOP: Signal = Signal::TERM;
 pub struct Instance {
     tools: Tools,
     options: Options,
+    /// Where it listens, and by which number others know it; `None`: it replicates nothing.
+    member: Option<Member>,
     /// `None` after [`Instance::detach`] alone.
     home: Option<Home>,
     process: Option<Process>,
@@ -39,8 +49,26 @@ impl Instance {
         Self::start_with(&Tools::find(), options)
     }
 
+    /// The same, for one that others may follow, or that follows another: it writes a binary log, and listens on
+    /// loopback, since replication knows no other way. `number` is its own among them.
+    pub fn start_member(number: u32, options: Options) -> Result<Self> {
+        let free = TcpListener::bind(("127.0.0.1", 0)).context("failed to find a free port")?;
+        let port = free.local_addr().context("failed to find a free port")?.port();
+        drop(free);
+        Self::make(&Tools::find(), options, Some(Member { port, number }))
+    }
+
+    /// The port on loopback on which others follow it.
+    pub fn port(&self) -> Option<u16> {
+        self.member.map(|member| member.port)
+    }
+
     /// As [`Instance::start`], with the given programs.
     pub fn start_with(tools: &Tools, options: Options) -> Result<Self> {
+        Self::make(tools, options, None)
+    }
+
+    fn make(tools: &Tools, options: Options, member: Option<Member>) -> Result<Self> {
         let home = Home::create("my", "mysql")?;
         let mut install = tools.command("mariadb-install-db")?;
         install
@@ -52,7 +80,8 @@ impl Instance {
             install.arg(option("--basedir", &base));
         }
         home.run(install).context("failed to make a MariaDB data directory")?;
-        let mut instance = Self { tools: tools.clone(), options, home: Some(home), process: None };
+        let (tools, home) = (tools.clone(), Some(home));
+        let mut instance = Self { tools, options, member, home, process: None };
         instance.serve()?;
         Ok(instance)
     }
@@ -121,8 +150,14 @@ impl Instance {
             .arg(option("--socket", &socket(home)))
             .arg(option("--pid-file", &home.join("pid")))
             .arg(option("--tmpdir", home.path()))
-            .args(["--skip-networking", "--skip-name-resolve", "--max-connections=400"])
+            .args(["--skip-name-resolve", "--max-connections=400"])
             .args(["--character-set-server=utf8mb4", "--innodb-buffer-pool-size=128M"]);
+        match self.member {
+            None => server.arg("--skip-networking"),
+            Some(Member { port, number }) => server
+                .args(["--bind-address=127.0.0.1", "--log-bin=log"])
+                .args([format!("--port={port}"), format!("--server-id={number}")]),
+        };
         if let Some(base) = base(&self.tools) {
             server.arg(option("--basedir", &base));
             server.arg(option("--lc-messages-dir", &base.join("share/mysql")));

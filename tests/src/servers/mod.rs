@@ -9,7 +9,7 @@
 //! record      what is written down of a server that outlives its starter
 //! ```
 //!
-//! Neither database listens on the network, nothing is shared with a server the machine may already run,
+//! No database listens on the network (but a MariaDB that replicates, on loopback), nothing is shared with a server the machine may already run,
 //! and only processes started here are ever signalled.
 
 pub mod account;

@@ -51,6 +51,21 @@ impl Instance {
         Ok(instance)
     }
 
+    /// Starts a second server that follows this one, by the programs that made it: a hot standby that streams.
+    pub fn replica(&self) -> Result<Self> {
+        let primary = self.home.as_ref().context("this server was detached")?;
+        let home = Home::create("pg", "postgres")?;
+        let mut copy = self.tools.command("pg_basebackup")?;
+        copy.arg("--pgdata").arg(home.join("data")).arg("--host").arg(primary.path());
+        copy.args(["--username=postgres", "--checkpoint=fast", "--wal-method=stream"]);
+        copy.args(["--write-recovery-conf", "--no-sync"]);
+        home.run(copy).context("failed to copy a PostgreSQL data directory")?;
+        let (tools, options) = (self.tools.clone(), self.options);
+        let mut instance = Self { tools, options, home: Some(home), process: None };
+        instance.serve()?;
+        Ok(instance)
+    }
+
     /// The URL of the database `postgres`, as its superuser.
     pub fn url(&self) -> String {
         self.url_of("postgres")

@@ -24,8 +24,15 @@ fn outcomes() -> Vec<Outcome> {
             ms: 12,
             fingerprint: hash(2),
             exemption: "none".to_owned(),
+            target_bytes: 0,
         }),
-        Outcome::Applied(session::Applied { step: 1, ms: 2, rows: 3, already: true }),
+        Outcome::Applied(session::Applied {
+            step: 1,
+            ms: 2,
+            rows: 3,
+            already: true,
+            ..session::Applied::default()
+        }),
         Outcome::Verified(session::Verified { step: 1, fingerprint: hash(3) }),
         Outcome::Failed(session::Failed {
             step: 2,
@@ -41,6 +48,7 @@ fn outcomes() -> Vec<Outcome> {
             ms: 4,
             already: true,
             fingerprint: hash(4),
+            ..session::RolledBack::default()
         }),
         Outcome::Stuck(session::Stuck { step: 2, why: "no evidence".to_owned() }),
         Outcome::Tried(session::Tried {
@@ -62,6 +70,7 @@ fn from_agent() -> Vec<session::FromAgent> {
         ledger,
         fence: 17,
         open_intent: "2".to_owned(),
+        bytes: 0,
     };
     let target = v1::TargetDescription {
         id: "eu/orders-1".to_owned(),
@@ -87,8 +96,10 @@ fn from_agent() -> Vec<session::FromAgent> {
             sources: Vec::new(),
             asks_gates: false,
             gate_sources: Vec::new(),
+            knows_throttles: false,
+            reads_schemas: false,
         }),
-        Up::Heartbeat(session::Heartbeat { fences: vec![17, 18] }),
+        Up::Heartbeat(session::Heartbeat { fences: vec![17, 18], ..Default::default() }),
         Up::Reports(session::Reports { reports: reports.collect() }),
         Up::Observed(session::Observed {
             target: "eu/orders-1".to_owned(),

@@ -13,11 +13,14 @@
 mod marks;
 mod pieces;
 
+use std::time::Duration;
+
 use skein_bundle::sql::Class;
 use tokio::time::Instant;
 
 use crate::db::answer::Keep;
 use crate::db::batch::{Batch, answer};
+use crate::db::between::{self, Between};
 use crate::db::failure::Broken;
 use crate::db::intent::{self, Intent, Mark, Phase};
 use crate::db::ledger::{self, LedgerRow};
@@ -25,7 +28,7 @@ use crate::db::location::Engine;
 use crate::db::order::{Order, Outcome};
 use crate::db::session::Session;
 use crate::db::step_error::{Cause, StepError};
-use crate::db::transactional::{check_fence, lock_lost, verify_failed};
+use crate::db::transactional::{check_fence, lock_lost, millis, verify_failed};
 use crate::db::units::{self, Unit};
 use crate::db::verdict::{Recovery, Verdict};
 use crate::db::verify::Checks;
@@ -36,6 +39,8 @@ struct Run<'a> {
     order: &'a Order,
     units: &'a [Unit],
     rows: u64,
+    /// Tries that had no effect, and the pauses between them.
+    waited: Duration,
     /// MariaDB: tables whose changes no transaction takes back. `None`: not asked since the last
     /// definition statement.
     untransacted: Option<Vec<String>>,
@@ -75,6 +80,7 @@ impl Session {
     pub(in crate::db) async fn apply_by_statement(
         &mut self,
         order: &Order,
+        mut between: Option<&mut dyn Between>,
     ) -> Result<Outcome, StepError> {
         let started = Instant::now();
         let units = units::of(order);
@@ -86,16 +92,44 @@ impl Session {
             None => 0,
             Some(open) => self.take_up(order, &units, open).await?,
         };
-        let mut run = Run { order, units: &units, rows: 0, untransacted: None };
+        let mut run =
+            Run { order, units: &units, rows: 0, waited: Duration::ZERO, untransacted: None };
+        let resumed = before.intent.is_some();
         for (at, unit) in units.iter().enumerate().skip(at) {
+            // The first statement was asked about with its step.
+            if let Some(between) = between.as_deref_mut().filter(|_| at > 0 || resumed) {
+                self.hold_back(&run, at, between).await?;
+            }
             self.run_unit(&mut run, at, unit).await?;
         }
         self.verify_after(&run).await?;
         self.write_ledger_row(order).await?;
         self.reset_after(order).await;
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let (ms, waited_ms) =
+            (millis(started.elapsed().saturating_sub(run.waited)), millis(run.waited));
         let resumed_at = before.intent.is_some().then_some(count(at) + 1);
-        Ok(Outcome::Applied { rows: run.rows, ms, fingerprint_after: None, resumed_at })
+        Ok(Outcome::Applied { rows: run.rows, ms, waited_ms, fingerprint_after: None, resumed_at })
+    }
+
+    /// Before a statement: waits where somebody holds it back. What stands is written down before that: a wait may be long.
+    async fn hold_back(
+        &mut self,
+        run: &Run<'_>,
+        at: usize,
+        between: &mut dyn Between,
+    ) -> Result<(), StepError> {
+        let before = run.units.get(..at).unwrap_or_default();
+        if between::may_hold_locks(before) || between.is_free().await {
+            return Ok(());
+        }
+        self.stop_before(run, at).await;
+        if between.until_free().await == Err(between::Left) {
+            let (cause, message) = (Cause::Statement, between::left(run.order));
+            let mut error = StepError::new(run.order, cause, run.up_to(at), message);
+            error.cancelled = true;
+            return Err(error);
+        }
+        Ok(())
     }
 
     /// Reads fence, ledger and intent; makes the tables first where `make` says so.

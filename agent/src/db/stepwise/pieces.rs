@@ -1,6 +1,7 @@
 //! Running one piece, each kind in its own way.
 
 use skein_bundle::sql::Class;
+use tokio::time::Instant;
 
 use super::Run;
 use crate::db::answer::{Answer, Keep};
@@ -29,6 +30,7 @@ impl Session {
     ) -> Result<(), StepError> {
         let mut pauses = self.timeouts.pauses();
         loop {
+            let began = Instant::now();
             let done = match unit.class {
                 Class::Session => self.run_session(run, at, unit).await,
                 Class::Ddl => self.run_definition(run, at, unit).await,
@@ -47,6 +49,7 @@ impl Session {
                 Some(pause) if no_effect.is_some_and(|transient| transient) => {
                     tracing::info!(%error, ?pause, "trying a statement again");
                     tokio::time::sleep(pause).await;
+                    run.waited += began.elapsed();
                 }
                 _ => {
                     if no_effect.is_some() {

@@ -52,6 +52,7 @@ fn requests() -> Vec<Vec<u8>> {
         parallelism: 2,
         soak_ms: Some(1_000),
         approval: true,
+        per: String::new(),
     };
     let strategy = v1::Strategy {
         waves: vec![wave],
@@ -76,6 +77,14 @@ fn requests() -> Vec<Vec<u8>> {
             finish: true,
         }],
         blackouts: vec![v1::Blackout { from_ms: 5, until_ms: 9, ..Default::default() }],
+        throttles: vec![v1::Throttle {
+            name: "lag".to_owned(),
+            selector: Some(selector()),
+            measure: Some(v1::throttle::Measure::ReplicaLag(v1::ReplicaLag { replicas: 1 })),
+            limit: 2_000,
+            interval_ms: 1_000,
+            timeout_ms: 5_000,
+        }],
     };
     let spec = v1::PlanSpec {
         bundle: Bytes::from_static(&[2; 32]),
@@ -125,6 +134,7 @@ fn reports() -> Vec<Vec<u8>> {
         }],
         fence: 9,
         open_intent: String::new(),
+        bytes: 4_096,
     };
     let observed = agent::Observed {
         target: "eu/1".to_owned(),

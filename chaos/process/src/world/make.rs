@@ -14,14 +14,14 @@ use super::space::{self, Space};
 use super::target::{Servers, Target};
 use super::wait::until_some;
 use super::wire::{self, End, Wire};
-use super::{ELECTION_MS, Ground, HEARTBEAT_MS, LEASE_MS, Member, World};
+use super::{Ground, Member, Timing, World};
 use crate::enclose::run;
 use crate::provide::{FAKETIME, filters};
 
 /// Where users are: in this program's own namespace.
-pub(super) const USER: &str = "user";
-pub(super) const NODES: [&str; 3] = ["n1", "n2", "n3"];
-pub(super) const REGIONS: [&str; 3] = ["eu", "us", "ap"];
+pub(crate) const USER: &str = "user";
+pub(crate) const NODES: [&str; 3] = ["n1", "n2", "n3"];
+pub(crate) const REGIONS: [&str; 3] = ["eu", "us", "ap"];
 /// In each region, one of each engine.
 const ENGINES: [(&str, Engine); 3] =
     [("pg", Engine::Postgres), ("my", Engine::Mysql), ("lite", Engine::Sqlite)];
@@ -36,7 +36,7 @@ const LAYERED: &str = "n1";
 
 impl World {
     /// Starts everything below `dir`; returns when all agents are connected.
-    pub(crate) async fn make(dir: &Path, ground: Ground) -> Result<Self> {
+    pub(crate) async fn make(dir: &Path, ground: Ground, timing: Timing) -> Result<Self> {
         let mut left_out = Vec::new();
         let faketime = Path::new(FAKETIME).is_file();
         if !faketime {
@@ -59,7 +59,7 @@ impl World {
 
         let mut plan = Plan::new(dir, ground, faketime)?;
         plan.draw(&servers)?;
-        let nodes = plan.nodes()?;
+        let nodes = plan.nodes(timing)?;
         let mut agents = Vec::new();
         for region in REGIONS {
             let served: Vec<&Target> =
@@ -183,22 +183,21 @@ impl Plan {
         Ok(())
     }
 
-    fn nodes(&self) -> Result<Vec<Member>> {
+    fn nodes(&self, timing: Timing) -> Result<Vec<Member>> {
         let mut members = String::new();
         for (number, address) in (1..).zip(&self.named) {
             writeln!(members, "[[member]]\nnode = {number}\naddress = \"{address}\"")?;
         }
-        let (min, max) = ELECTION_MS;
         let mut nodes = Vec::new();
         for (((number, name), listen), named) in (1..).zip(NODES).zip(&self.listen).zip(&self.named)
         {
             let disk = self.disk(name)?;
             let text = format!(
                 "node = {number}\ncluster = \"chaos\"\ndata = \"{}\"\nlisten = \"{listen}\"\n\
-                 advertise = \"{named}\"\nplaintext_beyond_loopback = true\nlease_ms = {LEASE_MS}\n\n\
-                 [raft]\nheartbeat_ms = {HEARTBEAT_MS}\nelection_min_ms = {min}\n\
-                 election_max_ms = {max}\nsnapshot_after = 400\nkeep_entries = 100\n\n{members}",
-                disk.join("data").display()
+                 advertise = \"{named}\"\nplaintext_beyond_loopback = true\n{}\nsnapshot_after = 400\n\
+                 keep_entries = 100\n\n{members}",
+                disk.join("data").display(),
+                timing.lines()
             );
             nodes.push(self.member(name, "coordinator", &text, (disk, listen.to_string()))?);
         }
@@ -210,7 +209,7 @@ impl Plan {
         let mut text = format!(
             "[coordinator]\naddresses = {:?}\n\n[agent]\nid = \"{region}\"\nslots = 4\nbackups = \"{}\"\n\
              cache = \"{}\"\n",
-            self.addresses(),
+            self.nearest_first(region),
             disk.join("backups").display(),
             disk.join("cache").display()
         );
@@ -255,6 +254,15 @@ impl Plan {
         let launch =
             Launch { dir: self.dir.clone(), hosts: self.hosts.clone(), ..Launch::default() };
         Ok(Cli { config, launch })
+    }
+
+    /// All nodes, the one of the same place first.
+    fn nearest_first(&self, region: &str) -> Vec<String> {
+        let mut addresses = self.addresses();
+        let place = REGIONS.iter().position(|name| *name == region).unwrap_or_default();
+        let place = place.min(addresses.len());
+        addresses.rotate_left(place);
+        addresses
     }
 
     fn addresses(&self) -> Vec<String> {

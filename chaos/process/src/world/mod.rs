@@ -11,7 +11,7 @@
 
 pub(crate) mod cli;
 pub(crate) mod client;
-mod make;
+pub(crate) mod make;
 pub(crate) mod process;
 pub(crate) mod space;
 pub(crate) mod target;
@@ -47,6 +47,31 @@ pub(crate) const HEARTBEAT_MS: u32 = 250;
 pub(crate) const ELECTION_MS: (u32, u32) = (1_000, 2_000);
 /// A takeover waits for the lease of the dead.
 pub(crate) const LEASE_MS: u32 = 3_000;
+
+/// What the nodes' configurations say of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timing {
+    /// Everything is near.
+    Near,
+    /// No two nodes are further apart than this and back, milliseconds; with a lease of its own, so that a run
+    /// need not wait for the usual one.
+    Far { round_trip_ms: u64, lease_ms: u32 },
+}
+
+impl Timing {
+    fn lines(self) -> String {
+        let (min, max) = ELECTION_MS;
+        match self {
+            Self::Near => format!(
+                "lease_ms = {LEASE_MS}\n\n[raft]\nheartbeat_ms = {HEARTBEAT_MS}\nelection_min_ms = {min}\n\
+                 election_max_ms = {max}"
+            ),
+            Self::Far { round_trip_ms, lease_ms } => {
+                format!("lease_ms = {lease_ms}\nround_trip_ms = {round_trip_ms}\n\n[raft]")
+            }
+        }
+    }
+}
 /// How long an answer to the checker may take.
 const ANSWER: Duration = Duration::from_secs(10);
 

@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use skein_proto::v1;
 
+use super::blocks::Block;
+use super::forecast::{Forecast, WindowFit};
 use super::gate::Gate;
 use super::look::duration;
-use super::words;
+use super::{throttle, words};
 
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
@@ -32,6 +34,14 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Selected, and nobody could look at them: the rollout waits for them.
     pub absent: Vec<Absent>,
+    /// One wave after the other, as of now. No part of what the id stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub windows: Option<WindowFit>,
+    /// Selected and standing apart, and taken as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Block>,
     #[serde(skip)]
     way: v1::Direction,
 }
@@ -55,6 +65,9 @@ pub struct Wave {
     pub targets: Vec<WaveTarget>,
     /// What holds for it beyond the strategy.
     pub how: Vec<String>,
+    /// With its parallelism and its watch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -72,6 +85,9 @@ pub struct Class {
     /// Versions in force before, in the order applied.
     pub before: Vec<String>,
     pub steps: Vec<Step>,
+    /// Of the backup before the first step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_forecast: Option<Forecast>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -87,6 +103,9 @@ pub struct Step {
     pub undoable: bool,
     pub verify: bool,
     pub file: String,
+    /// The median on a target of the class's mean size, the 95th percentile on its largest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -123,6 +142,9 @@ pub struct Strategy {
     /// Windows and blackouts, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hours: Vec<String>,
+    /// What steps wait for, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub throttles: Vec<String>,
 }
 
 impl Plan {
@@ -130,8 +152,10 @@ impl Plan {
         let empty = v1::Plan::default();
         let plan = reply.plan.as_ref().unwrap_or(&empty);
         let spec = plan.spec.clone().unwrap_or_default();
-        let classes: Vec<Class> = plan.classes.iter().enumerate().map(class).collect();
-        let waves = plan.waves.iter().enumerate().map(wave).collect::<Vec<_>>();
+        let mut classes: Vec<Class> = plan.classes.iter().enumerate().map(class).collect();
+        let mut waves = plan.waves.iter().enumerate().map(wave).collect::<Vec<_>>();
+        let beside = reply.forecast.as_ref();
+        beside.into_iter().for_each(|beside| forecast(beside, &mut classes, &mut waves));
         let steps = plan
             .classes
             .iter()
@@ -157,6 +181,9 @@ impl Plan {
                 .iter()
                 .map(|absent| Absent { id: absent.id.clone(), why: absent.why.clone() })
                 .collect(),
+            forecast: beside.and_then(|it| it.whole.as_ref()).map(Forecast::new),
+            windows: beside.and_then(|it| it.fit.as_ref()).map(WindowFit::new),
+            accepted: plan.accepted.iter().map(Block::new).collect(),
             way: spec.direction(),
         }
     }
@@ -176,6 +203,18 @@ impl Plan {
     }
 }
 
+fn forecast(beside: &v1::PlanForecast, classes: &mut [Class], waves: &mut [Wave]) {
+    for (class, told) in classes.iter_mut().zip(&beside.classes) {
+        class.backup_forecast = told.backup.as_ref().map(Forecast::new);
+        for (step, told) in class.steps.iter_mut().zip(&told.steps) {
+            step.forecast = Some(Forecast::new(told));
+        }
+    }
+    for (wave, told) in waves.iter_mut().zip(&beside.waves) {
+        wave.forecast = Some(Forecast::new(told));
+    }
+}
+
 fn class((index, class): (usize, &v1::PlanClass)) -> Class {
     Class {
         index,
@@ -183,6 +222,7 @@ fn class((index, class): (usize, &v1::PlanClass)) -> Class {
         targets: class.targets,
         before: class.before.iter().map(|entry| entry.version.clone()).collect(),
         steps: class.steps.iter().map(step).collect(),
+        backup_forecast: None,
     }
 }
 
@@ -207,6 +247,7 @@ fn step(step: &v1::PlannedStep) -> Step {
         undoable: step.undo() != v1::Undo::None,
         verify: step.verify,
         file: step.file.clone(),
+        forecast: None,
     }
 }
 
@@ -227,7 +268,7 @@ fn wave((index, wave): (usize, &v1::PlanWave)) -> Wave {
     if wave.soak_ms > 0 {
         how.push(format!("watched for {}", duration(wave.soak_ms)));
     }
-    Wave { number: index + 1, name: wave.name.clone(), targets, how }
+    Wave { number: index + 1, name: wave.name.clone(), targets, how, forecast: None }
 }
 
 fn engines(plan: &v1::Plan) -> Vec<EngineCount> {
@@ -296,5 +337,6 @@ fn strategy(strategy: Option<&v1::Strategy>) -> Strategy {
         backup: words::backup(strategy.backup()),
         gates: strategy.gates.iter().map(Gate::new).collect(),
         hours: hours::told(&strategy),
+        throttles: strategy.throttles.iter().map(throttle::told).collect(),
     }
 }

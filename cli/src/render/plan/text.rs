@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 use skein_proto::v1;
 
+use super::super::forecast::Forecast;
 use super::super::look::{Look, Sign, Signs, Tone};
 use super::super::table::Table;
 use super::super::{View, typed, words};
@@ -19,6 +20,7 @@ impl View for Plan {
             let there = words::count(self.up_to_date, "target");
             writeln!(out, "Nothing to do: {there} already where they should be.")?;
             self.absent_text(look, out)?;
+            self.accepted_text(look, out)?;
             return self.notes_text(look, out);
         }
         writeln!(out, "{}", look.paint(Tone::Strong, &self.headline(look)))?;
@@ -28,10 +30,13 @@ impl View for Plan {
             writeln!(out)?;
             writeln!(out, "  {}", look.paint(Tone::Strong, &class.title()))?;
             let mut table = Table::new(&[""; 8]);
+            let measured = class.is_measured();
             for step in &class.steps {
                 let (sign, tone) = step.sign(self.way);
                 let undo = if step.undoable { Tone::Plain } else { Tone::Bad };
-                table.row([
+                let forecast = step.forecast.filter(|_| measured);
+                let forecast = forecast.map(|it| (it.of_step(), Tone::Plain));
+                let cells = [
                     (sign.to_owned(), tone),
                     (step.version.clone(), Tone::Strong),
                     (step.name.clone(), Tone::Plain),
@@ -39,14 +44,19 @@ impl View for Plan {
                     (step.lock_text(look.wide), Tone::Plain),
                     (format!("backup: {}", self.strategy.backup), Tone::Plain),
                     (format!("undo: {}", step.undo), undo),
-                    (step.remark(), Tone::Faint),
-                ]);
+                ];
+                let remark = (step.remark(), Tone::Faint);
+                table.row(cells.into_iter().chain(forecast).chain([remark]));
             }
             table.text(look, "    ", out)?;
+            if let Some(backup) = class.backup_forecast.filter(Forecast::is_known) {
+                writeln!(out, "    backup before: {}", backup.of_step())?;
+            }
         }
         self.gates_text(look, out)?;
         self.irreversible_text(look, out)?;
         self.absent_text(look, out)?;
+        self.accepted_text(look, out)?;
         self.notes_text(look, out)?;
         self.footer_text(look, out)
     }
@@ -63,7 +73,7 @@ impl View for Plan {
                 wave.number.to_string(),
                 wave.name.clone(),
                 wave.names(false),
-                wave.how.join(", "),
+                wave.notes(),
             ]);
         }
         table.markdown(out)?;
@@ -93,6 +103,9 @@ impl View for Plan {
         }
         self.irreversible_text(&Look::default(), out)?;
         self.absent_text(&Look::default(), out)?;
+        for block in &self.accepted {
+            block.markdown(true, out)?;
+        }
         self.notes_text(&Look::default(), out)?;
         writeln!(out, "\n`{}`", self.apply_command())
     }
@@ -123,7 +136,21 @@ impl View for Plan {
     }
 }
 
+impl Class {
+    /// Something of it was.
+    fn is_measured(&self) -> bool {
+        self.steps.iter().any(|step| step.forecast.is_some_and(|it| it.is_known()))
+    }
+}
+
 impl Wave {
+    /// What holds for it, and how long it takes.
+    fn notes(&self) -> String {
+        let forecast = self.forecast.filter(Forecast::is_known);
+        let forecast = forecast.map(|it| format!("forecast: {}", it.text()));
+        self.how.iter().cloned().chain(forecast).collect::<Vec<_>>().join(", ")
+    }
+
     fn names(&self, wide: bool) -> String {
         let shown = if wide { self.targets.len() } else { NAMED };
         let names: Vec<&str> = self.targets.iter().take(shown).map(|t| t.id.as_str()).collect();
@@ -188,7 +215,7 @@ impl Plan {
                 format!("wave {} {name}", wave.number).trim_end().to_owned(),
                 targets,
                 wave.names(look.wide),
-                wave.how.join(", "),
+                wave.notes(),
             ]);
         }
         table.text(look, "  ", out)
@@ -255,6 +282,14 @@ impl Plan {
         }
     }
 
+    fn accepted_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        for block in &self.accepted {
+            writeln!(out)?;
+            block.told(true, look, out)?;
+        }
+        Ok(())
+    }
+
     fn notes_text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
         if !self.notes.is_empty() {
             writeln!(out)?;
@@ -299,6 +334,21 @@ impl Plan {
         )?;
         for hours in &strategy.hours {
             writeln!(out, "When: {hours}.")?;
+        }
+        for throttle in &strategy.throttles {
+            writeln!(out, "Throttle: {throttle}.")?;
+        }
+        if let Some(windows) = &self.windows {
+            writeln!(out, "{}", windows.text())?;
+        }
+        if let Some(forecast) = &self.forecast {
+            let said = if forecast.is_known() {
+                let waits = "without what waits for a word, a gate or a window";
+                format!("{}, one wave after the other, {waits}", forecast.text())
+            } else {
+                "not known, nothing of it was ever measured".to_owned()
+            };
+            writeln!(out, "How long: {said}.")?;
         }
         if !self.is_trial() {
             let (script, never) = self.undo_counts();

@@ -124,7 +124,8 @@ pub(super) fn observe(
         && target.engine_version == seen.engine_version
         && fleet.entries.spell(target.in_force()).eq(&seen.ledger)
         && target.seen.as_ref().is_none_or(|known| known.identity == seen.identity)
-        && (target.fingerprint == Some(seen.fingerprint) || !finding.is_empty());
+        && (target.fingerprint == Some(seen.fingerprint) || !finding.is_empty())
+        && is_alike(target.bytes, seen.bytes);
     if same {
         return Ok(Vec::new());
     }
@@ -134,6 +135,11 @@ pub(super) fn observe(
         seen: seen.clone(),
         finding,
     }])
+}
+
+/// Whether a size is worth no word: a target that grows is told of each time that it has doubled.
+fn is_alike(known: u64, seen: u64) -> bool {
+    seen == 0 || (seen / 2 < known && known / 2 < seen)
 }
 
 /// What is wrong with it whatever the log says.

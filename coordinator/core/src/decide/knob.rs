@@ -4,14 +4,14 @@ use super::rollout;
 use crate::event::Body;
 use crate::ids::{RolloutId, TargetId, WaveIx};
 use crate::refusal::{Kind, Refusal};
-use crate::spec::{Knob, Selector};
+use crate::spec::{Knob, Selector, Setting};
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
 
 pub(super) fn set(fleet: &Fleet, id: RolloutId, knobs: &[Knob]) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
     open(state)?;
-    if let Some(wrong) = knobs.iter().find_map(wrong) {
+    if let Some(wrong) = knobs.iter().find_map(|knob| wrong(state, knob)) {
         return Err(wrong);
     }
     let bodies: Vec<Body> = knobs
@@ -22,8 +22,9 @@ pub(super) fn set(fleet: &Fleet, id: RolloutId, knobs: &[Knob]) -> Result<Vec<Bo
     Ok(settled(id, bodies))
 }
 
-fn wrong(knob: &Knob) -> Option<Refusal> {
+fn wrong(state: &State, knob: &Knob) -> Option<Refusal> {
     match knob {
+        Knob::Throttle(name, setting) => throttle(state, name, *setting),
         Knob::Parallelism(0) => Some(Refusal::new(
             Kind::Invalid,
             "parallelism is 0: no leg could ever run",
@@ -45,6 +46,23 @@ fn wrong(knob: &Knob) -> Option<Refusal> {
         | Knob::BudgetPercent(_)
         | Knob::Retries(_)
         | Knob::Windows(_) => None,
+    }
+}
+
+fn throttle(state: &State, name: &str, setting: Setting) -> Option<Refusal> {
+    let throttles = &state.plan.spec.strategy.throttles;
+    match throttles.iter().find(|known| known.name == name) {
+        Some(known) => known.wrong(setting).map(|what| {
+            let next =
+                "write a time like 2s for a lag, a number for what is counted, `off` or `on`";
+            Refusal::new(Kind::Invalid, what, next)
+        }),
+        None => {
+            let names: Vec<&str> = throttles.iter().map(|known| known.name.as_str()).collect();
+            let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+            let what = format!("{} has no throttle `{name}`: it has {has}", state.id);
+            Some(Refusal::new(Kind::Missing, what, format!("see `skein get {}`", state.id)))
+        }
     }
 }
 

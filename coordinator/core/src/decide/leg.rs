@@ -2,6 +2,7 @@
 
 use super::{rollout, target};
 use crate::event::Body;
+use crate::forecast;
 use crate::hours;
 use crate::ids::{AgentId, Fence, Millis, RolloutId, TargetId};
 use crate::refusal::{Kind, Refusal};
@@ -76,4 +77,12 @@ pub(super) fn expire(
         }]),
         Some(_) | None => Ok(Vec::new()),
     }
+}
+
+/// A step under way has taken too long; nothing, where it has not, or its lease is another one by now.
+pub(super) fn overran(fleet: &Fleet, id: &TargetId, fence: Fence, now: Millis) -> Vec<Body> {
+    let ix = fleet.target(id).map(|(ix, _)| ix);
+    let overrun = ix.and_then(|ix| forecast::overran(fleet, ix, now));
+    let overrun = overrun.filter(|overrun| overrun.fence == fence);
+    overrun.map(|it| Body::StepOverran { overrun: Box::new(it) }).into_iter().collect()
 }

@@ -1,6 +1,7 @@
 //! The rules: a request in, events or a refusal out. Changes nothing. One family of commands a file.
 
 mod again;
+mod baseline;
 mod cancel;
 mod draft;
 mod edit;
@@ -178,6 +179,9 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         }
         Command::HaltRollout { rollout, reason } => restore::halt(fleet, *rollout, reason),
         Command::ExpireLease { target, fence, why } => leg::expire(fleet, target, *fence, why),
+        Command::RecordOverrun { target, fence } => {
+            Ok(leg::overran(fleet, target, *fence, Millis(request.now.0.max(fleet.time.0))))
+        }
         Command::Report { agent: _, target, fence, outcome } => report::decide(
             fleet,
             Millis(request.now.0.max(fleet.time.0)),

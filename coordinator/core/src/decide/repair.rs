@@ -157,6 +157,7 @@ pub(super) fn report(
         | Outcome::Verified { .. }
         | Outcome::RolledBack { .. }
         | Outcome::Judged { .. }
+        | Outcome::Baseline { .. }
         | Outcome::Tried { .. } => {
             return Err(Refusal::new(
                 Kind::Invalid,

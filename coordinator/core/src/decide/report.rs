@@ -45,7 +45,7 @@ pub(super) fn decide(
     let told = Told { state, lane, target: id, fence, now };
     match outcome {
         Outcome::BackedUp(archive) => told.backed_up(archive),
-        Outcome::Applied { step, ms, rows, already } => told.applied(*step, *ms, *rows, *already),
+        Outcome::Applied { .. } => told.applied(outcome),
         Outcome::Verified { step, fingerprint } => {
             if step.0 < lane.verified {
                 return Ok(Vec::new());
@@ -66,7 +66,7 @@ pub(super) fn decide(
             }])
         }
         Outcome::Failed { .. } => told.failed(outcome),
-        Outcome::RolledBack { step, ms, already, fingerprint } => {
+        Outcome::RolledBack { step, ms, already, fingerprint, measured } => {
             if step.0 >= lane.applied {
                 return Ok(Vec::new());
             }
@@ -84,6 +84,7 @@ pub(super) fn decide(
                 ms: *ms,
                 already: *already,
                 fingerprint: *fingerprint,
+                measured: *measured,
             }])
         }
         Outcome::Stuck { step, why } => {
@@ -122,6 +123,13 @@ pub(super) fn decide(
             }
             let gate = (gate.as_str(), told.version(*step)?);
             super::gate::of_step(state, (id, lane.wave, fence), gate, judgement)
+        }
+        Outcome::Baseline { gate, queries } => {
+            told.kind(LegKind::Forward, StepIx(lane.applied))?;
+            let Some((_, ix)) = live.and_then(|(_, target)| target.lane) else {
+                return Ok(Vec::new());
+            };
+            super::baseline::taken(state, (ix, lane), (id, fence), (gate, queries))
         }
         Outcome::Mended { .. } => Err(Refusal::new(
             Kind::Invalid,
@@ -203,13 +211,10 @@ impl Told<'_> {
         }])
     }
 
-    fn applied(
-        &self,
-        step: StepIx,
-        ms: u64,
-        rows: u64,
-        already: bool,
-    ) -> Result<Vec<Body>, Refusal> {
+    fn applied(&self, outcome: &Outcome) -> Result<Vec<Body>, Refusal> {
+        let &Outcome::Applied { step, ms, rows, already, measured } = outcome else {
+            return Ok(Vec::new());
+        };
         if step.0 < self.lane.applied {
             return Ok(Vec::new());
         }
@@ -234,6 +239,7 @@ impl Told<'_> {
             ms,
             rows,
             already,
+            measured,
         }])
     }
 

@@ -102,6 +102,9 @@ pub(super) fn target_observed(
         return Err(Impossible(format!("target {id} does not exist")));
     };
     target.engine_version.clone_from(&seen.engine_version);
+    if seen.bytes > 0 {
+        target.bytes = seen.bytes;
+    }
     let first = target.observed_at.replace(at).is_none();
     // Logs of before have looks that raised no fence, and let nobody off.
     target.doubt = target.doubt.filter(|doubt| doubt.outlasts(seen));

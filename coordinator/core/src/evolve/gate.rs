@@ -76,9 +76,9 @@ pub(super) fn released(
     taken(fleet, (id, number), fence, Phase::Waiting)
 }
 
-pub(super) fn passed(fleet: &mut Fleet, judged: &Judged) -> Result<(), Impossible> {
+pub(super) fn passed(fleet: &mut Fleet, at: Millis, judged: &Judged) -> Result<(), Impossible> {
     if !judged.version.is_empty() {
-        return state_mut(fleet, judged.rollout).map(|_| ());
+        return passed_around_a_step(fleet, at, judged);
     }
     taken(fleet, (judged.rollout, judged.ask), judged.fence, Phase::Passed)?;
     let state = state_mut(fleet, judged.rollout)?;
@@ -86,6 +86,19 @@ pub(super) fn passed(fleet: &mut Fleet, judged: &Judged) -> Result<(), Impossibl
         && round.when == When::AfterWave
     {
         state.checked = round.wave.0 + 1;
+    }
+    Ok(())
+}
+
+fn passed_around_a_step(fleet: &mut Fleet, at: Millis, judged: &Judged) -> Result<(), Impossible> {
+    let target = judged.target.as_ref().and_then(|target| fleet.targets.find(target));
+    let lane = target.and_then(|target| fleet.targets.get(target)?.lane);
+    let state = state_mut(fleet, judged.rollout)?;
+    if let Some((_, lane)) = lane.filter(|(rollout, _)| *rollout == judged.rollout) {
+        state.change(lane, |lane, _| {
+            lane.passed += 1;
+            lane.since = at;
+        });
     }
     Ok(())
 }

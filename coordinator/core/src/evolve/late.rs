@@ -63,12 +63,14 @@ pub(super) fn settled(
     let mut joined = Vec::new();
     for (target, wave, class) in about.joined {
         let ix = target_ix(fleet, target)?;
-        if fleet.targets.get(ix).is_some_and(|target| target.lane.is_some()) {
+        let known = fleet.targets.get(ix);
+        if known.is_some_and(|target| target.lane.is_some()) {
             return Err(Impossible(format!("{target} joins {id} and is in other hands")));
         }
+        let bytes = known.map_or(0, |target| target.bytes);
         let state = state_mut(fleet, id)?;
         let phase = if wave.0 < state.opened { Phase::Ready } else { Phase::Waiting };
-        let lane = state.join(Lane::new(ix, *wave, *class, phase));
+        let lane = state.join(Lane::new((ix, bytes), *wave, *class, phase));
         state.awaited.remove(&ix);
         state.arrived.remove(&ix);
         if let Some(mut target) = fleet.targets.get_mut(ix) {

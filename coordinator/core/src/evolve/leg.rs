@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Impossible, state_mut, target_ix};
 use crate::event::LegKind;
-use crate::ids::{AgentId, Fence, LaneIx, RolloutId, Seq, TargetId, TargetIx};
+use crate::ids::{AgentId, Fence, LaneIx, Millis, RolloutId, Seq, TargetId, TargetIx};
 use crate::plan::{Class, Undo};
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, class_of};
@@ -24,7 +24,7 @@ pub(super) fn lane_of(
 
 pub(super) fn assigned(
     fleet: &mut Fleet,
-    seq: Seq,
+    (seq, at): (Seq, Millis),
     rollout: RolloutId,
     (target, agent, kind): (&TargetId, &AgentId, LegKind),
 ) -> Result<(), Impossible> {
@@ -46,6 +46,8 @@ pub(super) fn assigned(
     state.soaked = state.soaked.min(state.opened.saturating_sub(1));
     state.change(lane, |lane, _| {
         lane.fence = Some(fence);
+        lane.since = at;
+        lane.passed = 0;
         lane.phase = match kind {
             LegKind::Forward | LegKind::Trial => Phase::Leased,
             LegKind::Undo => Phase::UndoLeased,
@@ -141,6 +143,7 @@ pub(super) fn stop_at_wall(lane: &mut Lane, class: Option<&Class>) {
 
 /// A lane that is to be unwound and has no lease: what is left to do for it?
 pub(super) fn turn(lane: &mut Lane, class: Option<&Class>) {
+    lane.overran = false;
     stop_at_wall(lane, class);
     lane.phase = if lane.partly {
         // Its down must not run on a half.

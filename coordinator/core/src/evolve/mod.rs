@@ -1,6 +1,7 @@
 //! The fold: how each event changes the state. The same on every replica and for ever; no rule is
 //! decided here. An event that does not fit is *impossible*: the node that meets one stops.
 
+mod baseline;
 mod fleet;
 mod gate;
 mod knob;
@@ -13,7 +14,7 @@ mod step;
 
 use std::fmt;
 
-use crate::event::{Body, Event};
+use crate::event::{Body, Event, Measured};
 use crate::ids::{RolloutId, TargetId, TargetIx};
 use crate::spec::Knob;
 use crate::state::{Fleet, Restored, freeze, rollout as run};
@@ -177,6 +178,10 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             gate::watched(fleet, *rollout, (*wave, event.at))?;
             rollout
         }
+        Body::BaselineTaken { rollout, target, gate, queries, .. } => {
+            baseline::taken(fleet, *rollout, target, (gate, queries))?;
+            rollout
+        }
         Body::GatesOpened { rollout, wave } => {
             gate::opened(fleet, *rollout, *wave)?;
             rollout
@@ -190,7 +195,7 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             rollout
         }
         Body::GatePassed { judged } => {
-            gate::passed(fleet, judged)?;
+            gate::passed(fleet, event.at, judged)?;
             &judged.rollout
         }
         Body::GateFailed { judged } => {
@@ -267,7 +272,7 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             rollout
         }
         Body::LegAssigned { rollout, target, agent, kind } => {
-            leg::assigned(fleet, event.seq, *rollout, (target, agent, *kind))?;
+            leg::assigned(fleet, (event.seq, event.at), *rollout, (target, agent, *kind))?;
             rollout
         }
         Body::LeaseExpired { rollout, target, fence, why, released } => {
@@ -279,15 +284,15 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             rollout
         }
         Body::StepBackedUp { rollout, target, fence: _, archive, steps: _ } => {
-            step::backed_up(fleet, *rollout, target, archive)?;
+            step::backed_up(fleet, event.at, *rollout, (target, archive))?;
             rollout
         }
-        Body::StepApplied { rollout, target, step, .. } => {
-            step::applied(fleet, *rollout, target, *step)?;
+        Body::StepApplied { rollout, target, step, ms, already, measured, .. } => {
+            step::applied(fleet, *rollout, target, (*step, took(*ms, *already, *measured)))?;
             rollout
         }
         Body::StepVerified { rollout, target, step, fingerprint, .. } => {
-            step::verified(fleet, *rollout, target, *step, *fingerprint)?;
+            step::verified(fleet, event.at, *rollout, (target, *step, *fingerprint))?;
             rollout
         }
         Body::StepFailed {
@@ -310,13 +315,20 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             step::retried(fleet, *rollout, target, *attempt, *not_before)?;
             rollout
         }
-        Body::StepRolledBack { rollout, target, step, fingerprint, .. } => {
-            step::rolled_back(fleet, *rollout, target, *step, *fingerprint)?;
+        Body::StepRolledBack {
+            rollout, target, step, ms, already, fingerprint, measured, ..
+        } => {
+            let took = took(*ms, *already, *measured);
+            step::rolled_back(fleet, event.at, *rollout, (target, *step, *fingerprint, took))?;
             rollout
         }
         Body::StepStuck { rollout, target, version, why, .. } => {
             step::stuck(fleet, *rollout, target, version, why)?;
             rollout
+        }
+        Body::StepOverran { overrun } => {
+            step::overran(fleet, overrun.rollout, &overrun.target)?;
+            &overrun.rollout
         }
         Body::StepTried { rollout, target, step, passed, impossible, note, .. } => {
             step::tried(fleet, *rollout, target, (*step, *passed || *impossible, note))?;
@@ -324,6 +336,11 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
         }
     };
     Ok(Some(*about))
+}
+
+/// How long a step took from its first try on; `None`: not all of it was measured.
+fn took(ms: u64, already: bool, measured: Measured) -> Option<u64> {
+    (!already && !measured.resumed).then(|| ms.saturating_add(measured.waited_ms))
 }
 
 fn state_mut(fleet: &mut Fleet, rollout: RolloutId) -> Result<&mut run::State, Impossible> {

@@ -21,7 +21,8 @@ pub(super) fn planned(
     for (wave, number) in plan.waves.iter().zip(0..) {
         for (target, class) in &wave.targets {
             let ix = target_ix(fleet, target)?;
-            lanes.push(Lane::new(ix, WaveIx(number), *class, Phase::Waiting));
+            let bytes = fleet.targets.get(ix).map_or(0, |target| target.bytes);
+            lanes.push(Lane::new((ix, bytes), WaveIx(number), *class, Phase::Waiting));
         }
     }
     let mut state = State::new((id, fleet.seq), plan_id, Arc::new(plan.clone()), lanes);
@@ -48,6 +49,7 @@ pub(super) fn started(fleet: &mut Fleet, id: RolloutId, event: &Event) -> Result
         let targets: Vec<_> =
             state_mut(fleet, id)?.lanes.iter().map(|(_, lane)| lane.target).collect();
         accept(fleet, &targets);
+        vouch(fleet, id)?;
     }
     fleet.active.insert(id);
     super::late::look_around(fleet, id)
@@ -72,6 +74,18 @@ pub(super) fn accept(fleet: &mut Fleet, targets: &[TargetIx]) {
             }
         }
     }
+}
+
+/// What was accepted as it was teaches nobody what schema belongs to its migrations.
+fn vouch(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
+    let plan = Arc::clone(&state_mut(fleet, id)?.plan);
+    for target in plan.accepted.iter().flat_map(|block| &block.targets) {
+        let ix = fleet.targets.find(target);
+        if let Some(mut target) = ix.and_then(|ix| fleet.targets.get_mut(ix)) {
+            target.vouched = true;
+        }
+    }
+    Ok(())
 }
 
 /// The rollout has its targets until it ends.

@@ -3,32 +3,51 @@
 use super::leg::{end, lane_of, settled};
 use super::{Impossible, state_mut};
 use crate::event::{Archive, Verdict};
+use crate::forecast::back;
 use crate::ids::{Digest, Millis, RolloutId, StepIx, TargetId, TargetIx, Version};
 use crate::plan::Step;
 use crate::spec::Direction;
 use crate::state::Fleet;
 use crate::state::ledger::{Entries, EntryIx};
+use crate::state::measures::{Measurement, What, Work};
 use crate::state::rollout::Phase;
 use crate::state::target::Doubt;
 
 pub(super) fn backed_up(
     fleet: &mut Fleet,
+    at: Millis,
     rollout: RolloutId,
-    target: &TargetId,
-    archive: &Archive,
+    (target, archive): (&TargetId, &Archive),
 ) -> Result<(), Impossible> {
-    let (_, lane) = lane_of(fleet, rollout, target)?;
+    let (ix, lane) = lane_of(fleet, rollout, target)?;
     state_mut(fleet, rollout)?.change(lane, |lane, _| {
         lane.archive = Some(Box::new(archive.clone()));
+        lane.since = at;
     });
+    if let Some(mut target) = fleet.targets.get_mut(ix)
+        && archive.target_bytes > 0
+    {
+        target.bytes = archive.target_bytes;
+    }
+    if archive.exemption.is_empty() {
+        measure(fleet, ix, What::Backup(archive.scope), archive.ms);
+    }
     Ok(())
+}
+
+/// Work was done on a target, and so long it took.
+fn measure(fleet: &mut Fleet, ix: TargetIx, what: What, ms: u64) {
+    let Some(target) = fleet.targets.get(ix) else { return };
+    let work = Work { what, engine: target.description.engine };
+    let measurement = Measurement { ms, bytes: target.bytes };
+    fleet.measures.add(work, fleet.seq, measurement);
 }
 
 pub(super) fn applied(
     fleet: &mut Fleet,
     rollout: RolloutId,
     target: &TargetId,
-    step: StepIx,
+    (step, took): (StepIx, Option<u64>),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     let state = state_mut(fleet, rollout)?;
@@ -37,19 +56,34 @@ pub(super) fn applied(
         return Err(Impossible(format!("{rollout} has no step {step} for {target}")));
     };
     state.change(lane, |lane, progress| {
+        lane.overran = false;
         lane.applied = step.0 + 1;
         lane.attempt = 0;
         lane.partly = false;
         lane.note = None;
         progress.applied += 1;
     });
-    follow(fleet, ix, &planned, planned.direction);
+    follow(fleet, ix, &planned, (planned.direction, took));
+    Ok(())
+}
+
+/// It was said that the step under way takes longer than was forecast.
+pub(super) fn overran(
+    fleet: &mut Fleet,
+    rollout: RolloutId,
+    target: &TargetId,
+) -> Result<(), Impossible> {
+    let (_, lane) = lane_of(fleet, rollout, target)?;
+    state_mut(fleet, rollout)?.change(lane, |lane, _| lane.overran = true);
     Ok(())
 }
 
 /// Puts a migration into the ledger that the log keeps, or takes it out.
-fn follow(fleet: &mut Fleet, target: TargetIx, step: &Step, ran: Direction) {
+fn follow(fleet: &mut Fleet, target: TargetIx, step: &Step, (ran, took): (Direction, Option<u64>)) {
     let entry = fleet.entries.intern(step.entry.clone());
+    if let Some(ms) = took {
+        measure(fleet, target, What::Step(entry, ran), ms);
+    }
     let Some(mut target) = fleet.targets.get_mut(target) else { return };
     // Not known until the leg's last step tells it, or the next look; the last look is older.
     target.fingerprint = None;
@@ -84,15 +118,16 @@ fn place_of(ledger: &[EntryIx], entries: &Entries, version: &Version) -> Option<
 
 pub(super) fn verified(
     fleet: &mut Fleet,
+    at: Millis,
     rollout: RolloutId,
-    target: &TargetId,
-    step: StepIx,
-    fingerprint: Option<Digest>,
+    (target, step, fingerprint): (&TargetId, StepIx, Option<Digest>),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     let state = state_mut(fleet, rollout)?;
     let steps = state.lanes.get(lane).map_or(0, |lane| state.steps(lane));
     state.change(lane, |lane, progress| {
+        lane.since = at;
+        lane.passed = 0;
         lane.verified = step.0 + 1;
         progress.verified += 1;
     });
@@ -195,10 +230,9 @@ pub(super) fn retried(
 
 pub(super) fn rolled_back(
     fleet: &mut Fleet,
+    at: Millis,
     rollout: RolloutId,
-    target: &TargetId,
-    step: StepIx,
-    fingerprint: Option<Digest>,
+    (target, step, fingerprint, took): (&TargetId, StepIx, Option<Digest>, Option<u64>),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     let state = state_mut(fleet, rollout)?;
@@ -207,6 +241,8 @@ pub(super) fn rolled_back(
         return Err(Impossible(format!("{rollout} has no step {step} for {target}")));
     };
     state.change(lane, |lane, progress| {
+        lane.overran = false;
+        lane.since = at;
         lane.applied = step.0;
         lane.verified = lane.verified.min(step.0);
         lane.attempt = 0;
@@ -214,12 +250,7 @@ pub(super) fn rolled_back(
         lane.note = None;
         progress.undone += 1;
     });
-    let ran = match planned.direction {
-        Direction::Up => Direction::Down,
-        Direction::Down => Direction::Up,
-        Direction::Validate => Direction::Validate,
-    };
-    follow(fleet, ix, &planned, ran);
+    follow(fleet, ix, &planned, (back(planned.direction), took));
     if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.sound();
         if fingerprint.is_some() {

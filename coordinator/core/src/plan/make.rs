@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Absent, Class, Plan, Step, Undo, down, gates, late, up, waves};
+use super::{Absent, Class, Plan, Step, Undo, apart, down, gates, late, throttles, up, waves};
 use crate::bundle::{Manifest, Migration, Script};
 use crate::ids::{ClassIx, TargetId};
 use crate::refusal::{Kind, Refusal};
@@ -34,6 +34,10 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
     }
     waves::check(&spec.strategy)?;
     gates::check(&spec.strategy)?;
+    throttles::check(&spec.strategy)?;
+    if !spec.accept_drift {
+        apart::check(fleet, spec)?;
+    }
     let mut plan = Plan {
         spec: spec.as_written(),
         classes: Vec::new(),
@@ -41,6 +45,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
         up_to_date: 0,
         notes: Vec::new(),
         absent: Vec::new(),
+        accepted: Vec::new(),
     };
     let mut known: BTreeMap<(Engine, &[EntryIx]), ClassIx> = BTreeMap::new();
     let mut members: Vec<(TargetId, ClassIx)> = Vec::new();
@@ -53,6 +58,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
             continue;
         }
         target.may_work(spec.accept_drift)?;
+        throttles::fits(&spec.strategy, target)?;
         let engine = target.description.engine;
         let key = (engine, target.in_force());
         let class = if let Some(&class) = known.get(&key) {
@@ -84,6 +90,9 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
         ));
     }
     plan.waves = waves::cut(fleet, spec, members);
+    if spec.accept_drift {
+        plan.accepted = apart::blocks(fleet, spec);
+    }
     Ok(plan)
 }
 

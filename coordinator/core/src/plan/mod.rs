@@ -1,19 +1,25 @@
 //! A plan: what would be done where, in which order, and how it is undone. A value: making one
 //! changes nothing.
 
+mod apart;
 mod down;
 mod gates;
 mod late;
 mod make;
+mod parts;
+mod throttles;
 mod up;
 mod waves;
 
+pub use apart::blocks;
 pub(crate) use late::{absent, class as late_class, owes};
 pub use make::make;
 pub(crate) use make::{few, is_same};
 pub(crate) use waves::place;
 
-use crate::ids::{ClassIx, TargetId, WaveIx};
+use std::fmt;
+
+use crate::ids::{ClassIx, Digest, TargetId, Version, WaveIx};
 use crate::spec::{Direction, Engine, Lock, Spec, TransactionMode};
 use crate::state::ledger::Entry;
 
@@ -81,6 +87,18 @@ pub struct Wave {
     pub soak_ms: u64,
     /// It opens when somebody says so.
     pub approval: bool,
+    /// Not empty: the value of a label that its targets have in common, where the strategy asks for a wave for
+    /// each. It stands at the end of the name.
+    pub part: String,
+}
+
+impl Wave {
+    /// The name that it has in the strategy.
+    pub fn called(&self) -> &str {
+        let own = self.name.strip_suffix(self.part.as_str());
+        let own = own.and_then(|own| own.strip_suffix(' ')).filter(|_| !self.part.is_empty());
+        own.unwrap_or(&self.name)
+    }
 }
 
 /// A selected target that nobody could look at when the plan was made: the rollout waits for it.
@@ -90,6 +108,65 @@ pub struct Absent {
     pub target: TargetId,
     /// Why nobody could.
     pub why: String,
+}
+
+/// Why a target stands apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// It is not what the log says, and this is what is wrong.
+    Held(String),
+    /// No rollout ever worked on it, and so many others with the same migrations in force have other schemas.
+    Unlike(u32),
+    /// Its ledger has a version that neither the bundle nor any rollout knows, or not as it is there.
+    Foreign(Version),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Held(problem) => f.write_str(problem),
+            Self::Unlike(1) => {
+                f.write_str("another target with the same migrations in force has another schema")
+            }
+            Self::Unlike(others) => {
+                write!(f, "{others} others with the same migrations in force have another schema")
+            }
+            Self::Foreign(version) => write!(
+                f,
+                "its ledger has {version} as neither the migrations nor any rollout know it"
+            ),
+        }
+    }
+}
+
+/// Targets that stand apart together: of one engine, with one ledger and one schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// Whose SQL.
+    pub engine: Engine,
+    /// What is in force, in the order applied.
+    pub ledger: Vec<Entry>,
+    /// Their schema; `None`: nobody has told.
+    pub schema: Option<Digest>,
+    /// Which.
+    pub targets: Vec<TargetId>,
+    /// Why, of the first.
+    pub cause: Cause,
+    /// The known class that is nearest; `None`: there is none of this engine.
+    pub nearest: Option<Nearest>,
+}
+
+/// A known class, as what stands apart is compared with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nearest {
+    /// What is in force, in the order applied.
+    pub ledger: Vec<Entry>,
+    /// The schema of its members.
+    pub schema: Digest,
+    /// How many.
+    pub members: u32,
+    /// The first few.
+    pub examples: Vec<TargetId>,
 }
 
 /// The answer.
@@ -107,6 +184,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Selected targets that nobody could look at: they join when somebody can.
     pub absent: Vec<Absent>,
+    /// Selected targets that stand apart, and are taken as they are because the question says so.
+    pub accepted: Vec<Block>,
 }
 
 impl Plan {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::parts::{self, Ground};
 use super::{Plan, Wave};
 use crate::ids::{ClassIx, TargetId, WaveIx};
 use crate::refusal::{Kind, Refusal};
@@ -9,7 +10,7 @@ use crate::spec::{self, Blackout, Order, Spec, Strategy, Window};
 use crate::state::Fleet;
 use crate::state::target::Description;
 
-type Members = Vec<(TargetId, ClassIx)>;
+pub(super) type Members = Vec<(TargetId, ClassIx)>;
 
 /// Refuses what no cutting can mean.
 pub(super) fn check(strategy: &Strategy) -> Result<(), Refusal> {
@@ -49,9 +50,21 @@ pub(super) fn check(strategy: &Strategy) -> Result<(), Refusal> {
 pub(super) fn cut(fleet: &Fleet, spec: &Spec, members: Members) -> Vec<Wave> {
     let strategy = &spec.strategy;
     let total = members.len();
+    let parted = strategy.waves.iter().any(|wave| !wave.per.is_empty());
+    let selected = if parted { members.clone() } else { Members::new() };
+    let ground = Ground { fleet, strategy, selected: &selected };
     let mut rest = sorted(fleet, &strategy.order, members);
-    let mut waves = Vec::new();
-    for (number, wanted) in strategy.waves.iter().enumerate() {
+    let (mut waves, mut seen, mut number) = (Vec::new(), BTreeSet::new(), 0);
+    for stage in strategy.waves.chunk_by(spec::Wave::goes_with) {
+        let first = number;
+        number += stage.len();
+        let wanted = match stage {
+            [wanted] if wanted.per.is_empty() => wanted,
+            _ => {
+                rest = parts::cut(ground, (first, stage), (rest, &mut seen), &mut waves);
+                continue;
+            }
+        };
         let (mut taken, left) = take(fleet, wanted, rest, total);
         rest = left;
         if waves.is_empty() && strategy.cover_classes && !taken.is_empty() {
@@ -60,54 +73,79 @@ pub(super) fn cut(fleet: &Fleet, spec: &Spec, members: Members) -> Vec<Wave> {
             taken.extend(others);
             rest = left;
         }
+        seen.extend(taken.iter().map(|(_, class)| *class));
         if !taken.is_empty() {
-            waves.push(Wave {
-                name: name(wanted, number),
-                targets: taken,
-                parallelism: wanted.parallelism,
-                soak_ms: wanted.soak_ms.unwrap_or(strategy.soak_ms),
-                approval: wanted.approval,
-            });
+            waves.push(make(strategy, wanted, (name(wanted, first), String::new()), taken));
         }
     }
     if !rest.is_empty() {
         let name = if waves.is_empty() { "all" } else { "rest" };
-        waves.push(Wave {
-            name: name.to_owned(),
-            targets: rest,
-            parallelism: 0,
-            soak_ms: strategy.soak_ms,
-            approval: false,
-        });
+        let wanted = spec::Wave::default();
+        waves.push(make(strategy, &wanted, (name.to_owned(), String::new()), rest));
     }
     waves
 }
 
-fn name(wanted: &spec::Wave, number: usize) -> String {
+/// A wave of a plan.
+pub(super) fn make(
+    strategy: &Strategy,
+    wanted: &spec::Wave,
+    (name, part): (String, String),
+    targets: Members,
+) -> Wave {
+    Wave {
+        name,
+        targets,
+        parallelism: wanted.parallelism,
+        soak_ms: wanted.soak_ms.unwrap_or(strategy.soak_ms),
+        approval: wanted.approval,
+        part,
+    }
+}
+
+pub(super) fn name(wanted: &spec::Wave, number: usize) -> String {
     if wanted.name.is_empty() { format!("wave {}", number + 1) } else { wanted.name.clone() }
 }
 
 /// The wave of a target that comes when a plan is under way: the first one not open yet that takes all that
-/// its selector means, and otherwise the last one. A wave of a share, a count or one a class is full.
+/// its selector means, and otherwise the last one. A wave of a share, a count or one a class is full; one of a
+/// label's value takes those that have it.
 pub(crate) fn place(
     (plan, spec, opened): (&Plan, &Spec, u32),
     (id, description): (&TargetId, &Description),
 ) -> WaveIx {
+    let takes = |wanted: &spec::Wave| {
+        let takes_all = wanted.percent == 0 && wanted.count == 0 && !wanted.one_per_class;
+        takes_all && wanted.selector.matches(id, description)
+    };
     // Waves that took nobody are not in the plan.
     let mut planned = plan.waves.iter().zip((0..).map(WaveIx)).peekable();
-    for (number, wanted) in spec.strategy.waves.iter().enumerate() {
-        let found = planned.next_if(|(wave, _)| wave.name == name(wanted, number));
-        let Some((_, ix)) = found.filter(|(_, ix)| ix.0 >= opened) else { continue };
-        let takes_all = wanted.percent == 0 && wanted.count == 0 && !wanted.one_per_class;
-        if takes_all && wanted.selector.matches(id, description) {
-            return ix;
+    let mut number = 0;
+    for stage in spec.strategy.waves.chunk_by(spec::Wave::goes_with) {
+        let first = number;
+        number += stage.len();
+        let wanted = |wave: &Wave| {
+            let mut stage = stage.iter().zip(first..);
+            let wanted = stage.find(|(wanted, number)| wave.called() == name(wanted, *number))?.0;
+            (wanted.per.is_empty() == wave.part.is_empty()).then_some(wanted)
+        };
+        while let Some((wave, ix)) = planned.next_if(|(wave, _)| wanted(wave).is_some()) {
+            let Some(wanted) = wanted(wave) else { continue };
+            let of_its_part =
+                wave.part.is_empty() || wave.part == parts::of(description, &wanted.per);
+            if ix.0 >= opened && of_its_part && takes(wanted) {
+                return ix;
+            }
+            if wave.part.is_empty() {
+                break;
+            }
         }
     }
     WaveIx(u32::try_from(plan.waves.len().saturating_sub(1)).unwrap_or(u32::MAX))
 }
 
 /// Members come in the order of their ids.
-fn sorted(fleet: &Fleet, order: &Order, mut members: Members) -> Members {
+pub(super) fn sorted(fleet: &Fleet, order: &Order, mut members: Members) -> Members {
     let label = |id: &TargetId, label: &str| {
         let (_, target) = fleet.target(id)?;
         target.description.labels.get(label).cloned()
@@ -126,7 +164,12 @@ fn sorted(fleet: &Fleet, order: &Order, mut members: Members) -> Members {
     members
 }
 
-fn take(fleet: &Fleet, wanted: &spec::Wave, rest: Members, total: usize) -> (Members, Members) {
+pub(super) fn take(
+    fleet: &Fleet,
+    wanted: &spec::Wave,
+    rest: Members,
+    total: usize,
+) -> (Members, Members) {
     let most = if wanted.percent > 0 {
         let percent = usize::try_from(wanted.percent).unwrap_or(100).min(100);
         (total * percent).div_ceil(100)
@@ -148,6 +191,6 @@ fn take(fleet: &Fleet, wanted: &spec::Wave, rest: Members, total: usize) -> (Mem
 }
 
 /// The first member of each class that is not `known`, and the others.
-fn one_per_class(members: Members, mut known: BTreeSet<ClassIx>) -> (Members, Members) {
+pub(super) fn one_per_class(members: Members, mut known: BTreeSet<ClassIx>) -> (Members, Members) {
     members.into_iter().partition(|(_, class)| known.insert(*class))
 }

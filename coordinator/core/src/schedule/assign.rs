@@ -15,6 +15,7 @@ const LOOKED_AT: usize = 4_096;
 
 /// Free slots of connected agents, counted down as legs are given out.
 pub(super) struct Free<'a> {
+    presence: &'a Presence,
     slots: BTreeMap<&'a AgentId, u32>,
     /// Targets given out in this answer: two agents may queue for one.
     taken: BTreeSet<(crate::ids::RolloutId, crate::ids::LaneIx)>,
@@ -36,7 +37,7 @@ impl<'a> Free<'a> {
                 (free > 0).then_some((agent, free))
             })
             .collect();
-        Self { slots, taken: BTreeSet::new() }
+        Self { presence, slots, taken: BTreeSet::new() }
     }
 }
 
@@ -53,6 +54,7 @@ pub(super) fn legs<'a>(
     let held = state.status == Status::Paused || (!state.turned && state.breached());
     let again: Option<BTreeSet<Place>> = held
         .then(|| state.again.values().filter_map(|lane| state.lanes.get(*lane)?.queued).collect());
+    let presence = free.presence;
     let mut given = true;
     // One leg an agent and round, so that no agent takes everything.
     while given && left > 0 {
@@ -62,7 +64,8 @@ pub(super) fn legs<'a>(
                 break;
             }
             let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id));
-            let Some(queue) = queue.filter(|_| *slots > 0) else { continue };
+            let may_have = *slots > 0 && presence.may_have(state, agent);
+            let Some(queue) = queue.filter(|_| may_have) else { continue };
             let places = again.as_ref().unwrap_or(queue).iter();
             let own = |place: &&Place| again.is_none() || queue.contains(place);
             for place in places.filter(own).take(LOOKED_AT) {

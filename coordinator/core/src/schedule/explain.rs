@@ -31,7 +31,8 @@ fn under_way(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mil
         String::new()
     };
     if leased > 0 {
-        return format!("{cause}work on {} is under way", count_of_targets(leased));
+        let waits = presence.map(|presence| throttled(fleet, state, presence)).unwrap_or_default();
+        return format!("{cause}work on {} is under way{waits}", count_of_targets(leased));
     }
     if let Some(why) = asking(fleet, state, presence) {
         return format!("{cause}{why}");
@@ -39,6 +40,22 @@ fn under_way(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mil
     match between_waves(fleet, state, now) {
         Some(why) => format!("{cause}{why}"),
         None => format!("{cause}{}", open_lanes(fleet, state, presence, now)),
+    }
+}
+
+/// Which of the legs under way wait for a throttle, and what was measured.
+fn throttled(fleet: &Fleet, state: &State, presence: &Presence) -> String {
+    let waits = presence.throttled.iter().filter(|(id, throttled)| {
+        let lane = fleet.target(id).and_then(|(ix, _)| fleet.lane(ix));
+        lane.is_some_and(|(of, lane)| of.id == state.id && lane.fence == Some(throttled.fence))
+    });
+    let mut waits = waits.peekable();
+    let Some((id, first)) = waits.peek().copied() else { return String::new() };
+    let count = waits.count();
+    if count == 1 {
+        format!("; {id} throttled by {}", first.why)
+    } else {
+        format!("; {count} throttled, such as {id} by {}", first.why)
     }
 }
 
@@ -145,7 +162,7 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mi
     let room = Room::new(fleet, std::iter::once(state));
     let shut = presence.map(|presence| Shut::new(fleet, state, (&presence.hours, now)));
     let (mut later, mut absent, mut held, mut full) = (0, Few::default(), Few::default(), None);
-    let mut frozen = Few::default();
+    let (mut frozen, mut older) = (Few::default(), Few::default());
     // Of those that are closed: how many, and the one that opens first.
     let (mut closed, mut first) = (0, None::<Wait<'_>>);
     for (_, lane) in state.lanes.iter() {
@@ -159,6 +176,9 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mi
             later += 1;
         } else if presence.is_some_and(|presence| !presence.has_one_of(&target.agents)) {
             absent.add(target.id.as_str());
+        } else if presence.is_some_and(|it| !target.agents.iter().any(|id| it.may_have(state, id)))
+        {
+            older.add(target.id.as_str());
         } else if presence.is_none() && hours::frozen(fleet, target, now).is_some() {
             frozen.add(target.id.as_str());
         } else if let Some(wait) = shut.as_ref().and_then(|shut| shut.wait(target)) {
@@ -182,6 +202,14 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mi
     if absent.count > 0 {
         let few = count_of_targets(absent.count);
         return format!("no agent is connected for {few}, such as {}", absent.example);
+    }
+    if older.count > 0 {
+        return format!(
+            "the agents of {} are of a release that waits for no throttles, such as those of {}; \
+             upgrade them",
+            count_of_targets(older.count),
+            older.example
+        );
     }
     if held.count > 0 {
         let few = count_of_targets(held.count);

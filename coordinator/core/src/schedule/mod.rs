@@ -17,11 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{Command, Meant};
 use crate::hours::{self, Hours, Shut};
-use crate::ids::{AgentId, Millis};
+use crate::ids::{AgentId, Fence, Millis, TargetId};
 use crate::room::Room;
-use crate::state::Fleet;
 use crate::state::gate::Check;
-use crate::state::rollout::{Phase, Soak, State, Status};
+use crate::state::rollout::{Lane, Phase, Soak, State, Status};
+use crate::state::{Fleet, target};
 
 /// Who is connected now, how many legs each can run at one time, and what the calendar says. The leader's
 /// memory: presence is no event.
@@ -31,14 +31,41 @@ pub struct Presence {
     pub slots: BTreeMap<AgentId, u32>,
     /// Those of them that ask gates, with what their own configuration lets them ask besides targets.
     pub gates: BTreeMap<AgentId, BTreeSet<String>>,
+    /// When agents that are away were heard of last, as far as this leader has heard of them.
+    pub heard: BTreeMap<AgentId, Millis>,
+    /// Those of them that wait for throttles.
+    pub throttles: BTreeSet<AgentId>,
+    /// Targets whose legs wait for one now, as their agents said last.
+    pub throttled: BTreeMap<TargetId, Throttled>,
     /// What the calendar says.
     pub hours: Hours,
+}
+
+/// A leg that waits for a throttle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Throttled {
+    /// Under which lease.
+    pub fence: Fence,
+    /// Which throttle, and what was measured.
+    pub why: String,
+    /// How long it has waited, milliseconds.
+    pub waited_ms: u64,
 }
 
 impl Presence {
     /// Whether one of these agents is connected.
     pub fn has_one_of(&self, agents: &[AgentId]) -> bool {
         agents.iter().any(|agent| self.slots.contains_key(agent))
+    }
+
+    /// Whether an agent may have legs of a rollout: one that knows no throttles would wait for none.
+    pub fn may_have(&self, state: &State, agent: &AgentId) -> bool {
+        !state.is_throttled() || self.throttles.contains(agent)
+    }
+
+    /// What the leg of a lane waits for now.
+    pub fn throttled(&self, lane: &Lane, target: &target::State) -> Option<&Throttled> {
+        self.throttled.get(&target.id).filter(|throttled| lane.fence == Some(throttled.fence))
     }
 }
 

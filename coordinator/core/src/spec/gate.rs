@@ -1,5 +1,7 @@
 //! Questions that are asked before a rollout goes on.
 
+use super::Latency;
+
 /// When a gate is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
@@ -49,13 +51,15 @@ pub enum Question {
         /// In its language.
         query: String,
     },
+    /// How quickly queries are answered, in each target.
+    Latency(Latency),
 }
 
 impl Question {
     /// It is asked in each target, and not once for all of them.
     pub fn is_of_a_target(&self) -> bool {
         match self {
-            Self::Sql(_) => true,
+            Self::Sql(_) | Self::Latency(_) => true,
             Self::Http(_) | Self::Command(_) | Self::Prometheus { .. } => false,
         }
     }
@@ -63,7 +67,7 @@ impl Question {
     /// By which name agents know what is asked.
     pub fn source(&self) -> Option<&str> {
         match self {
-            Self::Sql(_) => None,
+            Self::Sql(_) | Self::Latency(_) => None,
             Self::Http(source) | Self::Command(source) | Self::Prometheus { source, .. } => {
                 Some(source)
             }

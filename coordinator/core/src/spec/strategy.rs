@@ -1,6 +1,6 @@
 //! How a plan is carried out, and what of that may change while it is.
 
-use super::{Blackout, Gate, Selector, Window};
+use super::{Blackout, Gate, Selector, Setting, Throttle, Window};
 
 /// What happens when a wave's failure budget is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Budget {
 }
 
 /// What is backed up before a leg's first step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backup {
     /// The whole database.
     Database,
@@ -96,12 +96,29 @@ pub struct Wave {
     pub count: u32,
     /// One target of each class.
     pub one_per_class: bool,
+    /// Not empty: a wave for each value of this label, which takes its share, its number or one a class of
+    /// those that have the value.
+    pub per: String,
     /// Not zero: legs under way at one time, instead of the strategy's.
     pub parallelism: u32,
     /// How long it is watched when it is done, milliseconds; `None`: as the strategy says.
     pub soak_ms: Option<u64>,
     /// It opens when somebody says so.
     pub approval: bool,
+}
+
+impl Wave {
+    /// Whether it is gone through together with the one behind it, for one value of a label after another.
+    pub fn goes_with(&self, next: &Self) -> bool {
+        !self.per.is_empty() && self.per == next.per
+    }
+
+    /// Whether a plan may have a wave of this name from it.
+    pub fn may_be_called(&self, name: &str) -> bool {
+        let behind =
+            |rest: &str| rest.is_empty() || (!self.per.is_empty() && rest.starts_with(' '));
+        name.strip_prefix(self.name.as_str()).is_some_and(behind)
+    }
 }
 
 /// How a plan is carried out.
@@ -135,6 +152,8 @@ pub struct Strategy {
     pub windows: Vec<Window>,
     /// When they may not, whatever the windows say.
     pub blackouts: Vec<Blackout>,
+    /// What steps wait for while databases have too much to do.
+    pub throttles: Vec<Throttle>,
 }
 
 impl Default for Strategy {
@@ -155,6 +174,7 @@ impl Default for Strategy {
             gates: Vec::new(),
             windows: Vec::new(),
             blackouts: Vec::new(),
+            throttles: Vec::new(),
         }
     }
 }
@@ -178,6 +198,8 @@ pub enum Knob {
     Retries(u32),
     /// Whether windows and blackouts hold.
     Windows(bool),
+    /// Where a throttle holds work back, by its name.
+    Throttle(String, Setting),
 }
 
 impl Knob {
@@ -192,6 +214,7 @@ impl Knob {
             Self::BudgetPercent(_) => "budget.percent".to_owned(),
             Self::Retries(_) => "retries".to_owned(),
             Self::Windows(_) => "windows".to_owned(),
+            Self::Throttle(name, _) => format!("throttle.{name}"),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod edits;
 pub mod freeze;
 pub mod gate;
 pub mod ledger;
+pub mod measures;
 pub mod repair;
 pub mod requests;
 pub mod rollout;
@@ -58,6 +59,8 @@ pub struct Fleet {
     pub freezes: BTreeMap<FreezeId, freeze::State>,
     /// Freezes ever declared.
     pub frozen: u32,
+    /// How long steps and backups took.
+    pub measures: measures::Measures,
     /// Accepted requests, for repeats.
     pub requests: requests::Window,
 }

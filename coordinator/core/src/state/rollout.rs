@@ -9,11 +9,14 @@ use std::sync::Arc;
 use super::gate::{self, Check, Round};
 use crate::command::Waiver;
 use crate::event::{Archive, LegKind};
+use crate::forecast::Load;
 use crate::ids::{
     ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, Seq, StepIx, TargetIx, WaveIx,
 };
 use crate::plan::{Class, Plan, Step};
-use crate::spec::{Budget, Direction, Gate, Knob, Limit, OnBreach, Scope, When};
+use crate::spec::{
+    Budget, Direction, Gate, Knob, Limit, OnBreach, Quantiles, Scope, Setting, Throttle, When,
+};
 use crate::state::target;
 
 /// Where a rollout is.
@@ -73,6 +76,22 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Nothing of it is under way or done, as far as a forecast goes.
+    fn lies_ahead(self) -> bool {
+        match self {
+            Self::Waiting | Self::Ready => true,
+            Self::Leased
+            | Self::Done
+            | Self::Failed
+            | Self::Stuck
+            | Self::UndoReady
+            | Self::UndoLeased
+            | Self::Undone
+            | Self::Residual
+            | Self::Waived => false,
+        }
+    }
+
     /// An agent is at work on it, or may be.
     fn goes_on(self) -> bool {
         match self {
@@ -176,13 +195,26 @@ pub struct Lane {
     pub blocked_by: Option<Box<str>>,
     /// What happened last that a person should know.
     pub note: Option<Box<str>>,
+    /// Under a lease: when it was given, or when its holder told of it last.
+    pub since: Millis,
+    /// Under a lease: gates that have passed since the last step.
+    pub passed: u32,
+    /// The step under way has taken longer than was forecast, and the log says so.
+    pub overran: bool,
+    /// How large its target was when it got the lane.
+    pub(crate) bytes: u64,
     /// Its place in the queues of the agents that serve its target.
     pub(crate) queued: Option<Place>,
 }
 
 impl Lane {
-    /// One on which nothing has happened yet.
-    pub(crate) fn new(target: TargetIx, wave: WaveIx, class: ClassIx, phase: Phase) -> Self {
+    /// One on which nothing has happened yet, on a target of that size.
+    pub(crate) fn new(
+        (target, bytes): (TargetIx, u64),
+        wave: WaveIx,
+        class: ClassIx,
+        phase: Phase,
+    ) -> Self {
         Self {
             target,
             wave,
@@ -202,6 +234,10 @@ impl Lane {
             kill: false,
             blocked_by: None,
             note: None,
+            since: Millis(0),
+            passed: 0,
+            overran: false,
+            bytes,
             queued: None,
         }
     }
@@ -314,6 +350,7 @@ pub struct Knobs {
     percent: Option<u32>,
     retries: Option<u32>,
     windows: Option<bool>,
+    throttles: BTreeMap<String, Setting>,
 }
 
 impl Knobs {
@@ -327,6 +364,7 @@ impl Knobs {
             Knob::BudgetPercent(percent) => self.percent = Some(*percent),
             Knob::Retries(retries) => self.retries = Some(*retries),
             Knob::Windows(hold) => self.windows = Some(*hold),
+            Knob::Throttle(name, setting) => drop(self.throttles.insert(name.clone(), *setting)),
         }
     }
 
@@ -353,6 +391,13 @@ impl Exempt {
     /// Whether it still holds.
     pub fn holds(&self, now: Millis) -> bool {
         self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// A lane lies ahead.
+fn ahead(todo: &mut [BTreeMap<ClassIx, Load>], lane: &Lane) {
+    if let Some(wave) = usize::try_from(lane.wave.0).ok().and_then(|wave| todo.get_mut(wave)) {
+        wave.entry(lane.class).or_default().add(lane.bytes);
     }
 }
 
@@ -419,12 +464,17 @@ pub struct State {
     pub checked: u32,
     /// What is asked of the open wave now.
     pub round: Option<Round>,
+    /// How quickly targets answered before their first steps, for each gate that compares with it; gates by their
+    /// places in the strategy.
+    pub baselines: BTreeMap<(LaneIx, u32), Box<[Quantiles]>>,
     /// A gate that did not pass: it holds the rollout back until somebody resumes it.
     pub gate_failed: Option<gate::Failed>,
     /// Waves that somebody lets open.
     pub approved: BTreeSet<WaveIx>,
     /// Targets that are tried again by themselves, whatever holds the others back, until they are at an end.
     pub again: BTreeMap<TargetIx, LaneIx>,
+    /// By wave: what lies ahead in it, class by class.
+    todo: Vec<BTreeMap<ClassIx, Load>>,
     /// Lanes that the event being applied has changed: their places in the queues follow.
     pub(crate) touched: Vec<LaneIx>,
 }
@@ -437,10 +487,12 @@ impl State {
         lanes: Vec<Lane>,
     ) -> Self {
         let mut counts = vec![Counts::default(); plan.waves.len()];
+        let mut todo = vec![BTreeMap::new(); plan.waves.len()];
         let mut total = Counts::default();
         let mut planned = 0;
         for lane in &lanes {
             total.add(lane.phase);
+            ahead(&mut todo, lane);
             if let Some(counts) =
                 usize::try_from(lane.wave.0).ok().and_then(|ix| counts.get_mut(ix))
             {
@@ -476,9 +528,11 @@ impl State {
             soaked: 0,
             checked: 0,
             round: None,
+            baselines: BTreeMap::new(),
             gate_failed: None,
             approved: BTreeSet::new(),
             again: BTreeMap::new(),
+            todo,
             touched: Vec::new(),
         }
     }
@@ -508,7 +562,12 @@ impl State {
 
     /// Legs under way at one time, now.
     pub fn parallelism(&self) -> u32 {
-        let wave = self.wave().and_then(|wave| self.plan.wave(wave));
+        self.parallelism_of(self.wave())
+    }
+
+    /// The same once a wave is open.
+    pub fn parallelism_of(&self, wave: Option<WaveIx>) -> u32 {
+        let wave = wave.and_then(|wave| self.plan.wave(wave));
         let own = wave.map(|wave| wave.parallelism).filter(|most| *most > 0);
         self.knobs.parallelism.or(own).unwrap_or(self.plan.spec.strategy.parallelism)
     }
@@ -557,6 +616,37 @@ impl State {
         self.knobs.windows.unwrap_or(true)
     }
 
+    /// What a throttle is set to.
+    pub fn throttle(&self, name: &str) -> Setting {
+        self.knobs.throttles.get(name).copied().unwrap_or(Setting::On)
+    }
+
+    /// Throttles that hold steps back now, at the limits that hold now. What is being taken back, or only
+    /// tried, waits for none.
+    fn throttling(&self) -> impl Iterator<Item = (&Throttle, u64)> {
+        let free = self.turned || self.trial();
+        let throttles = self.plan.spec.strategy.throttles.iter().filter(move |_| !free);
+        throttles.filter_map(|throttle| match self.throttle(&throttle.name) {
+            Setting::Off => None,
+            Setting::On => Some((throttle, throttle.limit)),
+            Setting::Time(limit) | Setting::Value(limit) => Some((throttle, limit)),
+        })
+    }
+
+    /// Whether some throttle may hold a step back.
+    pub fn is_throttled(&self) -> bool {
+        self.throttling().next().is_some()
+    }
+
+    /// Those of a target.
+    pub(crate) fn throttles_of(&self, lane: &Lane, target: &target::State) -> Vec<Throttle> {
+        let means = |throttle: &Throttle| {
+            !lane.unwind && throttle.selector.names(&target.id, &target.description)
+        };
+        let held = self.throttling().filter(|(throttle, _)| means(throttle));
+        held.map(|(throttle, limit)| Throttle { limit, ..throttle.clone() }).collect()
+    }
+
     /// Until when the open wave is still watched, once it is done. `None`: it needs no watching, or has
     /// been watched.
     pub fn soaks(&self) -> Option<Soak> {
@@ -574,13 +664,20 @@ impl State {
         let named = self.plan.wave(wave).filter(|_| !self.trial());
         let gates = self.plan.spec.strategy.gates.iter();
         (0..).zip(gates).filter_map(move |(at, gate)| {
-            named.is_some_and(|wave| gate.when == when && gate.is_for(&wave.name)).then_some(at)
+            let meant =
+                |wave: &crate::plan::Wave| gate.is_for(&wave.name) || gate.is_for(wave.called());
+            named.is_some_and(|wave| gate.when == when && meant(wave)).then_some(at)
         })
     }
 
     /// A gate by its place in the strategy.
     pub fn gate(&self, gate: u32) -> Option<&Gate> {
         self.plan.spec.strategy.gates.get(usize::try_from(gate).ok()?)
+    }
+
+    /// How quickly a lane's target answered before its first step, as a gate asks.
+    pub fn baseline(&self, lane: LaneIx, gate: u32) -> Option<&[Quantiles]> {
+        self.baselines.get(&(lane, gate)).map(|queries| &**queries)
     }
 
     /// The lanes of a wave: they stand wave after wave, and behind all of them those that came late.
@@ -661,7 +758,17 @@ impl State {
 
     /// A lane's steps.
     pub fn class(&self, lane: &Lane) -> Option<&Class> {
-        class_of(&self.plan, &self.late, lane.class)
+        self.class_at(lane.class)
+    }
+
+    /// A class by its number.
+    pub fn class_at(&self, ix: ClassIx) -> Option<&Class> {
+        class_of(&self.plan, &self.late, ix)
+    }
+
+    /// What lies ahead in a wave, class by class.
+    pub fn todo(&self, wave: WaveIx) -> Option<&BTreeMap<ClassIx, Load>> {
+        self.todo.get(usize::try_from(wave.0).ok()?)
     }
 
     /// Targets that come late may join it, now or once it goes on.
@@ -709,6 +816,9 @@ impl State {
             counts.add(lane.phase);
         }
         self.progress.planned += self.class(&lane).map_or(0, |class| class.steps.len() as u64);
+        if lane.phase.lies_ahead() {
+            ahead(&mut self.todo, &lane);
+        }
         self.lanes.0.push(lane);
         self.touched.push(ix);
         ix
@@ -763,6 +873,17 @@ impl State {
         let phase = lane.phase;
         let result = change(lane, &mut self.progress);
         let (wave, new_phase, target) = (lane.wave, lane.phase, lane.target);
+        if phase.lies_ahead() != new_phase.lies_ahead() {
+            let lane = &*lane;
+            if new_phase.lies_ahead() {
+                ahead(&mut self.todo, lane);
+            } else if let Ok(wave) = usize::try_from(wave.0)
+                && let Some(load) =
+                    self.todo.get_mut(wave).and_then(|wave| wave.get_mut(&lane.class))
+            {
+                load.sub(lane.bytes);
+            }
+        }
         self.touched.push(ix);
         if !new_phase.goes_on() {
             self.again.remove(&target);

@@ -37,6 +37,8 @@ pub struct Observation {
     pub fence: Fence,
     /// A step that was begun and neither finished nor undone; empty: none.
     pub open_intent: String,
+    /// The whole database; zero: its server does not tell.
+    pub bytes: u64,
 }
 
 /// A lease on it: who may write, under which fence.
@@ -111,6 +113,8 @@ pub struct State {
     pub since: Seq,
     /// Its ledger rests on somebody's word: its schema proves nothing for others.
     pub vouched: bool,
+    /// The whole database, as told last; zero: never.
+    pub bytes: u64,
     /// Gone for good.
     pub retired: bool,
 }
@@ -317,6 +321,7 @@ impl Table {
             mend: None,
             since: Seq(0),
             vouched: false,
+            bytes: 0,
             retired: false,
         });
         if let Some(target) = self.by_ix.last() {

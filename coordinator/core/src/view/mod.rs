@@ -1,9 +1,11 @@
 //! Answers about the state: counters and folds, never a change.
 
 mod owes;
+mod silence;
 mod why;
 
 pub use owes::{Debt, creditors, owes};
+pub use silence::{REGION, Silence, silences};
 pub use why::why;
 
 use std::collections::BTreeMap;

@@ -1,9 +1,10 @@
 //! Why a target is where it is in a rollout, and what it waits for, as sentences.
 
-use crate::hours::{Shut, frozen, stops};
+use crate::forecast::{self, Amount, Answer, Fits, Interval};
+use crate::hours::{Left, Shut, frozen, stops};
 use crate::ids::{AgentId, Millis, StepIx, count_of_targets};
 use crate::room::Room;
-use crate::schedule::{Presence, waits_for};
+use crate::schedule::{Presence, Throttled, waits_for};
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
 use crate::state::target;
@@ -24,7 +25,8 @@ pub fn why(
         Phase::Ready | Phase::UndoReady => ready(fleet, state, (lane, target), (presence, now)),
         Phase::Leased | Phase::UndoLeased => {
             let stops = presence.and_then(|it| stops(fleet, target, (&it.hours, now)));
-            leased(state, lane, (target, stops))
+            let waits = presence.and_then(|it| it.throttled(lane, target)).map(waits);
+            leased(state, lane, (target, stops)) + &waits.unwrap_or_default()
         }
         Phase::Done => "every step is in force and verified".to_owned(),
         Phase::Failed => {
@@ -37,6 +39,7 @@ pub fn why(
         Phase::Residual => "it is neither where it was nor where it should be".to_owned(),
         Phase::Waived => "the rollout goes on without it, and it stays as it is".to_owned(),
     });
+    said.extend(forecast(fleet, state, (lane, target), (presence, now)));
     if let Some(step) = &lane.blocked_by {
         said.push(format!("step {step} cannot be undone"));
     }
@@ -58,6 +61,65 @@ pub fn why(
         said.push(format!("the last word on it: {note}"));
     }
     said
+}
+
+/// How long its leg takes, whether that fits its window, and whether it takes longer than that now.
+fn forecast(
+    fleet: &Fleet,
+    state: &State,
+    (lane, target): (&Lane, &target::State),
+    (presence, now): (Option<&Presence>, Millis),
+) -> Vec<String> {
+    let mut said = Vec::new();
+    let mut fits = Fits::new(fleet);
+    if !state.status.ended()
+        && !state.turned
+        && let Some(leg) = forecast::leg(state, (lane, target), (&mut fits, now))
+        && leg.interval.p95 > 0
+    {
+        let what = if lane.phase == Phase::Leased { "the rest of its leg" } else { "its leg" };
+        said.push(format!("{what}: {}", told(&leg)));
+        let shut = presence.map(|presence| Shut::new(fleet, state, (&presence.hours, now)));
+        let window = shut.and_then(|shut| forecast::fits(&shut, target, &leg));
+        if let Some((answer, left)) = window {
+            let left = Left(left);
+            said.push(match answer {
+                Answer::Fits => format!("its window is open for {left} more, and that fits"),
+                Answer::TooLong => {
+                    format!("its window is open for {left} more, and that may not fit")
+                }
+                Answer::Unknown => format!(
+                    "its window is open for {left} more; whether that fits is not known, since not all \
+                     of it was ever measured"
+                ),
+            });
+        }
+    }
+    if lane.overran && matches!(lane.phase, Phase::Leased | Phase::UndoLeased) {
+        let so_far = Left(now.0.saturating_sub(lane.since.0));
+        said.push(format!(
+            "the step under way has taken {so_far} so far: longer than was forecast for it"
+        ));
+    }
+    said
+}
+
+/// A forecast, and how much of it was measured.
+fn told(amount: &Amount) -> String {
+    let Interval { p50, p95 } = amount.interval;
+    let interval = || {
+        let length = |ms| if ms < 1_000 { "under 1 s".to_owned() } else { Left(ms).to_string() };
+        let (p50, p95) = (length(p50), length(p95));
+        if p50 == p95 { p50 } else { format!("{p50} to {p95}") }
+    };
+    let Amount { parts, measured, .. } = amount;
+    if amount.is_whole() {
+        return format!("{} forecast", interval());
+    }
+    format!(
+        "{} forecast for {measured} of its {parts} steps and backups; the others were never measured",
+        interval()
+    )
 }
 
 fn place(state: &State, lane: &Lane) -> String {
@@ -134,7 +196,19 @@ fn ready(
             return format!("no agent serves it now: {}", target.problem);
         }
         let agents: Vec<&str> = target.agents.iter().map(AgentId::as_str).collect();
-        return format!("none of its agents is connected: {}", agents.join(", "));
+        let heard = target.agents.iter().filter_map(|agent| presence?.heard.get(agent)).max();
+        let since = heard.map(|at| now.0.saturating_sub(at.0).div_ceil(1_000));
+        let since = since.map(|long| format!(" (last heard of {long} s ago)"));
+        return format!(
+            "none of its agents is connected: {}{}",
+            agents.join(", "),
+            since.unwrap_or_default()
+        );
+    }
+    if presence.is_some_and(|it| !target.agents.iter().any(|agent| it.may_have(state, agent))) {
+        return "its agents are of a release that waits for no throttles, and the rollout has some: \
+                upgrade them"
+            .to_owned();
     }
     let shut = presence.map(|presence| Shut::new(fleet, state, (&presence.hours, now)));
     if let Some((shut, wait)) = shut.as_ref().and_then(|shut| Some((shut, shut.wait(target)?))) {
@@ -152,6 +226,12 @@ fn ready(
         Some(full) => full.to_string(),
         None => "it may be worked on: its agent has no free slot, or is being asked".to_owned(),
     }
+}
+
+/// What a leg under way waits for.
+fn waits(throttled: &Throttled) -> String {
+    let seconds = throttled.waited_ms / 1_000;
+    format!("; it has waited for {seconds} s, throttled by {}", throttled.why)
 }
 
 fn leased(state: &State, lane: &Lane, (target, stops): (&target::State, Option<String>)) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use skein_core::command::{Command, Judgement, Outcome};
 use skein_core::ids::{AgentId, Fence, StepIx, TargetId};
 use skein_core::outbox::{Ask, asks_after};
-use skein_core::spec::{Comparison, Gate, Question, When};
+use skein_core::spec::{Bound, Ceiling, Comparison, Gate, Latency, Quantile, Question, When};
 
 use super::world::World;
 
@@ -26,9 +26,11 @@ pub(crate) fn run(world: &mut World, bare: &[&str], keys: &BTreeMap<&str, &str>)
             if asks.is_empty() {
                 world.say("no gate");
             }
-            for Ask { fence, gate, target, for_ms, .. } in asks {
+            for Ask { fence, gate, target, for_ms, baseline, .. } in asks {
                 let place = target.map(|target| format!(" in {target}")).unwrap_or_default();
-                world.say(format!("asks {}{place} for {for_ms} under {fence}", gate.name));
+                let was = baseline.iter().map(|it| format!(", was {}", it.p95));
+                let was: String = was.collect();
+                world.say(format!("asks {}{place} for {for_ms} under {fence}{was}", gate.name));
             }
         }
         other => panic!("no words {other:?}"),
@@ -43,9 +45,18 @@ fn gate(name: &str, when: &str, keys: &BTreeMap<&str, &str>) -> Gate {
     let number = |key: &str, otherwise: u32| {
         keys.get(key).map_or(otherwise, |text| text.parse().expect("a number"))
     };
+    let latency = keys.get("latency").map(|times| {
+        let ceiling = Ceiling {
+            quantile: Quantile::P95,
+            bound: Bound::Thousandths(times.parse().expect("thousandths")),
+        };
+        let queries = vec!["SELECT 1".to_owned()];
+        Question::Latency(Latency { queries, runs: number("runs", 100), ceilings: vec![ceiling] })
+    });
     let question = match (keys.get("http"), keys.get("command")) {
         (Some(source), _) => Question::Http((*source).to_owned()),
         (None, Some(source)) => Question::Command((*source).to_owned()),
+        (None, None) if latency.is_some() => latency.expect("it is there"),
         (None, None) => Question::Sql("SELECT count(*) FROM broken".to_owned()),
     };
     let (comparison, expected) = match keys.get("below") {

@@ -1,9 +1,11 @@
 //! One event as one line.
 
-use skein_core::event::{Body, Event, Judged, LegKind, Stop};
+use skein_core::event::{Body, Event, Judged, LegKind, Overrun, Stop};
+use skein_core::forecast::Interval;
 use skein_core::ids::TargetId;
-use skein_core::plan::{Plan, Undo};
-use skein_core::spec::Direction;
+use skein_core::plan::{Block, Plan, Undo};
+use skein_core::spec::{Direction, Quantiles};
+use skein_core::state::ledger::Entry;
 use skein_core::state::repair::Order;
 
 /// The event's sequence, its name and what a reader of a script needs.
@@ -165,6 +167,11 @@ fn body(body: &Body) -> String {
         }
         Body::RolloutCompleted { rollout } => format!("RolloutCompleted {rollout}"),
         Body::RolloutRolledBack { rollout } => format!("RolloutRolledBack {rollout}"),
+        Body::BaselineTaken { rollout, target, gate, queries, .. } => {
+            let told = |it: &Quantiles| format!("{}/{}/{}", it.p50, it.p95, it.p99);
+            let queries: Vec<String> = queries.iter().map(told).collect();
+            format!("BaselineTaken {rollout} {gate} in {target}: {}", queries.join(", "))
+        }
         Body::GatesOpened { rollout, wave } => format!("GatesOpened {rollout} wave {wave}"),
         Body::GateAsked { rollout, wave, gate, ask, target, agent, for_ms } => {
             let place = target.as_ref().map(|target| format!(" in {target}")).unwrap_or_default();
@@ -222,6 +229,16 @@ fn body(body: &Body) -> String {
         }
         Body::StepStuck { rollout, target, version, why, .. } => {
             format!("StepStuck {rollout} {target} version {version}: {why}")
+        }
+        Body::StepOverran { overrun } => {
+            let Overrun { rollout, target, version, undo, ms, forecast, .. } = overrun.as_ref();
+            let what = if *undo { "undoing of " } else { "" };
+            let Interval { p50, p95 } = forecast.interval;
+            format!(
+                "StepOverran {rollout} {target} {what}version {version}: {ms} ms where {p50} to {p95} were \
+                 forecast from {}",
+                forecast.samples
+            )
         }
         Body::StepTried { rollout, target, version, passed, impossible, note, .. } => {
             let how = if *impossible {
@@ -319,4 +336,23 @@ fn plan(plan: &Plan) -> String {
 
 fn ids(targets: &[TargetId]) -> String {
     targets.iter().map(TargetId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Targets that stand apart, the nearest class, and one of it.
+pub(crate) fn block(block: &Block) -> String {
+    let versions = |ledger: &[Entry]| {
+        ledger.iter().map(|entry| entry.version.as_str()).collect::<Vec<_>>().join(" ")
+    };
+    let ids = |ids: &[TargetId]| ids.iter().map(TargetId::as_str).collect::<Vec<_>>().join(" ");
+    let nearest = block.nearest.as_ref().map(|near| {
+        format!("{} at [{}] ({})", near.members, versions(&near.ledger), ids(&near.examples))
+    });
+    format!(
+        "{} {} at [{}]: {}; nearest: {}",
+        block.engine.as_str(),
+        ids(&block.targets),
+        versions(&block.ledger),
+        block.cause,
+        nearest.unwrap_or_else(|| "none".to_owned())
+    )
 }

@@ -4,5 +4,6 @@
 pub(crate) mod gate;
 pub(crate) mod law;
 pub(crate) mod line;
+pub(crate) mod throttle;
 pub(crate) mod words;
 pub(crate) mod world;

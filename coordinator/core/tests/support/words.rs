@@ -1,7 +1,7 @@
 //! The words of the golden scripts.
 //!
 //! ```text
-//! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [label=ring] [rack=group] [blind]   register and look
+//! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [label=ring] [region=eu] [rack=group] [blind]   register and look
 //! agent a2 t-1 t-2 | names a2 t-1 (and nothing else) | connect a2 [slots=4] [gates=health,…|gates=] | disconnect a2
 //! bundle b1 1 2- 3~ 4* 5?    versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe
 //! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
@@ -9,23 +9,29 @@
 //! gate orders before-step|after-step|after-wave|soak [http=health|command=…] [wave=NAME] [below=3]
 //!     [samples=5 need=3]   (in targets, where neither is named) | gate none
 //! judge a1 orders [t-1] good|bad|silent [fence=N] [step=0] | release-gate a1 [fence=N] | asks a1
+//! throttle lag 2000 [kind=load|query|http|REPLICAS] [text=x] [select=ring:red] | throttle none | knows a1
+//! waits t-1 why (its leg does, as its agent says) | goes t-1
+//! set 1 throttle.lag=off|on|500ms|40
 //! set 1 parallel=2 soak=0 budget=1 percent=5 group=1 retries=1 ring=1 | approve 1 wave=1 why
 //! strategy [window=all|ring:red|t-1] [finish] [blackout=200-900]; hours 1 100-200,400-500 [all window's spans/the next's]
 //! freeze [select=t-1] [until=900] [why=x] | thaw [1] [select=t-1]
 //! cancel 1 [select=t-1] [wave=1] why; t-1 failed 0 cancelled [partly]
 //! hold 1 [select=t-1] [wave=1] why | release 1 [select=t-1] [wave=1]
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
+//! blocks b1 [select=…]   targets that stand apart
 //! start [of=1] [waive=V|*] | pause 1 [at=once] why | abort 1 why | resume 1 | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
-//! t-1 backed-up [nothing] [schema=x] | applied 0 [already] | verified 0 | failed 0 [retryable] [partly] |
-//!     rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
-//! observe t-1 [ledger=1,2~] [identity=x] [schema=x | like=1,2] [intent=x] [as-of=9] [fence=9] | unreachable t-1 why
+//! t-1 backed-up [nothing] [schema=x] [bytes=9] | applied 0 [already] [took=9 waited=9] [resumed] | verified 0 |
+//!     failed 0 [retryable] [partly] | rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
+//! forecast plan|1    of the plan made last, by class and wave; of the rest of a rollout
+//! t-1 baseline quick [queries=1] | gate quick after-step latency=1500 [runs=100]   thousandths of what was before
+//! observe t-1 [bytes=9] [ledger=1,2~] [identity=x] [schema=x | like=1,2] [intent=x] [as-of=9] [fence=9] | unreachable t-1 why
 //! retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
 //! repair applied|not-applied|adopt b1 2 3 [select=t-1] [why=x] | accept b1 2 [why=x] | withdraw 1 why
 //! retry 1 [select=t-1] | skip 1 [select=t-1] [why=x] [until=9000]
 //! restore-cluster 7 [fence=1000] why
-//! status [1] [past] | why 1 t-1 | targets | id=7 body=1 WORDS… | charter=other WORDS…
+//! status [1] [past] | why 1 t-1 | silent 1 | targets | id=7 body=1 WORDS… | charter=other WORDS…
 //! ```
 
 use std::collections::BTreeMap;
@@ -33,7 +39,8 @@ use std::sync::Arc;
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::{Ask, Command, Depth, Extent, Meant, Outcome, Waiver};
-use skein_core::event::{Stop, Verdict};
+use skein_core::event::{Measured, Stop, Verdict};
+use skein_core::forecast;
 use skein_core::hours::{Openings, Span, stops};
 use skein_core::ids::{
     AgentId, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
@@ -45,15 +52,15 @@ use skein_core::policy::Policy;
 use skein_core::schedule::{after_restore, waits_for};
 use skein_core::spec::{
     AtClose, Backup, Blackout, Budget, Direction, Engine, Goal, Knob, Limit, OnBreach, Order,
-    Scope, Selector, Spec, TransactionMode, Wave, Window,
+    Quantiles, Scope, Selector, Spec, TransactionMode, Wave, Window,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{Evidence, Verb};
 use skein_core::state::target::{Description, Observation};
 use skein_core::view;
 
-use super::gate;
 use super::world::{Fault, World, digest, fingerprint};
+use super::{gate, line, throttle};
 
 /// A line's words: bare ones, and `key=value`.
 struct Words<'a> {
@@ -142,14 +149,25 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 world.presence.gates.insert(words.at(1).into(), known.collect());
             }
         }
+        "throttle" | "knows" | "waits" | "goes" => throttle::run(world, &words.bare, &words.keys),
         "gate" | "judge" | "release-gate" | "asks" => gate::run(world, &words.bare, &words.keys),
         "disconnect" => {
             world.presence.slots.remove(&words.at(1).into());
+            world.presence.heard.insert(words.at(1).into(), world.now);
             world.presence.gates.remove(&words.at(1).into());
         }
         "bundle" => bundle(world, words),
         "strategy" => strategy(world, words),
         "plan" => plan(world, words),
+        "blocks" => {
+            let blocks = plan::blocks(&world.fleet, &spec(world, words));
+            if blocks.is_empty() {
+                world.say("nobody stands apart");
+            }
+            for block in &blocks {
+                world.say(line::block(block));
+            }
+        }
         "start" => {
             let command =
                 Command::StartRollout { plan: chosen(world, words), waivers: waivers(words) };
@@ -247,6 +265,11 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "ask" if words.at(1) == "mend" => {
             let (target, agent) = (words.at(2).into(), words.at(3).into());
             world.ask("scheduler", Command::AssignRepair { target, agent });
+        }
+        "ask" if words.at(1) == "overrun" => {
+            let target: TargetId = words.at(2).into();
+            let fence = world.lease(&target).map_or(Fence(0), |(_, fence)| fence);
+            world.ask("scheduler", Command::RecordOverrun { target, fence });
         }
         "ask" => {
             let rollout = RolloutId(number(words.at(2)));
@@ -346,6 +369,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
             }
         }
         "status" => status(world, words),
+        "forecast" => forecast(world, words),
         "why" => {
             let id = TargetId::from(words.at(2));
             let (_, target) = world.fleet.target(&id).expect("it is there");
@@ -356,6 +380,12 @@ fn verb(world: &mut World, words: &Words<'_>) {
             let told = (lane.expect("it is a part of it"), target);
             let said = view::why(&world.fleet, state, told, (Some(&world.presence), world.now));
             world.say(said.iter().map(|it| format!("      {it}")).collect::<Vec<_>>().join("\n"));
+        }
+        "silent" => {
+            let state = world.fleet.rollouts.get(&rollout(words)).expect("it is there");
+            let silent = view::silences(&world.fleet, state, &world.presence);
+            let said = silent.iter().map(|silence| format!("      {}", silence.say(world.now)));
+            world.say(said.collect::<Vec<_>>().join("\n"));
         }
         "targets" => targets(world),
         target => report(world, &TargetId::from(target), words),
@@ -386,6 +416,45 @@ fn meant(text: &str) -> Selector {
 
 fn why(words: &Words<'_>) -> String {
     words.key("why").unwrap_or_default().to_owned()
+}
+
+/// What is forecast of a plan, and of the rest of a rollout.
+fn forecast(world: &mut World, words: &Words<'_>) {
+    let told = |it: &forecast::Amount| {
+        let forecast::Interval { p50, p95 } = it.interval;
+        format!("{p50} to {p95} ms, {} of {} parts measured", it.measured, it.parts)
+    };
+    if words.at(1) != "plan" {
+        let state = world.fleet.rollouts.get(&rollout(words)).expect("it is there");
+        let rest = forecast::rest(&world.fleet, state, world.now);
+        return world.say(rest.as_ref().map_or_else(|| "no forecast".to_owned(), told));
+    }
+    let plan = chosen(world, words);
+    let state = world.fleet.rollouts.values().find(|state| state.plan_id == plan);
+    let state = state.expect("it was planned");
+    let planned = forecast::planned(&world.fleet, &state.plan).expect("it is no trial");
+    let mut said = Vec::new();
+    for (class, ix) in planned.classes.iter().zip(1..) {
+        let backup = class.backup.iter().map(|it| ("backup".to_owned(), it));
+        let steps = class.steps.iter().zip(1..).map(|(it, step)| (format!("step {step}"), it));
+        for (what, it) in backup.chain(steps) {
+            said.push(match it.forecast {
+                None => format!("class {ix} {what}: never measured"),
+                Some(one) => format!(
+                    "class {ix} {what}: {} to {} ms from {} measurements{}{}",
+                    one.interval.p50,
+                    one.interval.p95,
+                    one.samples,
+                    if one.scaled { ", by size" } else { "" },
+                    if it.beyond > 0 { ", beyond what was measured" } else { "" }
+                ),
+            });
+        }
+    }
+    let waves = planned.waves.iter().zip(1..);
+    said.extend(waves.map(|(wave, number)| format!("wave {number}: {}", told(wave))));
+    said.push(format!("whole: {}", told(&planned.whole)));
+    world.say(said.join("\n"));
 }
 
 fn ask(world: &World, words: &Words<'_>, (verb, at): (Verb, usize)) -> Ask {
@@ -464,9 +533,10 @@ fn description(words: &Words<'_>) -> Description {
         Some("sqlite") => Engine::Sqlite,
         Some(other) => panic!("no engine {other}"),
     };
-    let ring = words.key("label").map(|ring| ("ring".to_owned(), ring.to_owned()));
+    let label = |word, name: &str| words.key(word).map(|value| (name.to_owned(), value.to_owned()));
+    let (ring, region) = (label("label", "ring"), label("region", view::REGION));
     let group = words.key("rack").unwrap_or_default().to_owned();
-    Description { engine, labels: ring.into_iter().collect(), group }
+    Description { engine, labels: ring.into_iter().chain(region).collect(), group }
 }
 
 fn join(world: &mut World, agent: &str, targets: Vec<(TargetId, Description)>, whole: bool) {
@@ -536,6 +606,7 @@ fn look(world: &mut World, id: &TargetId, words: &Words<'_>) {
         ledger,
         fence: words.key("fence").map_or(raised, |fence| Fence(u64::from(number(fence)))),
         open_intent: words.key("intent").unwrap_or_default().to_owned(),
+        bytes: u64::from(words.number("bytes", 0)),
     });
     let as_of = words.key("as-of").map(|seq| Seq(u64::from(number(seq))));
     let command = Command::RecordObservation { agent: agent.clone(), target, seen, as_of };
@@ -660,9 +731,12 @@ fn backup(text: &str) -> Backup {
 }
 
 /// `t-1` one target, `50%` a share, `n:3` so many, `each` one a class, `l:red` those with a label; behind
-/// it `!`: somebody has to let it open, `@500`: how long it is watched, `x2`: so many at one time.
+/// it `!`: somebody has to let it open, `@500`: how long it is watched, `x2`: so many at one time, `~region`: for each
+/// value of that label.
 fn wave(text: &str) -> Wave {
     let mut wave = Wave { name: text.to_owned(), ..Wave::default() };
+    let (text, per) = text.split_once('~').unwrap_or((text, ""));
+    per.clone_into(&mut wave.per);
     let (text, most) = text.split_once('x').unwrap_or((text, "0"));
     wave.parallelism = number(most);
     let (text, soak) = text.split_once('@').unwrap_or((text, ""));
@@ -683,7 +757,8 @@ fn wave(text: &str) -> Wave {
     wave
 }
 
-fn plan(world: &mut World, words: &Words<'_>) {
+/// The question that a plan answers.
+fn spec(world: &World, words: &Words<'_>) -> Spec {
     let direction = if words.has("down") {
         Direction::Down
     } else if words.has("validate") {
@@ -703,7 +778,7 @@ fn plan(world: &mut World, words: &Words<'_>) {
         Goal::Latest
     };
     let bundle = world.bundles.get(words.at(1)).map_or_else(Digest::default, |one| one.digest);
-    let spec = Spec {
+    Spec {
         bundle,
         selector: selector(words),
         direction,
@@ -711,7 +786,11 @@ fn plan(world: &mut World, words: &Words<'_>) {
         strategy: world.strategy.clone(),
         out_of_order: words.has("out-of-order"),
         accept_drift: words.has("accept-drift"),
-    };
+    }
+}
+
+fn plan(world: &mut World, words: &Words<'_>) {
+    let spec = spec(world, words);
     let made = match plan::make(&world.fleet, &spec) {
         Ok(made) => made,
         Err(refusal) => {
@@ -721,6 +800,9 @@ fn plan(world: &mut World, words: &Words<'_>) {
     };
     if made.up_to_date > 0 {
         world.say(format!("{} targets are where they should be", made.up_to_date));
+    }
+    for block in &made.accepted {
+        world.say(format!("accepted {}", line::block(block)));
     }
     let id = digest(&format!("{made:?}"));
     let command = Command::PlanRollout { spec: Box::new(spec), plan: Box::new(made), id };
@@ -748,15 +830,20 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
     let step = words.bare.get(2).and_then(|step| step.parse().ok()).map(StepIx).unwrap_or_default();
     let after = words.key("schema").map(digest);
     let message = "syntax error".to_owned();
+    let (ms, already) = (u64::from(words.number("took", 1)), words.has("already"));
+    let measured =
+        Measured { waited_ms: u64::from(words.number("waited", 0)), resumed: words.has("resumed") };
     let outcome = match words.at(1) {
         "backed-up" => {
             let ledger = world.ledger(target);
             let scope = if words.has("nothing") { Backup::Exempt } else { Backup::Database };
             let mut archive = World::archive(target, &ledger, scope);
             archive.fingerprint = after.unwrap_or(archive.fingerprint);
+            archive.target_bytes = u64::from(words.number("bytes", 0));
+            archive.ms = ms;
             Outcome::BackedUp(Box::new(archive))
         }
-        "applied" => Outcome::Applied { step, ms: 1, rows: 0, already: words.has("already") },
+        "applied" => Outcome::Applied { step, ms, rows: 0, already, measured },
         "verified" => Outcome::Verified { step, fingerprint: after },
         "failed" => Outcome::Failed {
             step,
@@ -767,9 +854,13 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
             file: String::new(),
             line: 0,
         },
-        "rolled-back" => {
-            Outcome::RolledBack { step, ms: 1, already: words.has("already"), fingerprint: after }
-        }
+        "rolled-back" => Outcome::RolledBack { step, ms, already, fingerprint: after, measured },
+        "baseline" => Outcome::Baseline {
+            gate: words.at(2).to_owned(),
+            queries: (0..words.number("queries", 1))
+                .map(|_| Quantiles { p50: 100, p95: 200, p99: 300 })
+                .collect(),
+        },
         "mended" => return mended(world, (&agent, target, fence), words),
         "stuck" => Outcome::Stuck { step, why: "no probe".to_owned() },
         "tried" => Outcome::Tried {
@@ -809,6 +900,7 @@ fn mended(
         ledger,
         fence,
         open_intent: String::new(),
+        bytes: 0,
     });
     world.report(agent, target, fence, Outcome::Mended { seen, evidence });
 }
@@ -829,7 +921,7 @@ fn leg(world: &mut World, agent: &AgentId, target: &TargetId) {
             let expected: Vec<&str> =
                 leg.expected.iter().map(|entry| entry.version.as_str()).collect();
             world.say(format!(
-                "{:?} fence {} steps [{}] expects [{}]{}{}",
+                "{:?} fence {} steps [{}] expects [{}]{}{}{}",
                 leg.kind,
                 leg.fence,
                 steps.join(" "),
@@ -840,7 +932,15 @@ fn leg(world: &mut World, agent: &AgentId, target: &TargetId) {
                     (true, false) => ", cancelled",
                     (false, false) => "",
                 },
+                throttle::shown(&leg.throttles),
             ));
+            for gate in &leg.measure {
+                world.say(format!("      measures for {} first", gate.name));
+            }
+            for (gate, queries) in &leg.baselines {
+                let was: Vec<String> = queries.iter().map(|it| it.p95.to_string()).collect();
+                world.say(format!("      {gate} was {}", was.join(", ")));
+            }
             let (_, held) = world.fleet.target(&leg.target).expect("it has a lease");
             if let Some(why) = stops(&world.fleet, held, (&world.presence.hours, world.now)) {
                 world.say(format!("      to be given back: {why}"));
@@ -911,6 +1011,9 @@ fn knobs(words: &Words<'_>) -> Vec<Knob> {
         "group" => Knob::PerGroup(number(value)),
         "retries" => Knob::Retries(number(value)),
         "windows" => Knob::Windows(*value == "on"),
+        name if name.starts_with("throttle.") => {
+            Knob::Throttle(name.replacen("throttle.", "", 1), throttle::setting(value))
+        }
         label => Knob::Limit(Limit { label: label.to_owned(), most: number(value) }),
     };
     words.keys.iter().filter(|(name, _)| !["id", "body"].contains(name)).map(knob).collect()

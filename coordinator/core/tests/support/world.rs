@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use skein_core::bundle::Manifest;
 use skein_core::command::{Command, Outcome, Request};
 use skein_core::decide::{Decision, decide};
-use skein_core::event::{Archive, Body, Event, LegKind, Verdict};
+use skein_core::event::{Archive, Body, Event, LegKind, Measured, Verdict};
 use skein_core::evolve::evolve;
+use skein_core::forecast::overruns;
 use skein_core::hours::frozen;
 use skein_core::ids::{AgentId, Digest, Fence, Millis, RequestId, StepIx, TargetId};
 use skein_core::outbox::{Leg, Mend, mends, outbox};
@@ -135,7 +136,8 @@ impl World {
     /// Does what the schedule says until it says nothing more.
     pub(crate) fn tick(&mut self) {
         for _ in 0..10_000 {
-            let next = schedule(&self.fleet, &self.presence, self.now);
+            let mut next = schedule(&self.fleet, &self.presence, self.now);
+            next.commands.extend(overruns(&self.fleet, self.now));
             if next.commands.is_empty() {
                 return;
             }
@@ -281,18 +283,20 @@ impl World {
             ledger: class.after(),
             fence: mend.fence,
             open_intent: String::new(),
+            bytes: 0,
         });
         self.report(agent, &mend.target, mend.fence, Outcome::Mended { seen, evidence });
     }
 
     fn told(&mut self, agent: &AgentId, leg: &Leg, step: StepIx, fingerprint: Option<Digest>) {
+        let (ms, measured) = (1, Measured::default());
         let outcomes = match leg.kind {
             LegKind::Forward => vec![
-                Outcome::Applied { step, ms: 1, rows: 0, already: false },
+                Outcome::Applied { step, ms, rows: 0, already: false, measured },
                 Outcome::Verified { step, fingerprint },
             ],
             LegKind::Undo => {
-                vec![Outcome::RolledBack { step, ms: 1, already: false, fingerprint }]
+                vec![Outcome::RolledBack { step, ms, already: false, fingerprint, measured }]
             }
             LegKind::Trial => {
                 vec![Outcome::Tried { step, passed: true, impossible: false, note: String::new() }]
@@ -320,6 +324,7 @@ impl World {
             ms: 1,
             fingerprint: fingerprint(ledger),
             exemption: if exempt { "charter".to_owned() } else { String::new() },
+            target_bytes: 0,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Events, as they are on disk for ever.
 
+mod forecast;
 mod late;
 mod read;
 mod repair;
@@ -104,6 +105,7 @@ pub(crate) fn archive(wire: session::BackedUp) -> Result<Archive, Malformed> {
         fingerprint: digest_option(&wire.fingerprint, "the schema fingerprint")?
             .unwrap_or_default(),
         exemption: wire.exemption,
+        target_bytes: wire.target_bytes,
     })
 }
 
@@ -117,6 +119,7 @@ fn archive_out(archive: &Archive) -> session::BackedUp {
         ms: archive.ms,
         fingerprint: digest_out(Some(archive.fingerprint)),
         exemption: archive.exemption.clone(),
+        target_bytes: archive.target_bytes,
     }
 }
 

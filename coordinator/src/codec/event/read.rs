@@ -1,6 +1,6 @@
 //! From disk.
 
-use skein_core::event::{Body, Stop, Unwind};
+use skein_core::event::{Body, Measured, Stop, Unwind};
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId, StepIx, TargetId, WaveIx};
 use skein_core::policy::Policy;
 use skein_proto::log::v1::event::Body as Wire;
@@ -167,8 +167,10 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         | Wire::GateAsked(_)
         | Wire::GateReleased(_)
         | Wire::GatePassed(_)
+        | Wire::BaselineTaken(_)
         | Wire::GateFailed(_)) => super::super::gate::body(wire)?,
         Wire::ArrivalsSettled(wire) => super::late::body(wire)?,
+        Wire::StepOverran(wire) => super::forecast::body(wire),
         wire @ (Wire::StepBackedUp(_)
         | Wire::StepApplied(_)
         | Wire::StepVerified(_)
@@ -200,6 +202,7 @@ fn step(wire: Wire) -> Result<Body, Malformed> {
                 ms: applied.ms,
                 rows: applied.rows,
                 already: applied.already,
+                measured: Measured { waited_ms: applied.waited_ms, resumed: applied.resumed },
             }
         }
         Wire::StepVerified(wire) => {
@@ -251,6 +254,7 @@ fn step(wire: Wire) -> Result<Body, Malformed> {
                 ms: undone.ms,
                 already: undone.already,
                 fingerprint: digest_option(&undone.fingerprint, "the schema fingerprint")?,
+                measured: Measured { waited_ms: undone.waited_ms, resumed: undone.resumed },
             }
         }
         Wire::StepStuck(wire) => {

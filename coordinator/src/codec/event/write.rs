@@ -12,7 +12,7 @@ use super::super::gate::{judged_out, target_out};
 use super::super::manifest::manifest_out;
 use super::super::plan::{backup_out, knob_out};
 use super::super::repair::{digests_out, evidence_out, order_out};
-use super::super::{digest_out, plan_out};
+use super::super::{digest_out, plan_out, quantiles_out};
 use super::{archive_out, leg_kind_out, verdict_out};
 
 pub(super) fn body(body: &Body) -> Wire {
@@ -239,6 +239,15 @@ pub(super) fn body(body: &Body) -> Wire {
                 why: why.clone(),
             })
         }
+        Body::BaselineTaken { rollout, target, fence, gate, queries } => {
+            Wire::BaselineTaken(log::BaselineTaken {
+                rollout: rollout.0,
+                target: target.to_string(),
+                fence: fence.0,
+                gate: gate.clone(),
+                queries: quantiles_out(queries),
+            })
+        }
         Body::GatePassed { judged } => Wire::GatePassed(judged_out(judged)),
         Body::GateFailed { judged } => Wire::GateFailed(judged_out(judged)),
         Body::ChangesFrozen { freeze, selector, until, reason } => {
@@ -316,20 +325,31 @@ pub(super) fn body(body: &Body) -> Wire {
                 steps: steps.clone(),
             })
         }
-        Body::StepApplied { rollout, target, fence, version, step, ms, rows, already } => {
-            Wire::StepApplied(log::StepApplied {
-                rollout: rollout.0,
-                target: target.to_string(),
-                fence: fence.0,
-                version: version.clone(),
-                applied: Some(session::Applied {
-                    step: step.0,
-                    ms: *ms,
-                    rows: *rows,
-                    already: *already,
-                }),
-            })
-        }
+        Body::StepApplied {
+            rollout,
+            target,
+            fence,
+            version,
+            step,
+            ms,
+            rows,
+            already,
+            measured,
+        } => Wire::StepApplied(log::StepApplied {
+            rollout: rollout.0,
+            target: target.to_string(),
+            fence: fence.0,
+            version: version.clone(),
+            applied: Some(session::Applied {
+                step: step.0,
+                ms: *ms,
+                rows: *rows,
+                already: *already,
+                waited_ms: measured.waited_ms,
+                resumed: measured.resumed,
+            }),
+        }),
+        Body::StepOverran { overrun } => Wire::StepOverran(super::forecast::out(overrun)),
         Body::StepVerified { rollout, target, fence, version, step, fingerprint } => {
             Wire::StepVerified(log::StepVerified {
                 rollout: rollout.0,
@@ -377,6 +397,7 @@ pub(super) fn body(body: &Body) -> Wire {
             ms,
             already,
             fingerprint,
+            measured,
         } => Wire::StepRolledBack(log::StepRolledBack {
             rollout: rollout.0,
             target: target.to_string(),
@@ -387,6 +408,8 @@ pub(super) fn body(body: &Body) -> Wire {
                 ms: *ms,
                 already: *already,
                 fingerprint: digest_out(*fingerprint),
+                waited_ms: measured.waited_ms,
+                resumed: measured.resumed,
             }),
         }),
         Body::StepStuck { rollout, target, fence, version, step, why } => {

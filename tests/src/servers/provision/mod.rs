@@ -46,10 +46,11 @@ enum Need {
     Etcd,
 }
 
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 12] = [
     Program { name: "postgres", package: "postgresql", need: Need::Tests },
     Program { name: "initdb", package: "postgresql", need: Need::Tests },
     Program { name: "pg_isready", package: "postgresql-client", need: Need::Tests },
+    Program { name: "pg_basebackup", package: "postgresql-client", need: Need::Tests },
     Program { name: "pg_dump", package: "postgresql-client", need: Need::Tests },
     Program { name: "pg_restore", package: "postgresql-client", need: Need::Tests },
     Program { name: "mariadbd", package: "mariadb-server", need: Need::Tests },

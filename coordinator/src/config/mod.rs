@@ -1,5 +1,7 @@
 //! A node's configuration: one TOML file, checked whole before anything starts.
 
+mod timing;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,8 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use skein_core::ids::{ClusterId, Digest};
+use toml::Spanned;
 
 use crate::charter;
+
+pub use timing::{LEASE_MS, NEAR_PERCENT, ROUND_TRIP_MS, Raft, lease_ms};
 
 /// A node's configuration, as checked.
 #[derive(Debug, Clone)]
@@ -35,37 +40,6 @@ pub struct Config {
     pub lease_ms: u32,
 }
 
-/// Consensus timing and bounds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Raft {
-    /// The leader's heartbeat, milliseconds. Above a round trip and a disk sync.
-    pub heartbeat_ms: u64,
-    /// The shortest election timeout, milliseconds.
-    pub election_min_ms: u64,
-    /// The longest election timeout, milliseconds.
-    pub election_max_ms: u64,
-    /// A snapshot point after so many entries: how far back the Raft log goes.
-    pub snapshot_after: u64,
-    /// Entries kept behind the last snapshot point, for followers that were away for a while.
-    pub keep_entries: u64,
-}
-
-impl Default for Raft {
-    fn default() -> Self {
-        Self {
-            heartbeat_ms: 150,
-            election_min_ms: 600,
-            election_max_ms: 900,
-            snapshot_after: 50_000,
-            keep_entries: 20_000,
-        }
-    }
-}
-
-/// The default length of a lease.
-pub const LEASE_MS: u32 = 10_000;
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -80,8 +54,9 @@ struct File {
     #[serde(default)]
     charter_bound: String,
     #[serde(default)]
-    raft: Raft,
-    lease_ms: Option<u32>,
+    raft: timing::Raw,
+    lease_ms: Option<Spanned<u32>>,
+    round_trip_ms: Option<Spanned<u64>>,
     /// There is no encryption yet: an address that others can reach must be asked for.
     #[serde(default)]
     plaintext_beyond_loopback: bool,
@@ -146,6 +121,18 @@ impl Config {
             }
             None => charter::DEFAULT.as_bytes().to_vec(),
         };
+        let written = timing::Written {
+            round_trip_ms: file.round_trip_ms,
+            lease_ms: file.lease_ms,
+            raft: file.raft,
+        };
+        let timing = written.settle().map_err(|(at, what)| ConfigError::Invalid {
+            path: path.to_owned(),
+            message: match at {
+                Some(at) => format!("line {}: {what}", line(&text, at)),
+                None => what,
+            },
+        })?;
         let config = Self {
             node: file.node,
             cluster: file.cluster,
@@ -155,8 +142,8 @@ impl Config {
             members: file.members.into_iter().map(|member| (member.node, member.address)).collect(),
             charter,
             charter_bound: file.charter_bound,
-            raft: file.raft,
-            lease_ms: file.lease_ms.unwrap_or(LEASE_MS),
+            raft: timing.raft,
+            lease_ms: timing.lease_ms,
         };
         config
             .check(file.plaintext_beyond_loopback)
@@ -216,30 +203,6 @@ impl Config {
             ));
         }
         self.check_members()?;
-        let raft = &self.raft;
-        if raft.heartbeat_ms == 0
-            || raft.election_min_ms <= raft.heartbeat_ms
-            || raft.election_max_ms <= raft.election_min_ms
-        {
-            return Err(format!(
-                "`raft`: heartbeat_ms ({}) must be below election_min_ms ({}), and that below \
-                 election_max_ms ({})",
-                raft.heartbeat_ms, raft.election_min_ms, raft.election_max_ms
-            ));
-        }
-        if raft.snapshot_after == 0 {
-            return Err(
-                "`raft`: snapshot_after is 0: a snapshot point after every entry would keep the \
-                        node busy with nothing else; leave it out, or give it 1000 or more"
-                    .to_owned(),
-            );
-        }
-        if self.lease_ms < 500 {
-            return Err(format!(
-                "`lease_ms` is {}; below 500 a busy moment takes leases away",
-                self.lease_ms
-            ));
-        }
         Ok(())
     }
 
@@ -287,6 +250,11 @@ fn dialled(address: &str) -> Result<(), String> {
     let authority = address.parse::<http::uri::Authority>().map_err(|_invalid| wrong())?;
     let named = !authority.host().is_empty() && !address.contains('@');
     if named && authority.port_u16().is_some() { Ok(()) } else { Err(wrong()) }
+}
+
+/// The line of a place in a text, counted from 1.
+fn line(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {

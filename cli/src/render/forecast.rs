@@ -1,0 +1,165 @@
+//! How long work will take, in words: from the median to the 95th percentile, and how much of it was measured.
+
+use serde::Serialize;
+use skein_proto::v1;
+
+use super::look::duration;
+use super::words;
+
+/// Of one step, a wave, a plan, or what is left of a rollout.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Forecast {
+    pub p50_ms: u64,
+    pub p95_ms: u64,
+    /// Steps and backups of targets.
+    pub parts: u64,
+    /// Those of them that were measured before; the others are not in the times.
+    pub measured: u64,
+    /// Of one step: how often.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub samples: u64,
+    /// Of one step: it grows with the target's size.
+    #[serde(skip_serializing_if = "is_false")]
+    pub scaled: bool,
+    /// Of one step: not 0, the largest target that it was measured on is smaller, bytes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub beyond: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(is: &bool) -> bool {
+    !is
+}
+
+impl Forecast {
+    pub fn new(wire: &v1::Forecast) -> Self {
+        let v1::Forecast { p50_ms, p95_ms, parts, measured, samples, scaled, beyond } = *wire;
+        Self { p50_ms, p95_ms, parts, measured, samples, scaled, beyond }
+    }
+
+    pub fn is_known(&self) -> bool {
+        self.measured > 0
+    }
+
+    fn interval(&self) -> String {
+        match (duration(self.p50_ms), duration(self.p95_ms)) {
+            (p50, p95) if p50 == p95 => p50,
+            (p50, p95) => format!("{p50} to {p95}"),
+        }
+    }
+
+    /// `4.0 s to 9.2 s`, and what is not in it.
+    pub fn text(&self) -> String {
+        if !self.is_known() {
+            return "never measured".to_owned();
+        }
+        if self.measured == self.parts {
+            return self.interval();
+        }
+        format!(
+            "{} for {} of {} steps and backups; the others were never measured",
+            self.interval(),
+            self.measured,
+            self.parts
+        )
+    }
+
+    /// Of one step.
+    pub fn of_step(&self) -> String {
+        let mut said = self.text();
+        if self.scaled {
+            said.push_str(" by size");
+        }
+        if self.beyond > 0 {
+            let measured = words::bytes(self.beyond);
+            said.push_str(&format!(" (measured up to {measured}, the largest here is larger)"));
+        }
+        said
+    }
+}
+
+/// Do legs that begin now fit the rest of their windows?
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct WindowFit {
+    /// Targets of the first wave whose window is open.
+    pub open: u32,
+    pub fit: u32,
+    pub too_long: u32,
+    pub unknown: u32,
+    /// One that may not fit.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub example: String,
+    /// Its leg.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub p95_ms: u64,
+}
+
+impl WindowFit {
+    pub fn new(wire: &v1::WindowFit) -> Self {
+        Self {
+            open: wire.open,
+            fit: wire.fit,
+            too_long: wire.too_long,
+            unknown: wire.unknown,
+            example: wire.example.clone(),
+            p95_ms: wire.p95_ms,
+        }
+    }
+
+    /// No word of what is left: a plan's words do not change while the clock goes on.
+    pub fn text(&self) -> String {
+        let open = words::count(self.open, "target");
+        let mut parts = Vec::new();
+        if self.fit > 0 {
+            parts.push(format!("{} of {open} would be done before it closes", self.fit));
+        }
+        if self.too_long > 0 {
+            parts.push(format!(
+                "{} may not, such as {}, which may take {}",
+                self.too_long,
+                super::table::shown(&self.example),
+                duration(self.p95_ms)
+            ));
+        }
+        if self.unknown > 0 {
+            parts.push(format!("of {} not all was ever measured", self.unknown));
+        }
+        format!("Windows open now in wave 1: {}.", parts.join("; "))
+    }
+}
+
+/// A step that takes longer than was forecast.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Overrun {
+    pub target: String,
+    pub version: String,
+    pub undo: bool,
+    /// So far.
+    pub ms: u64,
+}
+
+impl Overrun {
+    pub fn new(wire: &v1::Overrun) -> Self {
+        Self {
+            target: wire.target.clone(),
+            version: wire.version.clone(),
+            undo: wire.undo,
+            ms: wire.ms,
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let what = if self.undo { "undoing " } else { "" };
+        format!(
+            "{what}{} on {} has taken {} so far, longer than was forecast",
+            super::table::shown(&self.version),
+            super::table::shown(&self.target),
+            duration(self.ms)
+        )
+    }
+}

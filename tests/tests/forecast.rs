@@ -1,0 +1,235 @@
+//! How long steps take, over real servers: what small targets measured is forecast for a large one, which then
+//! takes longer; the leader is killed in the midst of it. The commands are those of `docs/forecast.md`.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use skein_agent::db::Engine;
+use skein_proto::log::v1::StepOverran;
+use skein_proto::log::v1::event::Body;
+use skein_proto::v1::{LaneState, RolloutState};
+use support::{
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
+    until_some,
+};
+
+const LIMIT: Duration = Duration::from_mins(3);
+const PAGE: &str = "forecast.md";
+/// Small targets of each engine: as many as an alarm needs.
+const SMALL: usize = 5;
+/// Rows of a small target, and of the large one, each of which costs the step a twentieth of a second or more.
+const ROWS: [u32; 2] = [2, 400];
+
+/// A table, filled so far; a step that takes its time for each row of it.
+fn work(engine: Engine, rows: u32) -> [String; 2] {
+    let (fill, work) = match engine {
+        Engine::Postgres => (
+            format!(
+                "INSERT INTO orders SELECT n, repeat('x', 2000) FROM generate_series(1, {rows}) n;"
+            ),
+            "INSERT INTO done SELECT id FROM orders WHERE pg_sleep(0.05) IS NOT NULL;",
+        ),
+        Engine::Mysql => (
+            format!("INSERT INTO orders SELECT seq, repeat('x', 2000) FROM seq_1_to_{rows};"),
+            "INSERT INTO done SELECT id + SLEEP(0.05) FROM orders;",
+        ),
+        Engine::Sqlite => (
+            format!(
+                "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {rows}) \
+                 INSERT INTO orders SELECT n, hex(zeroblob(1000)) FROM n;"
+            ),
+            "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < \
+             (SELECT 250000 * count(*) FROM orders)) INSERT INTO done SELECT max(x) FROM c;",
+        ),
+    };
+    let table = "CREATE TABLE orders (id int, body text);";
+    [format!("{table}\n{fill}"), format!("CREATE TABLE done (id bigint);\n{work}\n")]
+}
+
+/// Small targets and a large one on each engine, with one agent beside them.
+struct World {
+    project: Arc<Project>,
+    cluster: Cluster,
+    cli: Cli,
+    client: Client,
+    databases: Vec<Database>,
+    agent: Agent,
+}
+
+impl World {
+    /// `None`: a server is missing, which was said.
+    async fn start(test: &str, engines: &[(&str, Engine)], more: &str) -> Option<Self> {
+        let project = Arc::new(Project::new(test));
+        let sqlite = Server::sqlite(&project.join("db"));
+        let mut spec = AgentSpec::new("a1");
+        spec.slots = 8;
+        let mut databases = Vec::new();
+        for (prefix, engine) in engines {
+            let server = match engine {
+                Engine::Sqlite => sqlite.clone(),
+                Engine::Postgres | Engine::Mysql => Server::shared(*engine, test)?,
+            };
+            for number in (1..=SMALL).chain([9]) {
+                let database = server.database(&format!("{prefix}-{number}")).await;
+                let [small, large] = ROWS;
+                let (size, rows) = if number == 9 { ("large", large) } else { ("small", small) };
+                let [table, step] = work(*engine, rows);
+                database.raw(&table).await.expect("a table can be made");
+                let labels = format!("{{ size = {size:?}, region = {prefix:?} }}");
+                spec.targets.push((database.id.clone(), database.url.clone(), labels));
+                project.write(&format!("{prefix}/0001_work.up.sql"), &step);
+                project.write(&format!("{prefix}/0001_work.down.sql"), "DROP TABLE done;\n");
+                databases.push(database);
+            }
+        }
+        let [strategy] = &blocks(PAGE, "forecast", "toml")[..] else { panic!("one block") };
+        project.write("strategy.toml", strategy);
+        let cluster = Cluster::start(&project).await;
+        let client = cluster.client(cluster.leader().await);
+        let agent = Agent::start(&project, &cluster, &spec);
+        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
+        Agent::until_observed(&client, &ids).await;
+        let cli = Cli::new(&project, &cluster, more);
+        Some(Self { project, cluster, cli, client, databases, agent })
+    }
+
+    async fn run(&self, runbook: &mut Runbook, begins: &str) -> Ran {
+        let words = runbook.next(begins);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.cli.run_words(&words).await.exits(0)
+    }
+
+    /// The large target's step is under way.
+    async fn until_at_work(&self, rollout: &str, target: &str) {
+        let holds = || async {
+            let Ok(status) = self.client.rollout(rollout).await else { return false };
+            let lane = status.lanes.into_iter().find(|lane| lane.target == target);
+            lane.is_some_and(|lane| {
+                lane.state() == LaneState::Leased && lane.backed_up && lane.applied == 0
+            })
+        };
+        until(&format!("{target} is at work"), LIMIT, holds).await;
+    }
+
+    /// What was said of steps that took longer.
+    async fn overruns(&self) -> Vec<StepOverran> {
+        let events = self.client.events(0).await.expect("the log can be read").into_iter();
+        let bodies = events.filter_map(|event| event.body);
+        bodies
+            .filter_map(|body| if let Body::StepOverran(it) = body { Some(it) } else { None })
+            .collect()
+    }
+
+    async fn end(self) {
+        for database in &self.databases {
+            assert_eq!(database.in_force().await, ["1"], "{}", database.id);
+        }
+        self.cluster.settled().await;
+        self.cli.run("history verify").await.exits(0);
+        drop(self.agent);
+        for database in self.databases {
+            database.remove().await;
+        }
+        drop(self.project);
+    }
+}
+
+/// What a wall clock shows so many hours from now.
+fn clock(hours: i64) -> String {
+    let moment = Timestamp::now() + SignedDuration::from_hours(hours);
+    TimeZone::UTC.to_datetime(moment).strftime("%H:%M").to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forecast_page_is_followed_command_by_command() {
+    let test = "the_forecast_page_is_followed_command_by_command";
+    // Open now, for some hours.
+    let (from, to) = (clock(-2), clock(3));
+    let window =
+        format!("[[window]]\nname = \"now\"\nfrom = {from:?}\nto = {to:?}\nzone = \"UTC\"\n");
+    let Some(world) = World::start(test, &[("eu", Engine::Postgres)], &window).await else {
+        return;
+    };
+    let mut page = Runbook::on(PAGE, "forecast");
+    page.place("migrations", "eu");
+
+    let plan = world.run(&mut page, "skein plan").await.stdout;
+    assert!(plan.contains("How long: not known, nothing of it was ever measured."), "{plan}");
+    world.run(&mut page, "skein apply").await;
+    world.until_at_work("mig-0001", "eu-9").await;
+    until("it is said that the step takes longer", LIMIT, || async {
+        world.overruns().await.len() == 1
+    })
+    .await;
+
+    let status = world.run(&mut page, "skein status").await.stdout;
+    assert!(
+        status.contains("1 on eu-9 has taken") && status.contains("longer than was"),
+        "{status}"
+    );
+    let why = world.run(&mut page, "skein explain").await.stdout;
+    assert!(why.contains("longer than was forecast for it"), "{why}");
+    let log = world.run(&mut page, "skein history").await.stdout;
+    assert!(log.contains("was forecast from 5 measurements"), "{log}");
+    world.run(&mut page, "skein watch").await;
+
+    // Taken back and planned anew, now that all of it was measured.
+    world.run(&mut page, "skein rollback").await;
+    let again = world.run(&mut page, "skein plan").await.stdout;
+    page.ends();
+    for said in ["How long: ", "one wave after the other", "backup before: ", "5 of 5 targets"] {
+        assert!(again.contains(said), "{said}\n{again}");
+    }
+    assert!(!again.contains("never measured"), "{again}");
+    for database in &world.databases {
+        assert_eq!(database.in_force().await, [""; 0], "{}", database.id);
+    }
+    world.cli.run("apply eu --yes").await.exits(0);
+    world.end().await;
+}
+
+/// On each engine, with one leader that dies between the beginning of the large step and the word that it takes long:
+/// the next one says it, once, and all ends as it would have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_target_overruns_what_small_ones_measured() {
+    let test = "a_large_target_overruns_what_small_ones_measured";
+    let engines = [("pg", Engine::Postgres), ("my", Engine::Mysql), ("lite", Engine::Sqlite)];
+    let Some(mut world) = World::start(test, &engines, "").await else { return };
+    let rollouts = ["mig-0001", "mig-0002", "mig-0003"];
+    for (prefix, _) in engines {
+        let apply =
+            format!("apply {prefix} --on {prefix}-* --strategy strategy.toml --yes --detach");
+        world.cli.run(&apply).await.exits(0);
+    }
+    for (rollout, (prefix, _)) in rollouts.iter().zip(engines) {
+        world.until_at_work(rollout, &format!("{prefix}-9")).await;
+    }
+
+    let leader = world.cluster.leader().await;
+    world.cluster.kill9(leader);
+    let next = world.cluster.leader().await;
+    world.client = world.cluster.client(next);
+    world.cluster.start_node(leader);
+
+    for rollout in rollouts {
+        let done = until_some("a rollout ends", LIMIT, || async {
+            let status = world.client.rollout(rollout).await.ok()?;
+            (status.state() == RolloutState::Completed).then_some(status)
+        });
+        assert_eq!(done.await.overran_count, 0, "nothing is under way any more");
+    }
+    let overruns = world.overruns().await;
+    let mut late: Vec<&str> = overruns.iter().map(|it| it.target.as_str()).collect();
+    late.sort_unstable();
+    assert_eq!(late, ["lite-9", "my-9", "pg-9"], "{overruns:?}");
+    for it in &overruns {
+        let forecast = it.forecast.expect("it says what was forecast");
+        assert_eq!(forecast.samples, SMALL as u64);
+        assert!(it.ms > forecast.p95_ms && forecast.p50_ms <= forecast.p95_ms, "{it:?}");
+    }
+    world.end().await;
+}

@@ -1,0 +1,514 @@
+//! Throttles over real servers: replicas that fall behind, load, a query, a signal. The strategy and the commands of
+//! the first test are those of `docs/throttle.md`.
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use skein_agent::db::Engine;
+use skein_proto::log::v1::event::Body;
+use skein_proto::v1::{Lane, LaneState, RolloutState};
+use skein_tests::servers::{Options, mariadb, postgres};
+use support::{
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
+    until_some,
+};
+
+const LIMIT: Duration = Duration::from_mins(1);
+const PAGE: &str = "throttle.md";
+/// What only the agent and the servers know.
+const PASSWORD: &str = "passw0rd-of-nobody";
+
+/// Says whether to go on.
+#[derive(Debug, Default)]
+struct Signal(AtomicBool);
+
+impl Signal {
+    /// Opens, and answers until the process ends.
+    fn open() -> (Arc<Self>, String) {
+        let signal = Arc::new(Self::default());
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("it is bound");
+        let served = signal.clone();
+        std::thread::spawn(move || {
+            listener.incoming().flatten().for_each(|stream| served.answer(stream));
+        });
+        (signal, format!("http://{address}/?token={PASSWORD}"))
+    }
+
+    fn answer(&self, mut stream: TcpStream) {
+        let mut asked = Vec::new();
+        let mut part = [0; 1024];
+        while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+            match stream.read(&mut part) {
+                Ok(0) | Err(_) => return,
+                Ok(read) => asked.extend_from_slice(&part[..read]),
+            }
+        }
+        let status = if self.0.load(Ordering::Relaxed) { "503 Busy" } else { "200 OK" };
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close");
+        drop(write!(stream, "{head}\r\n\r\n"));
+    }
+
+    fn says_wait(&self, wait: bool) {
+        self.0.store(wait, Ordering::Relaxed);
+    }
+}
+
+/// Databases with one agent beside them.
+struct World {
+    project: Arc<Project>,
+    cluster: Cluster,
+    cli: Cli,
+    client: Client,
+    databases: Vec<Database>,
+    agent: Agent,
+    signal: Arc<Signal>,
+}
+
+impl World {
+    /// `more`: what skein.toml says of a target beside its URL.
+    async fn start(
+        test: &str,
+        databases: Vec<Database>,
+        (more, variables): (&[(&str, &str)], &[(&str, &str)]),
+    ) -> Self {
+        let project = Arc::new(Project::new(test));
+        let cluster = Cluster::start(&project).await;
+        let client = cluster.client(cluster.leader().await);
+        let (signal, url) = Signal::open();
+        let mut spec = AgentSpec::new("a1");
+        let [_, sources, _] = &blocks(PAGE, "throttle", "toml")[..] else {
+            panic!("a strategy, what agents may ask, and a target with a replica")
+        };
+        spec.more.clone_from(sources);
+        for database in &databases {
+            let (region, _) = database.id.split_once('-').expect("a region stands first");
+            let more = more.iter().filter(|(id, _)| *id == database.id).map(|(_, more)| *more);
+            let more: Vec<&str> = more.collect();
+            let labels = format!("{{ region = {region:?} }}\n{}", more.join("\n"));
+            spec.targets.push((database.id.clone(), database.url.clone(), labels));
+        }
+        let variables: Vec<(&str, &str)> =
+            variables.iter().copied().chain([("BUSY_URL", &*url)]).collect();
+        let mut agent = Agent::prepare(&project, &cluster, &spec, &variables);
+        agent.restart();
+        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
+        Agent::until_observed(&client, &ids).await;
+        let cli = Cli::new(&project, &cluster, "");
+        Self { project, cluster, cli, client, databases, agent, signal }
+    }
+
+    fn table(&self, version: u32) {
+        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
+        let table = format!("CREATE TABLE t{version} (id int PRIMARY KEY);\n");
+        self.project.write(&name("up"), &table);
+        self.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+    }
+
+    async fn run(&self, page: &mut Runbook, begins: &str) -> String {
+        let words = page.next(begins);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.cli.run_words(&words).await.exits(0).stdout
+    }
+
+    async fn ran(&self, line: &str) -> Ran {
+        self.cli.run(line).await.exits(0)
+    }
+
+    async fn begin(&self) {
+        self.ran("apply migrations --strategy strategy.toml --yes --detach").await;
+    }
+
+    async fn lane(&self, rollout: &str, target: &str) -> Option<Lane> {
+        let status = self.client.rollout(rollout).await.ok()?;
+        status.lanes.into_iter().find(|lane| lane.target == target)
+    }
+
+    async fn until_lane(
+        &self,
+        (rollout, target): (&str, &str),
+        what: &str,
+        holds: fn(&Lane) -> bool,
+    ) {
+        let what = format!("{target} of {rollout} {what}");
+        let holds = || async { self.lane(rollout, target).await.is_some_and(|it| holds(&it)) };
+        until(&what, LIMIT, holds).await;
+    }
+
+    async fn until_done(&self, rollout: &str, target: &str) {
+        self.until_lane((rollout, target), "is done", |it| it.state() == LaneState::Done).await;
+    }
+
+    /// Waits until a leg is throttled, and gives the reason with these words in it.
+    async fn until_throttled(&self, rollout: &str, target: &str, words: &str) -> String {
+        let what = format!("{target} of {rollout} is throttled: {words}");
+        until_some(&what, LIMIT, || async {
+            let lane = self.lane(rollout, target).await?;
+            lane.throttled.contains(words).then_some(lane.throttled)
+        })
+        .await
+    }
+
+    /// The leader dies, and is started again when another one leads.
+    async fn behead(&mut self) {
+        let leader = self.cluster.leader().await;
+        self.cluster.kill9(leader);
+        let next = self.cluster.leader().await;
+        self.client = self.cluster.client(next);
+        self.cluster.start_node(leader);
+    }
+
+    /// Each step of each target had one effect, and no secret of an agent's is in the log or in what it says.
+    async fn end(self, in_force: &[&str]) {
+        let mut applied = Vec::new();
+        for event in self.client.events(0).await.expect("the log can be read") {
+            assert!(!format!("{event:?}").contains(PASSWORD));
+            if let Some(Body::StepApplied(step)) = event.body {
+                applied.push((step.rollout, step.target, step.version));
+            }
+        }
+        let count = applied.len();
+        applied.sort_unstable();
+        applied.dedup();
+        assert_eq!(applied.len(), count);
+        assert!(!self.agent.log().contains(PASSWORD));
+        for database in &self.databases {
+            assert_eq!(database.in_force().await, in_force, "{}", database.id);
+        }
+        self.cluster.settled().await;
+        self.ran("history verify").await;
+        drop(self.agent);
+        for database in self.databases {
+            database.remove().await;
+        }
+        drop(self.project);
+    }
+}
+
+/// A PostgreSQL and a MariaDB, each with a replica that follows it.
+struct Servers {
+    postgres: postgres::Instance,
+    standby: postgres::Instance,
+    mariadb: mariadb::Instance,
+    replica: mariadb::Instance,
+}
+
+impl Servers {
+    async fn start() -> Self {
+        let options = Options::default();
+        let starting = tokio::task::spawn_blocking(move || {
+            let postgres = postgres::Instance::start(options).expect("PostgreSQL starts");
+            let standby = postgres.replica().expect("its replica starts");
+            (postgres, standby)
+        });
+        let mariadb = tokio::task::spawn_blocking(move || {
+            [1, 2]
+                .map(|number| mariadb::Instance::start_member(number, options).expect("it starts"))
+        });
+        let (postgres, standby) = starting.await.expect("nobody panics in it");
+        let [mariadb, replica] = mariadb.await.expect("nobody panics in it");
+        let servers = Self { postgres, standby, mariadb, replica };
+        for sql in [
+            format!("CREATE USER replica@'127.0.0.1' IDENTIFIED BY '{PASSWORD}'"),
+            "GRANT REPLICATION SLAVE ON *.* TO replica@'127.0.0.1'".to_owned(),
+        ] {
+            servers.at(Which::Primary).raw(&sql).await.expect("a user can be made");
+        }
+        let port = servers.mariadb.port().expect("it listens");
+        for sql in [
+            // What the installation wrote is there already.
+            "RESET MASTER".to_owned(),
+            format!(
+                "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, \
+                 MASTER_USER='replica', MASTER_PASSWORD='{PASSWORD}', MASTER_USE_GTID=slave_pos"
+            ),
+            format!("CREATE USER watcher@localhost IDENTIFIED BY '{PASSWORD}'"),
+            "GRANT REPLICA MONITOR ON *.* TO watcher@localhost".to_owned(),
+            "START SLAVE".to_owned(),
+        ] {
+            servers.at(Which::Replica).raw(&sql).await.expect("a replica can be told");
+        }
+        servers
+    }
+
+    fn at(&self, which: Which) -> Database {
+        match which {
+            Which::Standby => Database::at(Engine::Postgres, "x", &self.standby.url()),
+            Which::Primary => Database::at(Engine::Mysql, "x", &self.mariadb.url_of("mysql")),
+            Which::Replica => Database::at(Engine::Mysql, "x", &self.replica.url_of("mysql")),
+        }
+    }
+
+    async fn tell(&self, which: Which, sql: &str) {
+        self.at(which).raw(sql).await.expect("the server does as it is told");
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Which {
+    Standby,
+    Primary,
+    Replica,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttle_the_page_is_followed_command_by_command_kill9() {
+    let test = "throttle_the_page_is_followed_command_by_command_kill9";
+    for variable in ["SKEIN_TEST_POSTGRES", "SKEIN_TEST_MARIADB"] {
+        if std::env::var(variable).is_err() {
+            return skein_tests::skip(test, &format!("{variable} is not set: no servers here"));
+        }
+    }
+    let servers = Servers::start().await;
+    let files = tempfile::tempdir().expect("a directory can be made");
+    let mut databases = Vec::new();
+    for (id, server) in [
+        ("eu-1", Server::at(Engine::Postgres, &servers.postgres.url())),
+        ("eu-2", Server::at(Engine::Mysql, &servers.mariadb.url())),
+        ("ap-1", Server::sqlite(files.path())),
+    ] {
+        let database = server.database(id).await;
+        database.raw("CREATE TABLE outbox (id int)").await.expect("a table can be made");
+        databases.push(database);
+    }
+    let [strategy, _, target] = &blocks(PAGE, "throttle", "toml")[..] else {
+        panic!("a strategy, what agents may ask, and a target with a replica")
+    };
+    let replicas = target.lines().find(|line| line.starts_with("replicas")).expect("it has one");
+    let url = servers.replica.url_of("mysql").replace("root@", &format!("watcher:{PASSWORD}@"));
+    let more = (&[("eu-2", replicas)][..], &[("EU_2_REPLICA_URL", &*url)][..]);
+    let mut world = World::start(test, databases, more).await;
+    world.project.write("strategy.toml", strategy);
+    world.table(1);
+
+    servers.tell(Which::Standby, "SELECT pg_wal_replay_pause()").await;
+    servers.tell(Which::Replica, "STOP SLAVE SQL_THREAD").await;
+    // Something that the replica has not applied.
+    world.databases[0].raw("INSERT INTO outbox VALUES (1)").await.expect("a row can be written");
+
+    let mut page = Runbook::on(PAGE, "throttle");
+    let plan = world.run(&mut page, "skein plan").await;
+    for said in [
+        "Throttle: lag (region=eu): steps begin while replica lag < 2.0 s",
+        "Throttle: queue (every target): steps begin while SELECT count(*) FROM outbox < 10000",
+    ] {
+        assert!(plan.contains(said), "{said}\n{plan}");
+    }
+    world.run(&mut page, "skein apply").await;
+    world.until_done("mig-0001", "ap-1").await;
+    world.until_throttled("mig-0001", "eu-1", "s >= 2 s on replica").await;
+    let unread = "does not replicate (Slave_SQL_Running: No)";
+    world.until_throttled("mig-0001", "eu-2", unread).await;
+    let status = world.run(&mut page, "skein status").await;
+    for said in ["2 throttled, such as eu-1 by `lag`: replica lag", unread] {
+        assert!(status.contains(said), "{said}\n{status}");
+    }
+    let why = world.run(&mut page, "skein explain").await;
+    assert!(why.contains("throttled by `lag`: replica lag") && why.contains(">= 2 s"), "{why}");
+    let knobs = world.run(&mut page, "skein get").await;
+    assert!(knobs.contains("throttle.lag") && knobs.contains("throttle.queue"), "{knobs}");
+    for (target, applied) in [("eu-1", 0), ("eu-2", 0), ("ap-1", 1)] {
+        let lane = world.lane("mig-0001", target).await.expect("it has a lane");
+        assert_eq!(lane.applied, applied, "{lane:?}");
+    }
+
+    servers.tell(Which::Standby, "SELECT pg_wal_replay_resume()").await;
+    world.until_done("mig-0001", "eu-1").await;
+    let lane = world.lane("mig-0001", "eu-2").await.expect("it has a lane");
+    assert_eq!((lane.state(), lane.applied), (LaneState::Leased, 0), "{lane:?}");
+    world.run(&mut page, "skein set").await;
+    world.run(&mut page, "skein watch").await;
+    let log = world.run(&mut page, "skein history").await;
+    assert!(log.contains("set throttle.lag to off"), "{log}");
+    page.ends();
+
+    // The next rollout goes by its own plan again, whoever leads.
+    world.table(2);
+    world.begin().await;
+    world.until_throttled("mig-0002", "eu-2", unread).await;
+    world.behead().await;
+    world.until_throttled("mig-0002", "eu-2", unread).await;
+    servers.tell(Which::Replica, "START SLAVE SQL_THREAD").await;
+    world.until_done("mig-0002", "eu-2").await;
+    world.ran("watch mig-0002").await;
+
+    // A server that is busy.
+    world.table(3);
+    world.project.write("strategy.toml", &strategy.replace("load = 100", "load = 4"));
+    let busy = world.databases[0].url.clone();
+    let busy: Vec<_> = (0..6)
+        .map(|_| {
+            let database = Database::at(Engine::Postgres, "x", &busy);
+            tokio::spawn(async move { database.raw("SELECT pg_sleep(120)").await })
+        })
+        .collect();
+    world.begin().await;
+    world.until_throttled("mig-0003", "eu-1", "`load`: active backends 6 >= 4").await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' \
+               AND pid <> pg_backend_pid()";
+    world.databases[0].raw(end).await.expect("the sleepers can be ended");
+    world.ran("watch mig-0003").await;
+    for sleeper in busy {
+        assert!(sleeper.await.expect("nobody panics in it").is_err());
+    }
+    world.end(&["1", "2", "3"]).await;
+}
+
+/// A signal and a query: who waits for them can be paused, held and cancelled, a new leader tells of it, and what
+/// cannot be read holds back.
+#[tokio::test(flavor = "multi_thread")]
+async fn throttle_legs_that_wait_are_paused_held_and_set() {
+    let test = "throttle_legs_that_wait_are_paused_held_and_set";
+    let Some(server) = Server::shared(Engine::Postgres, test) else { return };
+    let files = tempfile::tempdir().expect("a directory can be made");
+    let databases =
+        vec![server.database("eu-1").await, Server::sqlite(files.path()).database("ap-1").await];
+    for database in &databases {
+        database.raw("CREATE TABLE outbox (id int)").await.expect("a table can be made");
+    }
+    let mut world = World::start(test, databases, (&[], &[])).await;
+    world.table(1);
+    let strategy = "[[throttle]]\nname = \"queue\"\nquery = \"SELECT count(*) FROM outbox\"\nlimit = 3\n\
+                    interval = \"100ms\"\n\n\
+                    [[throttle]]\nname = \"busy\"\nhttp = \"busy\"\ninterval = \"100ms\"\n";
+    world.project.write("strategy.toml", strategy);
+    world.signal.says_wait(true);
+    let id = "mig-0001";
+    world.begin().await;
+    for target in ["eu-1", "ap-1"] {
+        world.until_throttled(id, target, "`busy`: the signal `busy` answers 503").await;
+    }
+
+    // Paused at once, it is given back with nothing done; so is one that somebody holds.
+    world.ran("pause mig-0001 --now").await;
+    for target in ["eu-1", "ap-1"] {
+        world.until_lane((id, target), "is given back", |it| it.state() == LaneState::Ready).await;
+    }
+    world.ran("resume mig-0001").await;
+    world.until_throttled(id, "ap-1", "503").await;
+    world.ran("pause mig-0001 --on ap-1").await;
+    world.until_lane((id, "ap-1"), "is given back", |it| it.state() == LaneState::Ready).await;
+    world.ran("resume mig-0001 --on ap-1").await;
+    world.until_throttled(id, "ap-1", "503").await;
+
+    // Killed, it is held.
+    world.ran("cancel mig-0001 --on ap-1 --reason enough").await;
+    world.until_lane((id, "ap-1"), "is given back", |it| it.state() == LaneState::Ready).await;
+    world.ran("resume mig-0001 --on ap-1").await;
+
+    // Its leader dies: the next one tells the same.
+    world.until_throttled(id, "eu-1", "503").await;
+    world.behead().await;
+    world.until_throttled(id, "eu-1", "503").await;
+    let why = world.ran("explain mig-0001 eu-1").await.stdout;
+    assert!(why.contains("throttled by `busy`: the signal `busy` answers 503"), "{why}");
+    for database in &world.databases {
+        assert!(database.in_force().await.is_empty());
+    }
+
+    // Off, it holds nothing back; the other one does, at another limit.
+    let rows = "INSERT INTO outbox VALUES (1), (2), (3), (4)";
+    for database in &world.databases {
+        database.raw(rows).await.expect("rows can be written");
+    }
+    world.ran("set mig-0001 throttle.busy=off").await;
+    world.until_throttled(id, "eu-1", "`queue`: the query answers 4 >= 3").await;
+    for (knob, said) in [
+        ("throttle.busy=5", "has no limit: it is on or off"),
+        ("throttle.queue=5s", "measures no time"),
+        ("throttle.queue=0", "would hold everything back for ever"),
+        ("throttle.quene=5", "has no throttle `quene`: it has queue, busy"),
+    ] {
+        let refused = world.cli.run(&format!("set mig-0001 {knob}")).await;
+        assert!(refused.code != Some(0) && refused.stderr.contains(said), "{refused:?}");
+    }
+    world.ran("set mig-0001 throttle.queue=4.5").await;
+    world.ran("watch mig-0001").await;
+
+    // What cannot be read holds back.
+    world.table(2);
+    for database in &world.databases {
+        database.raw("DROP TABLE outbox").await.expect("a table can be dropped");
+    }
+    world.ran("targets observe").await;
+    world.ran("apply migrations --strategy strategy.toml --yes --detach --accept-drift").await;
+    for target in ["eu-1", "ap-1"] {
+        let why =
+            world.until_throttled("mig-0002", target, "`queue`: the query cannot be read").await;
+        assert!(why.contains("outbox"), "{why}");
+    }
+    world.ran("set mig-0002 throttle.queue=off throttle.busy=off").await;
+    world.ran("watch mig-0002").await;
+    let status = world.client.rollout("mig-0002").await.expect("it is there");
+    assert_eq!(status.state(), RolloutState::Completed);
+
+    // What could never be measured is refused before anything waits for it.
+    world.table(3);
+    world.project.write("strategy.toml", "[[throttle]]\nname = \"lag\"\nreplica_lag = \"2s\"\n");
+    let refused = world.cli.run("plan migrations --strategy strategy.toml").await;
+    assert!(refused.stderr.contains("ap-1 is an SQLite file, which has none"), "{refused:?}");
+    world.end(&["1", "2"]).await;
+}
+
+/// A file that runs statement by statement waits between them, with what stands written down; killed there, or left by
+/// an agent that dies, it is taken up at that very statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn throttle_between_statements_kill9() {
+    let test = "throttle_between_statements_kill9";
+    let Some(server) = Server::shared(Engine::Mysql, test) else { return };
+    let databases = vec![server.database("eu-2").await];
+    databases[0].raw("CREATE TABLE outbox (id int)").await.expect("a table can be made");
+    let mut world = World::start(test, databases, (&[], &[])).await;
+    let up = "CREATE TABLE t1 (id int);\nINSERT INTO outbox VALUES (1), (2), (3);\n\
+              INSERT INTO t1 VALUES (7);\nCREATE TABLE t2 (id int);\n";
+    world.project.write("migrations/0001_two.up.sql", up);
+    world.project.write("migrations/0001_two.down.sql", "DROP TABLE t2;\nDROP TABLE t1;\n");
+    let strategy = "[[throttle]]\nname = \"queue\"\nquery = \"SELECT count(*) FROM outbox\"\nlimit = 3\n\
+                    interval = \"20ms\"\n";
+    world.project.write("strategy.toml", strategy);
+    let (id, target) = ("mig-0001", "eu-2");
+    world.begin().await;
+    world.until_throttled(id, target, "`queue`: the query answers 3 >= 3").await;
+    let rows = async |world: &World| {
+        world.databases[0].column("SELECT CAST(count(*) AS CHAR) FROM t1").await.expect("rows")
+    };
+    assert_eq!(rows(&world).await, ["0"]);
+
+    // Its agent dies: who has the leg next reads where it was, and waits there.
+    world.agent.restart();
+    let fence = |lane: Option<Lane>| lane.map_or(0, |lane| lane.fence);
+    let before = fence(world.lane(id, target).await);
+    let again = || async { fence(world.lane(id, target).await) > before };
+    until("another leg is given out", LIMIT, again).await;
+    world.until_throttled(id, target, "3 >= 3").await;
+    assert_eq!(rows(&world).await, ["0"]);
+
+    // A pause waits for the step, as it does for one that works; who wants it ended kills it.
+    world.ran("pause mig-0001 --now").await;
+    let why = world.ran("explain mig-0001 eu-2").await.stdout;
+    assert!(why.contains("is asked to stop after its step") && why.contains("3 >= 3"), "{why}");
+    world.ran("resume mig-0001").await;
+    world.until_throttled(id, target, "3 >= 3").await;
+    world.ran("cancel mig-0001 --on eu-2 --reason enough").await;
+    world.until_lane((id, target), "is given back", |it| it.state() == LaneState::Ready).await;
+    let why = world.ran("explain mig-0001 eu-2").await.stdout;
+    assert!(why.contains("a part of it is in force"), "{why}");
+    assert_eq!(rows(&world).await, ["0"]);
+    world.ran("resume mig-0001 --on eu-2").await;
+    world.until_throttled(id, target, "3 >= 3").await;
+
+    // An agent that is shut down leaves it there; the next one goes on.
+    let code = world.agent.process().expect("it runs").terminate();
+    assert_eq!(code, Some(0));
+    world.agent.restart();
+    world.until_throttled(id, target, "3 >= 3").await;
+    world.databases[0].raw("DELETE FROM outbox").await.expect("rows can be deleted");
+    world.ran("watch mig-0001").await;
+    assert_eq!(rows(&world).await, ["1"]);
+    world.end(&["1"]).await;
+}

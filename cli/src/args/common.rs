@@ -304,7 +304,7 @@ impl FromStr for WaveArg {
         for part in parts {
             match part.trim().split_once('=') {
                 None if part.trim() == "approval" => wave.approval = true,
-                Some(("per", label)) if !label.is_empty() => wave.per = label.to_owned(),
+                Some(("per", label)) if !label.is_empty() => label.clone_into(&mut wave.per),
                 Some(("soak", time)) => wave.soak_ms = Some(millis(duration(time)?)),
                 Some(("parallelism", most)) => {
                     let wrong = |_no| format!("`{most}` is no number of targets");

@@ -155,7 +155,7 @@ async fn measure(
 fn judge(
     latency: &Latency,
     before: &[Quantiles],
-    ceilings: &Ceilings,
+    ceilings: &[Vec<(Ceiling, u64)>],
     measured: &[Histogram<u64>],
 ) -> Sample {
     for (at, took) in measured.iter().enumerate() {

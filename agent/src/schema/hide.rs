@@ -50,13 +50,13 @@ impl<'a> Hidden<'a> {
                         told.push_str(&self.text(body, depth + 1));
                         told.push_str(quote);
                     }
-                    None => told.push_str(&format!("'#{}'", self.tag(part))),
+                    None => self.hide(part, ("'", "'"), &mut told),
                 },
                 Kind::Comment | Kind::Unterminated | Kind::DelimiterCommand => {
-                    told.push_str(&format!("/*#{}*/", self.tag(part)));
+                    self.hide(part, ("/*", "*/"), &mut told);
                 }
                 Kind::Word | Kind::Number | Kind::Symbol if bare && !is_plain(part) => {
-                    told.push_str(&format!("'#{}'", self.tag(part)));
+                    self.hide(part, ("'", "'"), &mut told);
                 }
                 Kind::ConditionalOpen
                 | Kind::ConditionalClose
@@ -73,6 +73,12 @@ impl<'a> Hidden<'a> {
             }
         }
         told
+    }
+
+    fn hide(&self, part: &str, (open, close): (&str, &str), told: &mut String) {
+        for piece in [open, "#", &self.tag(part), close] {
+            told.push_str(piece);
+        }
     }
 
     /// Tells two texts apart, and to nobody without the salt which of many it is: eight digits.

@@ -17,11 +17,11 @@ pub(super) fn taken(
         Err(Refusal::new(Kind::Invalid, what, "send what belongs to the leg, before its steps"))
     };
     let gates = (0..).zip(&state.plan.spec.strategy.gates);
-    let known = gates.filter_map(|(at, gate)| match &gate.question {
-        Question::Latency(latency) if latency.compares() => Some((at, gate, latency)),
-        _ => None,
+    let mut known = gates.filter_map(|(at, gate)| {
+        let Question::Latency(latency) = &gate.question else { return None };
+        latency.compares().then_some((at, gate, latency))
     });
-    let Some((at, gate, latency)) = known.into_iter().find(|(_, gate, _)| gate.name == name) else {
+    let Some((at, gate, latency)) = known.find(|(_, gate, _)| gate.name == name) else {
         return wrong(format!("{} has no gate `{name}` that compares latencies", state.id));
     };
     if state.baseline(ix, at).is_some() {

@@ -124,9 +124,9 @@ impl World {
             .collect()
     }
 
-    async fn end(self) {
+    async fn end(self, in_force: &[&str]) {
         for database in &self.databases {
-            assert_eq!(database.in_force().await, ["1"], "{}", database.id);
+            assert_eq!(database.in_force().await, in_force, "{}", database.id);
         }
         self.cluster.settled().await;
         self.cli.run("history verify").await.exits(0);
@@ -181,15 +181,11 @@ async fn the_forecast_page_is_followed_command_by_command() {
     world.run(&mut page, "skein rollback").await;
     let again = world.run(&mut page, "skein plan").await.stdout;
     page.ends();
-    for said in ["How long: ", "one wave after the other", "backup before: ", "5 of 5 targets"] {
+    for said in ["How long: ", "One wave after the other", "backup before: ", "5 of 5 targets"] {
         assert!(again.contains(said), "{said}\n{again}");
     }
     assert!(!again.contains("never measured"), "{again}");
-    for database in &world.databases {
-        assert_eq!(database.in_force().await, [""; 0], "{}", database.id);
-    }
-    world.cli.run("apply eu --yes").await.exits(0);
-    world.end().await;
+    world.end(&[]).await;
 }
 
 /// On each engine, with one leader that dies between the beginning of the large step and the word that it takes long:
@@ -231,5 +227,5 @@ async fn a_large_target_overruns_what_small_ones_measured() {
         assert_eq!(forecast.samples, SMALL as u64);
         assert!(it.ms > forecast.p95_ms && forecast.p50_ms <= forecast.p95_ms, "{it:?}");
     }
-    world.end().await;
+    world.end(&["1"]).await;
 }

@@ -71,15 +71,14 @@ impl Forecast {
 
     /// Of one step.
     pub fn of_step(&self) -> String {
-        let mut said = self.text();
-        if self.scaled {
-            said.push_str(" by size");
-        }
-        if self.beyond > 0 {
-            let measured = words::bytes(self.beyond);
-            said.push_str(&format!(" (measured up to {measured}, the largest here is larger)"));
-        }
-        said
+        let by_size = if self.scaled { " by size" } else { "" };
+        let beyond = match self.beyond {
+            0 => String::new(),
+            bytes => {
+                format!(" (measured up to {}, the largest here is larger)", words::bytes(bytes))
+            }
+        };
+        format!("{}{by_size}{beyond}", self.text())
     }
 }
 

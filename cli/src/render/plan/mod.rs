@@ -155,7 +155,9 @@ impl Plan {
         let mut classes: Vec<Class> = plan.classes.iter().enumerate().map(class).collect();
         let mut waves = plan.waves.iter().enumerate().map(wave).collect::<Vec<_>>();
         let beside = reply.forecast.as_ref();
-        beside.into_iter().for_each(|beside| forecast(beside, &mut classes, &mut waves));
+        if let Some(beside) = beside {
+            forecast(beside, &mut classes, &mut waves);
+        }
         let steps = plan
             .classes
             .iter()

@@ -343,8 +343,9 @@ impl Plan {
         }
         if let Some(forecast) = &self.forecast {
             let said = if forecast.is_known() {
-                let waits = "without what waits for a word, a gate or a window";
-                format!("{}, one wave after the other, {waits}", forecast.text())
+                let waits = "One wave after the other, and without what waits for a word, a gate or a \
+                             window";
+                format!("{}. {waits}", forecast.text())
             } else {
                 "not known, nothing of it was ever measured".to_owned()
             };

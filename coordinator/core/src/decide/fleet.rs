@@ -137,9 +137,13 @@ pub(super) fn observe(
     }])
 }
 
+/// Sizes that differ by less, bytes, are alike: no step takes another time for that.
+const ALIKE: u64 = 1 << 20;
+
 /// Whether a size is worth no word: a target that grows is told of each time that it has doubled.
 fn is_alike(known: u64, seen: u64) -> bool {
-    seen == 0 || (seen / 2 < known && known / 2 < seen)
+    let doubled = seen / 2 >= known || known / 2 >= seen;
+    seen == 0 || seen.abs_diff(known) < ALIKE || !doubled
 }
 
 /// What is wrong with it whatever the log says.

@@ -280,7 +280,10 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
         panic!("a strategy, what agents may ask, and a target with a replica")
     };
     let replicas = target.lines().find(|line| line.starts_with("replicas")).expect("it has one");
-    let url = servers.replica.url_of("mysql").replace("root@", &format!("watcher:{PASSWORD}@"));
+    let url = servers
+        .replica
+        .url_of("information_schema")
+        .replace("root@", &format!("watcher:{PASSWORD}@"));
     let more = (&[("eu-2", replicas)][..], &[("EU_2_REPLICA_URL", &*url)][..]);
     let mut world = World::start(test, databases, more).await;
     world.project.write("strategy.toml", strategy);
@@ -290,6 +293,11 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
     servers.tell(Which::Replica, "STOP SLAVE SQL_THREAD").await;
     // Something that the replica has not applied.
     world.databases[0].raw("INSERT INTO outbox VALUES (1)").await.expect("a row can be written");
+    let behind = "SELECT 'behind' FROM pg_stat_replication WHERE replay_lsn < pg_current_wal_lsn() \
+                  AND greatest(replay_lag, clock_timestamp() - reply_time) > interval '3 s'";
+    let behind =
+        || async { world.databases[0].column(behind).await.is_ok_and(|it| !it.is_empty()) };
+    until("the replica is behind", LIMIT, behind).await;
 
     let mut page = Runbook::on(PAGE, "throttle");
     let plan = world.run(&mut page, "skein plan").await;
@@ -347,6 +355,9 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
             tokio::spawn(async move { database.raw("SELECT pg_sleep(120)").await })
         })
         .collect();
+    let asleep = "SELECT query FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'";
+    let asleep = || async { world.databases[0].column(asleep).await.is_ok_and(|it| it.len() == 6) };
+    until("the server is busy", LIMIT, asleep).await;
     world.begin().await;
     world.until_throttled("mig-0003", "eu-1", "`load`: active backends 6 >= 4").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' \
@@ -389,17 +400,17 @@ async fn throttle_legs_that_wait_are_paused_held_and_set() {
     for target in ["eu-1", "ap-1"] {
         world.until_lane((id, target), "is given back", |it| it.state() == LaneState::Ready).await;
     }
-    world.ran("resume mig-0001").await;
+    world.ran("resume mig-0001 --detach").await;
     world.until_throttled(id, "ap-1", "503").await;
     world.ran("pause mig-0001 --on ap-1").await;
     world.until_lane((id, "ap-1"), "is given back", |it| it.state() == LaneState::Ready).await;
-    world.ran("resume mig-0001 --on ap-1").await;
+    world.ran("resume mig-0001 --on ap-1 --detach").await;
     world.until_throttled(id, "ap-1", "503").await;
 
     // Killed, it is held.
     world.ran("cancel mig-0001 --on ap-1 --reason enough").await;
     world.until_lane((id, "ap-1"), "is given back", |it| it.state() == LaneState::Ready).await;
-    world.ran("resume mig-0001 --on ap-1").await;
+    world.ran("resume mig-0001 --on ap-1 --detach").await;
 
     // Its leader dies: the next one tells the same.
     world.until_throttled(id, "eu-1", "503").await;
@@ -469,7 +480,7 @@ async fn throttle_between_statements_kill9() {
     world.project.write("migrations/0001_two.up.sql", up);
     world.project.write("migrations/0001_two.down.sql", "DROP TABLE t2;\nDROP TABLE t1;\n");
     let strategy = "[[throttle]]\nname = \"queue\"\nquery = \"SELECT count(*) FROM outbox\"\nlimit = 3\n\
-                    interval = \"20ms\"\n";
+                    interval = \"1ms\"\n";
     world.project.write("strategy.toml", strategy);
     let (id, target) = ("mig-0001", "eu-2");
     world.begin().await;
@@ -481,10 +492,9 @@ async fn throttle_between_statements_kill9() {
 
     // Its agent dies: who has the leg next reads where it was, and waits there.
     world.agent.restart();
-    let fence = |lane: Option<Lane>| lane.map_or(0, |lane| lane.fence);
-    let before = fence(world.lane(id, target).await);
-    let again = || async { fence(world.lane(id, target).await) > before };
-    until("another leg is given out", LIMIT, again).await;
+    let waits = |agent: &Agent| agent.log().matches("a leg is throttled").count();
+    let again = || async { waits(&world.agent) > 1 };
+    until("the leg waits again", LIMIT, again).await;
     world.until_throttled(id, target, "3 >= 3").await;
     assert_eq!(rows(&world).await, ["0"]);
 
@@ -492,14 +502,14 @@ async fn throttle_between_statements_kill9() {
     world.ran("pause mig-0001 --now").await;
     let why = world.ran("explain mig-0001 eu-2").await.stdout;
     assert!(why.contains("is asked to stop after its step") && why.contains("3 >= 3"), "{why}");
-    world.ran("resume mig-0001").await;
+    world.ran("resume mig-0001 --detach").await;
     world.until_throttled(id, target, "3 >= 3").await;
     world.ran("cancel mig-0001 --on eu-2 --reason enough").await;
     world.until_lane((id, target), "is given back", |it| it.state() == LaneState::Ready).await;
     let why = world.ran("explain mig-0001 eu-2").await.stdout;
     assert!(why.contains("a part of it is in force"), "{why}");
     assert_eq!(rows(&world).await, ["0"]);
-    world.ran("resume mig-0001 --on eu-2").await;
+    world.ran("resume mig-0001 --on eu-2 --detach").await;
     world.until_throttled(id, target, "3 >= 3").await;
 
     // An agent that is shut down leaves it there; the next one goes on.

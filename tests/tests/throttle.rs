@@ -59,6 +59,9 @@ impl Signal {
     }
 }
 
+/// Names, and what each stands for.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
 /// Databases with one agent beside them.
 struct World {
     project: Arc<Project>,
@@ -75,7 +78,7 @@ impl World {
     async fn start(
         test: &str,
         databases: Vec<Database>,
-        (more, variables): (&[(&str, &str)], &[(&str, &str)]),
+        (more, variables): (Pairs<'_>, Pairs<'_>),
     ) -> Self {
         let project = Arc::new(Project::new(test));
         let cluster = Cluster::start(&project).await;
@@ -475,7 +478,8 @@ async fn throttle_between_statements_kill9() {
     let databases = vec![server.database("eu-2").await];
     databases[0].raw("CREATE TABLE outbox (id int)").await.expect("a table can be made");
     let mut world = World::start(test, databases, (&[], &[])).await;
-    let up = "CREATE TABLE t1 (id int);\nINSERT INTO outbox VALUES (1), (2), (3);\n\
+    // The rows take longer than a good measuring holds.
+    let up = "CREATE TABLE t1 (id int);\nINSERT INTO outbox SELECT SLEEP(0.05) FROM seq_1_to_3;\n\
               INSERT INTO t1 VALUES (7);\nCREATE TABLE t2 (id int);\n";
     world.project.write("migrations/0001_two.up.sql", up);
     world.project.write("migrations/0001_two.down.sql", "DROP TABLE t2;\nDROP TABLE t1;\n");
@@ -520,5 +524,20 @@ async fn throttle_between_statements_kill9() {
     world.databases[0].raw("DELETE FROM outbox").await.expect("rows can be deleted");
     world.ran("watch mig-0001").await;
     assert_eq!(rows(&world).await, ["1"]);
+
+    // What is taken back waits for nothing: the file is ended first.
+    let up = "CREATE TABLE t3 (id int);\nINSERT INTO outbox SELECT SLEEP(0.05) FROM seq_1_to_3;\n\
+              CREATE TABLE t4 (id int);\n";
+    world.project.write("migrations/0002_more.up.sql", up);
+    world.project.write("migrations/0002_more.down.sql", "DROP TABLE t4;\nDROP TABLE t3;\n");
+    world.begin().await;
+    world.until_throttled("mig-0002", target, "3 >= 3").await;
+    world.cli.run("rollback mig-0002 --yes --detach").await.exits(0);
+    let id = "mig-0002";
+    world.until_lane((id, target), "is undone", |it| it.state() == LaneState::Undone).await;
+    let status = || async {
+        world.client.rollout(id).await.is_ok_and(|it| it.state() == RolloutState::RolledBack)
+    };
+    until("it is rolled back", LIMIT, status).await;
     world.end(&["1"]).await;
 }

@@ -204,7 +204,7 @@ mod tests {
             ("query = \"SELECT 1\"", "from which `limit`"),
             ("load = 25\nlimit = 25", "belongs to a query"),
             ("load = 25\nreplicas = 2", "belongs to replica_lag"),
-            ("load = -3", "a number like 25"),
+            ("load = -3", "no number like 25"),
             ("replica_lag = \"soon\"", "90s, 5m or 2h"),
             ("http = \"a\"\nwhen = \"soak\"", "unknown field"),
         ] {

@@ -199,7 +199,7 @@ mod tests {
         let hidden = of("e", "", "", "", "");
         for (rows, least, expect) in [
             (vec![idle.clone()], 1, "0 ms a"),
-            (vec![idle.clone(), slow.clone()], 2, "2400 ms b"),
+            (vec![idle.clone(), slow], 2, "2400 ms b"),
             (vec![idle.clone(), mute], 1, "7000 ms b"),
             (
                 vec![idle.clone(), new],

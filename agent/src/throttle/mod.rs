@@ -163,7 +163,7 @@ impl Asked<'_> {
 }
 
 /// A value by its column's name.
-fn value<'a>(row: &'a Named, holds: impl Fn(&str) -> bool) -> Option<&'a str> {
+fn value(row: &Named, holds: impl Fn(&str) -> bool) -> Option<&str> {
     row.iter().find(|(name, _)| holds(name)).and_then(|(_, value)| value.as_deref())
 }
 

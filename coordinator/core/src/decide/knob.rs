@@ -51,19 +51,14 @@ fn wrong(state: &State, knob: &Knob) -> Option<Refusal> {
 
 fn throttle(state: &State, name: &str, setting: Setting) -> Option<Refusal> {
     let throttles = &state.plan.spec.strategy.throttles;
-    match throttles.iter().find(|known| known.name == name) {
-        Some(known) => known.wrong(setting).map(|what| {
-            let next =
-                "write a time like 2s for a lag, a number for what is counted, `off` or `on`";
-            Refusal::new(Kind::Invalid, what, next)
-        }),
-        None => {
-            let names: Vec<&str> = throttles.iter().map(|known| known.name.as_str()).collect();
-            let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            let what = format!("{} has no throttle `{name}`: it has {has}", state.id);
-            Some(Refusal::new(Kind::Missing, what, format!("see `skein get {}`", state.id)))
-        }
+    if let Some(known) = throttles.iter().find(|known| known.name == name) {
+        let next = "write a time like 2s for a lag, a number for what is counted, `off` or `on`";
+        return known.wrong(setting).map(|what| Refusal::new(Kind::Invalid, what, next));
     }
+    let names: Vec<&str> = throttles.iter().map(|known| known.name.as_str()).collect();
+    let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let what = format!("{} has no throttle `{name}`: it has {has}", state.id);
+    Some(Refusal::new(Kind::Missing, what, format!("see `skein get {}`", state.id)))
 }
 
 /// Nothing to do is recorded, too, so that a copy that comes late does nothing.

@@ -37,6 +37,7 @@ impl Invariant for Halves {
             | Body::StepCancelled { fence, verdict: Verdict::Partly, .. }
             | Body::StepStuck { fence, .. } => self.left(past, *fence),
             Body::StepApplied { rollout, target, .. }
+            | Body::StepVerified { rollout, target, .. }
             | Body::StepRolledBack { rollout, target, .. } => {
                 self.left.remove(&(*rollout, target.clone()));
             }

@@ -83,11 +83,13 @@ pub enum Mutation {
     CriesTwice,
     /// A rollout that left a half is called rolled back.
     CallsItRolledBack,
+    /// One more leg than a rollout's strategy allows.
+    GrantsPastRoom,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -128,6 +130,7 @@ impl Mutation {
         Self::ForgetsArrivals,
         Self::CriesTwice,
         Self::CallsItRolledBack,
+        Self::GrantsPastRoom,
     ];
 
     /// The one of that name.

@@ -317,7 +317,7 @@ impl Sim {
             let (_, lane) = state.lanes.iter().find(|(_, lane)| on_its_way(lane))?;
             Some((state.id, fleet.targets.get(lane.target)?.id.0.clone()))
         });
-        if let Some((rollout, target)) = undone.filter(|_| dice.chance(500)) {
+        if let Some((rollout, target)) = undone.filter(|_| dice.chance(900)) {
             // Further than it is being undone just now.
             let selector = Selector { targets: vec![target], ..Selector::default() };
             let waivers = waivers(dice);

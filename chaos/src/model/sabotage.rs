@@ -80,6 +80,19 @@ impl Sim {
                 };
                 return Some(Body::StepOverran { overrun: Box::new(overrun) });
             }
+            Mutation::GrantsPastRoom => {
+                let full = state.status == Status::Running
+                    && !state.breached()
+                    && state.leased() == state.parallelism();
+                let free = |lane: &Lane| {
+                    let target = self.leader.ahead.targets.get(lane.target);
+                    lane.phase == Phase::Ready
+                        && lane.held.is_none()
+                        && target.is_some_and(|target| target.lease.is_none())
+                };
+                let lane = state.lanes.iter().find(|(_, lane)| full && free(lane));
+                return self.lease(state, lane?.1.target);
+            }
             Mutation::LeasesTwice => {
                 let target = state.lanes.iter().find(|(_, lane)| lane.phase == Phase::Leased);
                 return self.lease(state, target?.1.target);

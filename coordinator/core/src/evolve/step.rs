@@ -129,6 +129,8 @@ pub(super) fn verified(
         lane.since = at;
         lane.passed = 0;
         lane.verified = step.0 + 1;
+        // It is whole, whatever could not be told of it before.
+        lane.partly = false;
         progress.verified += 1;
     });
     if let Some(mut target) = fleet.targets.get_mut(ix) {

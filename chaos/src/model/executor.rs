@@ -61,14 +61,7 @@ pub(super) struct Executor {
     pub(super) asleep: bool,
     /// The step that was told before its effect, where that bug is planted.
     pub(super) boasted: Option<StepIx>,
-    /// The step that was seen to take long, or not to.
-    pub(super) weighed: Option<usize>,
 }
-
-/// So long takes a step that takes long: longer than any forecast and what is allowed beside it.
-const LONG_MS: u64 = 2_600;
-/// One step in so many.
-const LONG_ONE_IN: u64 = 23;
 
 /// What a step of an executor comes to.
 pub(super) enum Next {
@@ -99,24 +92,11 @@ impl Executor {
             serial: 0,
             sent_at: None,
             boasted: None,
-            weighed: None,
         }
     }
 
     pub(super) fn mending(mend: &Mend, database: usize) -> Self {
         Self { mend: Some(mend.clone()), ..Self::new(mender::as_leg(mend), database) }
-    }
-
-    /// Whether the step that is to begin is one of the few that take long. It is asked once a step, and goes
-    /// by the fence: no dice are thrown for it.
-    fn takes_long(&mut self) -> bool {
-        let begins = self.stage == Stage::Step && self.mend.is_none();
-        if !begins || self.weighed == Some(self.at) {
-            return false;
-        }
-        self.weighed = Some(self.at);
-        let chance = self.leg.fence.0.wrapping_mul(7) + u64::try_from(self.at).unwrap_or_default();
-        chance.is_multiple_of(LONG_ONE_IN)
     }
 
     /// On which database it works.
@@ -271,10 +251,6 @@ impl Sim {
             return self.at(delay, Happening::Work { agent, life, fence });
         }
         let Some(mut executor) = self.agents[agent].executors.remove(&fence) else { return };
-        if executor.takes_long() {
-            self.agents[agent].executors.insert(fence, executor);
-            return self.at(LONG_MS, Happening::Work { agent, life, fence });
-        }
         let next = self.go_on((agent, life), &mut executor);
         let done = executor.stage == Stage::Close && executor.reports.is_empty();
         self.agents[agent].executors.insert(fence, executor);

@@ -33,6 +33,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "skein.log.v1.Event.body",
             "#[expect(clippy::large_enum_variant, reason = \"taken apart where it is decoded\")]",
         )
+        // Most of what a coordinator says are legs.
+        .enum_attribute(
+            "skein.agent.v1.FromCoordinator.message",
+            "#[expect(clippy::large_enum_variant, reason = \"most of them are the large one\")]",
+        )
         .build_client(true)
         .build_server(true)
         .compile_fds(descriptors)?;

@@ -16,6 +16,8 @@ skein-chaos coverage [--seeds FROM..TO]
 const BEYOND: [(&str, &str); 12] = [
     (" does not wait for ", "the scheduler's own are never refused"),
     (" around its steps", "the model's executors ask no gates of steps"),
+    (", before its steps", "they measure what they are asked for, and when they are"),
+    (" stands apart: ", "one adopted database alone that is not like the others is rare"),
     (
         " cannot be reached: ",
         "a plan names who cannot be as absent; that it goes between plan and start is rare",

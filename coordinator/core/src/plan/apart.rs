@@ -76,8 +76,11 @@ pub(super) fn check(fleet: &Fleet, spec: &Spec) -> Result<(), Refusal> {
                 return target.may_work(false);
             }
             let id = make::few(&names(&block.targets));
-            let what = format!("target {id} stands apart: {}", block.cause);
-            Err(Refusal::new(Kind::Drift, what, next))
+            Err(Refusal::new(
+                Kind::Drift,
+                format!("target {id} stands apart: {}", block.cause),
+                next,
+            ))
         }
         [..] => {
             let told: Vec<String> = blocks
@@ -89,8 +92,11 @@ pub(super) fn check(fleet: &Fleet, spec: &Spec) -> Result<(), Refusal> {
                 1 => "alike".to_owned(),
                 many => format!("in {many} blocks"),
             };
-            let what = format!("{targets} targets stand apart, {alike}: {}", make::few(&told));
-            Err(Refusal::new(Kind::Drift, what, next))
+            Err(Refusal::new(
+                Kind::Drift,
+                format!("{targets} targets stand apart, {alike}: {}", make::few(&told)),
+                next,
+            ))
         }
     }
 }

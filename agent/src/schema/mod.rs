@@ -86,7 +86,7 @@ mod tests {
     fn what_finds_no_room_is_told_by_its_digest() {
         let whole = to_wire((&schema(), Engine::Postgres), b"salt", BYTES_MAX).unwrap();
         assert!(!format!("{whole:?}").contains("pa55word"), "{whole:?}");
-        let small = to_wire((&schema(), Engine::Postgres), b"salt", 70).unwrap();
+        let small = to_wire((&schema(), Engine::Postgres), b"salt", 80).unwrap();
         let left_out: Vec<bool> = small.objects.iter().map(|it| it.lines_left_out).collect();
         assert_eq!(left_out, [false, true], "{small:?}");
         let digests = |schema: &v1::Schema| -> Vec<Bytes> {

@@ -204,8 +204,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "the log's ledger does not follow an undo",
         edits: &[edit(
             "evolve/step.rs",
-            "    follow(fleet, ix, &planned, ran);\n",
-            "    let _ = ran;\n",
+            "    follow(fleet, ix, &planned, (back(planned.direction), took));\n",
+            "    let _ = (back(planned.direction), took);\n",
         )],
     },
     Mutant {

@@ -112,7 +112,7 @@ fn ask(
     };
     for event in &events {
         match &event.body {
-            Body::LegAssigned { .. } | Body::RepairAssigned { .. } => {
+            Body::LegAssigned { .. } | Body::RepairAssigned { .. } | Body::GateAsked { .. } => {
                 numbers.fences.extend(asked.fence.map(|fence| (fence, Fence(event.seq.0))));
             }
             Body::RepairOrdered { repair, .. } => {

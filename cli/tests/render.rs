@@ -488,8 +488,13 @@ fn undo() {
                 destroys: Vec::new(),
             },
         ],
+        forward: false,
     };
     in_every_format("undo", &Undo::new(&reply));
+    // The first step is under way, and nobody knows yet what of it is applied.
+    let nothing = vec![v1::UndoLine { target: "eu-1".to_owned(), ..Default::default() }];
+    let reply = v1::RollBackReply { undo: nothing, forward: true, ..reply };
+    in_every_format("undo_before_anything", &Undo::new(&reply));
 }
 
 #[test]

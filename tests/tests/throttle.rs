@@ -526,3 +526,36 @@ async fn throttle_between_statements_kill9() {
     assert_eq!(rows(&world).await, ["1"]);
     world.end(&["1"]).await;
 }
+
+/// Nothing is applied as far as anybody was told, and somebody wants it back: the leg that waits in the middle of
+/// its file ends that without waiting, and then it is undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn throttle_in_a_file_is_taken_back() {
+    let test = "throttle_in_a_file_is_taken_back";
+    let Some(server) = Server::shared(Engine::Mysql, test) else { return };
+    let databases = vec![server.database("eu-2").await];
+    databases[0].raw("CREATE TABLE outbox (id int)").await.expect("a table can be made");
+    let world = World::start(test, databases, (&[], &[])).await;
+    let up = "CREATE TABLE t1 (id int);\nINSERT INTO outbox SELECT SLEEP(0.05) FROM seq_1_to_3;\n\
+              INSERT INTO t1 VALUES (7);\nCREATE TABLE t2 (id int);\n";
+    world.project.write("migrations/0001_two.up.sql", up);
+    world.project.write("migrations/0001_two.down.sql", "DROP TABLE t2;\nDROP TABLE t1;\n");
+    let strategy = "[[throttle]]\nname = \"queue\"\nquery = \"SELECT count(*) FROM outbox\"\nlimit = 3\n\
+                    interval = \"1ms\"\n";
+    world.project.write("strategy.toml", strategy);
+    world.begin().await;
+    world.until_throttled("mig-0001", "eu-2", "`queue`: the query answers 3 >= 3").await;
+
+    let said = world.ran("rollback mig-0001 --dry-run").await.stdout;
+    assert!(said.contains("Nothing of mig-0001 is applied yet. It turns back"), "{said}");
+    world.ran("rollback mig-0001 --yes").await;
+    let status = world.client.rollout("mig-0001").await.expect("a status");
+    assert_eq!(status.state(), RolloutState::RolledBack, "{status:?}");
+    let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND \
+                  table_name IN ('t1', 't2')";
+    let left = world.databases[0].column(tables).await.expect("tables can be read");
+    assert_eq!(left, Vec::<String>::new());
+    let log = world.ran("history --rollout mig-0001").await.stdout;
+    assert!(log.contains("rolled back"), "{log}");
+    world.end(&[]).await;
+}

@@ -25,7 +25,8 @@ pub(crate) async fn run(
             may_detach(session, "")?;
         }
         let undo = Undo::new(&ask(session, args, true).await?);
-        if args.dry_run || undo.is_empty() {
+        // Where work is under way, what is not applied yet may be a moment later.
+        if args.dry_run || (undo.is_empty() && !undo.forward) {
             screen.show(&undo)?;
             return Ok(ExitCode::Done);
         }

@@ -13,6 +13,9 @@ use super::{View, typed, words};
 #[derive(Debug, Clone, Serialize)]
 pub struct Undo {
     pub rollout: String,
+    /// It is on its way forward, and turns.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub forward: bool,
     pub targets: Vec<Line>,
 }
 
@@ -40,9 +43,11 @@ impl Undo {
             why: line.why.clone(),
             destroys: line.destroys.clone(),
         });
-        Self { rollout: reply.rollout.clone(), targets: targets.collect() }
+        let (rollout, forward) = (reply.rollout.clone(), reply.forward);
+        Self { rollout, forward, targets: targets.collect() }
     }
 
+    /// Nothing is applied that could be undone.
     pub fn is_empty(&self) -> bool {
         self.targets.iter().all(|line| line.versions.is_empty() && line.stops_at.is_empty())
     }
@@ -80,6 +85,14 @@ impl Undo {
 
 impl View for Undo {
     fn text(&self, look: &Look, out: &mut dyn Write) -> io::Result<()> {
+        if self.is_empty() && self.forward {
+            return writeln!(
+                out,
+                "Nothing of {} is applied yet. It turns back: no step begins any more, and what is under way \
+                 is undone.",
+                shown(&self.rollout)
+            );
+        }
         if self.is_empty() {
             return writeln!(
                 out,

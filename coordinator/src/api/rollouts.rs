@@ -6,10 +6,11 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use skein_core::command::{Command, Depth, Extent, Waiver};
-use skein_core::decide::lines;
+use skein_core::decide::{Line, lines};
 use skein_core::event::Stop;
 use skein_core::ids::{Digest, Millis, RolloutId, Version, WaveIx};
 use skein_core::spec::Selector;
+use skein_core::state::rollout::Status as State;
 use skein_proto::v1;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
@@ -134,28 +135,21 @@ impl v1::rollouts_server::Rollouts for Api {
         self.linearizable().await?;
         let depth = self.depth(rollout, &request).await?;
         let extent = Extent { selector, wave, depth };
-        let undo = lines(&self.machine.fleet(), rollout, &extent)
-            .map_err(|refusal| status::refused(&refusal))?
-            .into_iter()
-            .map(|line| v1::UndoLine {
-                target: line.target.to_string(),
-                versions: line.versions,
-                why: if line.blocked_by.is_empty() {
-                    String::new()
-                } else {
-                    "it has no down script".to_owned()
-                },
-                stops_at: line.blocked_by,
-                wave: line.wave.0 + 1,
-                destroys: line.destroys,
-            })
-            .collect();
+        let (undo, forward) = {
+            let fleet = self.machine.fleet();
+            let forward = fleet.rollouts.get(&rollout).is_some_and(|state| {
+                matches!(state.status, State::Running | State::Paused) && !state.turned
+            });
+            let lines =
+                lines(&fleet, rollout, &extent).map_err(|refusal| status::refused(&refusal))?;
+            (lines.into_iter().map(undo_line).collect(), forward)
+        };
         if !request.dry {
             let waivers = waivers(&request.waivers);
             let command = Command::RollBackRollout { rollout, extent, waivers };
             self.ask(request.asker.clone(), &request, command).await?;
         }
-        Ok(Response::new(v1::RollBackReply { rollout: rollout.to_string(), undo }))
+        Ok(Response::new(v1::RollBackReply { rollout: rollout.to_string(), undo, forward }))
     }
 
     async fn status(
@@ -383,6 +377,21 @@ impl Api {
                 found.len()
             ))),
         }
+    }
+}
+
+fn undo_line(line: Line) -> v1::UndoLine {
+    v1::UndoLine {
+        target: line.target.to_string(),
+        versions: line.versions,
+        why: if line.blocked_by.is_empty() {
+            String::new()
+        } else {
+            "it has no down script".to_owned()
+        },
+        stops_at: line.blocked_by,
+        wave: line.wave.0 + 1,
+        destroys: line.destroys,
     }
 }
 

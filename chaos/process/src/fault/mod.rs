@@ -152,8 +152,12 @@ impl Fault {
                 self.ways(world, Wire::cut);
                 Ok(())
             }
-            Kind::DiskFull => self.each(world, |member, _| fill(member)),
+            Kind::DiskFull => self.each(world, |member, _| {
+                member.ailing = true;
+                fill(member)
+            }),
             Kind::SyncFails => self.each(world, |member, _| {
+                member.ailing = true;
                 layer(member, &Faults { sync: SyncFault::FailAlways, ..Faults::default() })
             }),
             Kind::SyncSlow => self.each(world, |member, amount| {
@@ -171,7 +175,7 @@ impl Fault {
             Kind::Restart => self.each(world, |member, _| {
                 // One that was killed or stands still cannot be asked.
                 if member.process.runs() && !member.process.stands_still() {
-                    member.process.end_in_order()?;
+                    member.process.end_in_order(member.ailing)?;
                 }
                 Ok(())
             }),
@@ -196,11 +200,13 @@ impl Fault {
             }
             Kind::DiskFull => self.each(world, |member, _| {
                 empty(member)?;
+                member.ailing = false;
                 // As a service manager does with a node that gave up.
                 member.process.start()
             }),
             Kind::SyncFails | Kind::SyncSlow => self.each(world, |member, _| {
                 layer(member, &Faults::default())?;
+                member.ailing = false;
                 member.process.start()
             }),
             Kind::PowerCut | Kind::Restart => self.each(world, |member, _| member.process.start()),
@@ -245,6 +251,7 @@ pub(crate) fn heal_all(world: &mut World) -> Result<()> {
         }
         set_clock(member, 0)?;
         layer(member, &Faults::default())?;
+        member.ailing = false;
         if !member.process.fell() {
             member.process.cont()?;
             member.process.start()?;

@@ -321,6 +321,7 @@ impl Plan {
             variables,
         };
         Ok(Member {
+            ailing: false,
             space,
             process: Process::new(launch, &self.dir.join(format!("{name}.log"))),
             disk,

@@ -102,6 +102,8 @@ pub(crate) struct Member {
     pub(crate) clock: Option<PathBuf>,
     /// Where its disk is a layer that can fail: what is below it, and the layer's own directory.
     pub(crate) layer: Option<(PathBuf, PathBuf)>,
+    /// Its disk is full or fails just now: it may end by itself at any moment.
+    pub(crate) ailing: bool,
     /// Where it really listens. Empty for an agent.
     pub(crate) listen: String,
 }

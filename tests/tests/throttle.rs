@@ -556,6 +556,6 @@ async fn throttle_in_a_file_is_taken_back() {
     let left = world.databases[0].column(tables).await.expect("tables can be read");
     assert_eq!(left, Vec::<String>::new());
     let log = world.ran("history --rollout mig-0001").await.stdout;
-    assert!(log.contains("rolled back"), "{log}");
+    assert!(log.contains("rolled the rollout back"), "{log}");
     world.end(&[]).await;
 }

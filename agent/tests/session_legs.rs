@@ -5,9 +5,9 @@ mod session_support;
 use session_support::{Fake, Fleet, bundle, forward, in_time, outcome, three_tables, undo, words};
 use skein_agent::config::{Secret, Url};
 use skein_agent::{Coordinators, start};
-use skein_proto::agent::v1::LegKind;
 use skein_proto::agent::v1::Verdict;
 use skein_proto::agent::v1::report::Outcome;
+use skein_proto::agent::v1::{Leg, LegKind};
 use skein_proto::v1::BackupScope;
 
 fn is_verified(step: u32) -> impl Fn(&Outcome) -> bool {
@@ -149,6 +149,30 @@ async fn a_refused_backup_report_ends_the_leg_before_its_first_step() {
     let end = talk.reports_until(is_end).await;
     assert_eq!(end.len(), 1);
     assert!(fleet.in_force("a").await.is_empty());
+}
+
+/// What an earlier life of the agent did under the same lease it cannot say of a target that it does not serve any more.
+#[tokio::test]
+async fn of_a_target_that_is_not_served_only_a_leg_that_nobody_began_did_nothing() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    let fresh = forward((10, "gone"), &digest, &migrations, 0..1);
+    let taken_over =
+        Leg { backup_recorded: true, ..forward((11, "gone"), &digest, &migrations, 0..1) };
+    let back = undo(forward((12, "gone"), &digest, &migrations, 0..1), &migrations);
+    for (leg, verdict) in
+        [(fresh, Verdict::Never), (taken_over, Verdict::Unknown), (back, Verdict::Unknown)]
+    {
+        talk.hand_out(&leg).await;
+        let reports = talk.reports_until(is_end).await;
+        let Outcome::Failed(failed) = outcome(&reports[0]) else { panic!("{reports:?}") };
+        assert!(failed.message.contains("does not serve"), "{failed:?}");
+        assert_eq!(failed.verdict(), verdict, "under fence {}", leg.fence);
+    }
 }
 
 #[tokio::test]

@@ -151,7 +151,9 @@ async fn carry_out(
     let Some(target) = known.and_then(|id| site.roster.get(&id)) else {
         let why = format!("this agent does not serve target {}", leg.target);
         let stop = Stop::refused(first, why);
-        return Err(if is_taken_over(leg) { stop.in_doubt() } else { stop });
+        // An undo may have been begun by this agent before it was started again, under this very lease.
+        let begun = is_taken_over(leg) || leg.kind() == LegKind::Undo;
+        return Err(if begun { stop.in_doubt() } else { stop });
     };
     let (mut hold, seen) = Box::pin(look::look(site, &target, leg, lease)).await?;
     if leg.kind() == LegKind::Mend {

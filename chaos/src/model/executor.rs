@@ -172,7 +172,11 @@ impl Sim {
             if live.is_none_or(|lease| lease.fence != fence) {
                 self.reach(Reach::LegAfterLease);
             }
-            let taken_over = leg.kind == LegKind::Forward && leg.backed_up;
+            let taken_over = match leg.kind {
+                LegKind::Forward => leg.backed_up,
+                LegKind::Undo => true,
+                LegKind::Trial => false,
+            };
             let mut executor = Executor::new(leg, database);
             if self.agents[agent].unnamed.contains_key(&database) {
                 self.reach(Reach::LegOfUnnamed);

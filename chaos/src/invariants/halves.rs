@@ -36,7 +36,9 @@ impl Invariant for Halves {
             Body::StepFailed { fence, verdict: Verdict::Partly | Verdict::Unknown, .. }
             | Body::StepCancelled { fence, verdict: Verdict::Partly, .. }
             | Body::StepStuck { fence, .. } => self.left(past, *fence),
-            Body::StepApplied { rollout, target, .. }
+            // Whoever tried it again found nothing of it, or all of it.
+            Body::StepFailed { rollout, target, .. }
+            | Body::StepApplied { rollout, target, .. }
             | Body::StepVerified { rollout, target, .. }
             | Body::StepRolledBack { rollout, target, .. } => {
                 self.left.remove(&(*rollout, target.clone()));

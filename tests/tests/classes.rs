@@ -80,11 +80,7 @@ impl World {
 
     /// The leader dies, and is started again when another one leads.
     async fn behead(&mut self) {
-        let leader = self.cluster.leader().await;
-        self.cluster.kill9(leader);
-        let next = self.cluster.leader().await;
-        self.client = self.cluster.client(next);
-        self.cluster.start_node(leader);
+        self.client = self.cluster.behead().await;
     }
 
     async fn done(self, versions: &[&str]) {

@@ -205,11 +205,7 @@ async fn a_large_target_overruns_what_small_ones_measured() {
         world.until_at_work(rollout, &format!("{prefix}-9")).await;
     }
 
-    let leader = world.cluster.leader().await;
-    world.cluster.kill9(leader);
-    let next = world.cluster.leader().await;
-    world.client = world.cluster.client(next);
-    world.cluster.start_node(leader);
+    world.client = world.cluster.behead().await;
 
     for rollout in rollouts {
         let done = until_some("a rollout ends", LIMIT, || async {

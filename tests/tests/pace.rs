@@ -134,11 +134,7 @@ impl World {
 
     /// The leader dies, and is started again when another one leads.
     async fn behead(&mut self) {
-        let leader = self.cluster.leader().await;
-        self.cluster.kill9(leader);
-        let next = self.cluster.leader().await;
-        self.client = self.cluster.client(next);
-        self.cluster.start_node(leader);
+        self.client = self.cluster.behead().await;
         let ids: Vec<&str> = self.databases.iter().map(|database| database.id.as_str()).collect();
         Agent::until_observed(&self.client, &ids).await;
     }

@@ -184,6 +184,15 @@ impl Cluster {
         node.expect("nodes are numbered from 1").address.clone()
     }
 
+    /// The leader dies, and is started again when another one leads, whose client this is.
+    pub(crate) async fn behead(&mut self) -> Client {
+        let leader = self.leader().await;
+        self.kill9(leader);
+        let next = self.client(self.leader().await);
+        self.start_node(leader);
+        next
+    }
+
     /// A client of one node.
     pub(crate) fn client(&self, number: u64) -> Client {
         Client::new(&self.address(number))

@@ -6,17 +6,20 @@ use session_support::{Fake, Fleet, bundle, forward, in_time, outcome, three_tabl
 use skein_agent::db::Fingerprint;
 use skein_agent::{Coordinators, start, wire};
 use skein_bundle::Bundle;
-use skein_proto::agent::v1::Verdict;
 use skein_proto::agent::v1::from_agent::Message as Word;
 use skein_proto::agent::v1::report::Outcome;
+use skein_proto::agent::v1::{Leg, LegKind, Verdict};
 use skein_proto::v1::BackupScope;
 use tonic::Status;
+
+fn is_end(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(_) | Outcome::Stuck(_) | Outcome::Released(_))
+}
 
 fn is_last(step: u32) -> impl Fn(&Outcome) -> bool {
     move |outcome| match outcome {
         Outcome::Verified(verified) => verified.step == step,
-        Outcome::Failed(_) | Outcome::Stuck(_) | Outcome::Released(_) => true,
-        _ => false,
+        outcome => is_end(outcome),
     }
 }
 
@@ -486,6 +489,48 @@ async fn the_half_of_a_step_is_completed_before_a_cancelled_leg_is_given_back() 
     assert_eq!(fleet.in_force("a").await, ["1"]);
 }
 
+/// An agent is started again in the middle of an undo, and its coordinator hands it the same leg again.
+#[tokio::test]
+async fn what_was_undone_is_told_before_a_cancelled_undo_is_given_back() {
+    let fleet = Fleet::new(&["a"]).await;
+    let mut fake = Fake::start().await;
+    let mut migrations = bundle(&[
+        ("CREATE TABLE one (a)", "DROP TABLE one"),
+        (
+            "CREATE TABLE two (a)",
+            "DROP TABLE two; CREATE TABLE gone (a); INSERT INTO gone WITH RECURSIVE \
+             c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 6000000) SELECT count(*) \
+             FROM c; DROP TABLE gone",
+        ),
+        ("CREATE TABLE three (a)", "DROP TABLE three"),
+    ]);
+    let down = migrations.migrations[1].down.as_mut().unwrap();
+    down.transaction = skein_bundle::Transaction::Outside;
+    let digest = fake.put(&migrations);
+    let agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&forward((10, "a"), &digest, &migrations, 0..3)).await;
+    talk.reports_until(is_last(2)).await;
+    let back = undo(forward((11, "a"), &digest, &migrations, 0..3), &migrations);
+    talk.hand_out(&back).await;
+    let begun = async {
+        while fleet.observe("a").await.intent.is_none_or(|intent| intent.statement < 2) {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time("the slow statement of the second undo", begun).await;
+    drop((agent, talk));
+    assert_eq!(fleet.in_force("a").await, ["1", "2"]);
+
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    talk.hand_out(&back).await;
+    talk.cancel(11).await;
+    let reports = talk.reports_until(is_end).await;
+    assert_eq!(words(&reports), ["undone 2", "undone 1", "released"]);
+    assert_eq!(fleet.in_force("a").await, ["1"]);
+}
+
 #[tokio::test]
 async fn nobody_says_never_of_a_target_that_was_not_seen() {
     let fleet = Fleet::new(&[]).await;
@@ -494,14 +539,21 @@ async fn nobody_says_never_of_a_target_that_was_not_seen() {
     let digest = fake.put(&migrations);
     let _agent = fleet.agent("agent-1", &["gone"], &fake).await;
     let mut talk = fake.greet().await;
-    for (fence, taken_over, expected) in [(10, false, Verdict::Never), (11, true, Verdict::Unknown)]
-    {
-        let mut leg = forward((fence, "gone"), &digest, &migrations, 0..3);
-        leg.backup_recorded = taken_over;
+    let leg = |fence| forward((fence, "gone"), &digest, &migrations, 0..3);
+    let taken_over = Leg { backup_recorded: true, ..leg(11) };
+    // It may be the second time that this agent gets it, under the same lease.
+    let back = undo(leg(12), &migrations);
+    let mend = Leg { kind: LegKind::Mend.into(), ..leg(13) };
+    for (leg, expected) in [
+        (leg(10), Verdict::Never),
+        (taken_over, Verdict::Unknown),
+        (back, Verdict::Unknown),
+        (mend, Verdict::Unknown),
+    ] {
         talk.hand_out(&leg).await;
-        let reports = talk.reports_until(is_last(2)).await;
+        let reports = talk.reports_until(is_end).await;
         let Outcome::Failed(failed) = outcome(&reports[0]) else { panic!("{reports:?}") };
-        assert_eq!(failed.verdict(), expected, "{failed:?}");
+        assert_eq!(failed.verdict(), expected, "under fence {}: {failed:?}", leg.fence);
     }
 }
 

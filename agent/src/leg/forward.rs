@@ -7,8 +7,8 @@ use skein_proto::v1::GateWhen;
 
 use super::hold::Hold;
 use super::stop::Stop;
-use super::{Task, backup, baseline, gates};
-use crate::db::{Fingerprint, Order, Outcome, Recovery, Settlement};
+use super::{Task, backup, baseline, gates, half};
+use crate::db::{Fingerprint, Order, Outcome};
 use crate::session::{Lease, Over};
 use crate::throttle::Brake;
 
@@ -34,18 +34,9 @@ async fn carry_out(
     {
         return Ok(last);
     }
-    if let Some(over) = lease.over() {
-        return Err(give_back(task, hold, lease, over).await);
-    }
-    let orders = match task.orders_unless_over(hold, lease).await {
-        Err(Stop::Report(outcome)) if matches!(*outcome, Report::Released(_)) => {
-            let Some(over) = lease.over() else { return Err(Stop::Report(outcome)) };
-            return Err(give_back(task, hold, lease, over).await);
-        }
-        orders => orders?,
-    };
+    let orders = half::orders(task, hold, lease).await?;
     if let Err(over) = may_start(lease, brake, *half).await {
-        return Err(give_back(task, hold, lease, over).await);
+        return Err(half::give_back(task, hold, lease, over).await);
     }
     if task.leg.backup_recorded || task.standing.done > 0 || task.standing.half {
         // Whoever had this leg before may still be there, and the first step may fail.
@@ -64,7 +55,11 @@ async fn carry_out(
     let mut last = None;
     for (at, order) in orders.iter().enumerate().skip(task.standing.done) {
         if let Err(over) = may_start(lease, brake, *half).await {
-            return Err(if *half { give_back(task, hold, lease, over).await } else { over.into() });
+            return Err(if *half {
+                half::give_back(task, hold, lease, over).await
+            } else {
+                over.into()
+            });
         }
         // A step that was begun had its gates before it.
         if !*half {
@@ -112,7 +107,7 @@ fn verified(task: &Task<'_>, at: usize, fingerprint: Option<&Fingerprint>) -> u6
 }
 
 /// Runs one step and tells of it.
-async fn step(
+pub(super) async fn step(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
     (lease, brake): (&mut Lease, Option<&mut Brake>),
@@ -140,42 +135,4 @@ async fn step(
     }
     let fingerprint = hold.fingerprint(step, lease).await?;
     Ok(task.reports.send(Report::Verified(Verified { step, fingerprint })))
-}
-
-/// Ends a leg that is over before its next step. A step that an earlier executor broke off is settled
-/// first: it is the step under way, and its down script may not run on a half.
-async fn give_back(task: &Task<'_>, hold: &mut Hold<'_>, lease: &mut Lease, over: Over) -> Stop {
-    let settled = match &over {
-        Over::Cancelled(_) if task.standing.half => Box::pin(settle_half(task, hold, lease)).await,
-        Over::Cancelled(_) if task.standing.done > 0 && !task.leg.backup_recorded => {
-            Err(Stop::stuck(
-                task.step(0),
-                "steps of this leg stand in the target's ledger, and the log has no backup before \
-                 them: they were applied under another log. Observe the target again and plan anew",
-            ))
-        }
-        Over::Cancelled(_) | Over::Lost(_) => Ok(()),
-    };
-    settled.err().unwrap_or_else(|| over.into())
-}
-
-async fn settle_half(task: &Task<'_>, hold: &mut Hold<'_>, lease: &mut Lease) -> Result<(), Stop> {
-    let at = task.standing.done;
-    let step = task.step(at);
-    let orders = task.orders(hold).await?;
-    let Some(order) = orders.get(at) else { return Ok(()) };
-    lease.may_go_on().await.map_err(|over| Stop::Lost(format!("{over:?}")))?;
-    let session = hold.session().await.map_err(|error| error.stop(step))?;
-    let found = session.recover(order).await.map_err(|error| Stop::step(step, &error))?;
-    match found {
-        Recovery::Never => session
-            .settle(order, Settlement::DidNotRun)
-            .await
-            .map_err(|error| Stop::step(step, &error)),
-        Recovery::Resume { .. } | Recovery::Fully => {
-            // It is under way, and its leg is not wanted: nothing holds it back.
-            self::step(task, hold, (lease, None), (at, order)).await.map(|_| ())
-        }
-        Recovery::Stuck { why } => Err(Stop::stuck(step, why)),
-    }
 }

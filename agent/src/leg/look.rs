@@ -1,9 +1,9 @@
 //! The first look at a target: its session lock, and what its ledger says.
 //!
-//! A forward leg whose backup is in the log may have been begun by an executor that nobody heard of
-//! again. Until somebody has read the target's ledger, no report may say that nothing of it stands:
-//! neither a failure nor a leg given back. So such a leg looks even when it is cancelled, tries for
-//! long, and says nothing at all where it cannot look.
+//! A leg may have been begun by an executor that nobody heard of again: another agent, or an earlier
+//! life of this one under the same lease. Until somebody has read the target's ledger, no report may say
+//! that nothing of it stands: neither a failure nor a leg given back. So such a leg looks even when it is
+//! cancelled, tries for long, and says nothing at all where it cannot look.
 
 use std::time::Duration;
 
@@ -18,11 +18,17 @@ use crate::session::Lease;
 use crate::text::chain;
 
 /// How long a cancelled leg still tries to look.
-const CANCELLED_WAIT: Duration = Duration::from_secs(30);
+pub(super) const CANCELLED_WAIT: Duration = Duration::from_secs(30);
 
-/// Whether somebody else may have begun this leg.
+/// Whether an executor may have begun this leg, so that something of it may stand in the target. Nothing
+/// goes forward before its backup is in the log, and a trial leaves nothing; of the way back and of a
+/// repair nothing tells.
 pub(crate) fn is_taken_over(leg: &Leg) -> bool {
-    leg.kind() == LegKind::Forward && leg.backup_recorded
+    match leg.kind() {
+        LegKind::Forward => leg.backup_recorded,
+        LegKind::Undo | LegKind::Mend => true,
+        LegKind::Trial | LegKind::Unspecified => false,
+    }
 }
 
 /// Takes the target in hand and looks at it.

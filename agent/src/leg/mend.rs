@@ -9,6 +9,7 @@ use skein_proto::agent::v1::{Leg, LegStep, Mended};
 use skein_proto::v1::{self, Evidence};
 
 use super::hold::{Hold, HoldError, pauses};
+use super::look::CANCELLED_WAIT;
 use super::stop::Stop;
 use super::{Reports, Site, precheck};
 use crate::bundles::Loaded;
@@ -29,13 +30,19 @@ pub(super) async fn run(
     hold: &mut Hold<'_>,
     (lease, mut seen): (&mut Lease, Observation),
 ) -> Result<u64, Stop> {
+    // By an earlier executor: then no end of this one may say that nothing was.
+    let mut written = precheck::check_mend(work.leg, &seen) == Ok(true);
+    let over =
+        async { if written { lease.given_up(CANCELLED_WAIT).await } else { lease.ended().await } };
     let loaded = tokio::select! {
         loaded = work.site.bundles.get(&work.leg.bundle) => loaded,
-        over = lease.ended() => return Err(over.into()),
+        over = over => return Err(over.into()),
     };
-    let loaded = loaded.map_err(|error| Stop::bundle(0, &error))?;
+    let loaded = loaded.map_err(|error| {
+        let stop = Stop::bundle(0, &error);
+        if written { stop.in_doubt() } else { stop }
+    })?;
     let mut pauses = pauses();
-    let mut written = false;
     loop {
         let error = match attempt(work, hold, (lease, &seen, &mut written), &loaded).await {
             Ok((seen, evidence)) => {

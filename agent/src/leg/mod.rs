@@ -5,7 +5,7 @@
 //!                                        │           (acknowledged), backup or the exemption
 //!                                        │           (acknowledged), the rest of the steps, with the gates
 //!                                        │           around each, throttled
-//!                                        ├─ undo     fence, steps the other way
+//!                                        ├─ undo     what is undone already, fence, the rest the other way
 //!                                        └─ trial    steps in a transaction that is rolled back
 //!      ► mend   evidence, then rows of the ledger: no script of the user's is run
 //! ```
@@ -20,6 +20,7 @@ mod backup;
 mod baseline;
 mod forward;
 mod gates;
+mod half;
 mod hold;
 mod look;
 mod mend;
@@ -109,6 +110,10 @@ impl Task<'_> {
         Token(self.leg.fence)
     }
 
+    fn is_undo(&self) -> bool {
+        self.leg.kind() == LegKind::Undo
+    }
+
     fn is_last(&self, at: usize) -> bool {
         at + 1 == self.leg.steps.len()
     }
@@ -151,9 +156,7 @@ async fn carry_out(
     let Some(target) = known.and_then(|id| site.roster.get(&id)) else {
         let why = format!("this agent does not serve target {}", leg.target);
         let stop = Stop::refused(first, why);
-        // An undo may have been begun by this agent before it was started again, under this very lease.
-        let begun = is_taken_over(leg) || leg.kind() == LegKind::Undo;
-        return Err(if begun { stop.in_doubt() } else { stop });
+        return Err(if is_taken_over(leg) { stop.in_doubt() } else { stop });
     };
     let (mut hold, seen) = Box::pin(look::look(site, &target, leg, lease)).await?;
     if leg.kind() == LegKind::Mend {

@@ -72,7 +72,7 @@ impl Sim {
             let mut executor = Executor::mending(mend, database);
             if self.agents[agent].unnamed.contains_key(&database) {
                 self.reach(Reach::LegOfUnnamed);
-                executor.turn_away(false);
+                executor.turn_away(true);
             }
             self.begin_work((agent, life), executor);
         }

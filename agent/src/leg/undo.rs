@@ -54,11 +54,13 @@ async fn carry_out(
 
 /// Tells the steps that an earlier executor undid. Returns the last report's id where those are all.
 fn tell_done(task: &Task<'_>) -> Option<u64> {
-    let done = (0..task.standing.done).map(|at| {
+    let mut last = None;
+    for at in 0..task.standing.done {
         let already = RolledBack { step: task.step(at), already: true, ..RolledBack::default() };
-        tell(task, at, (already, Some(&task.seen.fingerprint)))
-    });
-    done.last().filter(|_| task.standing.done == task.leg.steps.len())
+        let told = tell(task, at, (already, Some(&task.seen.fingerprint)));
+        last = task.is_last(at).then_some(told);
+    }
+    last
 }
 
 /// Undoes one step and tells of it.

@@ -2,9 +2,11 @@
 //! and asked again by whoever has the next lease.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use skein_proto::agent::v1::report::Outcome;
 use skein_proto::agent::v1::{Ask, Judged};
 use tokio::task::{AbortHandle, JoinSet};
@@ -26,6 +28,12 @@ enum Held {
     Told(u64),
 }
 
+/// A gate that cannot be asked has not passed. Without a word of it its lease would be renewed for ever.
+fn fallen() -> Judged {
+    let measured = "the agent met a fault of its own while it asked; its log says where".to_owned();
+    Judged { inconclusive: true, measured, ..Judged::default() }
+}
+
 impl Asks {
     pub(super) fn new(asker: Arc<Asker>, mailbox: Arc<Mailbox>) -> Self {
         Self { asker, mailbox, held: BTreeMap::new(), running: JoinSet::new() }
@@ -41,8 +49,9 @@ impl Asks {
             let task = self.running.spawn(async move {
                 let gate = ask.gate.clone().unwrap_or_default();
                 let long = Duration::from_millis(ask.for_ms);
-                let judged = Box::pin(asker.judge(&gate, (&ask.target, &ask.baseline), long)).await;
-                (ask, judged)
+                let judged = Box::pin(asker.judge(&gate, (&ask.target, &ask.baseline), long));
+                let judged = AssertUnwindSafe(judged).catch_unwind().await;
+                (ask, judged.unwrap_or_else(|_panic| fallen()))
             });
             self.held.insert(fence, Held::Asked(task));
         }

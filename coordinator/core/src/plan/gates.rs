@@ -98,7 +98,8 @@ fn is_a_wave(strategy: &Strategy, name: &str) -> bool {
 /// Some wave that the gate is for is watched when it is done.
 fn is_watched(strategy: &Strategy, gate: &Gate) -> bool {
     let soak = |wave: &crate::spec::Wave| wave.soak_ms.unwrap_or(strategy.soak_ms);
-    strategy.soak_ms > 0 || strategy.waves.iter().any(|wave| is_for(gate, wave) && soak(wave) > 0)
+    let last = strategy.soak_ms > 0 && (gate.is_for("rest") || gate.is_for("all"));
+    last || strategy.waves.iter().any(|wave| is_for(gate, wave) && soak(wave) > 0)
 }
 
 /// Some wave that a plan may make of this one is meant.

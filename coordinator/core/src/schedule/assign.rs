@@ -54,29 +54,30 @@ pub(super) fn legs<'a>(
     let held = state.status == Status::Paused || (!state.turned && state.breached());
     let again: Option<BTreeSet<Place>> = held
         .then(|| state.again.values().filter_map(|lane| state.lanes.get(*lane)?.queued).collect());
-    let presence = free.presence;
-    let mut given = true;
-    // One leg an agent and round, so that no agent takes everything.
-    while given && left > 0 {
-        given = false;
-        for (agent, slots) in &mut free.slots {
-            if left == 0 {
-                break;
+    let Free { presence, slots, taken } = free;
+    let queues = slots.iter_mut().filter(|(_, slots)| **slots > 0).filter_map(|(agent, slots)| {
+        let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id))?;
+        let own = |place: &&Place| again.is_none() || queue.contains(*place);
+        let places = again.as_ref().unwrap_or(queue).iter().filter(own).take(LOOKED_AT);
+        presence.may_have(state, agent).then_some((*agent, slots, places))
+    });
+    let mut queues: Vec<_> = queues.collect();
+    // One leg an agent and round, so that no agent takes everything. What had no room is not looked at
+    // again: nothing opens within one answer.
+    while left > 0 && !queues.is_empty() {
+        queues.retain_mut(|(agent, slots, places)| {
+            if left == 0 || **slots == 0 {
+                return false;
             }
-            let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id));
-            let may_have = *slots > 0 && presence.may_have(state, agent);
-            let Some(queue) = queue.filter(|_| may_have) else { continue };
-            let places = again.as_ref().unwrap_or(queue).iter();
-            let own = |place: &&Place| again.is_none() || queue.contains(place);
-            for place in places.filter(own).take(LOOKED_AT) {
+            for place in places {
                 if wave.is_some_and(|wave| place.wave.0 != wave) {
-                    break;
+                    return false;
                 }
                 if place.not_before > shut.now() {
                     next.wake(place.not_before);
-                    break;
+                    return false;
                 }
-                if free.taken.contains(&(state.id, place.lane)) {
+                if taken.contains(&(state.id, place.lane)) {
                     continue;
                 }
                 let lane = state.lanes.get(place.lane);
@@ -87,18 +88,18 @@ pub(super) fn legs<'a>(
                     continue;
                 }
                 room.take(state.id, target);
-                free.taken.insert((state.id, place.lane));
+                taken.insert((state.id, place.lane));
                 next.commands.push(Command::AssignLeg {
                     rollout: state.id,
                     target: target.id.clone(),
                     agent: (*agent).clone(),
                 });
-                *slots -= 1;
+                **slots -= 1;
                 left -= 1;
-                given = true;
-                break;
+                return true;
             }
-        }
+            false
+        });
     }
 }
 

@@ -140,7 +140,7 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a leg begins with its first step, whatever is verified",
-        edits: &[edit("outbox.rs", "lane.verified..state.steps(lane)", "0..state.steps(lane)")],
+        edits: &[edit("outbox.rs", "lane.verified..state.until(lane)", "0..state.until(lane)")],
     },
     Mutant {
         name: "a step without a way back is undone",

@@ -79,7 +79,7 @@ fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg>
     let kind = state.leg_kind(lane);
     let class = state.class(lane)?;
     let range = match kind {
-        LegKind::Forward | LegKind::Trial => lane.verified..state.steps(lane),
+        LegKind::Forward | LegKind::Trial => lane.verified..state.until(lane),
         LegKind::Undo => lane.keep..lane.applied,
     };
     let one = |step: u32| {
@@ -188,9 +188,9 @@ fn known(
     known.collect()
 }
 
-/// Gates of whatever time for which nothing was measured, as long as no step has run.
+/// Gates of whatever time for which nothing was measured, as long as no step of the stage has run.
 fn unmeasured(state: &State, (ix, lane): (LaneIx, &Lane), kind: LegKind) -> Vec<Gate> {
-    if kind != LegKind::Forward || lane.applied > 0 {
+    if kind != LegKind::Forward || lane.applied > state.floor(lane) {
         return Vec::new();
     }
     let whens = [When::BeforeStep, When::AfterStep, When::AfterWave, When::Soak];

@@ -10,7 +10,7 @@ pub use gate::{Comparison, Gate, Question, When};
 pub use latency::{Bound, Ceiling, Latency, Quantile, Quantiles};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Strategy, Wave};
+pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Stage, Strategy, Wave};
 pub use throttle::{Measure, Setting, Throttle};
 pub use window::{AtClose, Blackout, Window};
 

@@ -384,7 +384,7 @@ fn a_completed_rollout_verified_every_step_and_a_rolled_back_one_undid_what_it_n
                         assert_eq!(lane.verified, state.steps(lane), "seed {seed} {}", state.id);
                     }
                     Status::RolledBack => {
-                        assert!(!lane.left_over(), "seed {seed} {}: {lane:?}", state.id);
+                        assert!(!state.left_over(lane), "seed {seed} {}: {lane:?}", state.id);
                         assert!(
                             !lane.unwind || lane.applied == lane.keep,
                             "seed {seed} {}: {lane:?}",

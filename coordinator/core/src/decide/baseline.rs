@@ -27,7 +27,7 @@ pub(super) fn taken(
     if state.baseline(ix, at).is_some() {
         return Ok(Vec::new());
     }
-    if lane.applied > 0 {
+    if lane.applied > state.floor(lane) {
         return wrong(format!("a step of {id} has run before gate `{name}` was measured"));
     }
     if latency.queries.len() != queries.len() {

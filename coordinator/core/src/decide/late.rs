@@ -98,15 +98,17 @@ impl Answer<'_> {
             (known.engine, &known.before, &known.steps)
                 == (class.engine, &class.before, &class.steps)
         };
-        let number = known.position(same).unwrap_or_else(|| {
+        let number = known.position(same);
+        let wave = plan::place(
+            (&self.state.plan, spec, self.state.opened),
+            &class,
+            (&target.id, &target.description),
+        );
+        let number = number.unwrap_or_else(|| {
             let count = planned.len() + self.state.late.len() + self.classes.len();
             self.classes.push(class);
             count
         });
-        let wave = plan::place(
-            (&self.state.plan, spec, self.state.opened),
-            (&target.id, &target.description),
-        );
         let number = ClassIx(u32::try_from(number).unwrap_or(u32::MAX));
         self.joined.push((target.id.clone(), wave, number));
     }

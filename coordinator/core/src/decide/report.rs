@@ -197,11 +197,9 @@ impl Told<'_> {
                 "take it; the exemption is the charter's to give",
             ));
         }
-        let steps = self
-            .state
-            .class(self.lane)
-            .map(|class| class.steps.iter().map(|step| step.entry.version.to_string()).collect())
-            .unwrap_or_default();
+        let leg = self.state.floor(self.lane)..self.state.until(self.lane);
+        let steps = leg.filter_map(|step| self.state.step(self.lane, StepIx(step)));
+        let steps = steps.map(|step| step.entry.version.to_string()).collect();
         Ok(vec![Body::StepBackedUp {
             rollout: self.state.id,
             target: self.target.clone(),

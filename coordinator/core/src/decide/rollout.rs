@@ -305,6 +305,9 @@ pub(super) fn start_wave(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Ve
     if state.arrived().next().is_some() {
         return Err(early(id, "targets have come that may join it", "its next wave opens"));
     }
+    if state.barred() > 0 {
+        return Err(early(id, "its stage is not in force everywhere", "the next stage begins"));
+    }
     unasked(state, "its next wave opens")?;
     let mut bodies: Vec<Body> = soaked(state, now)?.into_iter().collect();
     bodies.push(Body::WaveStarted { rollout: id, wave: WaveIx(state.opened) });
@@ -316,7 +319,7 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Bo
     let wrong: Vec<&str> = state
         .lanes
         .iter()
-        .filter(|(_, lane)| lane.left_over())
+        .filter(|(_, lane)| state.left_over(lane))
         .filter_map(|(_, lane)| fleet.targets.get(lane.target))
         .map(|target| target.id.as_str())
         .collect();

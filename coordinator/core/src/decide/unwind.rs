@@ -74,7 +74,7 @@ fn wanted<'a>(
         let meant =
             |target: &&target::State| extent.selector.matches(&target.id, &target.description);
         if let Some(target) = target.filter(meant) {
-            let floor = floor(state, lane, (&target.id, &extent.depth))?;
+            let floor = floor(state, lane, (&target.id, extent))?;
             lines.push((lane, line(fleet, state, (lane, &target.id), floor)));
         }
     }
@@ -89,9 +89,14 @@ fn wanted<'a>(
 }
 
 /// Steps of a lane that should stay.
-fn floor(state: &State, lane: &Lane, (target, depth): (&TargetId, &Depth)) -> Result<u32, Refusal> {
-    match depth {
-        Depth::Whole => Ok(0),
+fn floor(
+    state: &State,
+    lane: &Lane,
+    (target, extent): (&TargetId, &Extent),
+) -> Result<u32, Refusal> {
+    match &extent.depth {
+        // Stages before that of the wave are no part of it.
+        Depth::Whole => Ok(extent.wave.map_or(0, |_| state.floor(lane))),
         Depth::Steps(steps) => Ok(lane.applied.saturating_sub(*steps)),
         Depth::Time(_, then) => Ok(then.get(target).copied().unwrap_or_default().min(lane.applied)),
         Depth::Version(version) => {
@@ -356,7 +361,7 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
             });
             asked
                 || failed(lane)
-                || (lane.phase == Phase::Ready && (lane.applied > 0 || lane.doubt))
+                || (lane.phase == Phase::Ready && (lane.applied > state.floor(lane) || lane.doubt))
         }
         OnBreach::RollbackWave => Some(lane.wave) == wave,
         OnBreach::RollbackRollout => lane.phase != Phase::Waiting,
@@ -376,7 +381,16 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         .partition(|(lane, _)| ours(lane));
     let targets: Vec<Unwind> = ours
         .into_iter()
-        .map(|(lane, target)| line(fleet, state, (lane, &target.id), 0).unwind())
+        .map(|(lane, target)| {
+            // Stages before this one are whole, and stay where the rollout as a whole does.
+            let floor = match scope {
+                OnBreach::RollbackRollout => 0,
+                OnBreach::Halt | OnBreach::RollbackTarget | OnBreach::RollbackWave => {
+                    state.floor(lane)
+                }
+            };
+            line(fleet, state, (lane, &target.id), floor).unwind()
+        })
         .collect();
     let others: Vec<&str> = others.iter().map(|(_, target)| target.id.as_str()).collect();
     let cause = if others.is_empty() {

@@ -10,6 +10,7 @@ mod leg;
 mod queue;
 mod repair;
 mod rollout;
+mod stage;
 mod step;
 
 use std::fmt;

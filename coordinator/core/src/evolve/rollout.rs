@@ -1,6 +1,6 @@
 //! A rollout as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Impossible, state_mut, target_ix};
@@ -17,10 +17,14 @@ pub(super) fn planned(
     plan_id: Digest,
     plan: &Plan,
 ) -> Result<(), Impossible> {
-    let mut lanes = Vec::new();
+    let (mut lanes, mut known) = (Vec::new(), BTreeSet::new());
     for (wave, number) in plan.waves.iter().zip(0..) {
         for (target, class) in &wave.targets {
             let ix = target_ix(fleet, target)?;
+            // In another stage it is there again.
+            if !plan.stages.is_empty() && !known.insert(ix) {
+                continue;
+            }
             let bytes = fleet.targets.get(ix).map_or(0, |target| target.bytes);
             lanes.push(Lane::new((ix, bytes), WaveIx(number), *class, Phase::Waiting));
         }
@@ -116,6 +120,9 @@ pub(super) fn wave_started(
 ) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     state.opened = wave.0 + 1;
+    if !state.plan.stages.is_empty() {
+        return super::stage::wave_started(fleet, id, wave);
+    }
     // Lanes stand wave after wave.
     let before: usize = state
         .plan
@@ -125,11 +132,9 @@ pub(super) fn wave_started(
         .map(|wave| wave.targets.len())
         .sum();
     let count = state.plan.wave(wave).map_or(0, |wave| wave.targets.len());
-    let planned: usize = state.plan.waves.iter().map(|wave| wave.targets.len()).sum();
-    // Who came late stands behind all of them.
-    let late = planned..state.lanes.len();
-    for ix in (before..before + count).chain(late) {
-        let ix = LaneIx(u32::try_from(ix).unwrap_or(u32::MAX));
+    let planned = (before..before + count).map(|ix| LaneIx(u32::try_from(ix).unwrap_or(u32::MAX)));
+    let lanes: Vec<LaneIx> = planned.chain(state.late_lanes()).collect();
+    for ix in lanes {
         if state.lanes.get(ix).is_none_or(|lane| lane.wave != wave) {
             continue;
         }

@@ -10,7 +10,7 @@ use crate::spec::Direction;
 use crate::state::Fleet;
 use crate::state::ledger::{Entries, EntryIx};
 use crate::state::measures::{Measurement, What, Work};
-use crate::state::rollout::Phase;
+use crate::state::rollout::{Lane, Phase, State};
 use crate::state::target::Doubt;
 
 pub(super) fn backed_up(
@@ -124,7 +124,7 @@ pub(super) fn verified(
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     let state = state_mut(fleet, rollout)?;
-    let steps = state.lanes.get(lane).map_or(0, |lane| state.steps(lane));
+    let steps = state.lanes.get(lane).map_or(0, |lane| state.until(lane));
     state.change(lane, |lane, progress| {
         lane.since = at;
         lane.passed = 0;
@@ -230,6 +230,16 @@ pub(super) fn retried(
     Ok(())
 }
 
+/// What the schema was where a lane stands now, as its backups tell: before its first step, and before its stage.
+fn before(state: &State, lane: &Lane) -> Option<Digest> {
+    let archive = || lane.archive.as_ref().map(|archive| archive.fingerprint);
+    match lane.applied {
+        0 => lane.first.as_deref().copied().or_else(archive),
+        applied if applied == state.floor(lane) => archive(),
+        _ => None,
+    }
+}
+
 pub(super) fn rolled_back(
     fleet: &mut Fleet,
     at: Millis,
@@ -260,17 +270,13 @@ pub(super) fn rolled_back(
         }
     }
     learn(fleet, ix, fingerprint);
-    let at_floor = fleet
-        .rollouts
-        .get(&rollout)
-        .and_then(|state| state.lanes.get(lane))
-        .is_some_and(|lane| lane.applied <= lane.keep);
-    if at_floor {
+    let state = fleet.rollouts.get(&rollout);
+    let known = state.and_then(|state| Some((state, state.lanes.get(lane)?)));
+    if let Some((state, known)) = known.filter(|(_, lane)| lane.applied <= lane.keep) {
+        let before = before(state, known);
         end(fleet, rollout, ix, lane, |lane| {
-            let before = lane.archive.as_ref().map(|archive| archive.fingerprint);
             lane.phase = settled(lane);
-            if lane.applied == 0
-                && let (Some(before), Some(after)) = (before, fingerprint)
+            if let (Some(before), Some(after)) = (before, fingerprint)
                 && before != after
             {
                 lane.note = Some(

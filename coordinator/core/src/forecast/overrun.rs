@@ -18,7 +18,7 @@ fn runs(state: &State, lane: &Lane) -> Option<(StepIx, bool)> {
     match lane.phase {
         // Before its backup is there no step begins; a leg that is to turn back only looks.
         Phase::Leased if lane.archive.is_some() && !lane.unwind && !state.trial() => {
-            let between = lane.applied == lane.verified && lane.applied < state.steps(lane);
+            let between = lane.applied == lane.verified && lane.applied < state.until(lane);
             let gates = state.gates_of(lane.wave, When::BeforeStep).zip(1..).last();
             let passed = gates.is_none_or(|(_, gates)| lane.passed >= gates);
             (between && passed).then_some((StepIx(lane.applied), false))

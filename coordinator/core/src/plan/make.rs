@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Absent, Class, Plan, Step, Undo, apart, down, gates, late, throttles, up, waves};
+use super::{
+    Absent, Class, Plan, Step, Undo, apart, down, gates, late, stages, throttles, up, waves,
+};
 use crate::bundle::{Manifest, Migration, Script};
 use crate::ids::{ClassIx, TargetId};
 use crate::refusal::{Kind, Refusal};
@@ -41,6 +43,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
     let mut plan = Plan {
         spec: spec.as_written(),
         classes: Vec::new(),
+        stages: Vec::new(),
         waves: Vec::new(),
         up_to_date: 0,
         notes: Vec::new(),
@@ -89,7 +92,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
             "`skein targets` lists ids and labels",
         ));
     }
-    plan.waves = waves::cut(fleet, spec, members);
+    plan.waves = stages::cut((fleet, spec, manifest), &mut plan, members)?;
     if spec.accept_drift {
         plan.accepted = apart::blocks(fleet, spec);
     }

@@ -7,6 +7,7 @@ mod gates;
 mod late;
 mod make;
 mod parts;
+mod stages;
 mod throttles;
 mod up;
 mod waves;
@@ -74,11 +75,30 @@ pub struct Class {
     pub targets: u32,
 }
 
+impl Class {
+    /// Steps of migrations up to one, by its place in the bundle.
+    pub fn steps_through(&self, migration: u32) -> u32 {
+        let steps = self.steps.iter().take_while(|step| step.migration <= migration);
+        u32::try_from(steps.count()).unwrap_or(u32::MAX)
+    }
+}
+
+/// A part of a plan with a barrier behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// For people.
+    pub name: String,
+    /// Its last migration, by its place in the bundle.
+    pub through: u32,
+}
+
 /// A part of the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wave {
     /// For people.
     pub name: String,
+    /// Of which stage, by its place among the plan's; zero where there are none.
+    pub stage: u32,
     /// Its targets, with the class of each.
     pub targets: Vec<(TargetId, ClassIx)>,
     /// Not zero: legs under way at one time, instead of the strategy's.
@@ -176,7 +196,9 @@ pub struct Plan {
     pub spec: Spec,
     /// Computed once each.
     pub classes: Vec<Class>,
-    /// Targets that have something to do, in the order of waves.
+    /// Gone through one after another. Empty: everything is one stage.
+    pub stages: Vec<Stage>,
+    /// Targets that have something to do, in the order of waves. In another stage they are there again.
     pub waves: Vec<Wave>,
     /// Selected targets that are where they should be.
     pub up_to_date: u32,
@@ -197,6 +219,29 @@ impl Plan {
     /// A wave by number.
     pub fn wave(&self, ix: WaveIx) -> Option<&Wave> {
         self.waves.get(usize::try_from(ix.0).ok()?)
+    }
+
+    /// A stage by number.
+    pub fn stage(&self, ix: u32) -> Option<&Stage> {
+        self.stages.get(usize::try_from(ix).ok()?)
+    }
+
+    /// The stage of a wave.
+    pub fn stage_of(&self, wave: WaveIx) -> u32 {
+        self.wave(wave).map_or(0, |wave| wave.stage)
+    }
+
+    /// Steps of a class that are in force once a stage is done. The last stage that has a wave takes all: who
+    /// comes late may owe more than anybody who was planned for.
+    pub fn reach(&self, class: &Class, stage: u32) -> u32 {
+        let last = self.waves.last().map_or(0, |last| last.stage);
+        let through = self.stage(stage).filter(|_| stage < last).map(|stage| stage.through);
+        class.steps_through(through.unwrap_or(u32::MAX))
+    }
+
+    /// Steps of a class that are in force before a stage begins.
+    pub fn floor(&self, class: &Class, stage: u32) -> u32 {
+        stage.checked_sub(1).map_or(0, |before| self.reach(class, before))
     }
 
     /// Whether there is anything to do.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::parts::{self, Ground};
-use super::{Plan, Wave};
+use super::{Class, Plan, Wave};
 use crate::ids::{ClassIx, TargetId, WaveIx};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{self, Blackout, Order, Spec, Strategy, Window};
@@ -95,6 +95,7 @@ pub(super) fn make(
 ) -> Wave {
     Wave {
         name,
+        stage: 0,
         targets,
         parallelism: wanted.parallelism,
         soak_ms: wanted.soak_ms.unwrap_or(strategy.soak_ms),
@@ -107,19 +108,25 @@ pub(super) fn name(wanted: &spec::Wave, number: usize) -> String {
     if wanted.name.is_empty() { format!("wave {}", number + 1) } else { wanted.name.clone() }
 }
 
-/// The wave of a target that comes when a plan is under way: the first one not open yet that takes all that
-/// its selector means, and otherwise the last one. A wave of a share, a count or one a class is full; one of a
-/// label's value takes those that have it.
+/// The wave of a target that comes when a plan is under way, of the first stage in which it has something to do:
+/// the first one not open yet that takes all that its selector means, and otherwise the last one. A wave of a
+/// share, a count or one a class is full; one of a label's value takes those that have it.
 pub(crate) fn place(
     (plan, spec, opened): (&Plan, &Spec, u32),
+    class: &Class,
     (id, description): (&TargetId, &Description),
 ) -> WaveIx {
+    let open = opened.checked_sub(1).map_or(0, |open| plan.stage_of(WaveIx(open)));
+    let stages = plan.waves.iter().map(|wave| wave.stage).filter(|stage| *stage >= open);
+    let mut stages = stages.skip_while(|stage| plan.reach(class, *stage) == 0);
+    let stage = stages.next().unwrap_or(open);
+    let of_stage = || plan.waves.iter().zip((0..).map(WaveIx)).filter(|(it, _)| it.stage == stage);
     let takes = |wanted: &spec::Wave| {
         let takes_all = wanted.percent == 0 && wanted.count == 0 && !wanted.one_per_class;
         takes_all && wanted.selector.matches(id, description)
     };
     // Waves that took nobody are not in the plan.
-    let mut planned = plan.waves.iter().zip((0..).map(WaveIx)).peekable();
+    let mut planned = of_stage().peekable();
     let mut number = 0;
     for stage in spec.strategy.waves.chunk_by(spec::Wave::goes_with) {
         let first = number;
@@ -141,7 +148,7 @@ pub(crate) fn place(
             }
         }
     }
-    WaveIx(u32::try_from(plan.waves.len().saturating_sub(1)).unwrap_or(u32::MAX))
+    of_stage().last().map_or(WaveIx(0), |(_, ix)| ix)
 }
 
 /// Members come in the order of their ids.

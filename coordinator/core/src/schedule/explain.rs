@@ -111,10 +111,34 @@ fn between_waves(fleet: &Fleet, state: &State, now: Millis) -> Option<String> {
             id = state.id
         ));
     }
-    let Some((wave, at)) = watched(state, now) else { return absent(fleet, state) };
+    let Some((wave, at)) = watched(state, now) else {
+        return barrier(fleet, state).or_else(|| absent(fleet, state));
+    };
     let left = at.0.saturating_sub(now.0).div_ceil(1_000);
     let asked = if state.is_asked_in_soak() { ", and its gates are asked" } else { "" };
     Some(format!("wave {} ({}) is watched for {left} s more{asked}", wave.0 + 1, name(wave)))
+}
+
+/// Another stage would begin, and this one is not in force everywhere.
+fn barrier(fleet: &Fleet, state: &State) -> Option<String> {
+    if !is_between_waves(state) || state.barred() == 0 {
+        return None;
+    }
+    let failed = state.lanes.iter().map(|(_, lane)| lane);
+    let failed = failed.filter(|lane| matches!(lane.phase, Phase::Failed | Phase::Stuck));
+    let failed = failed.filter_map(|lane| fleet.targets.get(lane.target)).map(|it| it.id.as_str());
+    let absent = state.awaited.keys().filter_map(|ix| fleet.targets.get(*ix));
+    let names: Vec<&str> = failed.chain(absent.map(|target| target.id.as_str())).collect();
+    let name = |stage: u32| state.plan.stage(stage).map_or("", |stage| stage.name.as_str());
+    Some(format!(
+        "stage `{}` is not in force on {} ({}), and `{}` begins when it is everywhere: `skein repair retry \
+         {id}` tries them again, `skein repair skip {id}` leaves them out",
+        name(state.stage()),
+        count_of_targets(names.len()),
+        plan::few(&names),
+        name(state.next_stage()?),
+        id = state.id
+    ))
 }
 
 /// Everything is done but on targets that are not there, or cannot be worked on.
@@ -154,7 +178,8 @@ pub fn watched(state: &State, now: Millis) -> Option<(WaveIx, Millis)> {
 pub fn waits_for_a_word(state: &State, now: Millis) -> Option<WaveIx> {
     let due = state.check().is_some()
         || state.soaks() == Some(Soak::Due(state.wave().unwrap_or_default()));
-    state.unapproved().filter(|_| is_between_waves(state) && !due && watched(state, now).is_none())
+    let waits = is_between_waves(state) && state.barred() == 0;
+    state.unapproved().filter(|_| waits && !due && watched(state, now).is_none())
 }
 
 /// What lanes that could be worked on wait for.

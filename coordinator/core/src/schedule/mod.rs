@@ -183,7 +183,7 @@ fn between(fleet: &Fleet, state: &State, (presence, now): (&Presence, Millis), n
 }
 
 fn go_on(state: &State, next: &mut Next) {
-    if state.unapproved().is_some() || next.ends() {
+    if state.unapproved().is_some() || state.barred() > 0 || next.ends() {
         return;
     }
     if usize::try_from(state.opened).is_ok_and(|opened| opened < state.plan.waves.len()) {

@@ -1,6 +1,7 @@
 //! How a plan is carried out, and what of that may change while it is.
 
 use super::{Blackout, Gate, Selector, Setting, Throttle, Window};
+use crate::ids::Version;
 
 /// What happens when a wave's failure budget is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,9 +122,21 @@ impl Wave {
     }
 }
 
+/// Migrations that are in force everywhere before any of the next stage begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// For people, such as `expand`.
+    pub name: String,
+    /// Its last migration.
+    pub to: Version,
+}
+
 /// How a plan is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Strategy {
+    /// Gone through one after another, each with all of the waves; what lies behind the last one is a stage of
+    /// its own. Empty: one stage.
+    pub stages: Vec<Stage>,
     /// Empty: one wave.
     pub waves: Vec<Wave>,
     /// The first wave gets a target of each class that it lacks, where there is more than one wave.
@@ -160,6 +173,7 @@ impl Default for Strategy {
     /// One wave, one target after the other, a whole backup before each, and nothing may fail.
     fn default() -> Self {
         Self {
+            stages: Vec::new(),
             waves: Vec::new(),
             cover_classes: false,
             order: Order::Id,

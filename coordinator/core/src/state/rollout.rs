@@ -180,6 +180,8 @@ pub struct Lane {
     pub fence: Option<Fence>,
     /// Its backup, or the recorded exemption: what an undo can fall back on.
     pub archive: Option<Box<Archive>>,
+    /// What the schema was before the first of several stages.
+    pub first: Option<Box<Digest>>,
     /// A half of a step is in force, or may be: nothing may be undone before it is completed.
     pub partly: bool,
     /// An executor vanished when it may have had effects that were never told: before the lane is
@@ -227,6 +229,7 @@ impl Lane {
             not_before: Millis(0),
             fence: None,
             archive: None,
+            first: None,
             partly: false,
             doubt: false,
             unwind: false,
@@ -239,17 +242,6 @@ impl Lane {
             overran: false,
             bytes,
             queued: None,
-        }
-    }
-
-    /// It is neither where it was nor where it should be, seen when its rollout has ended.
-    pub fn left_over(&self) -> bool {
-        match self.phase {
-            Phase::Failed | Phase::Stuck | Phase::Residual => true,
-            // Passed over in the middle of its steps.
-            Phase::Ready => self.applied > 0 || self.doubt || self.partly,
-            Phase::Leased | Phase::UndoReady | Phase::UndoLeased => true,
-            Phase::Waiting | Phase::Done | Phase::Undone | Phase::Waived => false,
         }
     }
 }
@@ -394,9 +386,14 @@ impl Exempt {
     }
 }
 
+/// Where a wave stands in lists of what there is of each.
+fn place(wave: WaveIx) -> usize {
+    usize::try_from(wave.0).unwrap_or(usize::MAX)
+}
+
 /// A lane lies ahead.
 fn ahead(todo: &mut [BTreeMap<ClassIx, Load>], lane: &Lane) {
-    if let Some(wave) = usize::try_from(lane.wave.0).ok().and_then(|wave| todo.get_mut(wave)) {
+    if let Some(wave) = todo.get_mut(place(lane.wave)) {
         wave.entry(lane.class).or_default().add(lane.bytes);
     }
 }
@@ -473,6 +470,8 @@ pub struct State {
     pub approved: BTreeSet<WaveIx>,
     /// Targets that are tried again by themselves, whatever holds the others back, until they are at an end.
     pub again: BTreeMap<TargetIx, LaneIx>,
+    /// Lanes that were planned. Those that came late stand behind them.
+    planned: usize,
     /// By wave: what lies ahead in it, class by class.
     todo: Vec<BTreeMap<ClassIx, Load>>,
     /// Lanes that the event being applied has changed: their places in the queues follow.
@@ -493,9 +492,7 @@ impl State {
         for lane in &lanes {
             total.add(lane.phase);
             ahead(&mut todo, lane);
-            if let Some(counts) =
-                usize::try_from(lane.wave.0).ok().and_then(|ix| counts.get_mut(ix))
-            {
+            if let Some(counts) = counts.get_mut(place(lane.wave)) {
                 counts.add(lane.phase);
             }
             planned += plan.class(lane.class).map_or(0, |class| class.steps.len() as u64);
@@ -511,6 +508,7 @@ impl State {
             exempt: BTreeMap::new(),
             status: Status::Planned,
             opened: 0,
+            planned: lanes.len(),
             lanes: Lanes(lanes),
             counts,
             total,
@@ -544,7 +542,7 @@ impl State {
 
     /// Lanes of a wave by phase.
     pub fn wave_counts(&self, wave: WaveIx) -> Counts {
-        usize::try_from(wave.0).ok().and_then(|ix| self.counts.get(ix)).copied().unwrap_or_default()
+        self.counts.get(place(wave)).copied().unwrap_or_default()
     }
 
     /// Lanes of the waves opened so far that have neither ended well nor failed.
@@ -680,15 +678,40 @@ impl State {
         self.baselines.get(&(lane, gate)).map(|queries| &**queries)
     }
 
-    /// The lanes of a wave: they stand wave after wave, and behind all of them those that came late.
+    /// The lanes of a wave: they stand wave after wave, and behind all of them those that came late. In another
+    /// stage they are in another wave.
     pub fn lanes_of(&self, wave: WaveIx) -> impl Iterator<Item = &Lane> {
-        let at = usize::try_from(wave.0).unwrap_or(usize::MAX);
         let size = |wave: &crate::plan::Wave| wave.targets.len();
-        let before = self.plan.waves.iter().take(at).map(size).sum();
-        let count = self.plan.waves.get(at).map_or(0, size);
-        let planned = self.plan.waves.iter().map(size).sum();
-        let late = self.lanes.0.iter().skip(planned).filter(move |lane| lane.wave == wave);
-        self.lanes.0.iter().skip(before).take(count).chain(late)
+        let before = self.plan.waves.iter().take(place(wave)).map(size).sum();
+        let count = self.plan.waves.get(place(wave)).map_or(0, size);
+        let staged = !self.plan.stages.is_empty();
+        let (count, planned) = if staged { (0, 0) } else { (count, self.planned) };
+        let others = self.lanes.0.iter().skip(planned).filter(move |lane| lane.wave == wave);
+        self.lanes.0.iter().skip(before).take(count).chain(others)
+    }
+
+    /// Lanes of targets that came late.
+    pub(crate) fn late_lanes(&self) -> impl Iterator<Item = LaneIx> {
+        self.lanes.iter().skip(self.planned).map(|(ix, _)| ix)
+    }
+
+    /// Of which stage the open wave is.
+    pub fn stage(&self) -> u32 {
+        self.wave().map_or(0, |wave| self.plan.stage_of(wave))
+    }
+
+    /// The stage that the next wave would begin.
+    pub fn next_stage(&self) -> Option<u32> {
+        let next = self.plan.wave(WaveIx(self.opened))?.stage;
+        (next > self.stage()).then_some(next)
+    }
+
+    /// Targets that keep the next wave from beginning another stage: the one that is open is not in force
+    /// everywhere.
+    pub fn barred(&self) -> u32 {
+        let failed = self.total.of(Phase::Failed) + self.total.of(Phase::Stuck);
+        let absent = u32::try_from(self.awaited.len()).unwrap_or(u32::MAX);
+        self.next_stage().map_or(0, |_| failed.saturating_add(absent))
     }
 
     /// What the gates after the open wave want, once it is done. `None`: there are none, or they passed.
@@ -768,7 +791,7 @@ impl State {
 
     /// What lies ahead in a wave, class by class.
     pub fn todo(&self, wave: WaveIx) -> Option<&BTreeMap<ClassIx, Load>> {
-        self.todo.get(usize::try_from(wave.0).ok()?)
+        self.todo.get(place(wave))
     }
 
     /// Targets that come late may join it, now or once it goes on.
@@ -811,8 +834,7 @@ impl State {
     pub(crate) fn join(&mut self, lane: Lane) -> LaneIx {
         let ix = LaneIx(u32::try_from(self.lanes.len()).unwrap_or(u32::MAX));
         self.total.add(lane.phase);
-        let wave = usize::try_from(lane.wave.0).ok();
-        if let Some(counts) = wave.and_then(|wave| self.counts.get_mut(wave)) {
+        if let Some(counts) = self.counts.get_mut(place(lane.wave)) {
             counts.add(lane.phase);
         }
         self.progress.planned += self.class(&lane).map_or(0, |class| class.steps.len() as u64);
@@ -832,6 +854,29 @@ impl State {
     /// How many steps a lane has.
     pub fn steps(&self, lane: &Lane) -> u32 {
         self.class(lane).map_or(0, |class| u32::try_from(class.steps.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Steps of a lane that are in force once the stage that it is in is done.
+    pub fn until(&self, lane: &Lane) -> u32 {
+        let stage = self.plan.stage_of(lane.wave);
+        self.class(lane).map_or(0, |class| self.plan.reach(class, stage))
+    }
+
+    /// Steps of a lane that were in force before the stage that it is in began.
+    pub fn floor(&self, lane: &Lane) -> u32 {
+        let stage = self.plan.stage_of(lane.wave);
+        self.class(lane).map_or(0, |class| self.plan.floor(class, stage))
+    }
+
+    /// A lane is neither where it was nor where it should be, seen when its rollout has ended.
+    pub fn left_over(&self, lane: &Lane) -> bool {
+        match lane.phase {
+            Phase::Failed | Phase::Stuck | Phase::Residual => true,
+            // Passed over in the middle of its stage.
+            Phase::Ready => lane.applied > self.floor(lane) || lane.doubt || lane.partly,
+            Phase::Leased | Phase::UndoReady | Phase::UndoLeased => true,
+            Phase::Waiting | Phase::Done | Phase::Undone | Phase::Waived => false,
+        }
     }
 
     /// Whether this rollout leaves nothing behind.
@@ -870,32 +915,31 @@ impl State {
         change: impl FnOnce(&mut Lane, &mut Progress) -> T,
     ) -> Option<T> {
         let lane = self.lanes.get_mut(ix)?;
-        let phase = lane.phase;
+        let (wave, phase) = (lane.wave, lane.phase);
         let result = change(lane, &mut self.progress);
-        let (wave, new_phase, target) = (lane.wave, lane.phase, lane.target);
-        if phase.lies_ahead() != new_phase.lies_ahead() {
-            let lane = &*lane;
-            if new_phase.lies_ahead() {
-                ahead(&mut self.todo, lane);
-            } else if let Ok(wave) = usize::try_from(wave.0)
-                && let Some(load) =
-                    self.todo.get_mut(wave).and_then(|wave| wave.get_mut(&lane.class))
-            {
+        let lane = &*lane;
+        let moved = (wave, phase.lies_ahead()) != (lane.wave, lane.phase.lies_ahead());
+        if moved && phase.lies_ahead() {
+            let load = self.todo.get_mut(place(wave)).and_then(|wave| wave.get_mut(&lane.class));
+            if let Some(load) = load {
                 load.sub(lane.bytes);
             }
         }
-        self.touched.push(ix);
-        if !new_phase.goes_on() {
-            self.again.remove(&target);
+        if moved && lane.phase.lies_ahead() {
+            ahead(&mut self.todo, lane);
         }
-        if phase != new_phase {
+        self.touched.push(ix);
+        if !lane.phase.goes_on() {
+            self.again.remove(&lane.target);
+        }
+        if (wave, phase) != (lane.wave, lane.phase) {
             self.total.sub(phase);
-            self.total.add(new_phase);
-            if let Some(counts) =
-                usize::try_from(wave.0).ok().and_then(|wave| self.counts.get_mut(wave))
-            {
+            self.total.add(lane.phase);
+            if let Some(counts) = self.counts.get_mut(place(wave)) {
                 counts.sub(phase);
-                counts.add(new_phase);
+            }
+            if let Some(counts) = self.counts.get_mut(place(lane.wave)) {
+                counts.add(lane.phase);
             }
         }
         Some(result)

@@ -43,6 +43,6 @@ pub fn residual(state: &State) -> impl Iterator<Item = (LaneIx, &Lane)> {
         | Phase::UndoReady
         | Phase::UndoLeased
         | Phase::Undone
-        | Phase::Waived => ended && lane.left_over(),
+        | Phase::Waived => ended && state.left_over(lane),
     })
 }

@@ -319,6 +319,10 @@ fn plan(plan: &Plan) -> String {
         let targets: Vec<&str> = wave.targets.iter().map(|(id, _)| id.as_str()).collect();
         text.push_str("\n      wave ");
         text.push_str(&wave.name);
+        if let Some(stage) = plan.stage(wave.stage) {
+            text.push_str(" of ");
+            text.push_str(&stage.name);
+        }
         text.push_str(": ");
         text.push_str(&targets.join(" "));
     }

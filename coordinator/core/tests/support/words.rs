@@ -5,7 +5,7 @@
 //! agent a2 t-1 t-2 | names a2 t-1 (and nothing else) | connect a2 [slots=4] [gates=health,…|gates=] | disconnect a2
 //! bundle b1 1 2- 3~ 4* 5?    versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe
 //! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
-//!     [over-all] [soak=500] [limit=ring:1] [group=1] [order=ring|ring:b/a] [cover]
+//!     [stages=expand:1/contract:2] [over-all] [soak=500] [limit=ring:1] [group=1] [order=ring|ring:b/a] [cover]
 //! gate orders before-step|after-step|after-wave|soak [http=health|command=…] [wave=NAME] [below=3]
 //!     [samples=5 need=3]   (in targets, where neither is named) | gate none
 //! judge a1 orders [t-1] good|bad|silent [fence=N] [step=0] | release-gate a1 [fence=N] | asks a1
@@ -52,7 +52,7 @@ use skein_core::policy::Policy;
 use skein_core::schedule::{after_restore, waits_for};
 use skein_core::spec::{
     AtClose, Backup, Blackout, Budget, Direction, Engine, Goal, Knob, Limit, OnBreach, Order,
-    Quantiles, Scope, Selector, Spec, TransactionMode, Wave, Window,
+    Quantiles, Scope, Selector, Spec, Stage, TransactionMode, Wave, Window,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{Evidence, Verb};
@@ -662,6 +662,13 @@ fn strategy(world: &mut World, words: &Words<'_>) {
     let strategy = &mut world.strategy;
     if let Some(waves) = words.key("waves") {
         strategy.waves = waves.split(',').filter(|one| !one.is_empty()).map(wave).collect();
+    }
+    if let Some(stages) = words.key("stages") {
+        let stage = |text: &str| {
+            let (name, to) = text.split_once(':').expect("a stage and its last version");
+            Stage { name: name.to_owned(), to: Version::from(to) }
+        };
+        strategy.stages = stages.split('/').filter(|it| !it.is_empty()).map(stage).collect();
     }
     strategy.parallelism = words.number("parallel", strategy.parallelism);
     strategy.retries = words.number("retries", strategy.retries);

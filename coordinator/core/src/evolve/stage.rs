@@ -1,0 +1,56 @@
+//! Stages: a target that is whole in one goes on in the next, in another wave.
+
+use super::{Impossible, rollout, state_mut};
+use crate::ids::{LaneIx, RolloutId, TargetId, WaveIx};
+use crate::state::Fleet;
+use crate::state::rollout::Phase;
+
+/// A wave of a rollout in stages opens: its targets come from the stage before, or begin.
+pub(super) fn wave_started(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    wave: WaveIx,
+) -> Result<(), Impossible> {
+    let state = state_mut(fleet, id)?;
+    let plan = state.plan.clone();
+    let planned: Vec<&TargetId> =
+        plan.wave(wave).into_iter().flat_map(|it| &it.targets).map(|it| &it.0).collect();
+    let mut lanes = rollout::lanes_of(fleet, id, &planned)?;
+    let state = state_mut(fleet, id)?;
+    let stage = plan.stage_of(wave);
+    let is_last = plan.wave(WaveIx(wave.0 + 1)).is_none_or(|next| next.stage != stage);
+    let came_late =
+        |ix: &LaneIx| state.lanes.get(*ix).is_some_and(|lane| is_last || lane.wave == wave);
+    // Who came late is in no wave of the plan, and goes through each stage with its last one.
+    lanes.extend(state.late_lanes().filter(came_late));
+    for ix in lanes {
+        let Some(lane) = state.lanes.get(ix) else { continue };
+        let next = match lane.phase {
+            Phase::Waiting => true,
+            Phase::Done => {
+                let reach = state.class(lane).map_or(0, |class| plan.reach(class, stage));
+                plan.stage_of(lane.wave) < stage && lane.verified < reach
+            }
+            Phase::Ready
+            | Phase::Leased
+            | Phase::Failed
+            | Phase::Stuck
+            | Phase::UndoReady
+            | Phase::UndoLeased
+            | Phase::Undone
+            | Phase::Residual
+            | Phase::Waived => false,
+        };
+        if !next {
+            continue;
+        }
+        state.change(ix, |lane, _| {
+            lane.wave = wave;
+            lane.phase = Phase::Ready;
+            // A backup covers a leg.
+            let before = lane.archive.take().map(|archive| Box::new(archive.fingerprint));
+            lane.first = lane.first.take().or(before);
+        });
+    }
+    Ok(())
+}

@@ -185,7 +185,7 @@ async fn classes_that_stand_apart_are_shown_refused_and_taken() {
     page.ends();
     let events = world.client.events(0).await.expect("the log can be read");
     let planned = events.into_iter().rev().find_map(|event| match event.body {
-        Some(Body::RolloutPlanned(planned)) => planned.plan,
+        Some(Body::RolloutPlanned(planned) | Body::RolloutPlannedInStages(planned)) => planned.plan,
         _ => None,
     });
     let accepted = planned.expect("it was planned").accepted;

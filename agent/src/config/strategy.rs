@@ -37,6 +37,9 @@ pub struct Strategy {
     pub order: Order,
     /// The first of several waves gets a target of each class that it lacks. Default true.
     pub cover_classes: bool,
+    /// Gone through one after another, each with all of the waves. None: one stage.
+    #[serde(rename = "stage")]
+    pub stages: Vec<Stage>,
     /// In order; the last one takes the rest. None: one wave over everything.
     #[serde(rename = "wave")]
     pub waves: Vec<Wave>,
@@ -52,6 +55,15 @@ pub struct Strategy {
     /// What steps wait for.
     #[serde(rename = "throttle")]
     pub throttles: Vec<Throttle>,
+}
+
+/// Migrations that are in force everywhere before any of the next stage begins.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    pub name: String,
+    /// The version of its last migration.
+    pub to: String,
 }
 
 /// Added to the share of a wave for each value of a label: a coordinator that knows of no such waves refuses it.
@@ -185,6 +197,7 @@ impl Default for Strategy {
             soak: Duration::ZERO,
             order: Order::default(),
             cover_classes: true,
+            stages: Vec::new(),
             waves: Vec::new(),
             gates: Vec::new(),
             windows: Vec::new(),
@@ -207,10 +220,14 @@ impl Strategy {
     }
 
     pub fn to_wire(&self) -> v1::Strategy {
-        // No coordinator that knows nothing of windows or throttles may work at any time.
+        // No coordinator that knows nothing of windows or throttles may work at any time, nor one that knows of no
+        // stages go through them at once.
         let hours = !self.windows.is_empty() || !self.blackouts.is_empty();
-        let bar = (hours || !self.throttles.is_empty()).then(v1::Limit::default);
+        let bars = hours || !self.throttles.is_empty() || !self.stages.is_empty();
+        let bar = bars.then(v1::Limit::default);
+        let stage = |it: &Stage| v1::StageSpec { name: it.name.clone(), to: it.to.clone() };
         v1::Strategy {
+            stages: self.stages.iter().map(stage).collect(),
             waves: self.waves.iter().map(Wave::to_wire).collect(),
             parallelism: self.parallelism,
             budget: Some(v1::Budget {

@@ -1,4 +1,5 @@
-//! No wave before the one ahead is verified on every target that has not failed within the budget.
+//! No wave before the one ahead is verified on every target that has not failed within the budget, and no stage
+//! before the one ahead is verified on every target that was not left out.
 
 use skein_core::event::{Body, LegKind};
 use skein_core::state::rollout::Phase;
@@ -11,7 +12,8 @@ pub(super) struct Waves;
 
 impl Invariant for Waves {
     fn sentence(&self) -> &'static str {
-        "no effect of a wave before every target of the one ahead is verified or failed in budget"
+        "no effect of a wave before every target of the one ahead is verified or failed in budget, and \
+         none of a stage before the one ahead is verified everywhere"
     }
 
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
@@ -26,18 +28,44 @@ impl Invariant for Waves {
                     );
                     lane.wave < *wave && !over
                 });
-                match open {
-                    Some((_, lane)) => {
-                        Err(format!("wave {wave} of {rollout} opened with a lane {:?}", lane.phase))
-                    }
+                if let Some((_, lane)) = open {
+                    let phase = lane.phase;
+                    return Err(format!("wave {wave} of {rollout} opened with a lane {phase:?}"));
+                }
+                let stage = state.plan.stage_of(*wave);
+                let behind = state.lanes.iter().map(|(_, lane)| lane).find(|lane| {
+                    let floor = state.class(lane).map_or(0, |it| state.plan.floor(it, stage));
+                    lane.phase != Phase::Waived && lane.verified < floor
+                });
+                match behind {
+                    Some(lane) => Err(format!(
+                        "stage {stage} of {rollout} began with a lane that has {} steps",
+                        lane.verified
+                    )),
                     None => Ok(()),
                 }
             }
             Seen::Effect(effect) => {
                 let Some((grant, state)) = past.granted(effect.fence) else { return Ok(()) };
-                match past.lane(state, &effect.target) {
-                    Some(lane) if grant.kind == LegKind::Forward && lane.wave.0 >= state.opened => {
-                        Err(format!("{} ran before wave {} was open", effect.target, lane.wave))
+                let lane = past.lane(state, &effect.target);
+                let Some(lane) = lane.filter(|_| grant.kind == LegKind::Forward) else {
+                    return Ok(());
+                };
+                if lane.wave.0 >= state.opened {
+                    return Err(format!(
+                        "{} ran before wave {} was open",
+                        effect.target, lane.wave
+                    ));
+                }
+                let (Some(class), Some(open)) = (state.class(lane), state.wave()) else {
+                    return Ok(());
+                };
+                let reach = usize::try_from(state.plan.reach(class, state.plan.stage_of(open)));
+                let version = &effect.entry.version;
+                let place = class.steps.iter().position(|step| step.entry.version == *version);
+                match place {
+                    Some(place) if reach.is_ok_and(|reach| place >= reach) => {
+                        Err(format!("{version} ran on {} before its stage began", effect.target))
                     }
                     Some(_) | None => Ok(()),
                 }

@@ -4,7 +4,7 @@ use skein_core::bundle::Manifest;
 use skein_core::ids::Version;
 use skein_core::spec::{
     Backup, Bound, Budget, Ceiling, Comparison, Direction, Gate, Goal, Knob, Latency, Limit,
-    Measure, OnBreach, Order, Quantile, Question, Scope, Selector, Setting, Spec, Strategy,
+    Measure, OnBreach, Order, Quantile, Question, Scope, Selector, Setting, Spec, Stage, Strategy,
     Throttle, Wave, When, Window,
 };
 
@@ -74,6 +74,7 @@ pub(super) fn question(
             windows: Vec::new(),
             blackouts: Vec::new(),
             throttles: throttles(&mut own),
+            stages: stages(&mut own, &bundles[bundle]),
         },
         out_of_order: dice.chance(200),
         accept_drift: dice.chance(if held { 600 } else { 100 }),
@@ -119,6 +120,37 @@ fn gates(dice: &mut Dice) -> Vec<Gate> {
         (when, dice.chance(500))
     });
     kinds.enumerate().map(gate).collect()
+}
+
+/// Of the bundle's versions, in their order but for a few.
+fn stages(dice: &mut Dice, bundle: &Manifest) -> Vec<Stage> {
+    if !dice.chance(150) {
+        return Vec::new();
+    }
+    let versions: Vec<&Version> = bundle.migrations.iter().map(|it| &it.version).collect();
+    let mut places: Vec<usize> =
+        (0..=dice.below(2)).map(|_| dice.place(versions.len().max(1))).collect();
+    if !dice.chance(50) {
+        places.sort_unstable();
+        places.dedup();
+    }
+    let name = |number: usize| {
+        if number > 0 && places.len() > 2 {
+            "stage-1".to_owned()
+        } else {
+            format!("stage-{number}")
+        }
+    };
+    let stage = |(number, place): (usize, &usize)| {
+        let unknown = Version::from("none");
+        let to = versions.get(*place).copied().unwrap_or(&unknown).clone();
+        Stage { name: name(number), to }
+    };
+    let mut stages: Vec<Stage> = places.iter().enumerate().map(stage).collect();
+    if dice.chance(30) {
+        stages.push(Stage { name: "last".to_owned(), to: Version::from("none") });
+    }
+    stages
 }
 
 /// Its executors measure nothing: what is played is who knows of them, and what they are set to.

@@ -248,6 +248,14 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "a stage begins with targets on which the one ahead has failed",
+        edits: &[edit(
+            "state/rollout.rs",
+            "self.next_stage().map_or(0, |_| failed.saturating_add(absent))",
+            "self.next_stage().map_or(0, |_| failed.saturating_add(absent) / u32::MAX)",
+        )],
+    },
+    Mutant {
         name: "a gate that did not pass holds nothing back",
         edits: &[edit(
             "state/rollout.rs",

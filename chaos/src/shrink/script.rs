@@ -352,6 +352,8 @@ fn strategy(spec: &Spec) -> String {
         strategy.limits.iter().map(|limit| format!(" limit={}:{}", limit.label, limit.most));
     let limits: String = limits.collect();
     let all = if strategy.budget.scope == Scope::Rollout { " over-all" } else { "" };
+    let stages = strategy.stages.iter().map(|stage| format!("{}:{}", stage.name, stage.to));
+    let stages = stages.collect::<Vec<_>>().join("/");
     let cover = if strategy.cover_classes { " cover" } else { "" };
     let breach = match strategy.on_breach {
         OnBreach::Halt => "halt",
@@ -361,7 +363,7 @@ fn strategy(spec: &Spec) -> String {
     };
     format!(
         "strategy waves={} parallel={} budget={} percent={} breach={breach} retries={} backup={} \
-         soak={} group={} order={order}{limits}{all}{cover}",
+         soak={} group={} order={order} stages={stages}{limits}{all}{cover}",
         waves.join(","),
         strategy.parallelism,
         strategy.budget.failed,

@@ -157,6 +157,9 @@ pub struct StrategyArgs {
     /// A file with what [strategy] in skein.toml may hold, instead of that section
     #[arg(long = "strategy", value_name = "FILE")]
     pub file: Option<PathBuf>,
+    /// A stage, in order, with the version of its last migration: it is in force everywhere before the next one begins
+    #[arg(long = "stage", value_name = "NAME=VERSION", value_parser = stage)]
+    pub stages: Vec<v1::StageSpec>,
     /// A wave, in order: a share (`canary=10%`), a number (`pilot=count:5`), one target of each class
     /// (`canary=each-class`) or targets (`canary=eu-1,us-*`); behind it `;soak=10m`, `;parallelism=2`,
     /// `;approval`, `;per=region` (a wave for each value of that label, one after another; `all` takes all
@@ -195,6 +198,13 @@ pub struct StrategyArgs {
 impl StrategyArgs {
     /// What was said here over what the configuration says.
     pub fn over(&self, mut strategy: v1::Strategy) -> v1::Strategy {
+        if !self.stages.is_empty() {
+            strategy.stages.clone_from(&self.stages);
+            // A coordinator that knows of no stages refuses it.
+            if !strategy.limits.contains(&v1::Limit::default()) {
+                strategy.limits.push(v1::Limit::default());
+            }
+        }
         if !self.waves.is_empty() {
             strategy.waves = self.waves.iter().map(WaveArg::wave).collect();
         }
@@ -228,6 +238,15 @@ impl StrategyArgs {
             strategy.backup = backup.wire().into();
         }
         strategy
+    }
+}
+
+fn stage(text: &str) -> Result<v1::StageSpec, String> {
+    match text.split_once('=') {
+        Some((name, to)) if !name.is_empty() && !to.is_empty() => {
+            Ok(v1::StageSpec { name: name.to_owned(), to: to.to_owned() })
+        }
+        _ => Err(format!("`{text}` is not NAME=VERSION, for example expand=0004")),
     }
 }
 

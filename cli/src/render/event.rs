@@ -94,6 +94,7 @@ impl Event {
             | Body::RestoreStarted(_)
             | Body::BundleStored(_) => self.fleet(body),
             Body::RolloutPlanned(_)
+            | Body::RolloutPlannedInStages(_)
             | Body::RolloutStarted(_)
             | Body::WaveStarted(_)
             | Body::RolloutPaused(_)
@@ -243,7 +244,7 @@ impl Event {
             self.rollout = rollout_name(rollout);
             self.of(event, said);
         };
-        if let Body::RolloutPlanned(e) = body {
+        if let Body::RolloutPlanned(e) | Body::RolloutPlannedInStages(e) = body {
             let plan = e.plan.clone().unwrap_or_default();
             let targets: u32 = plan.classes.iter().map(|class| class.targets).sum();
             let steps: u64 = plan

@@ -8,7 +8,11 @@ use super::silence::Silence;
 
 /// `mig-0042 running · wave 3/4 · targets 5 done, 2 running · steps 24/48 · log #1841 · why it waits`.
 pub fn status(rollout: &Rollout, seq: u64, look: &Look) -> String {
-    let sum = |part: fn(&super::rollout::Wave) -> u32| rollout.waves.iter().map(part).sum::<u32>();
+    // In another stage targets are there again.
+    let at = usize::try_from(rollout.wave).unwrap_or(usize::MAX).saturating_sub(1);
+    let stage = rollout.waves.get(at).map(|wave| wave.stage.as_str());
+    let waves = rollout.waves.iter().filter(|wave| stage.is_none_or(|it| it == wave.stage));
+    let sum = |part: fn(&super::rollout::Wave) -> u32| waves.clone().map(part).sum::<u32>();
     let counts = [
         (sum(|wave| wave.done), "done"),
         (sum(|wave| wave.running), "running"),

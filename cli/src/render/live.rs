@@ -88,8 +88,11 @@ fn waves(rollout: &Rollout, look: &Look, lines: &mut Vec<Parts>) {
     let some: Vec<&Wave> = rollout.waves.iter().skip(first).take(WAVES).collect();
     for wave in &some {
         let (sign, tone) = wave.sign();
-        let name =
-            if wave.name.is_empty() { String::new() } else { format!(" ({})", shown(&wave.name)) };
+        let name = if wave.name.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", shown(&wave.title()))
+        };
         lines.push(vec![
             (format!("  {} wave {}{name} ", look.sign(sign), wave.number), tone),
             (look.bar(wave.settled(), wave.targets, BAR), tone),

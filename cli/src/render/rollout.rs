@@ -74,6 +74,8 @@ pub struct Awaited {
 pub struct Wave {
     pub number: u32,
     pub name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stage: String,
     pub targets: u32,
     pub waiting: u32,
     pub running: u32,
@@ -243,7 +245,7 @@ impl Rollout {
         for wave in &self.waves {
             let (sign, tone) = wave.sign();
             let name =
-                if wave.name.is_empty() { String::new() } else { format!(" ({})", wave.name) };
+                if wave.name.is_empty() { String::new() } else { format!(" ({})", wave.title()) };
             table.row([
                 (format!("{} wave {}{name}", look.sign(sign), wave.number), tone),
                 (look.bar(wave.settled(), wave.targets, BAR), tone),
@@ -266,6 +268,7 @@ fn wave((number, status): (u32, &v1::WaveStatus)) -> Wave {
     Wave {
         number,
         name: status.name.clone(),
+        stage: status.stage.clone(),
         targets: status.targets,
         waiting: count(&[S::Waiting, S::Ready, S::UndoReady]),
         running: count(&[S::Leased, S::UndoLeased]),
@@ -279,6 +282,11 @@ fn wave((number, status): (u32, &v1::WaveStatus)) -> Wave {
 }
 
 impl Wave {
+    /// Its name behind that of its stage.
+    pub fn title(&self) -> String {
+        words::in_stage(&self.stage, &self.name)
+    }
+
     pub fn settled(&self) -> u32 {
         self.done + self.failed + self.undone + self.skipped
     }
@@ -554,7 +562,7 @@ impl View for Rollout {
         for wave in &self.waves {
             table.plain([
                 wave.number.to_string(),
-                wave.name.clone(),
+                wave.title(),
                 wave.targets.to_string(),
                 wave.done.to_string(),
                 wave.running.to_string(),

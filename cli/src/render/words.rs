@@ -128,6 +128,11 @@ pub fn lane(state: v1::LaneState) -> &'static str {
     }
 }
 
+/// A wave's name behind that of its stage.
+pub fn in_stage(stage: &str, name: &str) -> String {
+    if stage.is_empty() { name.to_owned() } else { format!("{stage}: {name}") }
+}
+
 /// "1 target", "2 targets".
 pub fn count(number: impl Into<u64>, one: &str) -> String {
     let number = number.into();

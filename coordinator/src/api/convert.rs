@@ -330,10 +330,23 @@ pub(super) fn rollout(
             // The first place is for the unspecified state.
             let mut lanes = vec![0];
             lanes.extend_from_slice(counts.all());
+            // Those that came late, too.
+            let mut targets = counts.all().iter().sum();
+            let planned = u32::try_from(wave.targets.len()).unwrap_or(u32::MAX);
+            let elsewhere = planned.saturating_sub(targets);
+            // Of a stage that was gone through, or of one to come.
+            let (gone, to_come) = (wave.stage < state.stage(), ix.0 >= state.opened);
+            if elsewhere > 0 && !state.turned && (gone || to_come) {
+                let phase = if gone { Phase::Done } else { Phase::Waiting };
+                if let Some(count) = lanes.get_mut(phase.index() + 1) {
+                    *count += elsewhere;
+                }
+                targets = planned;
+            }
             v1::WaveStatus {
                 name: wave.name.clone(),
-                // Those that came late, too.
-                targets: counts.all().iter().sum(),
+                stage: state.plan.stage(wave.stage).map(|it| it.name.clone()).unwrap_or_default(),
+                targets,
                 lanes,
                 waits_for_approval: wave.approval
                     && ix.0 >= state.opened

@@ -3,7 +3,7 @@
 use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use skein_core::ids::{ClassIx, Digest, TargetId, Version};
-use skein_core::plan::{Absent, Class, Plan, Step, Undo, Wave};
+use skein_core::plan::{Absent, Class, Plan, Stage, Step, Undo, Wave};
 use skein_core::spec::{
     self, Backup, Budget, Direction, Goal, Knob, Limit, OnBreach, Order, Scope, Spec, Strategy,
 };
@@ -104,8 +104,9 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
     let (on_breach, backup) = (on_breach(wire.on_breach()), backup(wire.backup()));
     let budget = wire.budget.unwrap_or_default();
     let (windows, blackouts) = pace::read(wire.windows, wire.blackouts)?;
-    // Beside windows and throttles it is there for coordinators that know of none.
-    let bars = !windows.is_empty() || !blackouts.is_empty() || !wire.throttles.is_empty();
+    // Beside windows, throttles and stages it is there for coordinators that know of none.
+    let hours = !windows.is_empty() || !blackouts.is_empty();
+    let bars = hours || !wire.throttles.is_empty() || !wire.stages.is_empty();
     let limits = wire.limits.into_iter().filter(|limit| !(bars && *limit == v1::Limit::default()));
     let waves = wire
         .waves
@@ -132,7 +133,10 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
             })
         })
         .collect::<Result<_, _>>()?;
+    let stages = wire.stages.into_iter();
+    let stages = stages.map(|it| spec::Stage { name: it.name, to: Version(it.to) }).collect();
     Ok(Strategy {
+        stages,
         waves,
         parallelism: wire.parallelism,
         cover_classes: wire.cover_classes,
@@ -218,8 +222,11 @@ pub(crate) fn knob_out(knob: &Knob) -> v1::Knob {
 
 fn strategy_out(strategy: &Strategy) -> v1::Strategy {
     let hours = !strategy.windows.is_empty() || !strategy.blackouts.is_empty();
-    let bar = (hours || !strategy.throttles.is_empty()).then(v1::Limit::default);
+    let bars = hours || !strategy.throttles.is_empty() || !strategy.stages.is_empty();
+    let bar = bars.then(v1::Limit::default);
+    let stage = |it: &spec::Stage| v1::StageSpec { name: it.name.clone(), to: it.to.to_string() };
     v1::Strategy {
+        stages: strategy.stages.iter().map(stage).collect(),
         waves: strategy
             .waves
             .iter()
@@ -370,6 +377,7 @@ pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
         .into_iter()
         .map(|wave| Wave {
             name: wave.name,
+            stage: wave.stage,
             targets: wave
                 .targets
                 .into_iter()
@@ -381,9 +389,11 @@ pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
             part: wave.part,
         })
         .collect();
+    let stages = wire.stages.into_iter();
     Ok(Plan {
         spec: spec(wire.spec)?,
         classes,
+        stages: stages.map(|it| Stage { name: it.name, through: it.through }).collect(),
         waves,
         up_to_date: wire.up_to_date,
         notes: wire.notes,
@@ -394,6 +404,10 @@ pub(super) fn plan(wire: v1::Plan) -> Result<Plan, Malformed> {
             .collect(),
         accepted: wire.accepted.into_iter().map(block).collect::<Result<_, _>>()?,
     })
+}
+
+fn stage_out(stage: &Stage) -> v1::PlanStage {
+    v1::PlanStage { name: stage.name.clone(), through: stage.through }
 }
 
 pub(crate) fn plan_out(plan: &Plan) -> v1::Plan {
@@ -414,8 +428,10 @@ pub(crate) fn plan_out(plan: &Plan) -> v1::Plan {
                 soak_ms: wave.soak_ms,
                 approval: wave.approval,
                 part: wave.part.clone(),
+                stage: wave.stage,
             })
             .collect(),
+        stages: plan.stages.iter().map(stage_out).collect(),
         up_to_date: plan.up_to_date,
         notes: plan.notes.clone(),
         absent: plan

@@ -47,7 +47,7 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::TargetGone(it) => (vec![&it.target], None),
         Body::TargetRetired(it) => (vec![&it.target], None),
         Body::RestoreStarted(it) => (vec![&it.target], None),
-        Body::RolloutPlanned(it) => {
+        Body::RolloutPlanned(it) | Body::RolloutPlannedInStages(it) => {
             let waves = it.plan.iter().flat_map(|plan| &plan.waves);
             let targets = waves.flat_map(|wave| &wave.targets).map(|target| target.id.as_str());
             let absent = it.plan.iter().flat_map(|plan| &plan.absent);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use prost::Message as _;
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Waiver;
 use skein_core::event::{
@@ -13,7 +14,7 @@ use skein_core::ids::{
     AgentId, ClassIx, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
 };
-use skein_core::plan::{Absent, Block, Cause, Class, Nearest, Plan, Step, Undo, Wave};
+use skein_core::plan::{Absent, Block, Cause, Class, Nearest, Plan, Stage, Step, Undo, Wave};
 use skein_core::policy::Policy;
 use skein_core::spec::{
     self, Backup, Bound, Budget, Ceiling, Comparison, Direction, Engine, Gate, Goal, Knob, Latency,
@@ -23,6 +24,7 @@ use skein_core::spec::{
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{self, Evidence, Verb};
 use skein_core::state::target::{Description, Observation};
+use skein_proto::log::v1 as log;
 use skein_proto::v1;
 
 use super::{decode_event, encode_event};
@@ -56,6 +58,34 @@ fn script() -> Script {
     }
 }
 
+/// A node that does not know stages would have a lane for each of a target's waves: it meets an event that it does
+/// not know.
+#[test]
+fn a_plan_in_stages_is_another_event_on_the_disk() {
+    for (plan, staged) in [(plan(), false), (in_stages(plan()), true)] {
+        let body =
+            Body::RolloutPlanned { rollout: RolloutId(1), id: digest(8), plan: Box::new(plan) };
+        let event = Event { body, ..events().remove(0) };
+        let bytes = encode_event(&event);
+        let wire = log::Event::decode(bytes.clone()).unwrap().body;
+        let known = matches!(wire, Some(log::event::Body::RolloutPlannedInStages(_)));
+        assert_eq!(known, staged, "{wire:?}");
+        assert_eq!(decode_event(&bytes).unwrap(), event);
+    }
+}
+
+fn in_stages(mut plan: Plan) -> Plan {
+    let stage = |name: &str, to: &str| spec::Stage { name: name.to_owned(), to: to.into() };
+    plan.spec.strategy.stages = vec![stage("expand", "1"), stage("contract", "2")];
+    plan.stages = vec![
+        Stage { name: "expand".to_owned(), through: 0 },
+        Stage { name: "contract".to_owned(), through: 1 },
+    ];
+    let again: Vec<Wave> = plan.waves.iter().map(|it| Wave { stage: 1, ..it.clone() }).collect();
+    plan.waves.extend(again);
+    plan
+}
+
 fn plan() -> Plan {
     Plan {
         spec: Spec {
@@ -68,6 +98,7 @@ fn plan() -> Plan {
             direction: Direction::Down,
             goal: Goal::Steps(2),
             strategy: Strategy {
+                stages: Vec::new(),
                 waves: vec![spec::Wave {
                     name: "canary".to_owned(),
                     selector: Selector::default(),
@@ -97,6 +128,7 @@ fn plan() -> Plan {
             out_of_order: true,
             accept_drift: true,
         },
+        stages: Vec::new(),
         classes: vec![Class {
             engine: Engine::Postgres,
             before: vec![entry("1")],
@@ -116,6 +148,7 @@ fn plan() -> Plan {
             targets: 1,
         }],
         waves: vec![Wave {
+            stage: 0,
             name: "all".to_owned(),
             targets: vec![(TargetId::from("eu-1"), ClassIx(0))],
             parallelism: 4,

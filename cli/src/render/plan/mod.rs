@@ -62,6 +62,8 @@ pub struct EngineCount {
 pub struct Wave {
     pub number: usize,
     pub name: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stage: String,
     pub targets: Vec<WaveTarget>,
     /// What holds for it beyond the strategy.
     pub how: Vec<String>,
@@ -153,7 +155,8 @@ impl Plan {
         let plan = reply.plan.as_ref().unwrap_or(&empty);
         let spec = plan.spec.clone().unwrap_or_default();
         let mut classes: Vec<Class> = plan.classes.iter().enumerate().map(class).collect();
-        let mut waves = plan.waves.iter().enumerate().map(wave).collect::<Vec<_>>();
+        let waves = plan.waves.iter().enumerate();
+        let mut waves = waves.map(|wave| self::wave(plan, wave)).collect::<Vec<_>>();
         let beside = reply.forecast.as_ref();
         if let Some(beside) = beside {
             forecast(beside, &mut classes, &mut waves);
@@ -253,7 +256,7 @@ fn step(step: &v1::PlannedStep) -> Step {
     }
 }
 
-fn wave((index, wave): (usize, &v1::PlanWave)) -> Wave {
+fn wave(plan: &v1::Plan, (index, wave): (usize, &v1::PlanWave)) -> Wave {
     let mut targets: Vec<WaveTarget> = wave
         .targets
         .iter()
@@ -270,7 +273,16 @@ fn wave((index, wave): (usize, &v1::PlanWave)) -> Wave {
     if wave.soak_ms > 0 {
         how.push(format!("watched for {}", duration(wave.soak_ms)));
     }
-    Wave { number: index + 1, name: wave.name.clone(), targets, how, forecast: None }
+    let stage = usize::try_from(wave.stage).ok().and_then(|stage| plan.stages.get(stage));
+    let stage = stage.map(|stage| stage.name.clone()).unwrap_or_default();
+    Wave { number: index + 1, name: wave.name.clone(), stage, targets, how, forecast: None }
+}
+
+impl Wave {
+    /// Its name behind that of its stage.
+    pub fn title(&self) -> String {
+        words::in_stage(&self.stage, &self.name)
+    }
 }
 
 fn engines(plan: &v1::Plan) -> Vec<EngineCount> {

@@ -69,12 +69,7 @@ impl View for Plan {
         writeln!(out, "{}\n", self.headline(&Look::default()))?;
         let mut table = Table::new(&["wave", "name", "targets", "how"]);
         for wave in &self.waves {
-            table.plain([
-                wave.number.to_string(),
-                wave.name.clone(),
-                wave.names(false),
-                wave.notes(),
-            ]);
+            table.plain([wave.number.to_string(), wave.title(), wave.names(false), wave.notes()]);
         }
         table.markdown(out)?;
         for class in &self.classes {
@@ -209,7 +204,7 @@ impl Plan {
         let mut table = Table::new(&[""; 4]);
         for wave in &self.waves {
             let name =
-                if wave.name.is_empty() { String::new() } else { format!("({})", wave.name) };
+                if wave.name.is_empty() { String::new() } else { format!("({})", wave.title()) };
             let targets = words::count(wave.targets.len() as u64, "target");
             table.plain([
                 format!("wave {} {name}", wave.number).trim_end().to_owned(),

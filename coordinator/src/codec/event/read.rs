@@ -62,7 +62,7 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             reason: wire.reason,
         },
         Wire::BundleStored(wire) => Body::BundleStored { manifest: Box::new(manifest(wire)?) },
-        Wire::RolloutPlanned(wire) => Body::RolloutPlanned {
+        Wire::RolloutPlanned(wire) | Wire::RolloutPlannedInStages(wire) => Body::RolloutPlanned {
             rollout: RolloutId(wire.rollout),
             id: digest(&wire.plan_id, "a plan's id")?,
             plan: Box::new(plan(required(wire.plan, "a plan")?)?),

@@ -79,11 +79,18 @@ pub(super) fn body(body: &Body) -> Wire {
             })
         }
         Body::BundleStored { manifest } => Wire::BundleStored(manifest_out(manifest)),
-        Body::RolloutPlanned { rollout, id, plan } => Wire::RolloutPlanned(log::RolloutPlanned {
-            rollout: rollout.0,
-            plan_id: digest_out(Some(*id)),
-            plan: Some(plan_out(plan)),
-        }),
+        Body::RolloutPlanned { rollout, id, plan } => {
+            let planned = log::RolloutPlanned {
+                rollout: rollout.0,
+                plan_id: digest_out(Some(*id)),
+                plan: Some(plan_out(plan)),
+            };
+            if plan.stages.is_empty() {
+                Wire::RolloutPlanned(planned)
+            } else {
+                Wire::RolloutPlannedInStages(planned)
+            }
+        }
         Body::RolloutStarted { rollout } => {
             Wire::RolloutStarted(log::RolloutStarted { rollout: rollout.0 })
         }

@@ -32,11 +32,14 @@ impl Invariant for Waves {
                     let phase = lane.phase;
                     return Err(format!("wave {wave} of {rollout} opened with a lane {phase:?}"));
                 }
+                // Who comes late, and joins a stage that has begun, gets what went before with it.
                 let stage = state.plan.stage_of(*wave);
-                let behind = state.lanes.iter().map(|(_, lane)| lane).find(|lane| {
-                    let floor = state.class(lane).map_or(0, |it| state.plan.floor(it, stage));
-                    lane.phase != Phase::Waived && lane.verified < floor
-                });
+                let begins = stage > state.stage();
+                let behind =
+                    state.lanes.iter().map(|(_, lane)| lane).filter(|_| begins).find(|lane| {
+                        let floor = state.class(lane).map_or(0, |it| state.plan.floor(it, stage));
+                        lane.phase != Phase::Waived && lane.verified < floor
+                    });
                 match behind {
                     Some(lane) => Err(format!(
                         "stage {stage} of {rollout} began with a lane that has {} steps",

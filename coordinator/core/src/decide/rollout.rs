@@ -305,7 +305,7 @@ pub(super) fn start_wave(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Ve
     if state.arrived().next().is_some() {
         return Err(early(id, "targets have come that may join it", "its next wave opens"));
     }
-    if state.barred() > 0 {
+    if state.barrier().is_some() {
         return Err(early(id, "its stage is not in force everywhere", "the next stage begins"));
     }
     unasked(state, "its next wave opens")?;

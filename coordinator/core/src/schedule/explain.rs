@@ -8,7 +8,7 @@ use crate::ids::{Millis, TargetId, WaveIx, count_of_targets};
 use crate::plan;
 use crate::room::Room;
 use crate::spec::When;
-use crate::state::rollout::{Phase, Soak, State, Status};
+use crate::state::rollout::{Barrier, Phase, Soak, State, Status};
 use crate::state::{Fleet, gate};
 
 /// What a rollout waits for, or why it ended as it did. Empty: it ended well. `presence`: who is connected;
@@ -120,24 +120,25 @@ fn between_waves(fleet: &Fleet, state: &State, now: Millis) -> Option<String> {
 }
 
 /// Another stage would begin, and this one is not in force everywhere.
-fn barrier(fleet: &Fleet, state: &State) -> Option<String> {
-    if !is_between_waves(state) || state.barred() == 0 {
-        return None;
-    }
-    let failed = state.lanes.iter().map(|(_, lane)| lane);
-    let failed = failed.filter(|lane| matches!(lane.phase, Phase::Failed | Phase::Stuck));
-    let failed = failed.filter_map(|lane| fleet.targets.get(lane.target)).map(|it| it.id.as_str());
-    let absent = state.awaited.keys().filter_map(|ix| fleet.targets.get(*ix));
-    let names: Vec<&str> = failed.chain(absent.map(|target| target.id.as_str())).collect();
+pub(super) fn barrier(fleet: &Fleet, state: &State) -> Option<String> {
+    let barrier = state.barrier().filter(|_| is_between_waves(state))?;
+    let lanes = state.lanes.iter().map(|(_, lane)| lane);
+    let failed = lanes.filter(|lane| matches!(lane.phase, Phase::Failed | Phase::Stuck));
+    let (targets, next): (Vec<_>, _) = match barrier {
+        Barrier::Failed => (failed.map(|lane| lane.target).collect(), "mend them and resume"),
+        Barrier::Absent => (state.awaited.keys().copied().collect(), "it waits for them"),
+    };
+    let names = targets.into_iter().filter_map(|ix| fleet.targets.get(ix));
+    let names: Vec<&str> = names.map(|target| target.id.as_str()).collect();
     let name = |stage: u32| state.plan.stage(stage).map_or("", |stage| stage.name.as_str());
     Some(format!(
-        "stage `{}` is not in force on {} ({}), and `{}` begins when it is everywhere: `skein repair retry \
-         {id}` tries them again, `skein repair skip {id}` leaves them out",
+        "stage `{}` is not in force on {} ({}), and `{}` begins when it is everywhere: {next}, or leave them \
+         out: `skein repair skip {}`",
         name(state.stage()),
         count_of_targets(names.len()),
         plan::few(&names),
         name(state.next_stage()?),
-        id = state.id
+        state.id
     ))
 }
 
@@ -178,7 +179,7 @@ pub fn watched(state: &State, now: Millis) -> Option<(WaveIx, Millis)> {
 pub fn waits_for_a_word(state: &State, now: Millis) -> Option<WaveIx> {
     let due = state.check().is_some()
         || state.soaks() == Some(Soak::Due(state.wave().unwrap_or_default()));
-    let waits = is_between_waves(state) && state.barred() == 0;
+    let waits = is_between_waves(state) && state.barrier().is_none();
     state.unapproved().filter(|_| waits && !due && watched(state, now).is_none())
 }
 

@@ -20,7 +20,7 @@ use crate::hours::{self, Hours, Shut};
 use crate::ids::{AgentId, Fence, Millis, TargetId};
 use crate::room::Room;
 use crate::state::gate::Check;
-use crate::state::rollout::{Lane, Phase, Soak, State, Status};
+use crate::state::rollout::{Barrier, Lane, Phase, Soak, State, Status};
 use crate::state::{Fleet, target};
 
 /// Who is connected now, how many legs each can run at one time, and what the calendar says. The leader's
@@ -178,12 +178,20 @@ fn between(fleet: &Fleet, state: &State, (presence, now): (&Presence, Millis), n
                 next.wake(at);
             }
         }
-        Some(Soak::Until(_)) | None => go_on(state, next),
+        Some(Soak::Until(_)) | None => go_on(fleet, state, next),
     }
 }
 
-fn go_on(state: &State, next: &mut Next) {
-    if state.unapproved().is_some() || state.barred() > 0 || next.ends() {
+fn go_on(fleet: &Fleet, state: &State, next: &mut Next) {
+    match state.barrier() {
+        Some(Barrier::Failed) => {
+            let reason = explain::barrier(fleet, state).unwrap_or_default();
+            return next.commands.push(Command::HaltRollout { rollout: state.id, reason });
+        }
+        Some(Barrier::Absent) => return,
+        None => {}
+    }
+    if state.unapproved().is_some() || next.ends() {
         return;
     }
     if usize::try_from(state.opened).is_ok_and(|opened| opened < state.plan.waves.len()) {

@@ -318,6 +318,15 @@ pub enum Soak {
     Until(Millis),
 }
 
+/// What keeps a stage from beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Barrier {
+    /// Targets that have failed: somebody has to mend them, or leave them out.
+    Failed,
+    /// Targets that are not there.
+    Absent,
+}
+
 /// Steps, counted as events apply.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -702,16 +711,18 @@ impl State {
 
     /// The stage that the next wave would begin.
     pub fn next_stage(&self) -> Option<u32> {
+        self.wave()?;
         let next = self.plan.wave(WaveIx(self.opened))?.stage;
         (next > self.stage()).then_some(next)
     }
 
-    /// Targets that keep the next wave from beginning another stage: the one that is open is not in force
-    /// everywhere.
-    pub fn barred(&self) -> u32 {
-        let failed = self.total.of(Phase::Failed) + self.total.of(Phase::Stuck);
-        let absent = u32::try_from(self.awaited.len()).unwrap_or(u32::MAX);
-        self.next_stage().map_or(0, |_| failed.saturating_add(absent))
+    /// What keeps the next wave from beginning another stage: the one that is open is not in force everywhere.
+    pub fn barrier(&self) -> Option<Barrier> {
+        self.next_stage()?;
+        if self.total.of(Phase::Failed) + self.total.of(Phase::Stuck) > 0 {
+            return Some(Barrier::Failed);
+        }
+        (!self.awaited.is_empty()).then_some(Barrier::Absent)
     }
 
     /// What the gates after the open wave want, once it is done. `None`: there are none, or they passed.

@@ -112,7 +112,9 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
         | Phase::UndoReady
         | Phase::UndoLeased
         | Phase::Residual => true,
-        Phase::Done | Phase::Undone | Phase::Waived => false,
+        // Another stage is to come.
+        Phase::Done => state.has_stages_left(lane),
+        Phase::Undone | Phase::Waived => false,
     };
     let chosen = chosen(fleet, state, selector, open);
     let absent = awaited(fleet, state, selector);

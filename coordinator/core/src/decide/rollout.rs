@@ -172,7 +172,13 @@ fn unmoved(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
         Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !state.turned,
         Phase::UndoReady => state.turned,
         Phase::Residual => lane.applied > lane.keep && !lane.partly,
-        Phase::Leased | Phase::UndoLeased | Phase::Done | Phase::Undone | Phase::Waived => false,
+        // Another stage is to come.
+        Phase::Done => {
+            let target = fleet.targets.get(lane.target);
+            let lives = target.is_some_and(|target| !target.retired);
+            lives && state.has_stages_left(lane)
+        }
+        Phase::Leased | Phase::UndoLeased | Phase::Undone | Phase::Waived => false,
     };
     let lanes = || state.lanes.iter().map(|(_, lane)| lane).filter(goes_on);
     let moved = lanes().find(|lane| !unwind::stands(fleet, state, lane));

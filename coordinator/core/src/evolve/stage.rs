@@ -3,7 +3,7 @@
 use super::{Impossible, rollout, state_mut};
 use crate::ids::{LaneIx, RolloutId, TargetId, WaveIx};
 use crate::state::Fleet;
-use crate::state::rollout::Phase;
+use crate::state::rollout::{Lane, Phase};
 
 /// A wave of a rollout in stages opens: its targets come from the stage before, or begin.
 pub(super) fn wave_started(
@@ -16,34 +16,37 @@ pub(super) fn wave_started(
     let planned: Vec<&TargetId> =
         plan.wave(wave).into_iter().flat_map(|it| &it.targets).map(|it| &it.0).collect();
     let mut lanes = rollout::lanes_of(fleet, id, &planned)?;
-    let state = state_mut(fleet, id)?;
+    let state =
+        fleet.rollouts.get(&id).ok_or_else(|| Impossible(format!("{id} does not exist")))?;
     let stage = plan.stage_of(wave);
     let is_last = plan.wave(WaveIx(wave.0 + 1)).is_none_or(|next| next.stage != stage);
-    let came_late =
-        |ix: &LaneIx| state.lanes.get(*ix).is_some_and(|lane| is_last || lane.wave == wave);
     // Who came late is in no wave of the plan, and goes through each stage with its last one.
+    let came_late = |ix: &LaneIx| {
+        let lane = state.lanes.get(*ix);
+        lane.is_some_and(|lane| lane.wave == wave || (is_last && lane.phase == Phase::Done))
+    };
     lanes.extend(state.late_lanes().filter(came_late));
-    for ix in lanes {
-        let Some(lane) = state.lanes.get(ix) else { continue };
-        let next = match lane.phase {
-            Phase::Waiting => true,
-            Phase::Done => {
-                let reach = state.class(lane).map_or(0, |class| plan.reach(class, stage));
-                plan.stage_of(lane.wave) < stage && lane.verified < reach
-            }
-            Phase::Ready
-            | Phase::Leased
-            | Phase::Failed
-            | Phase::Stuck
-            | Phase::UndoReady
-            | Phase::UndoLeased
-            | Phase::Undone
-            | Phase::Residual
-            | Phase::Waived => false,
-        };
-        if !next {
-            continue;
+    // Who was retired while the rollout stood still stays as it is.
+    let retired = |lane: &Lane| fleet.targets.get(lane.target).is_none_or(|target| target.retired);
+    let goes_on = |lane: &Lane| match lane.phase {
+        Phase::Waiting => true,
+        Phase::Done => {
+            let reach = state.class(lane).map_or(0, |class| plan.reach(class, stage));
+            plan.stage_of(lane.wave) < stage && lane.verified < reach && !retired(lane)
         }
+        Phase::Ready
+        | Phase::Leased
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::UndoReady
+        | Phase::UndoLeased
+        | Phase::Undone
+        | Phase::Residual
+        | Phase::Waived => false,
+    };
+    lanes.retain(|ix| state.lanes.get(*ix).is_some_and(goes_on));
+    let state = state_mut(fleet, id)?;
+    for ix in lanes {
         state.change(ix, |lane, _| {
             lane.wave = wave;
             lane.phase = Phase::Ready;

@@ -50,6 +50,8 @@ pub struct Round {
 impl Round {
     /// Of a wave whose targets are done. `None`: there is nothing to ask.
     pub(crate) fn new(state: &State, wave: WaveIx, when: When) -> Option<Self> {
+        // Everybody may have been left out in the stage before.
+        state.lanes_of(wave).next()?;
         let mut asks = Vec::new();
         for gate in state.gates_of(wave, when) {
             let question =

@@ -832,11 +832,12 @@ impl State {
         self.arrived.iter().copied()
     }
 
-    /// Every wave is open and done, and nothing but targets that are not there is waited for.
+    /// Every wave is open and done, or every one of its stage, and nothing but targets that are not there is waited for.
     pub fn waits_for_absent(&self) -> bool {
+        let barred = self.barrier() == Some(Barrier::Absent);
         self.status == Status::Running
             && self.under_way() == 0
-            && self.total.of(Phase::Waiting) == 0
+            && (self.total.of(Phase::Waiting) == 0 || barred)
             && self.arrived.is_empty()
             && !self.awaited.is_empty()
     }
@@ -877,6 +878,11 @@ impl State {
     pub fn floor(&self, lane: &Lane) -> u32 {
         let stage = self.plan.stage_of(lane.wave);
         self.class(lane).map_or(0, |class| self.plan.floor(class, stage))
+    }
+
+    /// A lane that is done is so in its stage alone.
+    pub fn has_stages_left(&self, lane: &Lane) -> bool {
+        !self.plan.stages.is_empty() && !self.turned && lane.verified < self.steps(lane)
     }
 
     /// A lane is neither where it was nor where it should be, seen when its rollout has ended.

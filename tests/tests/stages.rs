@@ -1,0 +1,211 @@
+//! Stages: what one brings is in force on every target before the next begins anywhere, over real servers. The
+//! commands are those of `docs/stages.md`.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skein_agent::db::Engine;
+use skein_proto::log::v1::event::Body;
+use skein_proto::v1::RolloutState;
+use support::{
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Runbook, Server, blocks, until,
+};
+
+const LIMIT: Duration = Duration::from_mins(2);
+const PAGE: &str = "stages.md";
+
+/// Three migrations: a column, its contents, and the old one dropped. `extra` runs in the last one.
+fn migrations(project: &Project, extra: &str) {
+    let all = [
+        (
+            "ALTER TABLE people ADD COLUMN email varchar(80);\n",
+            "ALTER TABLE people DROP COLUMN email;\n",
+        ),
+        (
+            "INSERT INTO done VALUES (1);\nUPDATE people SET email = concat(name, '@example.org');\n",
+            "DELETE FROM done WHERE id = 1;\n",
+        ),
+        ("CREATE TABLE contracted (id int);\n", "DROP TABLE contracted;\n"),
+    ];
+    for ((up, down), version) in all.iter().zip(1..) {
+        let more = if version == 3 { extra } else { "" };
+        project.write(&format!("migrations/{version:04}_step.up.sql"), &format!("{up}{more}"));
+        project.write(&format!("migrations/{version:04}_step.down.sql"), down);
+    }
+}
+
+struct World {
+    project: Arc<Project>,
+    cluster: Cluster,
+    cli: Cli,
+    client: Client,
+    databases: Vec<Database>,
+    agent: Agent,
+}
+
+impl World {
+    async fn start(name: &str, targets: &[(&str, &Server)], extra: &str) -> Self {
+        let project = Arc::new(Project::new(name));
+        migrations(&project, extra);
+        let strategy =
+            blocks(PAGE, "stages", "toml").into_iter().next().expect("the page has a strategy");
+        project.write("strategy.toml", &strategy);
+        let cluster = Cluster::start(&project).await;
+        let client = cluster.client(cluster.leader().await);
+        let cli = Cli::new(&project, &cluster, "");
+        let mut spec = AgentSpec::new("a1");
+        let mut databases = Vec::new();
+        for (id, server) in targets {
+            let database = server.database(id).await;
+            for sql in [
+                "CREATE TABLE people (id int PRIMARY KEY, name varchar(40))",
+                "INSERT INTO people VALUES (1, 'ann'), (2, 'bob')",
+                "CREATE TABLE done (id int PRIMARY KEY)",
+            ] {
+                database.raw(sql).await.expect("it runs");
+            }
+            spec.targets.push(((*id).to_owned(), database.url.clone(), "{}".to_owned()));
+            databases.push(database);
+        }
+        let agent = Agent::start(&project, &cluster, &spec);
+        let ids: Vec<&str> = targets.iter().map(|(id, _)| *id).collect();
+        Agent::until_observed(&client, &ids).await;
+        Self { project, cluster, cli, client, databases, agent }
+    }
+
+    async fn in_force(&self) -> Vec<usize> {
+        let mut found = Vec::new();
+        for database in &self.databases {
+            found.push(database.in_force().await.len());
+        }
+        found
+    }
+
+    /// Every step of the log, in its order: what was verified where, and which waves opened.
+    async fn told(&self) -> Vec<String> {
+        let events = self.client.events(0).await.expect("the log can be read");
+        let told = |body: Body| match body {
+            Body::StepVerified(step) => Some(step.version),
+            Body::WaveStarted(it) => Some(format!("wave {}", it.wave)),
+            _ => None,
+        };
+        events.into_iter().filter_map(|event| told(event.body?)).collect()
+    }
+
+    async fn end(self) {
+        self.cluster.settled().await;
+        self.cli.run("history verify").await.exits(0);
+        drop(self.agent);
+        for database in self.databases {
+            database.remove().await;
+        }
+        drop(self.project);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_about_stages_is_followed() {
+    let test = "the_page_about_stages_is_followed";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
+    let targets = [("eu-1", &postgres), ("eu-2", &mariadb), ("us-1", &postgres)];
+    let world = World::start("stages-page", &targets, "").await;
+    // In the way of one target.
+    world.databases[1].raw("INSERT INTO done VALUES (1)").await.expect("it runs");
+    let mut page = Runbook::on(PAGE, "stages");
+
+    let words = page.next("skein plan");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let plan = world.cli.run_words(&words).await.exits(0).stdout;
+    assert!(plan.contains("expand: canary") && plan.contains("contract: rest"), "{plan}");
+    let words = page.next("skein apply");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let ran = world.cli.run_words(&words).await;
+    assert_eq!(ran.code, Some(31), "{ran:?}");
+    assert_eq!(world.in_force().await, [2, 1, 2]);
+
+    for begins in ["skein status", "skein explain"] {
+        let words = page.next(begins);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let said = world.cli.run_words(&words).await.stdout;
+        assert!(said.contains("stage `expand` is not in force on 1 target (eu-2)"), "{said}");
+    }
+
+    world.databases[1].raw("DELETE FROM done").await.expect("it runs");
+    let words = page.next("skein resume");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    world.cli.run_words(&words).await.exits(0);
+    assert_eq!(world.in_force().await, [3, 3, 3]);
+    let told = world.told().await;
+    let contract = told.iter().position(|it| it == "wave 2").expect("a wave of the second stage");
+    assert_eq!(told[..contract].iter().filter(|it| *it == "2").count(), 3, "{told:?}");
+    assert!(told[..contract].iter().all(|it| it != "3"), "{told:?}");
+    for version in ["1", "2", "3"] {
+        assert_eq!(told.iter().filter(|it| *it == version).count(), 3, "each once: {told:?}");
+    }
+    let words = page.next("skein targets");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    world.cli.run_words(&words).await.exits(0);
+    page.ends();
+    world.end().await;
+}
+
+/// The leader is killed while a stage ends, and while a later one is taken back: the end is the same as without.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stage_that_breaks_is_taken_back_and_the_one_before_it_stays_whoever_leads() {
+    let test = "a_stage_that_breaks_is_taken_back_and_the_one_before_it_stays_whoever_leads";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let targets =
+        [("eu-1", &postgres), ("eu-2", &postgres), ("us-1", &postgres), ("us-2", &postgres)];
+    // Slow, and it fails where somebody says so.
+    let slow = "SELECT pg_sleep(0.4);\nINSERT INTO done VALUES (3);\n";
+    let mut world = World::start("stages-killed", &targets, slow).await;
+    for place in [2, 3] {
+        world.databases[place].raw("INSERT INTO done VALUES (3)").await.expect("it runs");
+    }
+    let before: Vec<String> = {
+        let mut schemas = Vec::new();
+        for database in &world.databases {
+            schemas.push(database.schema().await);
+        }
+        schemas
+    };
+    let apply =
+        "apply migrations --strategy strategy.toml --yes --detach --retries 0 --parallelism 1";
+    world.cli.run(apply).await.exits(0);
+    let client = &world.client;
+    until("the second stage has begun", LIMIT, || async {
+        client.rollout("mig-0001").await.is_ok_and(|it| it.wave >= 2)
+    })
+    .await;
+    world.client = world.cluster.behead().await;
+    let client = &world.client;
+    until("its wave is taken back", LIMIT, || async {
+        client.rollout("mig-0001").await.is_ok_and(|it| it.state() == RolloutState::Unwinding)
+    })
+    .await;
+    world.client = world.cluster.behead().await;
+    let client = &world.client;
+    until("it has ended", LIMIT, || async {
+        client
+            .rollout("mig-0001")
+            .await
+            .is_ok_and(|it| matches!(it.state(), RolloutState::RolledBack | RolloutState::Halted))
+    })
+    .await;
+    // The canary's contract stays: the breach was of the second wave. All others have what the first stage brought.
+    assert_eq!(world.in_force().await, [3, 2, 2, 2]);
+    let told = world.told().await;
+    for version in ["1", "2"] {
+        assert_eq!(told.iter().filter(|it| *it == version).count(), 4, "each once: {told:?}");
+    }
+    // All of it goes back, to what was there before.
+    world.cli.run("rollback mig-0001 --yes").await.exits(30);
+    assert_eq!(world.in_force().await, [0, 0, 0, 0]);
+    for (database, before) in world.databases.iter().zip(before) {
+        assert_eq!(database.schema().await, before, "{}", database.id);
+    }
+    world.end().await;
+}

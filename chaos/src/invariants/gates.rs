@@ -34,6 +34,10 @@ impl Gates {
         }
         let Some(wave) = asked.wave.filter(|_| !state.trial()) else { return Ok(()) };
         let Some(named) = state.plan.wave(wave) else { return Ok(()) };
+        // Everybody was left out in the stage before.
+        if state.lanes_of(wave).next().is_none() {
+            return Ok(());
+        }
         let meant = |gate: &Gate| gate.is_for(&named.name) || gate.is_for(named.called());
         let gates = state.plan.spec.strategy.gates.iter();
         for gate in gates.filter(|gate| gate.when == When::AfterWave && meant(gate)) {

@@ -263,3 +263,98 @@ async fn what_is_owed_by_who_comes_back_and_not_by_who_is_not_meant() {
     world.once_each().await;
     drop(agent);
 }
+
+/// How often something was said of a target in the log.
+async fn said(client: &Client, fits: impl Fn(&Body) -> bool) -> usize {
+    let log = client.events(0).await.expect("the log can be read");
+    log.iter().filter(|event| event.body.as_ref().is_some_and(&fits)).count()
+}
+
+/// A dump has the schema of targets at a version, and no schema tells whether rows were changed: it is waited for,
+/// with the reason, and nothing is tried over and over. Where the author's probe says no, it is tried once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_by_a_dump_that_nothing_proves_waits_for_a_word() {
+    let test = "what_is_owed_by_a_dump_that_nothing_proves_waits_for_a_word";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let mut world = World::start("owed-dump").await;
+    let first = postgres.database("eu-1").await;
+    let dumps = [postgres.database("eu-2").await, postgres.database("eu-3").await];
+    let gone = world.project.join("gone.db");
+    let down = Database::at(Engine::Sqlite, "eu-9", &format!("sqlite:{}", gone.display()));
+    world.migration(1, &table(1));
+    world.project.write("migrations/0002_rows.up.sql", "INSERT INTO t1 VALUES (1, 'a');\n");
+    world.project.write("migrations/0002_rows.down.sql", "DELETE FROM t1 WHERE id = 1;\n");
+    for dump in &dumps {
+        dump.raw(&table(1)).await.expect("a dump can be loaded");
+    }
+    let _first = world.agent("a1", &[&first]);
+    Agent::until_observed(&world.client, &["eu-1"]).await;
+    world.cli.run("apply migrations --yes").await.exits(0);
+
+    // Somebody who is absent keeps the next one open.
+    let _down = world.agent("a9", &[&down]);
+    let unreachable = || async {
+        let targets = world.client.targets().await.unwrap_or_default();
+        targets.iter().any(|it| it.problem.contains("cannot look at it"))
+    };
+    until("somebody has tried to look at eu-9", LIMIT, unreachable).await;
+    world.migration(3, &table(3));
+    world.cli.run("apply migrations --yes --detach").await.exits(0);
+    world.until_it("mig-0002", "eu-9 is waited for", |it| it.waits_for_absent).await;
+    let _second = world.agent("a2", &[&dumps[0]]);
+    Agent::until_observed(&world.client, &["eu-2"]).await;
+    let why = until_some("eu-2 is waited for", LIMIT, || async {
+        let why = world.cli.run("explain mig-0002 eu-2").await.stdout;
+        why.contains("but nothing proves that 2 is in force on eu-2").then_some(why)
+    })
+    .await;
+    assert!(why.contains("skein repair adopt 2 --on eu-2 --waive WHY"), "{why}");
+    let dry = world.cli.run("repair adopt 2 --on eu-2 --dry-run").await;
+    let told = format!("{}{}", dry.stdout, dry.stderr);
+    assert!(!told.contains("schema") || told.contains("nothing"), "{told}");
+    let ordered = |body: &Body| matches!(body, Body::RepairOrdered(_));
+    assert_eq!(said(&world.client, ordered).await, 0);
+    let words = ["repair", "adopt", "2", "--on", "eu-2", "--waive", "its rows are there", "--yes"];
+    world.cli.run_words(&words).await.exits(0);
+    world.until_it("mig-0002", "eu-2 has come", |it| has(it, "eu-2")).await;
+    std::fs::write(&gone, "").expect("an empty file is an empty database");
+    world.cli.run("targets observe --on eu-9").await.exits(0);
+    world.cli.run("watch mig-0002").await.exits(0);
+    assert_eq!(dumps[0].in_force().await, ["1", "2", "3"]);
+
+    // The author has written a probe, and it says that the rows of the next one are not there.
+    let probe = "SELECT count(*) = 1 FROM t1 WHERE id = 1;\n";
+    world.project.write("migrations/0002_rows.probe.sql", probe);
+    world.project.write("migrations/0004_rows.up.sql", "INSERT INTO t1 VALUES (2, 'b');\n");
+    world.project.write("migrations/0004_rows.down.sql", "DELETE FROM t1 WHERE id = 2;\n");
+    world.project.write(
+        "strategy.toml",
+        "[[wave]]\nname = \"one\"\ncount = 1\n\n[[wave]]\nname = \"rest\"\napproval = true\n",
+    );
+    world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
+    let _third = world.agent("a3", &[&dumps[1]]);
+    Agent::until_observed(&world.client, &["eu-3"]).await;
+    let why = until_some("eu-3 is waited for", LIMIT, || async {
+        let why = world.cli.run("explain mig-0003 eu-3").await.stdout;
+        why.contains("but rep-0002 came to nothing").then_some(why)
+    })
+    .await;
+    assert!(why.contains("its probe says"), "{why}");
+    // Time goes by, its agent comes back and looks again, the leader is another one: nothing is tried anew.
+    world.behead().await;
+    world.cli.run("targets observe --on eu-3").await.exits(0);
+    assert_eq!(said(&world.client, ordered).await, 2);
+    let failed = |body: &Body| matches!(body, Body::RepairFailed(_));
+    assert_eq!(said(&world.client, failed).await, 1);
+    let status = world.cli.run("status mig-0003").await.exits(0).stdout;
+    assert!(status.contains("1 target waited for"), "{status}");
+    let words = ["repair", "skip", "mig-0003", "--on", "eu-3", "--waive", "a copy", "--yes"];
+    world.cli.run_words(&words).await.exits(0);
+    world.cli.run("approve mig-0003").await.exits(0);
+    world.cli.run("watch mig-0003").await.exits(0);
+    assert_eq!(dumps[1].in_force().await, [""; 0]);
+    world.once_each().await;
+    for database in [first].into_iter().chain(dumps) {
+        database.remove().await;
+    }
+}

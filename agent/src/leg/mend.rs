@@ -3,7 +3,6 @@
 //! probe. Where a probe says the opposite, nobody's word counts.
 
 use bytes::Bytes;
-use skein_bundle::sql::Class;
 use skein_proto::agent::v1::report::Outcome as Report;
 use skein_proto::agent::v1::{Leg, LegStep, Mended};
 use skein_proto::v1::{self, Evidence};
@@ -17,6 +16,7 @@ use crate::db::{Direction, Engine, Observation, Row, Token};
 use crate::observe::{entries, to_wire};
 use crate::session::Lease;
 use crate::text::chain;
+use crate::wire;
 
 /// A leg that mends.
 pub(super) struct Work<'a> {
@@ -182,7 +182,7 @@ fn defines(loaded: &Loaded, step: &LegStep, engine: Engine) -> bool {
     let Some(migration) = migration(loaded, step) else { return false };
     let Ok(at) = usize::try_from(step.migration) else { return false };
     let plan = loaded.plan((at, Direction::Up, engine.dialect()), &migration.up);
-    plan.is_ok_and(|plan| plan.judged.iter().any(|one| one.facts.class == Class::Ddl))
+    plan.is_ok_and(|plan| wire::defines(&plan))
 }
 
 fn contradicted(step: &LegStep) -> Stop {

@@ -2,7 +2,7 @@
 
 use skein_bundle::Script;
 use skein_bundle::Transaction;
-use skein_bundle::sql::{Dialect, Judged, Mode, ScriptPlan, plan_script};
+use skein_bundle::sql::{Class, Dialect, Judged, Mode, ScriptPlan, plan_script};
 use skein_proto::v1;
 
 pub(super) fn of(script: &Script) -> Vec<v1::ScriptFacts> {
@@ -50,7 +50,13 @@ fn facts(
         destructive: plan.judged.iter().any(|judged| judged.facts.destructive),
         refusal: String::new(),
         statements: u32::try_from(plan.judged.len()).unwrap_or(u32::MAX),
+        defines: Some(defines(plan)),
     }
+}
+
+/// Whether a schema tells that the script is in force: one that changes rows alone leaves it as it was.
+pub(crate) fn defines(plan: &ScriptPlan) -> bool {
+    plan.judged.iter().any(|judged| judged.facts.class == Class::Ddl)
 }
 
 fn lock(judged: &Judged) -> Option<v1::LockFact> {

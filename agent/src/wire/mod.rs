@@ -6,6 +6,7 @@ mod write;
 
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use facts::defines;
 pub use read::{WireError, decode, from_wire};
 pub use write::{encode, to_wire};
 

@@ -68,6 +68,7 @@ fn manifest() -> Manifest {
             destructive: false,
             refusal: String::new(),
             statements: 1,
+            defines: None,
         }],
     };
     let migrations = (1..=STEPS).map(|number| Migration {

@@ -61,6 +61,9 @@ pub struct Facts {
     pub refusal: String,
     /// Statements in it.
     pub statements: u32,
+    /// It changes the schema, so that a schema tells whether it is in force. `None`: its reader, of an earlier
+    /// release, did not say.
+    pub defines: Option<bool>,
 }
 
 impl Script {

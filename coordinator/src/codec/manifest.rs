@@ -105,6 +105,7 @@ fn facts(wire: v1::ScriptFacts) -> Result<Facts, Malformed> {
         destructive: wire.destructive,
         refusal: wire.refusal,
         statements: wire.statements,
+        defines: wire.defines,
     })
 }
 
@@ -117,6 +118,7 @@ fn facts_out(facts: &Facts) -> v1::ScriptFacts {
         destructive: facts.destructive,
         refusal: facts.refusal.clone(),
         statements: facts.statements,
+        defines: facts.defines,
     }
 }
 

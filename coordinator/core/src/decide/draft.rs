@@ -1,6 +1,6 @@
 //! What a repair would change on which targets, and on what evidence: computed once per class.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::{Manifest, Migration};
 use crate::command::Ask;
@@ -21,6 +21,8 @@ pub struct Draft {
     /// For each target on what its changes would rest; `None`: there is no evidence. A probe is only known
     /// to be there: its agent asks it.
     pub evidence: Vec<Option<Evidence>>,
+    /// Versions that the schema tells nothing of, though it is the right one, and that have no probe.
+    pub untold: BTreeSet<Version>,
     /// Selected targets whose ledgers say so already.
     pub settled: u32,
 }
@@ -42,6 +44,7 @@ pub fn draft(fleet: &Fleet, ask: &Ask) -> Result<Draft, Refusal> {
             targets: Vec::new(),
         },
         evidence: Vec::new(),
+        untold: BTreeSet::new(),
         settled: 0,
     };
     let mut known: BTreeMap<(Engine, &[EntryIx], bool), Option<u32>> = BTreeMap::new();
@@ -67,7 +70,15 @@ pub fn draft(fleet: &Fleet, ask: &Ask) -> Result<Draft, Refusal> {
             continue;
         };
         let class = usize::try_from(number).ok().and_then(|ix| draft.order.classes.get(ix));
-        draft.evidence.push(class.and_then(|class| evidence(target, class, &ask.waiver)));
+        let rests = class.map(|class| evidence((manifest, target), class, &ask.waiver));
+        draft.evidence.push(match rests {
+            Some(Rests::On(evidence)) => Some(evidence),
+            Some(Rests::Untold(versions)) => {
+                draft.untold.extend(versions.into_iter().cloned());
+                None
+            }
+            Some(Rests::OnNothing) | None => None,
+        });
         draft.order.targets.push((target.id.clone(), number));
     }
     Ok(draft)
@@ -148,15 +159,43 @@ fn because(problem: &str) -> String {
 }
 
 /// On what the changes of one target would rest.
-fn evidence(target: &target::State, class: &Class, waiver: &str) -> Option<Evidence> {
+enum Rests<'a> {
+    On(Evidence),
+    /// The schema is the right one, and tells nothing of these.
+    Untold(Vec<&'a Version>),
+    OnNothing,
+}
+
+/// As its agent finds it: the right schema tells of what changes schemas, and of the rest its author's probe.
+fn evidence<'a>(
+    (manifest, target): (&Manifest, &target::State),
+    class: &'a Class,
+    waiver: &str,
+) -> Rests<'a> {
     let schema = target.seen.as_ref().map(|seen| seen.fingerprint).or(target.fingerprint);
-    if schema.is_some_and(|schema| class.schemas.contains(&schema)) {
-        return Some(Evidence::Schema);
+    let known = schema.is_some_and(|schema| class.schemas.contains(&schema));
+    let told = |change: &&Change| known && defines(manifest, class.engine, change);
+    let untold: Vec<&Change> = class.changes.iter().filter(|change| !told(change)).collect();
+    if untold.is_empty() {
+        Rests::On(Evidence::Schema)
+    } else if untold.iter().all(|change| change.probe) {
+        Rests::On(Evidence::Probe)
+    } else if !waiver.is_empty() {
+        Rests::On(Evidence::Waiver)
+    } else if known {
+        let bare = untold.into_iter().filter(|change| !change.probe);
+        Rests::Untold(bare.map(|change| &change.entry.version).collect())
+    } else {
+        Rests::OnNothing
     }
-    if class.changes.iter().all(|change| change.probe) {
-        return Some(Evidence::Probe);
-    }
-    (!waiver.is_empty()).then_some(Evidence::Waiver)
+}
+
+/// Whether a schema tells of a change; where nobody has said, its agent will.
+fn defines(manifest: &Manifest, engine: Engine, change: &Change) -> bool {
+    let place = usize::try_from(change.migration).ok();
+    let migration = place.and_then(|place| manifest.migrations.get(place));
+    let facts = migration.and_then(|migration| migration.up.facts(engine));
+    facts.and_then(|facts| facts.defines).unwrap_or(true)
 }
 
 /// The question about one class.

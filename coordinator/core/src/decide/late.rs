@@ -65,18 +65,18 @@ pub(super) fn settle(fleet: &Fleet, id: RolloutId, meant: &Meant) -> Result<Vec<
     let mut bodies = Vec::new();
     // One repair at one time: the others have come still, and are asked about again.
     if let Some((version, targets)) = adopted.into_iter().next() {
-        match adopt(fleet, spec, (&version, &targets)) {
-            Ok(ordered) => {
-                let why = format!(
-                    "it has no ledger, and its schema is that of targets at {version}: it gets one"
-                );
-                awaited.extend(targets.into_iter().map(|target| (target, why.clone())));
-                bodies.extend(ordered);
-            }
-            Err(refusal) => {
-                awaited.extend(targets.into_iter().map(|target| (target, refusal.what.clone())));
-            }
+        let (fit, unfit) = adoptable(fleet, spec, (&version, targets));
+        let why = format!(
+            "it has no ledger, and its schema is that of targets at {version}: it gets one"
+        );
+        if !fit.is_empty() {
+            bodies.extend(adopt(fleet, spec, (&version, &fit))?);
         }
+        awaited.extend(fit.into_iter().map(|target| (target, why.clone())));
+        awaited.extend(unfit.into_iter().map(|(target, why)| {
+            let why = by_hand((&version, &target, id), &why);
+            (target, why)
+        }));
     }
     let Answer { classes, joined, .. } = answer;
     bodies.push(Body::ArrivalsSettled { rollout: id, classes, joined, awaited, settled });
@@ -139,7 +139,12 @@ fn fate(
     if !spec.accept_drift && target.problem.is_empty() && target.mend.is_none() {
         match head(fleet, spec, target) {
             Head::Proved => {}
-            Head::At(version) => return Fate::Adopted(version),
+            Head::At(version) => {
+                return match tried(fleet, spec, (&version, target)) {
+                    Some(why) => Fate::Awaited(by_hand((&version, &target.id, state.id), &why)),
+                    None => Fate::Adopted(version),
+                };
+            }
             Head::Unproved(why) => return Fate::Awaited(why),
         }
     }
@@ -228,6 +233,48 @@ fn adopt(
         waiver: String::new(),
     };
     repair::on_request(fleet, &ask)
+}
+
+/// Those that can get their ledgers by one repair, and why the others cannot.
+fn adoptable(
+    fleet: &Fleet,
+    spec: &Spec,
+    (version, targets): (&Version, Vec<TargetId>),
+) -> (Vec<TargetId>, Vec<(TargetId, String)>) {
+    if adopt(fleet, spec, (version, &targets)).is_ok() {
+        return (targets, Vec::new());
+    }
+    let (mut fit, mut unfit) = (Vec::new(), Vec::new());
+    for target in targets {
+        match adopt(fleet, spec, (version, std::slice::from_ref(&target))) {
+            Ok(_) => fit.push(target),
+            Err(refusal) => unfit.push((target, refusal.what)),
+        }
+    }
+    (fit, unfit)
+}
+
+/// What came of the same repair when it was tried: while neither the schema nor the migrations are others, it
+/// would come to the same. `None`: it was not.
+fn tried(
+    fleet: &Fleet,
+    spec: &Spec,
+    (version, target): (&Version, &target::State),
+) -> Option<String> {
+    let tried = target.unadopted.as_ref().filter(|it| it.schema == target.fingerprint)?;
+    let repair = fleet.repairs.get(&tried.repair)?;
+    let same = repair.order.bundle == spec.bundle && repair.order.versions == [version.clone()];
+    let line = repair.lines.get(usize::try_from(tried.line).ok()?).filter(|_| same)?;
+    Some(format!("{} came to nothing: {}", repair.id, line.note))
+}
+
+/// Why a target gets no ledger by itself, and what somebody can do about it.
+fn by_hand((version, target, rollout): (&Version, &TargetId, RolloutId), why: &str) -> String {
+    format!(
+        "it has no ledger, and its schema is that of targets at {version}, but {why}. Look at it; then \
+         say so (`skein repair adopt {version} --on {target} --waive WHY`), or leave it out (`skein repair \
+         skip {rollout} --on {target} --waive WHY`)"
+    )
 }
 
 /// A step that nothing undoes, and that the charter does not allow or nobody took responsibility for when the

@@ -33,12 +33,19 @@ pub(super) fn on_request(fleet: &Fleet, ask: &Ask) -> Result<Vec<Body>, Refusal>
             Verb::Applied | Verb::Adopt => "is in force",
             Verb::NotApplied => "is not in force",
         };
-        let versions: Vec<&str> = ask.versions.iter().map(Version::as_str).collect();
+        let (versions, why): (Vec<&str>, _) = if draft.untold.is_empty() {
+            let why = "the migrations have no probe for it, and no target with that schema got there \
+                       by running them";
+            (ask.versions.iter().map(Version::as_str).collect(), why)
+        } else {
+            let why = "no schema tells, since it changes rows alone, and the migrations have no probe \
+                       for it";
+            (draft.untold.iter().map(Version::as_str).collect(), why)
+        };
         return Err(Refusal::new(
             Kind::Unfit,
             format!(
-                "nothing proves that {} {what} on {}: the migrations have no probe for it, and no \
-                 target with that schema got there by running them",
+                "nothing proves that {} {what} on {}: {why}",
                 plan::few(&versions),
                 plan::few(&bare)
             ),

@@ -183,6 +183,7 @@ pub(super) fn target_retired(
             target.problem = format!("retired: {reason}");
             target.observed_at = None;
             target.seen = None;
+            target.unadopted = None;
             std::mem::take(&mut target.identity)
         }
         None => String::new(),

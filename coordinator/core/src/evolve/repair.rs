@@ -9,9 +9,9 @@ use crate::plan::Class;
 use crate::spec::Direction;
 use crate::state::Fleet;
 use crate::state::ledger::{Entry, EntryIx};
-use crate::state::repair::{Evidence, Line, Order, Phase, State};
+use crate::state::repair::{Evidence, Line, Order, Phase, State, Verb};
 use crate::state::rollout::{self, Status};
-use crate::state::target::{Doubt, Lease, Observation, Seen};
+use crate::state::target::{Doubt, Lease, Observation, Seen, Unadopted};
 
 pub(super) fn ordered(
     fleet: &mut Fleet,
@@ -208,11 +208,23 @@ pub(super) fn failed(
     if doubt {
         in_doubt(fleet, repair, ix, why);
     }
+    unadopted(fleet, (repair, number), ix);
     end(fleet, (repair, number), ix, |line| {
         line.phase = Phase::Failed;
         line.note = why.into();
     });
     Ok(())
+}
+
+/// Whoever would order it again by itself has to know that it came to nothing, and what was there then.
+fn unadopted(fleet: &mut Fleet, (repair, line): (RepairId, u32), ix: TargetIx) {
+    if fleet.repairs.get(&repair).is_none_or(|state| state.order.verb != Verb::Adopt) {
+        return;
+    }
+    if let Some(mut target) = fleet.targets.get_mut(ix) {
+        let schema = target.fingerprint;
+        target.unadopted = Some(Box::new(Unadopted { repair, line, schema }));
+    }
 }
 
 /// What is in the ledger nobody knows before the next look.
@@ -241,6 +253,7 @@ pub(super) fn withdrawn(
         if doubt {
             in_doubt(fleet, repair, ix, reason);
         }
+        unadopted(fleet, (repair, number), ix);
         end(fleet, (repair, number), ix, |line| {
             line.phase = Phase::Failed;
             line.note = format!("withdrawn: {reason}").into();
@@ -281,6 +294,7 @@ pub(super) fn mended(
     target.vouched |= evidence.contains(&Evidence::Waiver);
     target.sound();
     target.half = !seen.open_intent.is_empty();
+    target.unadopted = None;
     finding.clone_into(&mut target.problem);
     let old = target.identity.clone();
     // A clone keeps its finding: the identity is another target's.

@@ -115,8 +115,21 @@ pub struct State {
     pub vouched: bool,
     /// The whole database, as told last; zero: never.
     pub bytes: u64,
+    /// It was to get a ledger by a repair, and did not.
+    pub unadopted: Option<Box<Unadopted>>,
     /// Gone for good.
     pub retired: bool,
+}
+
+/// An adoption that failed, or that somebody withdrew. While nothing has changed it comes to the same again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unadopted {
+    /// By which repair.
+    pub repair: RepairId,
+    /// The target's line there.
+    pub line: u32,
+    /// What its schema was.
+    pub schema: Option<Digest>,
 }
 
 /// A look that does not agree with the log: kept beside it, so that the next look is held against
@@ -322,6 +335,7 @@ impl Table {
             since: Seq(0),
             vouched: false,
             bytes: 0,
+            unadopted: None,
             retired: false,
         });
         if let Some(target) = self.by_ix.last() {

@@ -3,7 +3,8 @@
 //! ```text
 //! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [label=ring] [region=eu] [rack=group] [blind]   register and look
 //! agent a2 t-1 t-2 | names a2 t-1 (and nothing else) | connect a2 [slots=4] [gates=health,…|gates=] | disconnect a2
-//! bundle b1 1 2- 3~ 4* 5?    versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe
+//! bundle b1 1 2- 3~ 4* 5? 6#   versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe,
+//!     # it changes rows alone
 //! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
 //!     [stages=expand:1/contract:2] [over-all] [soak=500] [limit=ring:1] [group=1] [order=ring|ring:b/a] [cover]
 //! gate orders before-step|after-step|after-wave|soak [http=health|command=…] [wave=NAME] [below=3]
@@ -627,21 +628,25 @@ fn script(file: String, text: &str, normalised: &str) -> Script {
         destructive: false,
         refusal: String::new(),
         statements: 1,
+        defines: None,
     });
     Script { file, raw: digest(text), normalised: digest(normalised), facts: facts.to_vec() }
 }
 
 fn bundle(world: &mut World, words: &Words<'_>) {
     let migrations = words.bare.iter().skip(2).map(|word| {
-        let version = word.trim_end_matches(['-', '~', '*', '?']);
+        let version = word.trim_end_matches(['-', '~', '*', '?', '#']);
         let edit = if word.contains('~') { " edited" } else { "" };
         let change = if word.contains('*') { " changed" } else { "" };
         let probe = word.contains('?');
-        let up = script(
+        let mut up = script(
             format!("{version}.up.sql"),
             &format!("{version}.up{edit}{change}"),
             &format!("{version}.up normalised{change}"),
         );
+        for facts in &mut up.facts {
+            facts.defines = Some(!word.contains('#'));
+        }
         let down = (!word.contains('-')).then(|| {
             let text = format!("{version}.down");
             script(format!("{version}.down.sql"), &text, &text)

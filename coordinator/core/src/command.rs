@@ -1,6 +1,6 @@
 //! What may be asked. Commands are imperative; time and identity arrive with the request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::bundle::Manifest;
 use crate::event::{Archive, Measured, Stop, Verdict};
@@ -358,8 +358,8 @@ pub enum Command {
 pub enum Meant {
     /// No selector has a condition.
     AsPlanned,
-    /// The same question, with what its conditions hold of now.
-    Found(Box<Spec>),
+    /// The same question, with what its conditions hold of among these. Who has come since is asked about anew.
+    Found(Box<Spec>, BTreeSet<TargetId>),
     /// A condition cannot be asked, for this reason.
     Unknown(String),
 }

@@ -29,5 +29,6 @@ pub(super) fn found(command: Command, fleet: &Fleet, presence: &Presence) -> Com
             return Command::SettleArrivals { rollout, meant: Meant::Unknown(refusal.what) };
         }
     }
-    Command::SettleArrivals { rollout, meant: Meant::Found(Box::new(spec)) }
+    let asked = arrived.into_iter().cloned().collect();
+    Command::SettleArrivals { rollout, meant: Meant::Found(Box::new(spec), asked) }
 }

@@ -34,26 +34,26 @@ enum Fate {
 pub(super) fn settle(fleet: &Fleet, id: RolloutId, meant: &Meant) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
     if !state.takes_late_ones() || state.arrived().next().is_none() {
-        return Err(Refusal::new(
-            Kind::Conflict,
-            format!("nobody has come who could join {id}"),
-            "the scheduler asks again",
-        ));
+        return Err(nobody(id));
     }
     let spec = match meant {
         Meant::AsPlanned | Meant::Unknown(_) => &state.plan.spec,
-        Meant::Found(spec) => spec,
+        Meant::Found(spec, _) => spec,
+    };
+    let was_asked = |target: &target::State| match meant {
+        Meant::AsPlanned | Meant::Unknown(_) => true,
+        Meant::Found(_, asked) => asked.contains(&target.id),
     };
     let mut answer = Answer { state, classes: Vec::new(), joined: Vec::new() };
     let (mut awaited, mut settled) = (Vec::new(), Vec::new());
     let mut adopted: BTreeMap<Version, Vec<TargetId>> = BTreeMap::new();
-    for ix in state.arrived().take(AT_ONCE) {
-        let Some(target) = fleet.targets.get(ix) else { continue };
+    let arrived = state.arrived().filter_map(|ix| Some((ix, fleet.targets.get(ix)?)));
+    for (ix, target) in arrived.filter(|(_, target)| was_asked(target)).take(AT_ONCE) {
         let fate = match meant {
             Meant::Unknown(why) => {
                 Fate::Awaited(format!("nobody can tell whether it is meant: {why}"))
             }
-            Meant::AsPlanned | Meant::Found(_) => fate(fleet, (state, spec), (ix, target)),
+            Meant::AsPlanned | Meant::Found(..) => fate(fleet, (state, spec), (ix, target)),
         };
         match fate {
             Fate::Joins(class) => answer.join(spec, target, class),
@@ -79,8 +79,19 @@ pub(super) fn settle(fleet: &Fleet, id: RolloutId, meant: &Meant) -> Result<Vec<
         }));
     }
     let Answer { classes, joined, .. } = answer;
+    if joined.is_empty() && awaited.is_empty() && settled.is_empty() {
+        return Err(nobody(id));
+    }
     bodies.push(Body::ArrivalsSettled { rollout: id, classes, joined, awaited, settled });
     Ok(bodies)
+}
+
+fn nobody(id: RolloutId) -> Refusal {
+    Refusal::new(
+        Kind::Conflict,
+        format!("nobody has come who could join {id}"),
+        "the scheduler asks again",
+    )
 }
 
 /// Who joins, with classes that the rollout does not have yet.

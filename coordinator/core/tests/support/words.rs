@@ -27,6 +27,7 @@
 //! forecast plan|1    of the plan made last, by class and wave; of the rest of a rollout
 //! t-1 baseline quick [queries=1] | gate quick after-step latency=1500 [runs=100]   thousandths of what was before
 //! observe t-1 [bytes=9] [ledger=1,2~] [identity=x] [schema=x | like=1,2] [intent=x] [as-of=9] [fence=9] | unreachable t-1 why
+//! ask settle 1 [asked=t-1,t-2 holds=t-1]    whom a condition was asked of, and meant
 //! retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
 //! repair applied|not-applied|adopt b1 2 3 [select=t-1] [why=x] | accept b1 2 [why=x] | withdraw 1 why
@@ -35,7 +36,7 @@
 //! status [1] [past] | why 1 t-1 | silent 1 | targets | id=7 body=1 WORDS… | charter=other WORDS…
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
@@ -52,8 +53,7 @@ use skein_core::plan;
 use skein_core::policy::Policy;
 use skein_core::schedule::{after_restore, waits_for};
 use skein_core::spec::{
-    AtClose, Backup, Blackout, Budget, Direction, Engine, Goal, Knob, Limit, OnBreach, Order,
-    Quantiles, Scope, Selector, Spec, Stage, TransactionMode, Wave, Window,
+    AtClose, Backup, Blackout, Budget, Condition, Direction, Engine, Goal, Knob, Limit, OnBreach, Order, Quantiles, Scope, Selector, Spec, Stage, TransactionMode, Wave, Window,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{Evidence, Verb};
@@ -280,7 +280,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 "soak" => Command::SoakWave { rollout },
                 "finish" => Command::FinishRollout { rollout },
                 "open-gates" => Command::OpenGates { rollout },
-                "settle" => Command::SettleArrivals { rollout, meant: Meant::AsPlanned },
+                "settle" => Command::SettleArrivals { rollout, meant: settles(world, words) },
                 "assign" => Command::AssignLeg {
                     rollout,
                     target: words.at(3).into(),
@@ -391,6 +391,19 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "targets" => targets(world),
         target => report(world, &TargetId::from(target), words),
     }
+}
+
+/// Whom a condition meant (`holds`) of those that it was asked of (`asked`); else there is none.
+fn settles(world: &World, words: &Words<'_>) -> Meant {
+    let Some(asked) = words.key("asked") else { return Meant::AsPlanned };
+    let ids = |ids: &str| ids.split(',').map(TargetId::from).collect::<BTreeSet<_>>();
+    let state = world.fleet.rollouts.get(&RolloutId(number(words.at(2)))).expect("it is there");
+    let mut spec = state.plan.spec.clone();
+    spec.selector.condition = Some(Condition {
+        text: "words".to_owned(),
+        holds: Arc::new(words.key("holds").map(ids).unwrap_or_default()),
+    });
+    Meant::Found(Box::new(spec), ids(asked))
 }
 
 /// `100-200,400-500`.

@@ -246,7 +246,10 @@ pub(super) fn retried(
         state.ended_at = Millis(0);
     }
     let phase = if state.turned { Phase::UndoReady } else { Phase::Ready };
-    state.again.clear();
+    // Those of before are tried still, unless it had ended since.
+    if ended {
+        state.again.clear();
+    }
     for ix in chosen {
         try_again(state, ix, phase);
         let target = state.lanes.get(ix).map(|lane| lane.target);

@@ -1,14 +1,16 @@
 //! Chosen targets of a rollout: tried again, or left out of it.
 
+use std::collections::BTreeSet;
+
 use super::rollout;
 use super::rollout::{may_go_on, not_now};
 use crate::event::Body;
-use crate::ids::{Millis, RolloutId, TargetId};
+use crate::ids::{Millis, RolloutId, TargetId, TargetIx};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::Selector;
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
-use crate::state::target;
+use crate::state::{gate, target};
 
 /// The lanes of the selected targets that are in one of some phases.
 fn chosen<'a>(
@@ -103,6 +105,9 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
             return Err(not_now(id, status, "changed"));
         }
     }
+    let asks = state.round.iter().flat_map(|round| &round.asks);
+    let unanswered = asks.filter(|ask| ask.phase != gate::Phase::Passed);
+    let asked: BTreeSet<TargetIx> = unanswered.filter_map(|ask| ask.target).collect();
     let open = |lane: &Lane| match lane.phase {
         Phase::Waiting
         | Phase::Ready
@@ -112,8 +117,8 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
         | Phase::UndoReady
         | Phase::UndoLeased
         | Phase::Residual => true,
-        // Another stage is to come.
-        Phase::Done => state.has_stages_left(lane),
+        // Nobody may be there any more who could ask its gates.
+        Phase::Done => asked.contains(&lane.target),
         Phase::Undone | Phase::Waived => false,
     };
     let chosen = chosen(fleet, state, selector, open);

@@ -2,10 +2,11 @@
 
 use super::{Impossible, state_mut};
 use crate::event::Judged;
-use crate::ids::{AgentId, Fence, Millis, RolloutId, Seq, WaveIx};
+use crate::ids::{AgentId, Fence, Millis, RolloutId, Seq, TargetIx, WaveIx};
 use crate::spec::When;
 use crate::state::Fleet;
 use crate::state::gate::{Failed, Phase, Round};
+use crate::state::rollout::State;
 
 /// A wave's gates are asked from now on. Where none has anybody to ask, they have passed.
 pub(super) fn opened(fleet: &mut Fleet, id: RolloutId, wave: WaveIx) -> Result<(), Impossible> {
@@ -81,12 +82,34 @@ pub(super) fn passed(fleet: &mut Fleet, at: Millis, judged: &Judged) -> Result<(
         return passed_around_a_step(fleet, at, judged);
     }
     taken(fleet, (judged.rollout, judged.ask), judged.fence, Phase::Passed)?;
-    let state = state_mut(fleet, judged.rollout)?;
+    over(state_mut(fleet, judged.rollout)?);
+    Ok(())
+}
+
+/// Nothing that is asked of a wave is open any more.
+fn over(state: &mut State) {
     if let Some(round) = state.round.take_if(|round| round.open == 0)
         && round.when == When::AfterWave
     {
         state.checked = round.wave.0 + 1;
     }
+}
+
+/// The rollout goes on without a target: nothing is asked in it any more.
+pub(super) fn left_out(fleet: &mut Fleet, id: RolloutId, target: TargetIx) -> Result<(), Impossible> {
+    let state = state_mut(fleet, id)?;
+    let Some(round) = &mut state.round else { return Ok(()) };
+    let mut held = Vec::new();
+    for number in round.open_in(target).collect::<Vec<_>>() {
+        if let Some(ask) = round.ask(number)
+            && let (Phase::Asked(fence), Some(agent)) = (ask.phase, &ask.agent)
+        {
+            held.push((agent.clone(), fence));
+        }
+        round.put(number, Phase::Passed);
+    }
+    over(state);
+    drop_fences(fleet, held);
     Ok(())
 }
 

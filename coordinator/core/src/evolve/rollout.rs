@@ -277,6 +277,8 @@ pub(super) fn skipped(
         let ix = target_ix(fleet, target)?;
         let state = state_mut(fleet, id)?;
         state.exempt.insert(ix, exempt.clone());
+        super::gate::left_out(fleet, id, ix)?;
+        let state = state_mut(fleet, id)?;
         if state.awaited.remove(&ix).is_none() {
             with_lane.push(target);
         }

@@ -72,8 +72,11 @@ fn asking(fleet: &Fleet, state: &State, presence: Option<&Presence>) -> Option<S
         let target = ask.target.and_then(|ix| fleet.targets.get(ix));
         return Some(match (gate.question.source(), target) {
             (_, Some(target)) => format!(
-                "gate `{}` of {wave} cannot be asked: no agent that asks gates is connected for {}",
-                gate.name, target.id
+                "gate `{}` of {wave} cannot be asked: no agent that asks gates is connected for {target}; \
+                 `skein repair skip {} --on {target} --waive WHY` goes on without it",
+                gate.name,
+                state.id,
+                target = target.id
             ),
             (source, None) => format!(
                 "gate `{}` of {wave} cannot be asked: no connected agent that serves a target of the wave \

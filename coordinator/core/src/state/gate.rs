@@ -75,6 +75,12 @@ impl Round {
         self.asks.get(usize::try_from(number).ok()?)
     }
 
+    /// What is asked in a target, and has not passed.
+    pub(crate) fn open_in(&self, target: TargetIx) -> impl Iterator<Item = u32> {
+        let open = move |ask: &Ask| ask.target == Some(target) && ask.phase != Phase::Passed;
+        (0..).zip(&self.asks).filter(move |(_, ask)| open(ask)).map(|(number, _)| number)
+    }
+
     /// Moves one; the counters follow.
     pub(crate) fn put(&mut self, number: u32, phase: Phase) {
         let ask = usize::try_from(number).ok().and_then(|at| self.asks.get_mut(at));

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::event::Body;
-use skein_core::ids::{RolloutId, Seq, TargetId};
+use skein_core::ids::{Millis, RolloutId, Seq, TargetId};
 use skein_core::spec::{Direction, Goal};
 use skein_core::state::rollout::{Phase, State};
 
@@ -17,19 +17,21 @@ pub(super) struct Owed {
     /// Since when a target is known.
     known: BTreeMap<TargetId, Seq>,
     planned: BTreeMap<RolloutId, (Seq, BTreeSet<TargetId>)>,
-    left_out: BTreeSet<(RolloutId, TargetId)>,
+    /// Until when; `None`: for good.
+    left_out: BTreeMap<(RolloutId, TargetId), Option<Millis>>,
+    halted: BTreeSet<RolloutId>,
     /// Those that had everything when they were asked about. What others take back from them later is theirs to
     /// answer for.
     settled: BTreeSet<(RolloutId, TargetId)>,
 }
 
 impl Owed {
-    fn completes(&self, id: RolloutId, past: &Past) -> Held {
+    fn completes(&self, (id, at): (RolloutId, Millis), past: &Past) -> Held {
         let Some((made, absent)) = self.planned.get(&id) else { return Ok(()) };
         for (target, since) in &self.known {
             let asked = (id, target.clone());
             if since < made && !absent.contains(target)
-                || self.left_out.contains(&asked)
+                || self.is_left_out(&asked, at, past)
                 || self.settled.contains(&asked)
             {
                 continue;
@@ -41,11 +43,24 @@ impl Owed {
         Ok(())
     }
 
+    /// Somebody answers for its going on without a target. One with a lane that was let go when the rollout was
+    /// halted owes it after the end.
+    fn is_left_out(&self, asked: &(RolloutId, TargetId), at: Millis, past: &Past) -> bool {
+        let holds = |until: &Option<Millis>| until.is_none_or(|until| at < until);
+        self.left_out.get(asked).is_some_and(|until| holds(until) || self.let_go(asked, past))
+    }
+
+    fn let_go(&self, (id, target): &(RolloutId, TargetId), past: &Past) -> bool {
+        let state = past.fleet.rollouts.get(id).filter(|_| self.halted.contains(id));
+        let lane = state.and_then(|state| past.lane(state, target));
+        lane.is_some_and(|lane| lane.phase == Phase::Waived)
+    }
+
     /// Nothing is said to be owed by these.
-    fn settle(&mut self, id: RolloutId, targets: &[TargetId], past: &Past) -> Held {
+    fn settle(&mut self, (id, at): (RolloutId, Millis), targets: &[TargetId], past: &Past) -> Held {
         for target in targets {
             let asked = (id, target.clone());
-            if !self.left_out.contains(&asked) && owes(past, id, target) {
+            if !self.is_left_out(&asked, at, past) && owes(past, id, target) {
                 return Err(format!("{target} is said to owe {id} nothing, and lacks something"));
             }
             self.settled.insert(asked);
@@ -99,14 +114,19 @@ impl Invariant for Owed {
                 let absent = plan.absent.iter().map(|absent| absent.target.clone()).collect();
                 self.planned.insert(*rollout, (event.seq, absent));
             }
-            Body::TargetsSkipped { rollout, targets, .. } => {
-                let targets = targets.iter().map(|target| (*rollout, target.clone()));
+            Body::TargetsSkipped { rollout, targets, until, .. } => {
+                let targets = targets.iter().map(|target| ((*rollout, target.clone()), *until));
                 self.left_out.extend(targets);
             }
             Body::ArrivalsSettled { rollout, settled, .. } => {
-                return self.settle(*rollout, settled, past);
+                return self.settle((*rollout, event.at), settled, past);
             }
-            Body::RolloutCompleted { rollout } => return self.completes(*rollout, past),
+            Body::RolloutHalted { rollout, .. } => {
+                self.halted.insert(*rollout);
+            }
+            Body::RolloutCompleted { rollout } => {
+                return self.completes((*rollout, event.at), past);
+            }
             _ => {}
         }
         Ok(())

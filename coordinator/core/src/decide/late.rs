@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use super::{repair, rollout};
 use crate::command::{Ask, Meant};
 use crate::event::Body;
-use crate::ids::{ClassIx, RolloutId, TargetId, TargetIx, Version, WaveIx};
+use crate::ids::{ClassIx, Millis, RolloutId, TargetId, TargetIx, Version, WaveIx};
 use crate::plan::{self, Class, Plan, Step, Undo};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{Selector, Spec};
 use crate::state::Fleet;
 use crate::state::ledger::{Entry, EntryIx};
 use crate::state::repair::Verb;
-use crate::state::rollout::State;
+use crate::state::rollout::{State, Status};
 use crate::state::target;
 
 /// At most so many are settled by one event.
@@ -31,8 +31,17 @@ enum Fate {
     Settled,
 }
 
-pub(super) fn settle(fleet: &Fleet, id: RolloutId, meant: &Meant) -> Result<Vec<Body>, Refusal> {
+pub(super) fn settle(
+    fleet: &Fleet,
+    id: RolloutId,
+    meant: &Meant,
+    now: Millis,
+) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
+    let called_in = call_in(fleet, state, now);
+    if !called_in.is_empty() {
+        return Ok(called_in);
+    }
     if !state.takes_late_ones() || state.arrived().next().is_none() {
         return Err(nobody(id));
     }
@@ -84,6 +93,31 @@ pub(super) fn settle(fleet: &Fleet, id: RolloutId, meant: &Meant) -> Result<Vec<
     }
     bodies.push(Body::ArrivalsSettled { rollout: id, classes, joined, awaited, settled });
     Ok(bodies)
+}
+
+/// Those that somebody left out until a time that has passed: with a lane they are tried again, without one they
+/// are waited for, and asked about like all that come.
+fn call_in(fleet: &Fleet, state: &State, now: Millis) -> Vec<Body> {
+    let (mut targets, mut awaited) = (Vec::new(), Vec::new());
+    let lapsed = state.lapsed(&fleet.targets, now).filter(|_| state.status == Status::Running);
+    for (target, lane) in lapsed {
+        if lane.is_some() {
+            targets.push(target.id.clone());
+        } else {
+            let why = "it was left out until a time that has passed".to_owned();
+            awaited.push((target.id.clone(), why));
+        }
+    }
+    let rollout = state.id;
+    let tried = (!targets.is_empty()).then_some(Body::TargetsRetried { rollout, targets });
+    let waited = (!awaited.is_empty()).then(|| Body::ArrivalsSettled {
+        rollout,
+        classes: Vec::new(),
+        joined: Vec::new(),
+        awaited,
+        settled: Vec::new(),
+    });
+    tried.into_iter().chain(waited).collect()
 }
 
 fn nobody(id: RolloutId) -> Refusal {

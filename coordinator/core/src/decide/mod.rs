@@ -168,7 +168,9 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::JudgeGate { agent, fence, judgement } => {
             gate::judge(fleet, agent, *fence, judgement)
         }
-        Command::SettleArrivals { rollout, meant } => late::settle(fleet, *rollout, meant),
+        Command::SettleArrivals { rollout, meant } => {
+            late::settle(fleet, *rollout, meant, Millis(request.now.0.max(fleet.time.0)))
+        }
         Command::AssignRepair { target, agent } => repair::assign(fleet, target, agent),
         Command::AssignLeg { rollout, target, agent } => {
             leg::assign(fleet, *rollout, (target, agent), Millis(request.now.0.max(fleet.time.0)))

@@ -332,6 +332,7 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Bo
     let left = match state.status {
         Status::Running => {
             let late = state.awaited.len() + state.arrived().count();
+            let late = late + state.lapsed(&fleet.targets, now).count();
             let late = u32::try_from(late).unwrap_or(u32::MAX);
             state.under_way() + state.total.of(Phase::Waiting) + late
         }

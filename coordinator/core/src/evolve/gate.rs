@@ -96,7 +96,11 @@ fn over(state: &mut State) {
 }
 
 /// The rollout goes on without a target: nothing is asked in it any more.
-pub(super) fn left_out(fleet: &mut Fleet, id: RolloutId, target: TargetIx) -> Result<(), Impossible> {
+pub(super) fn left_out(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    target: TargetIx,
+) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     let Some(round) = &mut state.round else { return Ok(()) };
     let mut held = Vec::new();

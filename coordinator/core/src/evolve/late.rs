@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Impossible, rollout, state_mut, target_ix};
-use crate::ids::{ClassIx, RolloutId, TargetId, TargetIx, WaveIx};
+use crate::ids::{ClassIx, Millis, RolloutId, TargetId, TargetIx, WaveIx};
 use crate::plan::Class;
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase};
@@ -44,6 +44,7 @@ pub(super) fn retired(fleet: &mut Fleet, ix: TargetIx) {
 
 /// What was decided about targets that came.
 pub(super) struct Settled<'a> {
+    pub(super) at: Millis,
     pub(super) classes: &'a [Class],
     pub(super) joined: &'a [(TargetId, WaveIx, ClassIx)],
     pub(super) awaited: &'a [(TargetId, String)],
@@ -87,6 +88,11 @@ pub(super) fn settled(
         let state = state_mut(fleet, id)?;
         state.arrived.remove(&ix);
         state.awaited.insert(ix, why.as_str().into());
+        // It was left out until a time that has passed: it is asked about like any other.
+        if state.exempt.get(&ix).is_some_and(|exempt| !exempt.holds(about.at)) {
+            state.exempt.remove(&ix);
+            came(fleet, ix);
+        }
     }
     for target in about.others {
         let ix = target_ix(fleet, target)?;

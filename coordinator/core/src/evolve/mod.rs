@@ -247,12 +247,13 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
         }
         Body::TargetsSkipped { rollout, targets, reason, until } => {
             let (by, reason) = (event.actor.as_str().into(), reason.as_str().into());
-            let exempt = run::Exempt { by, reason, until: *until };
+            let exempt = run::Exempt { by, reason, until: *until, lane: None };
             rollout::skipped(fleet, *rollout, targets, &exempt)?;
             rollout
         }
         Body::ArrivalsSettled { rollout, classes, joined, awaited, settled } => {
-            let about = late::Settled { classes, joined, awaited, others: settled };
+            let (at, others) = (event.at, settled);
+            let about = late::Settled { at, classes, joined, awaited, others };
             late::settled(fleet, *rollout, &about)?;
             rollout
         }

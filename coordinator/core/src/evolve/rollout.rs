@@ -252,8 +252,9 @@ pub(super) fn retried(
     }
     for ix in chosen {
         try_again(state, ix, phase);
-        let target = state.lanes.get(ix).map(|lane| lane.target);
-        state.again.extend(target.map(|target| (target, ix)));
+        let Some(target) = state.lanes.get(ix).map(|lane| lane.target) else { continue };
+        state.exempt.remove(&target);
+        state.again.insert(target, ix);
     }
     // Nobody is at work who was to stop.
     state.stopping = false;
@@ -294,6 +295,10 @@ pub(super) fn skipped(
             lane.unwind = false;
             lane.note = Some(format!("left out by {}: {}", exempt.by, exempt.reason).into());
         });
+        let target = state.lanes.get(ix).map(|lane| lane.target);
+        if let Some(exempt) = target.and_then(|target| state.exempt.get_mut(&target)) {
+            exempt.lane = Some(ix);
+        }
     }
     let now = fleet.fence(fleet.seq);
     for ix in unseen {

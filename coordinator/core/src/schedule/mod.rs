@@ -163,6 +163,10 @@ fn running<'a>(
 
 /// Everything that is open is done: its gates, its watch, and what comes after them.
 fn between(fleet: &Fleet, state: &State, (presence, now): (&Presence, Millis), next: &mut Next) {
+    if state.lapsed(&fleet.targets, now).next().is_some() {
+        let (rollout, meant) = (state.id, Meant::AsPlanned);
+        return next.commands.push(Command::SettleArrivals { rollout, meant });
+    }
     match state.check() {
         Some(Check::Due(_)) => {
             return next.commands.push(Command::OpenGates { rollout: state.id });
@@ -178,17 +182,22 @@ fn between(fleet: &Fleet, state: &State, (presence, now): (&Presence, Millis), n
                 next.wake(at);
             }
         }
-        Some(Soak::Until(_)) | None => go_on(fleet, state, next),
+        Some(Soak::Until(_)) | None => go_on(fleet, state, now, next),
     }
 }
 
-fn go_on(fleet: &Fleet, state: &State, next: &mut Next) {
+fn go_on(fleet: &Fleet, state: &State, now: Millis, next: &mut Next) {
     match state.barrier() {
         Some(Barrier::Failed) => {
             let reason = explain::barrier(fleet, state).unwrap_or_default();
             return next.commands.push(Command::HaltRollout { rollout: state.id, reason });
         }
-        Some(Barrier::Absent) => return,
+        Some(Barrier::Absent) => {
+            if let Some(at) = state.lapses(now) {
+                next.wake(at);
+            }
+            return;
+        }
         None => {}
     }
     if state.unapproved().is_some() || next.ends() {
@@ -198,6 +207,8 @@ fn go_on(fleet: &Fleet, state: &State, next: &mut Next) {
         next.commands.push(Command::StartWave { rollout: state.id });
     } else if state.awaited.is_empty() {
         next.commands.push(Command::FinishRollout { rollout: state.id });
+    } else if let Some(at) = state.lapses(now) {
+        next.wake(at);
     }
 }
 

@@ -386,6 +386,8 @@ pub struct Exempt {
     pub reason: Box<str>,
     /// Until when; `None`: for good.
     pub until: Option<Millis>,
+    /// The lane that it had; `None`: nobody could look at the target, or it was held.
+    pub lane: Option<LaneIx>,
 }
 
 impl Exempt {
@@ -827,6 +829,31 @@ impl State {
             }
     }
 
+    /// Targets that it goes on without no more, since that held until a time that has passed: with a lane that has
+    /// steps left in a wave that is open, or without one. Who was let go meanwhile owes it after the end.
+    pub fn lapsed<'a>(
+        &'a self,
+        targets: &'a target::Table,
+        now: Millis,
+    ) -> impl Iterator<Item = (&'a target::State, Option<LaneIx>)> {
+        let over = self.exempt.iter().filter(move |(_, exempt)| !exempt.holds(now));
+        over.filter_map(move |(ix, exempt)| {
+            let target = targets.get(*ix).filter(|target| !target.retired)?;
+            let Some(lane) = exempt.lane else {
+                return self.takes_late_ones().then_some((target, None));
+            };
+            let has_it = target.lane == Some((self.id, lane));
+            let known = self.lanes.get(lane).filter(|_| has_it && !self.turned)?;
+            let rest = known.phase == Phase::Waived && known.verified < self.steps(known);
+            (rest && known.wave.0 < self.opened).then_some((target, Some(lane)))
+        })
+    }
+
+    /// When the next of those that it goes on without is to be called in.
+    pub fn lapses(&self, now: Millis) -> Option<Millis> {
+        self.exempt.values().filter_map(|exempt| exempt.until).filter(|until| *until > now).min()
+    }
+
     /// Targets of which is to be decided whether they join.
     pub fn arrived(&self) -> impl Iterator<Item = TargetIx> {
         self.arrived.iter().copied()
@@ -868,9 +895,10 @@ impl State {
         self.class(lane).map_or(0, |class| u32::try_from(class.steps.len()).unwrap_or(u32::MAX))
     }
 
-    /// Steps of a lane that are in force once the stage that it is in is done.
+    /// Steps of a lane that are in force once the stage that it is in is done. Who was left out of one, and is not any
+    /// more when others are in the next, catches up with them.
     pub fn until(&self, lane: &Lane) -> u32 {
-        let stage = self.plan.stage_of(lane.wave);
+        let stage = self.plan.stage_of(lane.wave).max(self.stage());
         self.class(lane).map_or(0, |class| self.plan.reach(class, stage))
     }
 

@@ -37,6 +37,19 @@ impl Engine {
             Self::Sqlite => "SQLite",
         }
     }
+
+    /// The release of a version as its server tells it, without what is corrected within one: `16` of `16.4`, `10.11`
+    /// of `10.11.6-MariaDB`.
+    pub fn series(self, version: &str) -> &str {
+        let numbers = match self {
+            // Two numbers until 9.6.
+            Self::Postgres if !version.starts_with("9.") => 1,
+            Self::Postgres | Self::Mysql | Self::Sqlite => 2,
+        };
+        let mut dots = version.char_indices().filter(|(_, one)| !one.is_ascii_digit());
+        let (end, _) = dots.nth(numbers - 1).unwrap_or((version.len(), ' '));
+        version.get(..end).unwrap_or(version)
+    }
 }
 
 /// How a script runs on an engine.
@@ -216,6 +229,22 @@ mod tests {
         let written = selector.as_written();
         assert_eq!(written.condition, Some(Condition::new("held".to_owned())));
         assert!(!written.matches(&first, &description));
+    }
+
+    #[test]
+    fn releases_of_servers() {
+        for (engine, version, series) in [
+            (Engine::Postgres, "16.4 (Debian 16.4-1)", "16"),
+            (Engine::Postgres, "17beta1", "17"),
+            (Engine::Postgres, "9.6.24", "9.6"),
+            (Engine::Mysql, "10.11.6-MariaDB-0+deb12u1", "10.11"),
+            (Engine::Mysql, "8.0.39", "8.0"),
+            (Engine::Sqlite, "3.45.1", "3.45"),
+            (Engine::Sqlite, "3", "3"),
+            (Engine::Mysql, "", ""),
+        ] {
+            assert_eq!(engine.series(version), series, "{version}");
+        }
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Wave;
-use super::waves::{Members, make, name, one_per_class, sorted, take};
-use crate::ids::{ClassIx, TargetId};
+use super::waves::{Members, Variety, make, name, one_per_class, sorted, take, variety};
+use crate::ids::TargetId;
 use crate::spec::{self, Order, Strategy};
 use crate::state::Fleet;
 use crate::state::target::Description;
@@ -29,10 +29,10 @@ pub(super) struct Ground<'a> {
 
 /// The waves of one stage, with the number of its first one in the strategy. `seen`: classes that some wave has.
 /// Gives what none takes.
-pub(super) fn cut(
-    ground: Ground<'_>,
+pub(super) fn cut<'a>(
+    ground: Ground<'a>,
     (first, stage): (usize, &[spec::Wave]),
-    (rest, seen): (Members, &mut BTreeSet<ClassIx>),
+    (rest, seen): (Members, &mut BTreeSet<Variety<'a>>),
     waves: &mut Vec<Wave>,
 ) -> Members {
     let Ground { fleet, strategy, selected } = ground;
@@ -70,12 +70,12 @@ pub(super) fn cut(
             let (mut taken, left) = take(fleet, wanted, rest, total);
             rest = left;
             if at == 0 && strategy.cover_classes && !taken.is_empty() {
-                seen.extend(taken.iter().map(|(_, class)| *class));
-                let (others, left) = one_per_class(rest, seen.clone());
+                seen.extend(taken.iter().map(|one| variety(fleet, one)));
+                let (others, left) = one_per_class(fleet, rest, seen.clone());
                 taken.extend(others);
                 rest = left;
             }
-            seen.extend(taken.iter().map(|(_, class)| *class));
+            seen.extend(taken.iter().map(|one| variety(fleet, one)));
             if !taken.is_empty() {
                 let called = format!("{} {value}", name(wanted, first + at));
                 waves.push(make(strategy, wanted, (called, value.clone()), taken));

@@ -8,9 +8,18 @@ use crate::ids::{ClassIx, TargetId, WaveIx};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{self, Blackout, Order, Spec, Strategy, Window};
 use crate::state::Fleet;
-use crate::state::target::Description;
+use crate::state::target::{Description, State};
 
 pub(super) type Members = Vec<(TargetId, ClassIx)>;
+
+/// Those that a first wave has one of: what goes well on one release may fail on another.
+pub(super) type Variety<'a> = (ClassIx, &'a str);
+
+pub(super) fn variety<'a>(fleet: &'a Fleet, (id, class): &(TargetId, ClassIx)) -> Variety<'a> {
+    let target = fleet.target(id).map(|(_, target)| target);
+    let series = |target: &'a State| target.description.engine.series(&target.engine_version);
+    (*class, target.map_or("", series))
+}
 
 /// Refuses what no cutting can mean.
 pub(super) fn check(strategy: &Strategy) -> Result<(), Refusal> {
@@ -68,12 +77,12 @@ pub(super) fn cut(fleet: &Fleet, spec: &Spec, members: Members) -> Vec<Wave> {
         let (mut taken, left) = take(fleet, wanted, rest, total);
         rest = left;
         if waves.is_empty() && strategy.cover_classes && !taken.is_empty() {
-            let known = taken.iter().map(|(_, class)| *class).collect();
-            let (others, left) = one_per_class(rest, known);
+            let known = taken.iter().map(|one| variety(fleet, one)).collect();
+            let (others, left) = one_per_class(fleet, rest, known);
             taken.extend(others);
             rest = left;
         }
-        seen.extend(taken.iter().map(|(_, class)| *class));
+        seen.extend(taken.iter().map(|one| variety(fleet, one)));
         if !taken.is_empty() {
             waves.push(make(strategy, wanted, (name(wanted, first), String::new()), taken));
         }
@@ -186,18 +195,23 @@ pub(super) fn take(
         usize::MAX
     };
     let (mut known, mut taken) = (BTreeSet::new(), 0);
-    rest.into_iter().partition(|(id, class)| {
+    rest.into_iter().partition(|one| {
+        let (id, _) = one;
         let meant = taken < most
             && fleet
                 .target(id)
                 .is_some_and(|(_, target)| wanted.selector.matches(id, &target.description))
-            && (!wanted.one_per_class || known.insert(*class));
+            && (!wanted.one_per_class || known.insert(variety(fleet, one)));
         taken += usize::from(meant);
         meant
     })
 }
 
-/// The first member of each class that is not `known`, and the others.
-pub(super) fn one_per_class(members: Members, mut known: BTreeSet<ClassIx>) -> (Members, Members) {
-    members.into_iter().partition(|(_, class)| known.insert(*class))
+/// The first member of each class and release that is not `known`, and the others.
+pub(super) fn one_per_class<'a>(
+    fleet: &'a Fleet,
+    members: Members,
+    mut known: BTreeSet<Variety<'a>>,
+) -> (Members, Members) {
+    members.into_iter().partition(|one| known.insert(variety(fleet, one)))
 }

@@ -295,3 +295,70 @@ async fn a_pause_at_once_stops_legs_after_their_step_and_an_abort_leaves_them_so
     drop(agent);
     database.remove().await;
 }
+
+/// Two rollouts have targets of one host, and one of them says that it bears one leg at a time: so it is for both.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_rollout_says_of_a_resource_group_holds_for_another() {
+    let test = "what_one_rollout_says_of_a_resource_group_holds_for_another";
+    let Some(server) = Server::shared(Engine::Postgres, test) else { return };
+    let project = Arc::new(Project::new(test));
+    let mut databases = Vec::new();
+    for id in ["a-1", "a-2", "a-3", "b-1", "b-2", "b-3"] {
+        databases.push(server.database(id).await);
+    }
+    // Each leg leaves in its target from when until when it was at work.
+    let span = "CREATE TABLE span (since timestamptz, until timestamptz);\n\
+                INSERT INTO span VALUES (clock_timestamp(), NULL);\nSELECT pg_sleep(0.3);\n";
+    project.write("migrations/0001_span.up.sql", span);
+    project.write("migrations/0001_span.down.sql", "DROP TABLE span;\n");
+    let end = "SELECT pg_sleep(0.3);\nUPDATE span SET until = clock_timestamp();\n";
+    project.write("migrations/0002_end.up.sql", end);
+    project.write("migrations/0002_end.down.sql", "UPDATE span SET until = NULL;\n");
+    let cluster = Cluster::start(&project).await;
+    let client = cluster.client(cluster.leader().await);
+    let mut spec = AgentSpec::new("a1");
+    spec.slots = 8;
+    for database in &databases {
+        let group = "{}\ngroup = \"host-1\"".to_owned();
+        spec.targets.push((database.id.clone(), database.url.clone(), group));
+    }
+    let agent = Agent::start(&project, &cluster, &spec);
+    let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
+    Agent::until_observed(&client, &ids).await;
+    let cli = Cli::new(&project, &cluster, "");
+
+    cli.run("apply migrations --on a-* --per-group 1 --yes --detach").await.exits(0);
+    cli.run("apply migrations --on b-* --yes --detach").await.exits(0);
+    let named = || async {
+        let why = cli.run("explain mig-0002 b-1").await.stdout;
+        why.contains(
+            "1 target of resource group host-1 is worked on, and no more may be, as mig-0001 says",
+        )
+    };
+    until("the second says for whom it waits", LIMIT, named).await;
+    cli.run("watch mig-0001").await.exits(0);
+    cli.run("watch mig-0002").await.exits(0);
+
+    let mut spans = Vec::new();
+    for database in &databases {
+        let sql = "SELECT (extract(epoch from since) * 1000)::bigint::text || ' ' || \
+                   (extract(epoch from until) * 1000)::bigint::text FROM span";
+        let told = database.column(sql).await.expect("it was at work");
+        let (since, until) = told[0].split_once(' ').expect("two times");
+        let ms = |text: &str| text.parse::<u64>().expect("a number");
+        spans.push((ms(since), ms(until), database.id.as_str()));
+    }
+    spans.sort_unstable();
+    // The second one may have several at once when the first has ended.
+    let last =
+        spans.iter().filter(|(.., id)| id.starts_with("a-")).map(|(_, until, _)| *until).max();
+    let bound = spans.iter().filter(|(since, ..)| Some(*since) < last).collect::<Vec<_>>();
+    assert!(bound.len() >= 3, "{spans:?}");
+    for pair in bound.windows(2) {
+        assert!(pair[0].1 <= pair[1].0, "two legs at one time: {spans:?}");
+    }
+    drop(agent);
+    for database in databases {
+        database.remove().await;
+    }
+}

@@ -1,7 +1,7 @@
-//! No more targets with one value of a label, and of one resource group, are worked on than was said last, and
-//! none that somebody holds.
+//! No more targets with one value of a label are worked on than was said last, and none that somebody holds; and of
+//! one resource group no more than any rollout says that has targets of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::event::Body;
 use skein_core::ids::{RolloutId, TargetId};
@@ -49,9 +49,16 @@ impl Room {
             }
         }
         let group = &target.description.group;
-        let most = self.groups.get(&rollout).copied().unwrap_or(strategy.per_group);
+        // Whoever has targets of it says it for all.
+        let here = past.fleet.targets.iter().filter(|(_, one)| one.description.group == *group);
+        let here: BTreeSet<RolloutId> = here.filter_map(|(_, one)| Some(one.lane?.0)).collect();
+        let said = |of: &RolloutId| {
+            let planned = || Some(past.fleet.rollouts.get(of)?.plan.spec.strategy.per_group);
+            self.groups.get(of).copied().or_else(planned).filter(|most| *most > 0)
+        };
         let count = leased(&|one| one.description.group == *group);
-        if most > 0 && !group.is_empty() && count > most {
+        let most = here.iter().filter_map(said).min().filter(|_| !group.is_empty());
+        if let Some(most) = most.filter(|most| count > *most) {
             return Err(format!("{count} targets of group {group} are leased, most {most}"));
         }
         Ok(())

@@ -283,8 +283,24 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a resource group's limit counts one rollout's legs alone",
         edits: &[edit(
             "room.rs",
-            "if let Some((rollout, _)) = target.lane {",
-            "if let Some((rollout, _)) = target.lane.filter(|(id, _)| room.limits.contains_key(id)) {",
+            "used += hands.legs;",
+            "used += if of == rollout { hands.legs } else { 0 };",
+        )],
+    },
+    Mutant {
+        name: "what one rollout says of a resource group holds for it alone",
+        edits: &[edit(
+            "room.rs",
+            "if most > 0 && smallest.is_none_or(less) {",
+            "if most > 0 && of == rollout && smallest.is_none_or(less) {",
+        )],
+    },
+    Mutant {
+        name: "a waiver that has run out holds on",
+        edits: &[edit(
+            "state/rollout.rs",
+            "self.until.is_none_or(|until| now < until)",
+            "self.until.is_none_or(|until| now < until || true)",
         )],
     },
     Mutant {

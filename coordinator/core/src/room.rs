@@ -1,4 +1,5 @@
-//! What the legs under way leave room for: limits for each value of a label, and for each resource group.
+//! What the legs under way leave room for: limits for each value of a label, and for each resource group. Asked of
+//! counters that are kept as targets change ([`crate::state::work`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,26 +10,13 @@ use crate::state::Fleet;
 use crate::state::rollout::State;
 use crate::state::target;
 
-/// Which limits hold for one rollout now.
-#[derive(Debug)]
-struct Limits {
-    labels: Vec<Limit>,
-    per_group: u32,
-}
-
-impl Limits {
-    fn of(state: &State) -> Self {
-        Self { labels: state.limits(), per_group: state.per_group() }
-    }
-}
-
 /// The limit that a leg would pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full<'a> {
     /// So many with this value of a label are worked on.
     Label(&'a str, &'a str, u32),
-    /// So many of this resource group are.
-    Group(&'a str, u32),
+    /// So many of this resource group are; where another rollout says so, which.
+    Group(&'a str, u32, Option<RolloutId>),
 }
 
 impl fmt::Display for Full<'_> {
@@ -36,37 +24,34 @@ impl fmt::Display for Full<'_> {
         let targets = |most: u32| count_of_targets(most as usize);
         match self {
             Self::Label(label, value, most) => write!(f, "{} with {label}={value}", targets(*most)),
-            Self::Group(group, most) => write!(f, "{} of resource group {group}", targets(*most)),
+            Self::Group(group, most, _) => {
+                write!(f, "{} of resource group {group}", targets(*most))
+            }
         }?;
-        f.write_str(" are worked on, and no more may be")
+        let (Self::Label(_, _, most) | Self::Group(_, most, _)) = self;
+        let are = if *most == 1 { "is" } else { "are" };
+        write!(f, " {are} worked on, and no more may be")?;
+        match self {
+            Self::Group(_, _, Some(other)) => write!(f, ", as {other} says"),
+            Self::Group(..) | Self::Label(..) => Ok(()),
+        }
     }
 }
 
-/// Legs under way, counted as far as somebody's limits ask.
-#[derive(Debug, Default)]
+/// What is given out in one answer, beside the legs that are under way.
+#[derive(Debug)]
 pub struct Room<'a> {
-    limits: BTreeMap<RolloutId, Limits>,
+    fleet: &'a Fleet,
+    limits: BTreeMap<RolloutId, Vec<Limit>>,
     labels: BTreeMap<(RolloutId, usize, &'a str), u32>,
     groups: BTreeMap<&'a str, u32>,
 }
 
 impl<'a> Room<'a> {
-    /// As it is now, for these rollouts. Looks at the legs under way, not at the fleet.
+    /// As it is now, for these rollouts.
     pub fn new(fleet: &'a Fleet, states: impl Iterator<Item = &'a State>) -> Self {
-        let limits: BTreeMap<RolloutId, Limits> = states
-            .map(|state| (state.id, Limits::of(state)))
-            .filter(|(_, limits)| limits.per_group > 0 || !limits.labels.is_empty())
-            .collect();
-        let mut room = Self { limits, ..Self::default() };
-        if !room.limits.is_empty() {
-            let legs = fleet.agents.values().flat_map(|agent| agent.legs.values());
-            for target in legs.filter_map(|ix| fleet.targets.get(*ix)) {
-                if let Some((rollout, _)) = target.lane {
-                    room.take(rollout, target);
-                }
-            }
-        }
-        room
+        let limits = states.map(|state| (state.id, state.limits())).collect();
+        Self { fleet, limits, labels: BTreeMap::new(), groups: BTreeMap::new() }
     }
 
     /// A leg on a target has been given out.
@@ -76,7 +61,7 @@ impl<'a> Room<'a> {
             *self.groups.entry(group).or_default() += 1;
         }
         let Some(limits) = self.limits.get(&rollout) else { return };
-        for (limit, number) in limits.labels.iter().zip(0..) {
+        for (limit, number) in limits.iter().zip(0..) {
             let value = value(target, &limit.label);
             *self.labels.entry((rollout, number, value)).or_default() += 1;
         }
@@ -84,17 +69,37 @@ impl<'a> Room<'a> {
 
     /// The limit that another leg of the rollout, on this target, would pass; `None`: there is room.
     pub fn full<'t>(&'t self, rollout: RolloutId, target: &'t target::State) -> Option<Full<'t>> {
-        let limits = self.limits.get(&rollout)?;
-        let group = target.description.group.as_str();
-        let used = self.groups.get(group).copied().unwrap_or_default();
-        if limits.per_group > 0 && !group.is_empty() && used >= limits.per_group {
-            return Some(Full::Group(group, limits.per_group));
-        }
-        limits.labels.iter().zip(0..).find_map(|(limit, number)| {
-            let value = value(target, &limit.label);
-            let used = self.labels.get(&(rollout, number, value)).copied().unwrap_or_default();
-            (used >= limit.most).then_some(Full::Label(&limit.label, value, limit.most))
+        self.group_full(rollout, &target.description.group).or_else(|| {
+            let limits = self.limits.get(&rollout)?;
+            limits.iter().zip(0..).find_map(|(limit, number)| {
+                let value = value(target, &limit.label);
+                let work = &self.fleet.targets.sums().work;
+                let given = self.labels.get(&(rollout, number, value)).copied().unwrap_or_default();
+                let used = work.with_label(rollout, &limit.label, value) + given;
+                (used >= limit.most).then_some(Full::Label(&limit.label, value, limit.most))
+            })
         })
+    }
+
+    /// What any rollout that has targets of a group and has not ended says of it holds for all of them: their targets
+    /// have something in common, whoever works there.
+    fn group_full<'t>(&self, rollout: RolloutId, group: &'t str) -> Option<Full<'t>> {
+        if group.is_empty() {
+            return None;
+        }
+        let mut used = self.groups.get(group).copied().unwrap_or_default();
+        let mut smallest: Option<(u32, RolloutId)> = None;
+        for (of, hands) in self.fleet.targets.sums().work.of_group(group) {
+            used += hands.legs;
+            let most = self.fleet.rollouts.get(&of).map_or(0, State::per_group);
+            // Where two say the same, it is said of the one that asks.
+            let less = |(known, _): (u32, _)| most < known || (most == known && of == rollout);
+            if most > 0 && smallest.is_none_or(less) {
+                smallest = Some((most, of));
+            }
+        }
+        let (most, of) = smallest.filter(|(most, _)| used >= *most)?;
+        Some(Full::Group(group, most, (of != rollout).then_some(of)))
     }
 }
 

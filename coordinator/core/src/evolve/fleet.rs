@@ -77,9 +77,9 @@ pub(super) fn target_registered(
         if !known {
             target.since = seq;
         }
-        target.description = description.clone();
         target.retired = false;
     }
+    fleet.targets.describe(ix, description);
     if fleet.targets.served_by(ix, agent) {
         fleet.agents.entry(agent.clone()).or_default().targets += 1;
         super::queue::joined(fleet, agent, ix);

@@ -12,6 +12,7 @@ pub mod rollout;
 pub mod schemas;
 pub mod sums;
 pub mod target;
+pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,11 +1,13 @@
 //! What is told of all targets together, kept as they change: a status must not look at each of them.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::ledger::EntryIx;
-use super::target::State;
+use super::target::{Description, State};
+use super::work::{Part, Work};
 use crate::ids::{AgentId, TargetIx};
 
 /// Over all targets that are not retired.
@@ -19,6 +21,8 @@ pub struct Sums {
     pub held: BTreeSet<TargetIx>,
     /// How many are served by which agents together.
     pub served: BTreeMap<Arc<[AgentId]>, u32>,
+    /// What rollouts have, and work on.
+    pub work: Work,
 }
 
 /// What one target adds to the sums.
@@ -26,12 +30,14 @@ pub struct Sums {
 struct Share {
     newest: Option<EntryIx>,
     held: bool,
+    part: Option<Part>,
 }
 
 impl Share {
     fn of(target: &State) -> Option<Self> {
         let newest = target.ledger.last().copied();
-        (!target.retired).then_some(Self { newest, held: !target.problem.is_empty() })
+        let (held, part) = (!target.problem.is_empty(), Part::of(target));
+        (!target.retired).then_some(Self { newest, held, part })
     }
 }
 
@@ -43,6 +49,9 @@ impl Sums {
             self.held.insert(ix);
         }
         *self.served.entry(Arc::clone(&target.agents)).or_default() += 1;
+        if let Some(part) = share.part {
+            self.work.add(target, part);
+        }
     }
 
     fn sub(&mut self, ix: TargetIx, target: &State, share: Share) {
@@ -52,6 +61,21 @@ impl Sums {
             self.held.remove(&ix);
         }
         one_less(&mut self.served, &target.agents);
+        if let Some(part) = share.part {
+            self.work.sub(target, part);
+        }
+    }
+
+    /// What its agents say of a target has changed.
+    pub(super) fn describe(&mut self, target: &mut State, description: &Description) {
+        let part = Share::of(target).and_then(|share| share.part);
+        if let Some(part) = part {
+            self.work.sub(target, part);
+        }
+        target.description = description.clone();
+        if let Some(part) = part {
+            self.work.add(target, part);
+        }
     }
 
     /// The target that was put in last.
@@ -73,7 +97,11 @@ impl Sums {
     }
 }
 
-fn one_less<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
+pub(super) fn one_less<K, Q>(counts: &mut BTreeMap<K, u32>, key: &Q)
+where
+    K: Borrow<Q> + Ord,
+    Q: Ord + ?Sized,
+{
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
         if *count == 0 {
@@ -82,7 +110,8 @@ fn one_less<K: Ord>(counts: &mut BTreeMap<K, u32>, key: &K) {
     }
 }
 
-/// A target that is being changed: the sums follow when this goes.
+/// A target that is being changed: the sums follow when this goes. Its description changes by
+/// [`super::target::Table::describe`] alone: what it added goes by the one of before.
 pub(crate) struct Changing<'a> {
     ix: TargetIx,
     target: &'a mut State,

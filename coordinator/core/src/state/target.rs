@@ -233,6 +233,14 @@ impl Table {
         Some(Changing::new(ix, target, &mut self.sums))
     }
 
+    /// What its agents say of a target has changed.
+    pub(crate) fn describe(&mut self, ix: TargetIx, description: &Description) {
+        let target = usize::try_from(ix.0).ok().and_then(|ix| self.by_ix.get_mut(ix));
+        if let Some(target) = target.filter(|target| target.description != *description) {
+            self.sums.describe(target, description);
+        }
+    }
+
     /// What is told of all of them together.
     pub fn sums(&self) -> &Sums {
         &self.sums

@@ -8,6 +8,7 @@ use skein_core::ids::{AgentId, Fence, RolloutId, TargetId, TargetIx};
 use skein_core::state::Fleet;
 use skein_core::state::rollout::{Phase, Place, State, Status};
 use skein_core::state::sums::Sums;
+use skein_core::state::work::Hands;
 use skein_core::state::{repair, target};
 
 /// All of them, on one state.
@@ -284,5 +285,35 @@ fn sums(fleet: &Fleet) {
             expected.held.insert(ix);
         }
     }
+    expected.work = fleet.targets.sums().work.clone();
     assert_eq!(*fleet.targets.sums(), expected);
+    work(fleet);
+}
+
+/// And so is what is told of groups and labels, for each that there is.
+fn work(fleet: &Fleet) {
+    let work = &fleet.targets.sums().work;
+    let all = || fleet.targets.iter().map(|(_, target)| target).filter(|target| !target.retired);
+    let has = |target: &target::State, id: RolloutId| target.lane.is_some_and(|(of, _)| of == id);
+    let works = |target: &target::State| target.lease.is_some() && target.mend.is_none();
+    let count =
+        |it: &mut dyn Iterator<Item = &target::State>| u32::try_from(it.count()).expect("few");
+    for target in all() {
+        let target::Description { group, labels, .. } = &target.description;
+        for id in fleet.active.iter().copied() {
+            let same = |it: &&target::State| has(it, id) && it.description.group == *group;
+            let targets = count(&mut all().filter(same));
+            let legs = count(&mut all().filter(same).filter(|it| works(it)));
+            let told = work.of_group(group).find(|(of, _)| *of == id).map(|(_, hands)| hands);
+            let expected = (targets > 0 && !group.is_empty()).then_some(Hands { targets, legs });
+            assert_eq!(told, expected, "{group} of {id}");
+            for label in labels.keys().map(String::as_str).chain(["no such"]) {
+                let value = |it: &target::State| it.description.labels.get(label).cloned();
+                let same =
+                    |it: &&target::State| has(it, id) && works(it) && value(it) == value(target);
+                let told = work.with_label(id, label, &value(target).unwrap_or_default());
+                assert_eq!(told, count(&mut all().filter(same)), "{label} of {id}");
+            }
+        }
+    }
 }

@@ -293,27 +293,36 @@ fn sums(fleet: &Fleet) {
 /// And so is what is told of groups and labels, for each that there is.
 fn work(fleet: &Fleet) {
     let work = &fleet.targets.sums().work;
+    let (mut groups, mut labels) = (BTreeMap::new(), BTreeMap::new());
+    let (mut names, mut values) = (BTreeSet::new(), BTreeSet::from([("no such", "")]));
     let all = || fleet.targets.iter().map(|(_, target)| target).filter(|target| !target.retired);
-    let has = |target: &target::State, id: RolloutId| target.lane.is_some_and(|(of, _)| of == id);
-    let works = |target: &target::State| target.lease.is_some() && target.mend.is_none();
-    let count =
-        |it: &mut dyn Iterator<Item = &target::State>| u32::try_from(it.count()).expect("few");
     for target in all() {
-        let target::Description { group, labels, .. } = &target.description;
-        for id in fleet.active.iter().copied() {
-            let same = |it: &&target::State| has(it, id) && it.description.group == *group;
-            let targets = count(&mut all().filter(same));
-            let legs = count(&mut all().filter(same).filter(|it| works(it)));
-            let told = work.of_group(group).find(|(of, _)| *of == id).map(|(_, hands)| hands);
-            let expected = (targets > 0 && !group.is_empty()).then_some(Hands { targets, legs });
-            assert_eq!(told, expected, "{group} of {id}");
-            for label in labels.keys().map(String::as_str).chain(["no such"]) {
-                let value = |it: &target::State| it.description.labels.get(label).cloned();
-                let same =
-                    |it: &&target::State| has(it, id) && works(it) && value(it) == value(target);
-                let told = work.with_label(id, label, &value(target).unwrap_or_default());
-                assert_eq!(told, count(&mut all().filter(same)), "{label} of {id}");
-            }
+        names.insert(target.description.group.as_str());
+        let own = target.description.labels.iter();
+        values
+            .extend(own.flat_map(|(label, value)| [(label.as_str(), value.as_str()), (label, "")]));
+    }
+    for target in all() {
+        let Some((id, _)) = target.lane else { continue };
+        let leg = target.lease.is_some() && target.mend.is_none();
+        let target::Description { group, labels: own, .. } = &target.description;
+        let hands: &mut Hands = groups.entry((group.as_str(), id)).or_default();
+        hands.targets += 1;
+        hands.legs += u32::from(leg);
+        for label in values.iter().map(|(label, _)| *label).collect::<BTreeSet<_>>() {
+            let value = own.get(label).map_or("", String::as_str);
+            *labels.entry((id, label, value)).or_default() += u32::from(leg);
+        }
+    }
+    groups.retain(|(group, _), _| !group.is_empty());
+    let told = names
+        .iter()
+        .flat_map(|group| work.of_group(group).map(|(id, hands)| ((*group, id), hands)));
+    assert_eq!(told.collect::<BTreeMap<_, _>>(), groups);
+    for id in fleet.rollouts.keys().copied() {
+        for (label, value) in &values {
+            let expected: u32 = labels.get(&(id, *label, *value)).copied().unwrap_or_default();
+            assert_eq!(work.with_label(id, label, value), expected, "{label}={value} of {id}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! processes alike. Who does not say something is not held to the promises about it.
 
 mod acked;
+mod adoptions;
 mod backup_first;
 mod budget;
 mod clock;
@@ -190,6 +191,7 @@ impl Default for Watch {
             // `possible` comes last: an event that cannot be applied breaks a promise that says more.
             invariants: all![
                 acked::Acked,
+                adoptions::Adoptions,
                 backup_first::BackupFirst,
                 budget::Budget,
                 clock::Clock,

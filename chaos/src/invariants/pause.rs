@@ -41,7 +41,6 @@ impl Invariant for Pause {
             Body::TargetsRetried { rollout, targets } => {
                 let state = past.fleet.rollouts.get(rollout);
                 if state.is_some_and(|state| state.status == Status::Paused) {
-                    self.again.retain(|(other, _)| other != rollout);
                     let chosen = targets.iter().map(|target| (*rollout, target.clone()));
                     self.again.extend(chosen);
                 } else {

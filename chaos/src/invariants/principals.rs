@@ -53,12 +53,13 @@ fn right(body: &Body) -> Right<'_> {
         | Body::LanesHeld { .. }
         | Body::LanesReleased { .. }
         | Body::EditAccepted { .. }
-        | Body::TargetsRetried { .. }
         | Body::TargetsSkipped { .. }
         | Body::ChangesFrozen { .. }
         | Body::ChangesThawed { .. }
         | Body::LanesCancelled { .. }
         | Body::StepWaived { .. } => Right::Person,
+        // A person's, or of those who were left out until a time that has passed.
+        Body::TargetsRetried { .. } => Right::NoAgent,
         // A person's, or what the schema of a target that came late proves.
         Body::RepairOrdered { order, .. }
             if order.verb == Verb::Adopt && order.waiver.is_empty() =>
@@ -105,7 +106,7 @@ fn right(body: &Body) -> Right<'_> {
 }
 
 /// As the coordinator names its own requests.
-const SCHEDULER: &str = "skein/scheduler";
+pub(super) const SCHEDULER: &str = "skein/scheduler";
 
 fn agent(actor: &str) -> Option<&str> {
     actor.strip_prefix("agent/")

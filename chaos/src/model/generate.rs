@@ -166,12 +166,16 @@ fn bundles(dice: &mut Dice, versions: &[Version]) -> Vec<Manifest> {
 fn migration(version: &Version, mark: &str, down: bool, refusal: &str) -> Migration {
     let edit = if mark == "~" { " edited" } else { "" };
     let change = if mark == "*" { " changed" } else { "" };
-    let up = script(
+    let mut up = script(
         format!("{version}.up.sql"),
         &format!("{version}.up{edit}{change}"),
         &format!("{version}.up normalised{change}"),
         refusal,
     );
+    // Some change rows alone, and readers of an earlier release do not say which.
+    for facts in &mut up.facts {
+        facts.defines = (!version.as_str().ends_with('3')).then_some(!rows_alone(version));
+    }
     let text = format!("{version}.down");
     Migration {
         version: version.clone(),
@@ -182,6 +186,11 @@ fn migration(version: &Version, mark: &str, down: bool, refusal: &str) -> Migrat
         // Some authors wrote one.
         probe: version.as_str().ends_with(['2', '4']),
     }
+}
+
+/// As its agent finds it: no schema tells whether it is in force.
+pub(super) fn rows_alone(version: &Version) -> bool {
+    version.as_str().ends_with(['3', '5'])
 }
 
 fn script(file: String, text: &str, normalised: &str, not_on_sqlite: &str) -> Script {

@@ -12,6 +12,7 @@ use super::Sim;
 use super::coverage::Reach;
 use super::database::Database;
 use super::executor::{Executor, Next, Stage};
+use super::generate::rows_alone;
 use super::mutation::Mutation;
 use crate::observation::{Mended, Seen};
 
@@ -179,7 +180,7 @@ impl Sim {
 fn evidence(mend: &Mend, database: &Database) -> Result<Vec<Evidence>, &'static str> {
     let known = mend.schemas.contains(&database.fingerprint());
     let of = |change: &skein_core::state::repair::Change| {
-        if known {
+        if known && !rows_alone(&change.entry.version) {
             return Ok(Evidence::Schema);
         }
         let wanted = change.direction == Direction::Up;

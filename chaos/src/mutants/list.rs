@@ -296,6 +296,14 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "an adoption that came to nothing is tried again",
+        edits: &[edit(
+            "decide/late.rs",
+            "filter(|it| it.schema == target.fingerprint)?;",
+            "filter(|it| it.line > 99)?;",
+        )],
+    },
+    Mutant {
         name: "a waiver that has run out holds on",
         edits: &[edit(
             "state/rollout.rs",

@@ -54,6 +54,7 @@ fn script() -> Script {
             destructive: true,
             refusal: "no".to_owned(),
             statements: 3,
+            defines: None,
         }],
     }
 }
@@ -757,6 +758,18 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
     assert_eq!(events.len(), 61);
+}
+
+/// Readers of 0.1 did not say whether a script changes the schema: what was written then is read as it was.
+#[test]
+fn whether_a_script_changes_the_schema_comes_back() {
+    for defines in [None, Some(false), Some(true)] {
+        let mut event = events().swap_remove(9);
+        if let Body::BundleStored { manifest } = &mut event.body {
+            manifest.migrations[0].up.facts[0].defines = defines;
+        }
+        assert_eq!(decode_event(&encode_event(&event)).as_ref(), Ok(&event));
+    }
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

@@ -85,11 +85,13 @@ pub enum Mutation {
     CallsItRolledBack,
     /// One more leg than a rollout's strategy allows.
     GrantsPastRoom,
+    /// An adoption that came to nothing is ordered once more.
+    AdoptsInVain,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -131,6 +133,7 @@ impl Mutation {
         Self::CriesTwice,
         Self::CallsItRolledBack,
         Self::GrantsPastRoom,
+        Self::AdoptsInVain,
     ];
 
     /// The one of that name.

@@ -3,8 +3,10 @@
 use skein_core::event::{Body, Event, LegKind, Overrun};
 use skein_core::forecast::Forecast;
 use skein_core::hours::frozen;
-use skein_core::ids::{StepIx, WaveIx};
+use skein_core::ids::{RepairId, StepIx, WaveIx};
+use skein_core::state::repair::Order;
 use skein_core::state::rollout::{Lane, Phase, State, Status};
+use skein_core::state::target;
 
 use super::Sim;
 use super::leader::SCHEDULER;
@@ -93,6 +95,7 @@ impl Sim {
                 let lane = state.lanes.iter().find(|(_, lane)| full && free(lane));
                 return self.lease(state, lane?.1.target);
             }
+            Mutation::AdoptsInVain => return self.adopts_in_vain(),
             Mutation::LeasesTwice => {
                 let target = state.lanes.iter().find(|(_, lane)| lane.phase == Phase::Leased);
                 return self.lease(state, target?.1.target);
@@ -125,6 +128,24 @@ impl Sim {
         };
         let ready = state.lanes.iter().find(|(_, lane)| wanted && lane.phase == Phase::Ready);
         self.lease(state, ready?.1.target)
+    }
+
+    fn adopts_in_vain(&self) -> Option<Body> {
+        let fleet = &self.leader.ahead;
+        let free = |target: &&target::State| {
+            target.lane.is_none() && target.mend.is_none() && !target.retired
+        };
+        let all = fleet.targets.iter().map(|(_, target)| target).filter(free);
+        let mut vain = all.filter_map(|target| {
+            let tried = target.unadopted.as_ref().filter(|it| it.schema == target.fingerprint)?;
+            let state = fleet.repairs.get(&tried.repair)?;
+            let line = state.lines.get(usize::try_from(tried.line).ok()?)?;
+            let targets = vec![(target.id.clone(), line.class)];
+            Some(Order { targets, waiver: String::new(), ..(*state.order).clone() })
+        });
+        let order = Box::new(vain.next()?);
+        let next = fleet.repairs.last_key_value().map_or(1, |(last, _)| last.0 + 1);
+        Some(Body::RepairOrdered { repair: RepairId(next), order })
     }
 
     fn lease(&self, state: &State, target: skein_core::ids::TargetIx) -> Option<Body> {

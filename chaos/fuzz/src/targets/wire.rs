@@ -55,6 +55,7 @@ fn requests() -> Vec<Vec<u8>> {
         per: String::new(),
     };
     let strategy = v1::Strategy {
+        stages: vec![v1::StageSpec { name: "expand".to_owned(), to: "0001".to_owned() }],
         waves: vec![wave],
         parallelism: 4,
         budget: Some(v1::Budget { failed: 1, percent: 10, ..Default::default() }),
@@ -260,6 +261,7 @@ fn shown_rollouts() -> Vec<Vec<u8>> {
         ..Default::default()
     };
     let wave = v1::WaveStatus {
+        stage: "expand".to_owned(),
         name: "canary".to_owned(),
         targets: 3,
         lanes: vec![1, 2, 3],

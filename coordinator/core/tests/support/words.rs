@@ -53,7 +53,8 @@ use skein_core::plan;
 use skein_core::policy::Policy;
 use skein_core::schedule::{after_restore, waits_for};
 use skein_core::spec::{
-    AtClose, Backup, Blackout, Budget, Condition, Direction, Engine, Goal, Knob, Limit, OnBreach, Order, Quantiles, Scope, Selector, Spec, Stage, TransactionMode, Wave, Window,
+    AtClose, Backup, Blackout, Budget, Condition, Direction, Engine, Goal, Knob, Limit, OnBreach,
+    Order, Quantiles, Scope, Selector, Spec, Stage, TransactionMode, Wave, Window,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{Evidence, Verb};

@@ -125,7 +125,8 @@ impl ExitCode {
                 "The rollout failed and was unwound as its plan declared. Every target that it had \
                  touched is back where it stood before, verified against the schema fingerprint; \
                  the fleet is consistent. `skein history --rollout ROLLOUT` shows the failure. Repair \
-                 the migration and plan again."
+                 the cause in the targets and `skein resume ROLLOUT`; where the migration was wrong, \
+                 mend it and plan again."
             }
             Self::Inconsistent => {
                 "The rollout failed and some targets are neither where they were nor where they \

@@ -140,6 +140,7 @@ fn a_plan() -> v1::PlanReply {
         plan: Some(plan),
         rollout: "mig-0007".to_owned(),
         forecast: None,
+        unfinished: Vec::new(),
     }
 }
 
@@ -431,6 +432,7 @@ fn some_events() -> Vec<log::Event> {
                 rollout: 7,
                 cause: "the budget of wave 1 is broken".to_owned(),
                 targets: vec![log::UnwindTarget { target: target(), ..Default::default() }],
+                breach: true,
             }),
         ),
         event(

@@ -125,7 +125,12 @@ async fn over_grpc(client: &Client, plan: &str) {
     let pause =
         v1::PauseRequest { asker: asker.clone(), rollout: rollout.clone(), ..Default::default() };
     denied(client.rollouts().pause(pause).await);
-    let resume = v1::ResumeRequest { asker: asker.clone(), rollout: rollout.clone(), part: None };
+    let resume = v1::ResumeRequest {
+        asker: asker.clone(),
+        rollout: rollout.clone(),
+        part: None,
+        rolled_back: false,
+    };
     denied(client.rollouts().resume(resume).await);
     for dry in [true, false] {
         let back = v1::RollBackRequest {

@@ -221,7 +221,12 @@ impl Campaign {
                 drop(
                     client
                         .rollouts()
-                        .resume(v1::ResumeRequest { asker, rollout, part: None })
+                        .resume(v1::ResumeRequest {
+                            asker,
+                            rollout,
+                            part: None,
+                            rolled_back: false,
+                        })
                         .await,
                 );
             }

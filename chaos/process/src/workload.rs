@@ -157,6 +157,7 @@ impl Work {
             asker: Some(asker("operator")),
             rollout: rollout.to_owned(),
             part: None,
+            rolled_back: false,
         };
         // Refused where it has been resumed meanwhile; asked again where nobody answered.
         drop(client.rollouts().resume(request).await);

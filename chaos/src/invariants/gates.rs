@@ -76,8 +76,19 @@ impl Invariant for Gates {
             Body::GateFailed { judged } if judged.version.is_empty() => {
                 self.0.entry(judged.rollout).or_default().failed = Some(judged.gate.clone());
             }
-            Body::GatesOpened { rollout, .. } | Body::LegAssigned { rollout, .. } => {
+            Body::GatesOpened { rollout, .. } => {
                 self.0.entry(*rollout).or_default().passed.clear();
+            }
+            Body::LegAssigned { rollout, .. } => {
+                let asked = self.0.entry(*rollout).or_default();
+                asked.passed.clear();
+                // Work anew in a wave that had been gone on from.
+                let state = past.fleet.rollouts.get(rollout);
+                asked.wave = asked.wave.or_else(|| state?.wave());
+            }
+            // Waves from there on open anew; the one before had been gone on from.
+            Body::RolloutTurnedForward { rollout, .. } => {
+                *self.0.entry(*rollout).or_default() = Asked::default();
             }
             Body::RolloutResumed { rollout } | Body::RollbackStarted { rollout, .. } => {
                 self.0.entry(*rollout).or_default().failed = None;

@@ -13,6 +13,7 @@ mod effects_once;
 mod ends;
 mod fail_stop;
 mod fences;
+mod forward;
 mod frozen;
 mod gates;
 mod grants;
@@ -202,6 +203,7 @@ impl Default for Watch {
                 ends::Ends,
                 fail_stop::FailStop,
                 fences::Fences,
+                forward::Forward,
                 frozen::Frozen,
                 grants::Grants,
                 halves::Halves,

@@ -35,6 +35,7 @@ impl Invariant for Pause {
             }
             Body::RolloutStarted { rollout }
             | Body::RolloutResumed { rollout }
+            | Body::RolloutTurnedForward { rollout, .. }
             | Body::RollbackStarted { rollout, .. } => {
                 self.resting.remove(rollout);
             }

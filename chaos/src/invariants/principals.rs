@@ -46,6 +46,7 @@ fn right(body: &Body) -> Right<'_> {
         | Body::RolloutStarted { .. }
         | Body::RolloutPaused { .. }
         | Body::RolloutResumed { .. }
+        | Body::RolloutTurnedForward { .. }
         | Body::RequestSettled { .. }
         | Body::RolloutAborted { .. }
         | Body::WaveApproved { .. }

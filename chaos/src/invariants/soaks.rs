@@ -63,7 +63,17 @@ impl Invariant for Soaks {
                 self.0.entry(*rollout).or_default().since = Some(event.at);
             }
             Body::LegAssigned { rollout, .. } => {
-                self.0.entry(*rollout).or_default().since = None;
+                let watched = self.0.entry(*rollout).or_default();
+                watched.since = None;
+                // Work anew in a wave that had been gone on from.
+                let state = past.fleet.rollouts.get(rollout);
+                watched.wave = watched.wave.or_else(|| state?.wave());
+            }
+            // Waves from there on open anew; the one before had been gone on from.
+            Body::RolloutTurnedForward { rollout, wave, .. } => {
+                let watched = self.0.entry(*rollout).or_default();
+                (watched.wave, watched.since) = (None, None);
+                watched.approved.retain(|approved| approved < wave);
             }
             Body::WaveStarted { rollout, wave } => {
                 self.goes_on(event, *rollout, past)?;

@@ -118,6 +118,14 @@ kinds! {
         SeveralClasses,
         /// A halted rollout is resumed.
         HaltedResumed,
+        /// What a breach took back goes forward again.
+        ForwardAgain,
+        /// What somebody rolled back goes forward again on somebody's word.
+        ForwardByChoice,
+        /// What goes forward again had steps left in force.
+        ForwardFromSteps,
+        /// A wave that is opened anew has targets that were done already.
+        WaveDoneInPart,
         /// A paused rollout is rolled back.
         PausedRolledBack,
         /// A target is registered while a rollout runs.
@@ -167,6 +175,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
         Body::WaveStarted { .. } => "WaveStarted",
         Body::RolloutPaused { .. } => "RolloutPaused",
         Body::RolloutResumed { .. } => "RolloutResumed",
+        Body::RolloutTurnedForward { .. } => "RolloutTurnedForward",
         Body::RequestSettled { .. } => "RequestSettled",
         Body::WaveVerified { .. } => "WaveVerified",
         Body::WaveSoaked { .. } => "WaveSoaked",
@@ -216,7 +225,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 59] = [
+pub const EVENTS: [&str; 60] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -232,6 +241,7 @@ pub const EVENTS: [&str; 59] = [
     "WaveStarted",
     "RolloutPaused",
     "RolloutResumed",
+    "RolloutTurnedForward",
     "RequestSettled",
     "WaveVerified",
     "WaveSoaked",

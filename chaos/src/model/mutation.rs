@@ -87,6 +87,8 @@ pub enum Mutation {
     GrantsPastRoom,
     /// An adoption that came to nothing is ordered once more.
     AdoptsInVain,
+    /// Something takes forward again what somebody had rolled back by choice.
+    TakesForward,
 }
 
 impl Mutation {
@@ -134,6 +136,7 @@ impl Mutation {
         Self::CallsItRolledBack,
         Self::GrantsPastRoom,
         Self::AdoptsInVain,
+        Self::TakesForward,
     ];
 
     /// The one of that name.

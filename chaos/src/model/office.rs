@@ -1,10 +1,12 @@
 //! How the lead passes from one node to the next, and what is lost on the way.
 
+use skein_core::decide::{Way, resumption};
 use skein_core::event::{Body, LegKind};
 use skein_core::evolve::evolve;
+use skein_core::ids::RolloutId;
 use skein_core::outbox::outbox;
 use skein_core::plan::Plan;
-use skein_core::state::rollout::Status;
+use skein_core::state::rollout::{Phase, Status};
 
 use super::coverage::Reach;
 use super::leader::{LEASE_MS, Old, TICK_MS};
@@ -192,8 +194,27 @@ impl Sim {
         }
     }
 
+    /// Somebody is about to resume what had turned back.
+    pub(super) fn goes_forward(&mut self, rollout: RolloutId, all: bool) {
+        let fleet = &self.leader.ahead;
+        let found = resumption(fleet, rollout, all).ok();
+        let Some(Way::Forward(from)) = found.map(|found| found.way) else { return };
+        let Some(state) = fleet.rollouts.get(&rollout) else { return };
+        let lanes = || state.lanes.iter().map(|(_, lane)| lane);
+        let back = || lanes().filter(|lane| lane.is_back());
+        let is = [
+            (back().any(|lane| lane.breach), Reach::ForwardAgain),
+            (back().any(|lane| !lane.breach), Reach::ForwardByChoice),
+            (back().any(|lane| lane.applied > 0), Reach::ForwardFromSteps),
+            (lanes().any(|it| it.wave >= from && it.phase == Phase::Done), Reach::WaveDoneInPart),
+        ];
+        for (_, reach) in is.into_iter().filter(|(is, _)| *is) {
+            self.reach(reach);
+        }
+    }
+
     /// Situations that a request tells of, before it is decided.
-    pub(super) fn comes_to(&mut self, rollout: skein_core::ids::RolloutId, back: bool) {
+    pub(super) fn comes_to(&mut self, rollout: RolloutId, back: bool) {
         let status = self.leader.ahead.rollouts.get(&rollout).map(|state| state.status);
         match (status, back) {
             (Some(Status::Unwinding), true) => self.reach(Reach::RollbackWidened),

@@ -123,7 +123,7 @@ impl Sim {
         for state in self.leader.ahead.rollouts.values().filter(|state| state.is_open()) {
             let (rollout, reason) = (state.id, "go on".to_owned());
             if state.status == Status::Paused && state.aborted.is_none() {
-                words.push(Command::ResumeRollout { rollout });
+                words.push(Command::ResumeRollout { rollout, all: false });
             }
             if state.lanes.iter().any(|(_, lane)| lane.held.is_some()) {
                 let (selector, wave) = (Selector::default(), None);
@@ -227,7 +227,7 @@ impl Sim {
         let aborted =
             self.leader.ahead.rollouts.get(&rollout).is_some_and(|it| it.aborted.is_some());
         if aborted && dice.chance(500) {
-            return self.request(Command::ResumeRollout { rollout });
+            return self.request(Command::ResumeRollout { rollout, all: false });
         }
         let widen = status == Some(Status::Unwinding) && dice.chance(500);
         if !widen && dice.chance(300) {
@@ -241,7 +241,10 @@ impl Sim {
             }
             1..=3 => {
                 self.comes_to(rollout, false);
-                Command::ResumeRollout { rollout }
+                // Of its own: whatever else a seed means, it meant before.
+                let all = dice.clone().chance(300);
+                self.goes_forward(rollout, all);
+                Command::ResumeRollout { rollout, all }
             }
             _ => {
                 self.comes_to(rollout, true);
@@ -285,7 +288,7 @@ impl Sim {
             0 => {
                 // Whoever does so wants it back at once, now and then.
                 self.request(Command::AbortRollout { rollout, reason });
-                Command::ResumeRollout { rollout }
+                Command::ResumeRollout { rollout, all: false }
             }
             1 | 2 => Command::ApproveWave { rollout, wave: WaveIx(dice.below(3)), reason },
             3 | 4 => Command::HoldLanes { rollout, selector, wave, reason },

@@ -82,6 +82,19 @@ impl Sim {
                 };
                 return Some(Body::StepOverran { overrun: Box::new(overrun) });
             }
+            Mutation::TakesForward => {
+                let chosen = |lane: &Lane| lane.phase == Phase::Undone && !lane.breach;
+                let lanes = || state.lanes.iter().map(|(_, lane)| lane).filter(|it| chosen(it));
+                let over = state.status == Status::RolledBack;
+                let wave = lanes().map(|lane| lane.wave).min().filter(|_| over)?;
+                let named = |lane: &Lane| self.leader.ahead.targets.get(lane.target);
+                return Some(Body::RolloutTurnedForward {
+                    rollout: state.id,
+                    wave: wave.min(WaveIx(state.opened)),
+                    targets: lanes().filter_map(|it| Some(named(it)?.id.clone())).collect(),
+                    all: false,
+                });
+            }
             Mutation::GrantsPastRoom => {
                 let full = state.status == Status::Running
                     && !state.breached()

@@ -334,4 +334,40 @@ pub const MUTANTS: &[Mutant] = &[
             "Status::Paused => Ok(Vec::new()),",
         )],
     },
+    Mutant {
+        name: "what goes forward again rests on the backup from before its undo",
+        edits: &[edit(
+            "evolve/forward.rs",
+            "        if !lane.partly && !whole {\n            lane.archive = None;\n        }\n",
+            "        let _ = whole;\n",
+        )],
+    },
+    Mutant {
+        name: "a wave that is opened anew needs no word",
+        edits: &[edit(
+            "evolve/forward.rs",
+            "state.approved.iter().copied().filter(|wave| *wave < from).collect();",
+            "state.approved.iter().copied().collect();",
+        )],
+    },
+    Mutant {
+        name: "waves stay open when their targets go forward again",
+        edits: &[edit("evolve/forward.rs", "    state.opened = state.opened.min(from.0);\n", "")],
+    },
+    Mutant {
+        name: "what somebody rolled back by choice goes forward by itself",
+        edits: &[edit(
+            "decide/forward.rs",
+            "    if !all && !asked.is_empty() {",
+            "    if !all && asked.len() > 99 {",
+        )],
+    },
+    Mutant {
+        name: "what goes forward again begins with later waves",
+        edits: &[edit(
+            "decide/forward.rs",
+            "back().map(|lane| lane.wave).min();",
+            "back().map(|lane| lane.wave).max();",
+        )],
+    },
 ];

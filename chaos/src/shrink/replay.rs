@@ -149,7 +149,7 @@ impl Numbers {
         let mut command = asked.command.clone();
         match &mut command {
             Command::PauseRollout { rollout, .. }
-            | Command::ResumeRollout { rollout }
+            | Command::ResumeRollout { rollout, .. }
             | Command::SetKnobs { rollout, .. }
             | Command::ApproveWave { rollout, .. }
             | Command::HoldLanes { rollout, .. }

@@ -185,7 +185,10 @@ impl Words {
                 format!("thaw {}{}", freezes.join(" "), self::selector(selector))
             }
             Command::SoakWave { rollout } => format!("ask soak {}", self.rollout(*rollout)),
-            Command::ResumeRollout { rollout } => format!("resume {}", self.rollout(*rollout)),
+            Command::ResumeRollout { rollout, all } => {
+                let all = if *all { " rolled-back" } else { "" };
+                format!("resume {}{all}", self.rollout(*rollout))
+            }
             Command::RollBackRollout { rollout, extent, waivers } => format!(
                 "rollback {}{}{}{}",
                 self.rollout(*rollout),

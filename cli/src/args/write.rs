@@ -221,6 +221,12 @@ pub struct ResumeArgs {
     pub rollout: String,
     #[command(flatten)]
     pub part: PartArgs,
+    /// Also what somebody had rolled back by choice goes forward again, not only what a breach took back
+    #[arg(long, conflicts_with_all = ["on", "labels", "condition", "wave"])]
+    pub rolled_back: bool,
+    /// Only say what would go on, and which targets that were taken back would go forward again
+    #[arg(long, visible_alias = "plan", conflicts_with_all = ["on", "labels", "condition", "wave"])]
+    pub dry_run: bool,
     #[command(flatten)]
     pub follow: FollowArgs,
 }

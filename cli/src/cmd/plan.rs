@@ -11,6 +11,7 @@ use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::project::Bundle;
 use crate::render::plan::Plan;
+use crate::render::words;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
 
@@ -77,6 +78,9 @@ pub(crate) async fn planned(
 ) -> Result<Plan, Failure> {
     match make(session, spec.clone(), dry).await {
         Ok(reply) => {
+            for earlier in &reply.unfinished {
+                screen.note(&goes_on_from(earlier));
+            }
             let mut plan = Plan::new(&reply);
             blocks::compare(session, &mut plan.accepted).await;
             Ok(plan)
@@ -88,6 +92,22 @@ pub(crate) async fn planned(
             Err(failure)
         }
     }
+}
+
+/// The plan works on what another rollout was not done with.
+fn goes_on_from(earlier: &v1::Unfinished) -> String {
+    let v1::Unfinished { rollout, targets, forward_again } = earlier;
+    let count = words::count(*targets, "target");
+    let same = if *forward_again {
+        format!(
+            "; where its files are right, `skein resume {rollout}` takes the same rollout forward again"
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "{rollout} ended before it was done with {count} of these: this plan goes on where they are{same}"
+    )
 }
 
 pub(crate) async fn make(

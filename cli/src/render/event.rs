@@ -99,6 +99,7 @@ impl Event {
             | Body::WaveStarted(_)
             | Body::RolloutPaused(_)
             | Body::RolloutResumed(_)
+            | Body::RolloutTurnedForward(_)
             | Body::RequestSettled(_)
             | Body::RolloutAborted(_)
             | Body::WaveVerified(_)
@@ -294,6 +295,12 @@ impl Event {
             on(e.rollout, "request_settled", "asked for what was the case already".to_owned());
         } else if let Body::RolloutResumed(e) = body {
             on(e.rollout, "rollout_resumed", "resumed the rollout".to_owned());
+        } else if let Body::RolloutTurnedForward(e) = body {
+            let count = words::count(e.targets.len() as u64, "target");
+            let all = if e.all { ", with what was rolled back by choice" } else { "" };
+            let from = e.wave.saturating_add(1);
+            let said = format!("takes {count} forward again, from wave {from} on{all}");
+            on(e.rollout, "rollout_turned_forward", said);
         } else if let Body::RollbackStarted(e) = body {
             let targets = words::count(e.targets.len() as u64, "target");
             on(e.rollout, "rollback_started", format!("began to unwind {targets}: {}", e.cause));

@@ -38,6 +38,7 @@ pub mod cluster;
 
 pub mod cluster_backup;
 
+pub mod resumption;
 pub mod undo;
 
 pub mod repair;

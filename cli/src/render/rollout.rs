@@ -60,6 +60,12 @@ pub struct Rollout {
     /// Targets that could be worked on, were their agents heard of: one for each region.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub silent: Vec<Silence>,
+    /// Targets that a breach took back and that go forward again when it is resumed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub forward_again: u32,
+    /// The newest rollout that has had its targets since. Empty: none has.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub taken_over: String,
     #[serde(skip)]
     pub now: v1::RolloutState,
 }
@@ -157,6 +163,8 @@ impl Rollout {
             overran_count: status.overran_count,
             waits_for_absent: status.waits_for_absent,
             silent: status.silent.iter().map(Silence::new).collect(),
+            forward_again: status.forward_again,
+            taken_over: status.taken_over.clone(),
             now: status.state(),
         }
     }
@@ -492,6 +500,22 @@ impl Rollout {
             }
             v1::RolloutState::Paused => {
                 writeln!(out, "next: skein resume {id}, or skein rollback {id}")
+            }
+            v1::RolloutState::Halted | v1::RolloutState::RolledBack
+                if !self.taken_over.is_empty() =>
+            {
+                writeln!(
+                    out,
+                    "next: skein status {}, which has had its targets since",
+                    self.taken_over
+                )
+            }
+            v1::RolloutState::Halted | v1::RolloutState::RolledBack if self.forward_again > 0 => {
+                writeln!(
+                    out,
+                    "next: mend the cause, and skein resume {id} takes {} forward again",
+                    words::count(self.forward_again, "target")
+                )
             }
             v1::RolloutState::Halted if self.is_trial() && !self.in_doubt() => {
                 writeln!(out, "next: mend the scripts, and try again")

@@ -199,10 +199,12 @@ pub enum Command {
         /// Why.
         reason: String,
     },
-    /// Go on; failed targets are tried again.
+    /// Go on; failed targets are tried again, and what a breach took back goes forward again.
     ResumeRollout {
         /// Which.
         rollout: RolloutId,
+        /// What somebody had rolled back by choice goes forward again, too.
+        all: bool,
     },
     /// Undo what a rollout did.
     RollBackRollout {

@@ -222,8 +222,12 @@ pub enum Body {
     LanesReleased { rollout: RolloutId, targets: Vec<TargetId> },
     /// The rollout is given up: legs under way are given back, and then it is halted.
     RolloutAborted { rollout: RolloutId, reason: String },
-    /// Targets are unwound down to the steps that they keep.
-    RollbackStarted { rollout: RolloutId, cause: String, targets: Vec<Unwind> },
+    /// Targets are unwound down to the steps that they keep. `breach`: nobody has asked for it but the
+    /// strategy.
+    RollbackStarted { rollout: RolloutId, cause: String, targets: Vec<Unwind>, breach: bool },
+    /// A rollout that had turned back goes forward again. These targets were taken back, and wait in their waves;
+    /// waves from `wave` on are to be opened anew. `all`: what somebody had rolled back by choice was meant, too.
+    RolloutTurnedForward { rollout: RolloutId, wave: WaveIx, targets: Vec<TargetId>, all: bool },
     /// Ended; an operator is needed.
     RolloutHalted { rollout: RolloutId, reason: String },
     /// Ended; every target is where the plan wanted it.

@@ -239,7 +239,7 @@ fn anything(dice: &mut Dice, world: &mut World) {
                     reason: "a fair".to_owned(),
                 },
                 7 => Command::ReleaseLanes { rollout, selector: Selector::default(), wave: None },
-                1 | 2 => Command::ResumeRollout { rollout },
+                1 | 2 => Command::ResumeRollout { rollout, all: dice.chance(20) },
                 _ => {
                     let mut selector = Selector::default();
                     if dice.chance(40) {

@@ -398,6 +398,8 @@ pub(super) fn rollout(
         overran_count: u32::try_from(overran.len()).unwrap_or(u32::MAX),
         overran: overran.into_iter().take(AWAITED).collect(),
         silent: view::silences(fleet, state, presence).iter().map(silence).collect(),
+        forward_again: view::forward_again(state),
+        taken_over: view::taken_over(fleet, state).map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 

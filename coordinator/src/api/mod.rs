@@ -13,6 +13,7 @@ mod forward;
 mod pace;
 mod planner;
 mod repairs;
+mod resumption;
 mod rollouts;
 mod schemas;
 mod status;

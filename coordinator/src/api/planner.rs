@@ -9,7 +9,7 @@ use skein_core::plan::{self, Plan};
 use skein_core::refusal::Kind;
 use skein_core::spec::Spec;
 use skein_core::state::rollout;
-use skein_core::{Fleet, Refusal};
+use skein_core::{Fleet, Refusal, view};
 use skein_proto::v1;
 use tonic::{Request, Response, Status};
 
@@ -111,7 +111,13 @@ impl v1::planner_server::Planner for Api {
 impl Api {
     /// With what is forecast of it now, which is no part of it.
     fn reply(&self, id: Digest, plan: &Plan, rollout: Option<RolloutId>) -> v1::PlanReply {
-        reply((id, plan), rollout, forecast(&self.machine.fleet(), plan, clock::now()))
+        let fleet = self.machine.fleet();
+        let unfinished = view::unfinished(&fleet, plan).into_iter().map(|(id, targets)| {
+            let again = fleet.rollouts.get(&id).is_some_and(|it| view::forward_again(it) > 0);
+            v1::Unfinished { rollout: id.to_string(), targets, forward_again: again }
+        });
+        let forecast = forecast(&fleet, plan, clock::now());
+        v1::PlanReply { unfinished: unfinished.collect(), ..reply((id, plan), rollout, forecast) }
     }
 
     fn make(&self, spec: &mut Spec) -> Result<Plan, Status> {
@@ -193,5 +199,6 @@ fn reply(
         plan: Some(codec::plan_out(plan)),
         rollout: rollout.map(|rollout| rollout.to_string()).unwrap_or_default(),
         forecast,
+        unfinished: Vec::new(),
     }
 }

@@ -15,7 +15,7 @@ use skein_proto::v1;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
-use super::{Api, convert, explain, status};
+use super::{Api, convert, explain, resumption, status};
 use crate::{clock, codec, condition};
 
 /// A watcher hears of changes at most so often.
@@ -63,10 +63,21 @@ impl v1::rollouts_server::Rollouts for Api {
         let rollout = number(&request.rollout)?;
         let command = match self.part(request.part.clone()).await? {
             Some((selector, wave)) => Command::ReleaseLanes { rollout, selector, wave },
-            None => Command::ResumeRollout { rollout },
+            None => Command::ResumeRollout { rollout, all: request.rolled_back },
         };
         let accepted = self.ask(request.asker.clone(), &request, command).await?;
         Ok(Response::new(reply(Some(rollout), accepted.seq)))
+    }
+
+    async fn resumption(
+        &self,
+        request: Request<v1::ResumptionRequest>,
+    ) -> Result<Response<v1::ResumptionReply>, Status> {
+        let request = request.into_inner();
+        let rollout = number(&request.rollout)?;
+        self.linearizable().await?;
+        let told = resumption::told(&self.machine.fleet(), rollout, request.rolled_back);
+        told.map(Response::new).map_err(|refusal| status::refused(&refusal))
     }
 
     async fn abort(

@@ -99,6 +99,9 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::RollbackStarted(it) => {
             (it.targets.iter().map(|unwind| unwind.target.as_str()).collect(), Some(it.rollout))
         }
+        Body::RolloutTurnedForward(it) => {
+            (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
+        }
         Body::RolloutHalted(it) => (Vec::new(), Some(it.rollout)),
         Body::RolloutCompleted(it) => (Vec::new(), Some(it.rollout)),
         Body::RolloutRolledBack(it) => (Vec::new(), Some(it.rollout)),

@@ -366,6 +366,7 @@ fn one_of_each() -> Vec<Body> {
             rollout,
             cause: "asked for".to_owned(),
             targets: vec![Unwind { target: target.clone(), keep: 1, blocked_by: version.clone() }],
+            breach: true,
         },
         Body::RolloutHalted { rollout, reason: "budget".to_owned() },
         Body::RolloutCompleted { rollout },
@@ -609,6 +610,12 @@ fn one_of_each() -> Vec<Body> {
                 Quantiles { p50: 1, p95: 2, p99: 3 },
             ],
         },
+        Body::RolloutTurnedForward {
+            rollout,
+            wave: WaveIx(2),
+            targets: vec![TargetId::from("eu-1"), TargetId::from("eu-2")],
+            all: true,
+        },
     ]
 }
 
@@ -747,6 +754,7 @@ fn place(body: &Body) -> usize {
         Body::ArrivalsSettled { .. } => 58,
         Body::StepOverran { .. } => 59,
         Body::BaselineTaken { .. } => 60,
+        Body::RolloutTurnedForward { .. } => 61,
     }
 }
 
@@ -757,7 +765,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 61);
+    assert_eq!(events.len(), 62);
 }
 
 /// Readers of 0.1 did not say whether a script changes the schema: what was written then is read as it was.

@@ -122,6 +122,7 @@ fn about(body: &Body) -> Option<RolloutId> {
         | Body::LanesReleased { rollout, .. }
         | Body::TargetsRetried { rollout, .. }
         | Body::TargetsSkipped { rollout, .. }
+        | Body::RolloutTurnedForward { rollout, .. }
         | Body::RollbackStarted { rollout, .. } => Some(*rollout),
         _ => None,
     }

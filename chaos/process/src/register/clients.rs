@@ -226,7 +226,7 @@ async fn put(
             rollouts.pause(request).await.map(|_| Answer::Done)
         }
         Ask::Resume => rollouts
-            .resume(v1::ResumeRequest { asker, rollout, part: None })
+            .resume(v1::ResumeRequest { asker, rollout, part: None, rolled_back: false })
             .await
             .map(|_| Answer::Done),
         Ask::Look => {

@@ -36,7 +36,7 @@ fn ids(chosen: &[(&Lane, &target::State)]) -> Vec<TargetId> {
 fn failed(state: &State, lane: &Lane) -> bool {
     match lane.phase {
         Phase::Failed | Phase::Stuck => !state.turned,
-        Phase::Residual => lane.applied > lane.keep && !lane.partly,
+        Phase::Residual => lane.may_be_undone(),
         Phase::Waiting
         | Phase::Ready
         | Phase::Leased
@@ -61,8 +61,15 @@ pub fn retries(
     let state = rollout(fleet, id)?;
     match state.status {
         Status::Running | Status::Paused | Status::Unwinding => {}
-        Status::Halted => may_go_on(fleet, state)?,
-        status @ (Status::Planned | Status::Completed | Status::RolledBack) => {
+        Status::Halted => may_go_on(fleet, state, state.turned)?,
+        Status::RolledBack => {
+            return Err(Refusal::new(
+                Kind::Conflict,
+                format!("{id} is rolled back: none of its targets is left to be tried again"),
+                format!("`skein resume {id} --plan` says what would go forward again"),
+            ));
+        }
+        status @ (Status::Planned | Status::Completed) => {
             return Err(not_now(id, status, "tried again"));
         }
     }
@@ -100,14 +107,19 @@ pub(super) fn retry(
 pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<TargetId>, Refusal> {
     let state = rollout(fleet, id)?;
     match state.status {
-        Status::Running | Status::Paused | Status::Unwinding | Status::Halted => {}
-        status @ (Status::Planned | Status::Completed | Status::RolledBack) => {
+        Status::Running
+        | Status::Paused
+        | Status::Unwinding
+        | Status::Halted
+        | Status::RolledBack => {}
+        status @ (Status::Planned | Status::Completed) => {
             return Err(not_now(id, status, "changed"));
         }
     }
     let asks = state.round.iter().flat_map(|round| &round.asks);
     let unanswered = asks.filter(|ask| ask.phase != gate::Phase::Passed);
     let asked: BTreeSet<TargetIx> = unanswered.filter_map(|ask| ask.target).collect();
+    let ended = state.status.ended();
     let open = |lane: &Lane| match lane.phase {
         Phase::Waiting
         | Phase::Ready
@@ -119,7 +131,9 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
         | Phase::Residual => true,
         // Nobody may be there any more who could ask its gates.
         Phase::Done => asked.contains(&lane.target),
-        Phase::Undone | Phase::Waived => false,
+        // It stays as it is when the others go forward again.
+        Phase::Undone => ended,
+        Phase::Waived => false,
     };
     let chosen = chosen(fleet, state, selector, open);
     let absent = awaited(fleet, state, selector);

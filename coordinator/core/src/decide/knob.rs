@@ -66,9 +66,9 @@ pub(super) fn settled(id: RolloutId, bodies: Vec<Body>) -> Vec<Body> {
     if bodies.is_empty() { vec![Body::RequestSettled { rollout: id }] } else { bodies }
 }
 
-/// A halted rollout may be resumed, and goes on by what was set meanwhile.
+/// What is halted or rolled back may be resumed, and goes on by what was set meanwhile.
 pub(super) fn open(state: &State) -> Result<(), Refusal> {
-    if state.status.ended() && state.status != Status::Halted {
+    if state.status == Status::Completed {
         return Err(Refusal::new(
             Kind::Conflict,
             format!("{} has ended", state.id),

@@ -6,6 +6,7 @@ mod cancel;
 mod draft;
 mod edit;
 mod fleet;
+mod forward;
 mod freeze;
 mod gate;
 mod knob;
@@ -27,6 +28,7 @@ use crate::state::{Fleet, rollout as run, target};
 pub use again::{retries, skips};
 pub use draft::{Draft, draft};
 pub use edit::{Edit, edits};
+pub use forward::{Resumption, Way, resumption};
 pub use unwind::{Line, lines};
 
 /// What a request comes to.
@@ -143,7 +145,7 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         }
         Command::AbortRollout { rollout, reason } => knob::abort(fleet, *rollout, reason),
         Command::SoakWave { rollout } => rollout::soak(fleet, *rollout),
-        Command::ResumeRollout { rollout } => rollout::resume(fleet, *rollout),
+        Command::ResumeRollout { rollout, all } => forward::resume(fleet, *rollout, *all),
         Command::RollBackRollout { rollout, extent, waivers } => {
             unwind::on_request(fleet, *rollout, extent, waivers)
         }

@@ -197,7 +197,8 @@ impl Told<'_> {
                 "take it; the exemption is the charter's to give",
             ));
         }
-        let leg = self.state.floor(self.lane)..self.state.until(self.lane);
+        // What stayed in force when something was taken back, or before the stage, is not behind it.
+        let leg = self.lane.applied..self.state.until(self.lane);
         let steps = leg.filter_map(|step| self.state.step(self.lane, StepIx(step)));
         let steps = steps.map(|step| step.entry.version.to_string()).collect();
         Ok(vec![Body::StepBackedUp {

@@ -138,47 +138,28 @@ pub(super) fn pause(
     }
 }
 
-pub(super) fn resume(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refusal> {
-    let state = rollout(fleet, id)?;
-    match state.status {
-        Status::Paused if state.aborted.is_some() => Err(Refusal::new(
-            Kind::Conflict,
-            format!("{id} was given up, and its running legs have not ended yet"),
-            format!("when it is halted, resume it: `skein status {id}`"),
-        )),
-        Status::Paused => Ok(vec![Body::RolloutResumed { rollout: id }]),
-        Status::Halted => {
-            may_go_on(fleet, state)?;
-            Ok(vec![Body::RolloutResumed { rollout: id }])
-        }
-        Status::Running | Status::Unwinding => Ok(vec![Body::RequestSettled { rollout: id }]),
-        status @ (Status::Planned | Status::Completed | Status::RolledBack) => {
-            Err(not_now(id, status, "resumed"))
-        }
-    }
-}
-
-/// A rollout that has halted takes its targets back only where nothing has happened to them since: whatever
-/// goes on now, the rest of them may go on later.
-pub(super) fn may_go_on(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
+/// A rollout that has ended takes its targets back only where nothing has happened to them since: whatever
+/// goes on now, the rest of them may go on later. `back`: it is, or was, on its way back, and stays so.
+pub(super) fn may_go_on(fleet: &Fleet, state: &State, back: bool) -> Result<(), Refusal> {
     free(fleet, state)?;
-    unmoved(fleet, state)?;
+    unmoved(fleet, state, back)?;
     sound(fleet, state)
 }
 
 /// Targets that would go on still stand where the rollout left them, and by its own steps.
-fn unmoved(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
+fn unmoved(fleet: &Fleet, state: &State, back: bool) -> Result<(), Refusal> {
     let goes_on = |lane: &&Lane| match lane.phase {
-        Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !state.turned,
-        Phase::UndoReady => state.turned,
-        Phase::Residual => lane.applied > lane.keep && !lane.partly,
+        Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !back,
+        Phase::UndoReady => back,
+        Phase::Residual => !back || lane.may_be_undone(),
+        Phase::Undone => !back,
         // Another stage is to come.
         Phase::Done => {
             let target = fleet.targets.get(lane.target);
             let lives = target.is_some_and(|target| !target.retired);
-            lives && state.has_stages_left(lane)
+            !back && lives && state.has_stages_left(lane)
         }
-        Phase::Leased | Phase::UndoLeased | Phase::Undone | Phase::Waived => false,
+        Phase::Leased | Phase::UndoLeased | Phase::Waived => false,
     };
     let lanes = || state.lanes.iter().map(|(_, lane)| lane).filter(goes_on);
     let moved = lanes().find(|lane| !unwind::stands(fleet, state, lane));

@@ -65,7 +65,9 @@ fn wanted<'a>(
     }
     let mut lines = Vec::new();
     for (_, lane) in state.lanes.iter() {
-        if matches!(lane.phase, Phase::Waiting | Phase::Waived)
+        let untouched = lane.phase == Phase::Waiting && !lane.is_begun();
+        if untouched
+            || lane.phase == Phase::Waived
             || extent.wave.is_some_and(|wave| wave != lane.wave)
         {
             continue;
@@ -232,6 +234,7 @@ pub(super) fn on_request(
         rollout: id,
         cause: cause(extent),
         targets: lines.iter().map(Line::unwind).collect(),
+        breach: false,
     });
     Ok(bodies)
 }
@@ -276,11 +279,7 @@ fn on_top(fleet: &Fleet, state: &State, lines: &[Line]) -> Result<(), Refusal> {
 fn worked_on_later(fleet: &Fleet, id: RolloutId) -> BTreeSet<TargetIx> {
     let later = fleet.rollouts.range(RolloutId(id.0 + 1)..).map(|(_, other)| other);
     let lanes = later.filter(|other| !other.trial()).flat_map(|other| other.lanes.iter());
-    lanes.filter(|(_, lane)| has_worked(lane)).map(|(_, lane)| lane.target).collect()
-}
-
-fn has_worked(lane: &Lane) -> bool {
-    lane.applied > 0 || lane.partly || lane.doubt
+    lanes.filter(|(_, lane)| lane.is_begun()).map(|(_, lane)| lane.target).collect()
 }
 
 /// A later rollout that has done something on one of these targets.
@@ -292,7 +291,7 @@ pub(super) fn above<'a>(
     let later = fleet.rollouts.range(RolloutId(id.0 + 1)..);
     later.filter(|(_, other)| !other.trial()).find_map(|(later, other)| {
         let mut lanes = other.lanes.iter().map(|(_, lane)| lane);
-        let lane = lanes.find(|lane| has_worked(lane) && targets.contains(&lane.target))?;
+        let lane = lanes.find(|lane| lane.is_begun() && targets.contains(&lane.target))?;
         Some((*later, fleet.targets.get(lane.target)?))
     })
 }
@@ -364,7 +363,7 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
                 || (lane.phase == Phase::Ready && (lane.applied > state.floor(lane) || lane.doubt))
         }
         OnBreach::RollbackWave => Some(lane.wave) == wave,
-        OnBreach::RollbackRollout => lane.phase != Phase::Waiting,
+        OnBreach::RollbackRollout => lane.phase != Phase::Waiting || lane.is_begun(),
     };
     // Who was left out stays as it is.
     let in_scope = |lane: &Lane| lane.phase != Phase::Waived && in_scope(lane);
@@ -409,5 +408,5 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         };
         return Ok(vec![Body::RolloutHalted { rollout: id, reason: what }]);
     }
-    Ok(vec![Body::RollbackStarted { rollout: id, cause, targets }])
+    Ok(vec![Body::RollbackStarted { rollout: id, cause, targets, breach: true }])
 }

@@ -3,6 +3,7 @@
 
 mod baseline;
 mod fleet;
+mod forward;
 mod gate;
 mod knob;
 mod late;
@@ -257,8 +258,12 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             late::settled(fleet, *rollout, &about)?;
             rollout
         }
-        Body::RollbackStarted { rollout, cause, targets } => {
-            rollout::rollback_started(fleet, *rollout, cause, targets)?;
+        Body::RollbackStarted { rollout, cause, targets, breach } => {
+            rollout::rollback_started(fleet, *rollout, (cause, *breach), targets)?;
+            rollout
+        }
+        Body::RolloutTurnedForward { rollout, wave, targets, all: _ } => {
+            forward::turned(fleet, *rollout, *wave, targets)?;
             rollout
         }
         Body::RolloutHalted { rollout, reason } => {

@@ -347,10 +347,12 @@ fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
         }
         lane.note = Some(format!("its ledger was set right by {repair}").into());
         let open = match lane.phase {
-            rollout::Phase::Failed | rollout::Phase::Stuck | rollout::Phase::Ready => !turned,
+            rollout::Phase::Failed
+            | rollout::Phase::Stuck
+            | rollout::Phase::Ready
+            | rollout::Phase::Waiting => !turned,
             rollout::Phase::Residual | rollout::Phase::UndoReady => turned,
-            rollout::Phase::Waiting
-            | rollout::Phase::Leased
+            rollout::Phase::Leased
             | rollout::Phase::Done
             | rollout::Phase::UndoLeased
             | rollout::Phase::Undone

@@ -93,7 +93,7 @@ fn vouch(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
 }
 
 /// The rollout has its targets until it ends.
-fn take_targets(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
+pub(super) fn take_targets(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     state.touch_all();
     let trial = state.trial();
@@ -173,9 +173,7 @@ pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible
         .iter()
         .filter_map(|(ix, lane)| match lane.phase {
             Phase::Failed | Phase::Stuck if !state.turned => Some((ix, Phase::Ready)),
-            Phase::Residual if lane.applied > lane.keep && !lane.partly => {
-                Some((ix, Phase::UndoReady))
-            }
+            Phase::Residual if lane.may_be_undone() => Some((ix, Phase::UndoReady)),
             Phase::Waiting
             | Phase::Ready
             | Phase::Leased
@@ -222,7 +220,7 @@ pub(super) fn lanes_of(
         .collect()
 }
 
-fn try_again(state: &mut State, ix: LaneIx, phase: Phase) {
+pub(super) fn try_again(state: &mut State, ix: LaneIx, phase: Phase) {
     state.change(ix, |lane, _| {
         lane.phase = phase;
         lane.attempt = 0;
@@ -314,7 +312,7 @@ pub(super) fn skipped(
 pub(super) fn rollback_started(
     fleet: &mut Fleet,
     id: RolloutId,
-    cause: &str,
+    (cause, breach): (&str, bool),
     targets: &[Unwind],
 ) -> Result<(), Impossible> {
     let named: Vec<&TargetId> = targets.iter().map(|unwind| &unwind.target).collect();
@@ -337,6 +335,7 @@ pub(super) fn rollback_started(
             lane.attempt = 0;
             lane.not_before = Millis(0);
             lane.unwind = true;
+            lane.breach = breach;
             if !unwind.blocked_by.is_empty() {
                 lane.blocked_by = Some(unwind.blocked_by.as_str().into());
             }
@@ -394,9 +393,8 @@ pub(super) fn ended(
 fn in_the_middle(lane: &Lane) -> bool {
     match lane.phase {
         Phase::UndoReady | Phase::UndoLeased | Phase::Leased => true,
-        Phase::Ready => lane.doubt,
-        Phase::Waiting
-        | Phase::Done
+        Phase::Ready | Phase::Waiting => lane.doubt,
+        Phase::Done
         | Phase::Failed
         | Phase::Stuck
         | Phase::Undone

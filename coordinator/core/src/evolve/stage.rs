@@ -29,7 +29,7 @@ pub(super) fn wave_started(
     // Who was retired while the rollout stood still stays as it is.
     let retired = |lane: &Lane| fleet.targets.get(lane.target).is_none_or(|target| target.retired);
     let goes_on = |lane: &Lane| match lane.phase {
-        Phase::Waiting => true,
+        Phase::Waiting => lane.wave == wave,
         Phase::Done => {
             let reach = state.class(lane).map_or(0, |class| plan.reach(class, stage));
             plan.stage_of(lane.wave) < stage && lane.verified < reach && !retired(lane)

@@ -22,6 +22,7 @@ pub(super) fn backed_up(
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     state_mut(fleet, rollout)?.change(lane, |lane, _| {
         lane.archive = Some(Box::new(archive.clone()));
+        lane.base = lane.applied;
         lane.since = at;
     });
     if let Some(mut target) = fleet.targets.get_mut(ix)
@@ -231,11 +232,11 @@ pub(super) fn retried(
 }
 
 /// What the schema was where a lane stands now, as its backups tell: before its first step, and before its stage.
-fn before(state: &State, lane: &Lane) -> Option<Digest> {
+fn before(lane: &Lane) -> Option<Digest> {
     let archive = || lane.archive.as_ref().map(|archive| archive.fingerprint);
     match lane.applied {
-        0 => lane.first.as_deref().copied().or_else(archive),
-        applied if applied == state.floor(lane) => archive(),
+        0 if lane.first.is_some() => lane.first.as_deref().copied(),
+        applied if applied == lane.base => archive(),
         _ => None,
     }
 }
@@ -270,20 +271,20 @@ pub(super) fn rolled_back(
         }
     }
     learn(fleet, ix, fingerprint);
-    let state = fleet.rollouts.get(&rollout);
-    let known = state.and_then(|state| Some((state, state.lanes.get(lane)?)));
-    if let Some((state, known)) = known.filter(|(_, lane)| lane.applied <= lane.keep) {
-        let before = before(state, known);
+    let known = fleet.rollouts.get(&rollout).and_then(|state| state.lanes.get(lane));
+    if let Some(known) = known.filter(|lane| lane.applied <= lane.keep) {
+        let before = before(known);
         end(fleet, rollout, ix, lane, |lane| {
             lane.phase = settled(lane);
             if let (Some(before), Some(after)) = (before, fingerprint)
                 && before != after
             {
-                lane.note = Some(
-                    "every step was undone, and the schema is not what it was before: \
+                let which = if lane.applied == 0 { "" } else { " since its backup" };
+                let note = format!(
+                    "every step{which} was undone, and the schema is not what it was before: \
                      a down script does not restore what its up changed"
-                        .into(),
                 );
+                lane.note = Some(note.into());
                 lane.phase = Phase::Residual;
             }
         })?;

@@ -16,6 +16,7 @@ pub use apart::blocks;
 pub(crate) use late::{absent, class as late_class, owes};
 pub use make::make;
 pub(crate) use make::{few, is_same};
+pub use stages::Homes;
 pub(crate) use waves::place;
 
 use std::fmt;

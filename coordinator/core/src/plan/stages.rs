@@ -1,12 +1,48 @@
 //! Cuts a plan into stages: all of one is verified before any of the next begins. Each goes through all waves.
 
+use std::collections::BTreeMap;
+
 use super::waves::{self, Members};
-use super::{Plan, Stage, Wave};
+use super::{Class, Plan, Stage, Wave};
 use crate::bundle::Manifest;
-use crate::ids::ClassIx;
+use crate::ids::{ClassIx, TargetId, WaveIx};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{self, Direction, Spec};
 use crate::state::Fleet;
+
+/// In which waves targets go through each stage.
+#[derive(Debug)]
+pub struct Homes<'a> {
+    plan: &'a Plan,
+    waves: BTreeMap<(u32, &'a TargetId), WaveIx>,
+}
+
+impl<'a> Homes<'a> {
+    /// Costs as much as the plan is long, where it has stages.
+    pub fn of(plan: &'a Plan) -> Self {
+        let waves = plan.waves.iter().zip((0..).map(WaveIx)).filter(|_| !plan.stages.is_empty());
+        let waves = waves.flat_map(|(wave, ix)| {
+            wave.targets.iter().map(move |(target, _)| ((wave.stage, target), ix))
+        });
+        Self { plan, waves: waves.collect() }
+    }
+
+    /// Where a target goes on of which so many steps are in force, and that is in `wave` now: in the first stage that
+    /// it lacks something of. Who came late goes through each stage with its last wave.
+    pub fn home(
+        &self,
+        (target, class): (&TargetId, &Class),
+        (wave, applied): (WaveIx, u32),
+    ) -> WaveIx {
+        let now = self.plan.stage_of(wave);
+        let stages = self.plan.waves.iter().map(|wave| wave.stage).take_while(|stage| *stage < now);
+        let mut lacking = stages.filter(|stage| self.plan.reach(class, *stage) > applied);
+        let Some(stage) = lacking.next() else { return wave };
+        let last = || self.plan.waves.iter().zip(0..).filter(|(it, _)| it.stage == stage).last();
+        let home = self.waves.get(&(stage, target)).copied();
+        home.or_else(|| last().map(|(_, ix)| WaveIx(ix))).unwrap_or(wave)
+    }
+}
 
 /// What lies behind the last stage that was asked for.
 const REST: &str = "rest";

@@ -110,7 +110,9 @@ fn undo_wave(state: &State) -> Option<WaveIx> {
     if undoing == 0 {
         return None;
     }
-    (0..state.opened).rev().map(WaveIx).find(|wave| {
+    let waves = u32::try_from(state.plan.waves.len()).unwrap_or(u32::MAX);
+    // One that was closed again, to be opened anew, may have targets that are done.
+    (0..waves).rev().map(WaveIx).find(|wave| {
         let counts = state.wave_counts(*wave);
         counts.of(Phase::UndoReady) + counts.of(Phase::UndoLeased) + counts.of(Phase::Leased) > 0
     })

@@ -182,6 +182,8 @@ pub struct Lane {
     pub archive: Option<Box<Archive>>,
     /// What the schema was before the first of several stages.
     pub first: Option<Box<Digest>>,
+    /// Steps that were in force when that was taken.
+    pub base: u32,
     /// A half of a step is in force, or may be: nothing may be undone before it is completed.
     pub partly: bool,
     /// An executor vanished when it may have had effects that were never told: before the lane is
@@ -189,6 +191,8 @@ pub struct Lane {
     pub doubt: bool,
     /// It is to be unwound as soon as its lease ends.
     pub unwind: bool,
+    /// A breach took it back, or does; not somebody's word.
+    pub breach: bool,
     /// It gets no leg until somebody lets it go on; a leg under way is given back after its step.
     pub held: Option<Box<str>>,
     /// The statement that runs for it is killed.
@@ -230,9 +234,11 @@ impl Lane {
             fence: None,
             archive: None,
             first: None,
+            base: 0,
             partly: false,
             doubt: false,
             unwind: false,
+            breach: false,
             held: None,
             kill: false,
             blocked_by: None,
@@ -243,6 +249,21 @@ impl Lane {
             bytes,
             queued: None,
         }
+    }
+
+    /// Something of its steps is in force, or may be.
+    pub fn is_begun(&self) -> bool {
+        self.applied > 0 || self.partly || self.doubt
+    }
+
+    /// Its undo ended, and there is more to undo.
+    pub fn may_be_undone(&self) -> bool {
+        self.applied > self.keep && !self.partly
+    }
+
+    /// It was taken back, as far as it went.
+    pub fn is_back(&self) -> bool {
+        matches!(self.phase, Phase::Undone | Phase::Residual)
     }
 }
 
@@ -910,7 +931,7 @@ impl State {
 
     /// A lane that is done is so in its stage alone.
     pub fn has_stages_left(&self, lane: &Lane) -> bool {
-        !self.plan.stages.is_empty() && !self.turned && lane.verified < self.steps(lane)
+        !self.plan.stages.is_empty() && lane.verified < self.steps(lane)
     }
 
     /// A lane is neither where it was nor where it should be, seen when its rollout has ended.
@@ -918,9 +939,11 @@ impl State {
         match lane.phase {
             Phase::Failed | Phase::Stuck | Phase::Residual => true,
             // Passed over in the middle of its stage.
-            Phase::Ready => lane.applied > self.floor(lane) || lane.doubt || lane.partly,
+            Phase::Ready | Phase::Waiting => {
+                lane.applied > self.floor(lane) || lane.doubt || lane.partly
+            }
             Phase::Leased | Phase::UndoReady | Phase::UndoLeased => true,
-            Phase::Waiting | Phase::Done | Phase::Undone | Phase::Waived => false,
+            Phase::Done | Phase::Undone | Phase::Waived => false,
         }
     }
 

@@ -1,9 +1,11 @@
 //! Answers about the state: counters and folds, never a change.
 
+mod back;
 mod owes;
 mod silence;
 mod why;
 
+pub use back::{forward_again, taken_over, unfinished};
 pub use owes::{Debt, creditors, owes};
 pub use silence::{REGION, Silence, silences};
 pub use why::why;

@@ -35,6 +35,10 @@ pub fn why(
                 .to_owned()
         }
         Phase::Stuck => "what of its last step is in force cannot be told from evidence".to_owned(),
+        Phase::Undone if lane.breach && state.status.ended() => format!(
+            "a breach took it back, and {} steps stay; `skein resume {}` takes it forward again",
+            lane.keep, state.id
+        ),
         Phase::Undone => format!("it was taken back, and {} steps stay", lane.keep),
         Phase::Residual => "it is neither where it was nor where it should be".to_owned(),
         Phase::Waived => "the rollout goes on without it, and it stays as it is".to_owned(),

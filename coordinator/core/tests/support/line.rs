@@ -1,5 +1,6 @@
 //! One event as one line.
 
+use skein_core::decide::{Resumption, Way};
 use skein_core::event::{Body, Event, Judged, LegKind, Overrun, Stop};
 use skein_core::forecast::Interval;
 use skein_core::ids::TargetId;
@@ -73,6 +74,10 @@ fn body(body: &Body) -> String {
         }
         Body::RequestSettled { rollout } => format!("RequestSettled {rollout}"),
         Body::RolloutResumed { rollout } => format!("RolloutResumed {rollout}"),
+        Body::RolloutTurnedForward { rollout, wave, targets, all } => {
+            let all = if *all { ", with what was rolled back by choice" } else { "" };
+            format!("RolloutTurnedForward {rollout} from wave {wave}: {}{all}", ids(targets))
+        }
         Body::RepairOrdered { repair, order } => {
             format!("RepairOrdered {repair}{}", self::order(order))
         }
@@ -148,7 +153,7 @@ fn body(body: &Body) -> String {
             let left = verdict.as_str();
             format!("StepCancelled {rollout} {target} version {version}, {left}: {message}")
         }
-        Body::RollbackStarted { rollout, cause, targets } => {
+        Body::RollbackStarted { rollout, cause, targets, breach: _ } => {
             let mut text = format!("RollbackStarted {rollout}: {cause}");
             for unwind in targets {
                 text.push_str("\n      ");
@@ -340,6 +345,23 @@ fn plan(plan: &Plan) -> String {
 
 fn ids(targets: &[TargetId]) -> String {
     targets.iter().map(TargetId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// What a resume would come to.
+pub(crate) fn resumption(it: &Resumption) -> String {
+    let way = match it.way {
+        Way::AsItIs => "it goes on already".to_owned(),
+        Way::On => "on".to_owned(),
+        Way::Back => "back".to_owned(),
+        Way::Forward(wave) => format!("forward from wave {wave}"),
+    };
+    let waves = it.waves.iter().map(|(wave, targets)| format!("; wave {wave}: {}", ids(targets)));
+    let again = if it.again.is_empty() {
+        String::new()
+    } else {
+        format!("; tried again: {}", ids(&it.again))
+    };
+    format!("{way}{}{again}", waves.collect::<String>())
 }
 
 /// Targets that stand apart, the nearest class, and one of it.

@@ -20,7 +20,7 @@
 //! hold 1 [select=t-1] [wave=1] why | release 1 [select=t-1] [wave=1]
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
 //! blocks b1 [select=…]   targets that stand apart
-//! start [of=1] [waive=V|*] | pause 1 [at=once] why | abort 1 why | resume 1 | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
+//! start [of=1] [waive=V|*] | pause 1 [at=once] why | abort 1 why | resume 1 [rolled-back] [dry] | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
 //! t-1 backed-up [nothing] [schema=x] [bytes=9] | applied 0 [already] [took=9 waited=9] [resumed] | verified 0 |
 //!     failed 0 [retryable] [partly] | rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
@@ -240,7 +240,16 @@ fn verb(world: &mut World, words: &Words<'_>) {
             world.ask("ann", command);
         }
         "resume" => {
-            world.ask("ann", Command::ResumeRollout { rollout: rollout(words) });
+            let (rollout, all) = (rollout(words), words.has("rolled-back"));
+            if words.has("dry") {
+                let said = skein_core::decide::resumption(&world.fleet, rollout, all);
+                world.say(match said {
+                    Ok(resumption) => line::resumption(&resumption),
+                    Err(refusal) => format!("refused: {}", refusal.what),
+                });
+                return;
+            }
+            world.ask("ann", Command::ResumeRollout { rollout, all });
         }
         "rollback" => {
             let extent = extent(words);

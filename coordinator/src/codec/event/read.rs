@@ -116,6 +116,13 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
                     blocked_by: unwind.blocked_by,
                 })
                 .collect(),
+            breach: wire.breach,
+        },
+        Wire::RolloutTurnedForward(wire) => Body::RolloutTurnedForward {
+            rollout: RolloutId(wire.rollout),
+            wave: WaveIx(wire.wave),
+            targets: wire.targets.into_iter().map(TargetId).collect(),
+            all: wire.all,
         },
         Wire::RolloutHalted(wire) => {
             Body::RolloutHalted { rollout: RolloutId(wire.rollout), reason: wire.reason }

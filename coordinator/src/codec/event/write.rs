@@ -137,7 +137,15 @@ pub(super) fn body(body: &Body) -> Wire {
         Body::RolloutResumed { rollout } => {
             Wire::RolloutResumed(log::RolloutResumed { rollout: rollout.0 })
         }
-        Body::RollbackStarted { rollout, cause, targets } => {
+        Body::RolloutTurnedForward { rollout, wave, targets, all } => {
+            Wire::RolloutTurnedForward(log::RolloutTurnedForward {
+                rollout: rollout.0,
+                wave: wave.0,
+                targets: targets.iter().map(ToString::to_string).collect(),
+                all: *all,
+            })
+        }
+        Body::RollbackStarted { rollout, cause, targets, breach } => {
             Wire::RollbackStarted(log::RollbackStarted {
                 rollout: rollout.0,
                 cause: cause.clone(),
@@ -149,6 +157,7 @@ pub(super) fn body(body: &Body) -> Wire {
                         blocked_by: unwind.blocked_by.clone(),
                     })
                     .collect(),
+                breach: *breach,
             })
         }
         Body::RolloutHalted { rollout, reason } => {

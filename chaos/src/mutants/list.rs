@@ -338,8 +338,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "what goes forward again rests on the backup from before its undo",
         edits: &[edit(
             "evolve/forward.rs",
-            "        if !lane.partly && !whole {\n            lane.archive = None;\n        }\n",
-            "        let _ = whole;\n",
+            "        if undone && !whole {\n            lane.archive = None;\n        }\n",
+            "        let _ = (undone, whole);\n",
         )],
     },
     Mutant {

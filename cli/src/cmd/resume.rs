@@ -26,7 +26,6 @@ pub(crate) async fn run(
             screen.show(&Resumption::new(found.unwrap_or_default()))?;
             return Ok(ExitCode::Done);
         }
-        let undo = found.as_ref().is_some_and(|found| found.way() == Way::Back);
         if let Some(found) = found.filter(|it| matches!(it.way(), Way::Back | Way::Forward))
             && matches!(screen.format(), Format::Text | Format::Wide)
         {
@@ -54,7 +53,7 @@ pub(crate) async fn run(
             rollout: &reply.rollout,
             timeout: args.follow.timeout,
             is_result: false,
-            undo,
+            undo: false,
         };
         follow(session, following, screen).await
     })

@@ -60,8 +60,10 @@ fn begin_anew(state: &mut State, ix: LaneIx, (homes, target): (&Homes<'_>, &Targ
     state.change(ix, |lane, _| {
         lane.wave = home;
         let whole = lane.applied == steps && lane.verified == steps;
-        // What was backed up before is older than the undo; of a half nothing was undone.
-        if !lane.partly && !whole {
+        // What was backed up before is older than the undo. Nothing was undone where a half stands, or a step
+        // that was never verified.
+        let undone = !lane.partly && lane.verified == lane.applied;
+        if undone && !whole {
             lane.archive = None;
         }
         if lane.applied == 0 {

@@ -132,6 +132,12 @@ async fn over_grpc(client: &Client, plan: &str) {
         rolled_back: false,
     };
     denied(client.rollouts().resume(resume).await);
+    let resumption = v1::ResumptionRequest {
+        asker: asker.clone(),
+        rollout: rollout.clone(),
+        rolled_back: false,
+    };
+    denied(client.rollouts().resumption(resumption).await);
     for dry in [true, false] {
         let back = v1::RollBackRequest {
             asker: asker.clone(),

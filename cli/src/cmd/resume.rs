@@ -66,8 +66,11 @@ async fn before(
     session: &Session,
     args: &ResumeArgs,
 ) -> Result<Option<v1::ResumptionReply>, Failure> {
-    let request =
-        v1::ResumptionRequest { rollout: args.rollout.clone(), rolled_back: args.rolled_back };
+    let request = v1::ResumptionRequest {
+        asker: Some(session.asker()),
+        rollout: args.rollout.clone(),
+        rolled_back: args.rolled_back,
+    };
     let told = session
         .link
         .ask(|channel| {

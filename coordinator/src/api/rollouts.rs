@@ -74,6 +74,7 @@ impl v1::rollouts_server::Rollouts for Api {
         request: Request<v1::ResumptionRequest>,
     ) -> Result<Response<v1::ResumptionReply>, Status> {
         let request = request.into_inner();
+        self.same_charter(request.asker.as_ref())?;
         let rollout = number(&request.rollout)?;
         self.linearizable().await?;
         let told = resumption::told(&self.machine.fleet(), rollout, request.rolled_back);

@@ -89,6 +89,7 @@ fn a_plan() -> v1::PlanReply {
     }];
     let target = |id: &str, class| v1::PlanTarget { id: id.to_owned(), class };
     let plan = v1::Plan {
+        stages: Vec::new(),
         spec: Some(v1::PlanSpec {
             direction: v1::Direction::Up.into(),
             goal: Some(v1::Goal { goal: Some(v1::goal::Goal::Latest(true)) }),
@@ -113,6 +114,7 @@ fn a_plan() -> v1::PlanReply {
         ],
         waves: vec![
             v1::PlanWave {
+                stage: 0,
                 name: "canary".to_owned(),
                 targets: vec![target("eu-1", 0)],
                 parallelism: 1,
@@ -121,6 +123,7 @@ fn a_plan() -> v1::PlanReply {
                 part: String::new(),
             },
             v1::PlanWave {
+                stage: 0,
                 name: String::new(),
                 targets: vec![target("us-1", 1), target("eu-3", 0), target("eu-2", 0)],
                 approval: true,

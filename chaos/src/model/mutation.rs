@@ -93,7 +93,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,

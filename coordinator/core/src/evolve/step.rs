@@ -10,7 +10,7 @@ use crate::spec::Direction;
 use crate::state::Fleet;
 use crate::state::ledger::{Entries, EntryIx};
 use crate::state::measures::{Measurement, What, Work};
-use crate::state::rollout::{Lane, Phase, State};
+use crate::state::rollout::{Lane, Phase};
 use crate::state::target::Doubt;
 
 pub(super) fn backed_up(

@@ -459,6 +459,7 @@ impl Sequencer {
                 Body::RollbackStarted { .. }
                 | Body::RolloutAborted { .. }
                 | Body::LanesHeld { .. }
+                | Body::LanesAborted { .. }
                 | Body::LanesCancelled { .. }
                 | Body::ChangesFrozen { .. }
                 | Body::RolloutPaused { stop: Stop::AfterSteps, .. } => everybody = true,

@@ -401,7 +401,7 @@ async fn throttle_legs_that_wait_are_paused_held_and_set() {
     }
     world.ran("resume mig-0001 --detach").await;
     world.until_throttled(id, "ap-1", "503").await;
-    world.ran("pause mig-0001 --on ap-1").await;
+    world.ran("pause mig-0001 --on ap-1 --now").await;
     world.until_lane((id, "ap-1"), "is given back", |it| it.state() == LaneState::Ready).await;
     world.ran("resume mig-0001 --on ap-1 --detach").await;
     world.until_throttled(id, "ap-1", "503").await;

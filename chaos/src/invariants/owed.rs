@@ -118,6 +118,10 @@ impl Invariant for Owed {
                 let targets = targets.iter().map(|target| ((*rollout, target.clone()), *until));
                 self.left_out.extend(targets);
             }
+            Body::LanesAborted { rollout, targets, .. } => {
+                let targets = targets.iter().map(|target| ((*rollout, target.clone()), None));
+                self.left_out.extend(targets);
+            }
             Body::ArrivalsSettled { rollout, settled, .. } => {
                 return self.settle((*rollout, event.at), settled, past);
             }

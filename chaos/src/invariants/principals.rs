@@ -51,7 +51,6 @@ fn right(body: &Body) -> Right<'_> {
         | Body::RolloutAborted { .. }
         | Body::WaveApproved { .. }
         | Body::KnobSet { .. }
-        | Body::LanesHeld { .. }
         | Body::LanesReleased { .. }
         | Body::EditAccepted { .. }
         | Body::TargetsSkipped { .. }
@@ -68,6 +67,11 @@ fn right(body: &Body) -> Right<'_> {
             Right::NoAgent
         }
         Body::RepairOrdered { .. } => Right::Person,
+        // A person's, or what it says of a part, for who joins that later.
+        Body::LanesHeld { part: None, .. } | Body::LanesAborted { part: None, .. } => {
+            Right::NoAgent
+        }
+        Body::LanesHeld { .. } | Body::LanesAborted { .. } => Right::Person,
         // A person's, or the first word after a restore of the cluster.
         Body::RepairWithdrawn { .. } => Right::NoAgent,
         Body::RollbackStarted { .. } => Right::NoAgent,

@@ -17,6 +17,9 @@ pub(super) struct Room {
     labels: BTreeMap<(RolloutId, String), u32>,
     groups: BTreeMap<RolloutId, u32>,
     held: BTreeMap<(RolloutId, TargetId), bool>,
+    /// Given up while an agent was at work.
+    stopping: BTreeSet<(RolloutId, TargetId)>,
+    given_up: BTreeSet<(RolloutId, TargetId)>,
 }
 
 impl Room {
@@ -67,7 +70,7 @@ impl Room {
 
 impl Invariant for Room {
     fn sentence(&self) -> &'static str {
-        "no more legs are leased for a label's value and a resource group than was said, and none for who is held"
+        "no more legs are leased for a label's value and a resource group than was said, and none for who is held or given up"
     }
 
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
@@ -83,8 +86,30 @@ impl Invariant for Room {
             | Body::LanesCancelled { rollout, targets, held: true, .. } => {
                 self.held.extend(targets.iter().map(|id| ((*rollout, id.clone()), true)));
             }
-            Body::LanesReleased { rollout, targets } => {
+            Body::LanesReleased { rollout, targets, .. } => {
                 self.held.extend(targets.iter().map(|id| ((*rollout, id.clone()), false)));
+            }
+            Body::LanesAborted { rollout, targets, .. } => {
+                for id in targets {
+                    let at_work = past.fleet.target(id).is_some_and(|(_, it)| it.lease.is_some());
+                    let left = if at_work { &mut self.stopping } else { &mut self.given_up };
+                    left.insert((*rollout, id.clone()));
+                }
+            }
+            // It stopped before its end. Who got there first may be taken back with the others.
+            Body::LeaseExpired { rollout, target, .. }
+            | Body::StepFailed { rollout, target, .. }
+            | Body::StepCancelled { rollout, target, .. }
+            | Body::StepStuck { rollout, target, .. } => {
+                let lane = (*rollout, target.clone());
+                if self.stopping.remove(&lane) {
+                    self.given_up.insert(lane);
+                }
+            }
+            Body::LegAssigned { rollout, target, .. }
+                if self.given_up.contains(&(*rollout, target.clone())) =>
+            {
+                return Err(format!("{target} was given up, and leased to {rollout}"));
             }
             Body::LegAssigned { rollout, target, .. } => {
                 return self.assigned(*rollout, target, past);

@@ -297,7 +297,14 @@ impl Sim {
                 Command::ResumeRollout { rollout, all: false }
             }
             1 | 2 => Command::ApproveWave { rollout, wave: WaveIx(dice.below(3)), reason },
-            3 | 4 => Command::HoldLanes { rollout, selector, wave, reason },
+            3 | 4 => {
+                let stop = if dice.chance(500) { Stop::AfterSteps } else { Stop::AfterLegs };
+                Command::HoldLanes { rollout, selector, wave, reason, stop }
+            }
+            // Not all of it, as a rule: what is given up ends the rollout for nobody.
+            7..=9 if selector != Selector::default() => {
+                Command::AbortLanes { rollout, selector, wave, reason }
+            }
             5 | 6 => Command::ReleaseLanes { rollout, selector, wave },
             _ => Command::SetKnobs { rollout, knobs: knobs(dice) },
         }
@@ -387,6 +394,7 @@ impl Sim {
                 | Command::Thaw { .. }
                 | Command::ReleaseLanes { .. }
                 | Command::AbortRollout { .. }
+                | Command::AbortLanes { .. }
                 | Command::RollBackRollout { .. }
                 | Command::RetryTargets { .. }
                 | Command::SkipTargets { .. }

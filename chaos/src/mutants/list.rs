@@ -312,6 +312,10 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "a target that was given up at work goes on",
+        edits: &[edit("evolve/leg.rs", "if given_up == Some(true) {", "if false {")],
+    },
+    Mutant {
         name: "a target that somebody holds is leased",
         edits: &[
             edit("decide/leg.rs", "&& room && !held && !frozen;", "&& room && !frozen;"),

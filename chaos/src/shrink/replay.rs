@@ -155,6 +155,7 @@ impl Numbers {
             | Command::HoldLanes { rollout, .. }
             | Command::ReleaseLanes { rollout, .. }
             | Command::AbortRollout { rollout, .. }
+            | Command::AbortLanes { rollout, .. }
             | Command::CancelLanes { rollout, .. }
             | Command::SoakWave { rollout }
             | Command::OpenGates { rollout }

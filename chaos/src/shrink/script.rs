@@ -154,8 +154,18 @@ impl Words {
                 let knobs: Vec<String> = knobs.iter().map(knob).collect();
                 format!("set {} {}", self.rollout(*rollout), knobs.join(" "))
             }
-            Command::HoldLanes { rollout, selector, wave, reason } => format!(
-                "hold {}{}{} {reason}",
+            Command::HoldLanes { rollout, selector, wave, reason, stop } => format!(
+                "hold {}{}{}{} {reason}",
+                self.rollout(*rollout),
+                self::selector(selector),
+                of_wave(*wave),
+                match stop {
+                    Stop::AfterLegs => " at=end",
+                    Stop::AfterSteps => "",
+                }
+            ),
+            Command::AbortLanes { rollout, selector, wave, reason } => format!(
+                "abort {}{}{} {reason}",
                 self.rollout(*rollout),
                 self::selector(selector),
                 of_wave(*wave)

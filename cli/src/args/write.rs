@@ -238,6 +238,8 @@ pub struct AbortArgs {
     /// Why, for the log
     #[arg(long, default_value = "asked for on the command line")]
     pub reason: String,
+    #[command(flatten)]
+    pub part: PartArgs,
 }
 
 #[derive(Debug, Clone, Args)]

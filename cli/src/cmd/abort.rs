@@ -20,6 +20,7 @@ pub(crate) async fn run(
             asker: Some(session.asker()),
             rollout: args.rollout.clone(),
             reason: args.reason.clone(),
+            part: args.part.part(),
         };
         let reply = session
             .link
@@ -28,10 +29,17 @@ pub(crate) async fn run(
                 async move { connect::rollouts(channel).abort(request).await }
             })
             .await?;
-        screen.done(&format!(
-            "{id} is given up: when its last step has ended, it is halted as it stands · skein rollback {id} · skein resume {id}",
-            id = reply.rollout
-        ));
+        let id = &reply.rollout;
+        screen.done(&match args.part.part() {
+            Some(_) => format!(
+                "the selected targets of {id} are given up: steps under way are finished, everything stays as \
+                 it stands then, and {id} goes on without them · a new plan brings them along when it has ended"
+            ),
+            None => format!(
+                "{id} is given up: when its last step has ended, it is halted as it stands · \
+                 skein rollback {id} · skein resume {id}"
+            ),
+        });
         super::status::show(session, &reply.rollout, screen).await
     })
     .await

@@ -32,9 +32,13 @@ pub(crate) async fn run(
             .await?;
         let id = &reply.rollout;
         screen.done(&match (args.part.part(), args.now) {
-            (Some(_), _) => format!(
-                "the selected targets of {id} get no more work; steps under way are finished · \
+            (Some(_), true) => format!(
+                "the selected targets of {id} stop after the steps that are under way, and get no more work · \
                  skein resume {id} with the same selection"
+            ),
+            (Some(_), false) => format!(
+                "the selected targets of {id} get no more work; those under way go on to their last step, and \
+                 --now stops them, too · skein resume {id} with the same selection"
             ),
             (None, true) => format!(
                 "{id} stops after the steps that are under way · skein resume {id} · skein rollback {id}"

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use skein_proto::agent::v1 as agent;
 use skein_proto::log::v1::{self as log, event::Body};
+use skein_proto::v1;
 
 use super::knobs::knob;
 use super::look::duration;
@@ -44,6 +45,16 @@ fn targets(ids: &[String]) -> String {
         [one] => one.clone(),
         [one, ..] => format!("{}, such as {one}", words::count(ids.len() as u64, "target")),
         [] => "no target".to_owned(),
+    }
+}
+
+/// The part of which something was said for later, too.
+fn later(part: Option<&v1::Part>) -> String {
+    let Some(part) = part else { return String::new() };
+    let on = super::freezes::meant(part.selector.as_ref());
+    match part.wave {
+        0 => format!(" (and who comes later of {on})"),
+        wave => format!(" (and who comes later of {on} in wave {wave})"),
     }
 }
 
@@ -108,6 +119,7 @@ impl Event {
             | Body::KnobSet(_)
             | Body::LanesHeld(_)
             | Body::LanesReleased(_)
+            | Body::LanesAborted(_)
             | Body::RollbackStarted(_)
             | Body::RolloutHalted(_)
             | Body::RolloutCompleted(_)
@@ -287,10 +299,14 @@ impl Event {
             let said = set.map(|set| format!("set {} to {}", set.name, set.value));
             on(e.rollout, "knob_set", said.unwrap_or_default());
         } else if let Body::LanesHeld(e) = body {
-            let said = format!("holds {}: {}", targets(&e.targets), e.reason);
-            on(e.rollout, "lanes_held", said);
+            let (held, later) = (targets(&e.targets), later(e.part.as_ref()));
+            on(e.rollout, "lanes_held", format!("holds {held}{later}: {}", e.reason));
         } else if let Body::LanesReleased(e) = body {
-            on(e.rollout, "lanes_released", format!("lets {} go on", targets(&e.targets)));
+            let said = format!("lets {}{} go on", targets(&e.targets), later(e.part.as_ref()));
+            on(e.rollout, "lanes_released", said);
+        } else if let Body::LanesAborted(e) = body {
+            let (left, later) = (targets(&e.targets), later(e.part.as_ref()));
+            on(e.rollout, "lanes_aborted", format!("gave up {left}{later}: {}", e.reason));
         } else if let Body::RequestSettled(e) = body {
             on(e.rollout, "request_settled", "asked for what was the case already".to_owned());
         } else if let Body::RolloutResumed(e) = body {

@@ -155,6 +155,8 @@ pub enum Command {
         wave: Option<WaveIx>,
         /// Why, for the log.
         reason: String,
+        /// What becomes of legs under way.
+        stop: Stop,
     },
     /// Let them go on.
     ReleaseLanes {
@@ -196,6 +198,17 @@ pub enum Command {
     AbortRollout {
         /// Which.
         rollout: RolloutId,
+        /// Why.
+        reason: String,
+    },
+    /// Let a rollout go on without a part of it, which stays as it stands.
+    AbortLanes {
+        /// Of which rollout.
+        rollout: RolloutId,
+        /// Which.
+        selector: Selector,
+        /// Of this wave only.
+        wave: Option<WaveIx>,
         /// Why.
         reason: String,
     },

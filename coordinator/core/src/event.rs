@@ -9,7 +9,7 @@ use crate::ids::{
 };
 use crate::plan::{Class, Plan};
 use crate::policy::Policy;
-use crate::spec::{Backup, Knob, Quantiles, Selector};
+use crate::spec::{Backup, Knob, Part, Quantiles, Selector};
 use crate::state::repair::{Evidence, Order};
 use crate::state::target::{Description, Observation};
 
@@ -55,7 +55,7 @@ impl Verdict {
     }
 }
 
-/// What becomes of legs under way when their rollout is paused.
+/// What becomes of legs under way when their rollout, or a part of it, is paused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Stop {
     /// They go on to their end.
@@ -216,10 +216,19 @@ pub enum Body {
     WaveApproved { rollout: RolloutId, wave: WaveIx, reason: String },
     /// Somebody changed what of the strategy may change.
     KnobSet { rollout: RolloutId, knob: Knob },
-    /// These targets get no legs of the rollout; legs under way are given back after their step.
-    LanesHeld { rollout: RolloutId, targets: Vec<TargetId>, reason: String },
-    /// They get legs again.
-    LanesReleased { rollout: RolloutId, targets: Vec<TargetId> },
+    /// These targets get no legs of the rollout. `part`: nor does who joins it later.
+    LanesHeld {
+        rollout: RolloutId,
+        targets: Vec<TargetId>,
+        reason: String,
+        stop: Stop,
+        part: Option<Part>,
+    },
+    /// They get legs again, and so does who joins the part later.
+    LanesReleased { rollout: RolloutId, targets: Vec<TargetId>, part: Option<Part> },
+    /// The rollout goes on without these targets, and without who joins the part later: legs under way are
+    /// given back after their step, and all stay as they are then.
+    LanesAborted { rollout: RolloutId, targets: Vec<TargetId>, reason: String, part: Option<Part> },
     /// The rollout is given up: legs under way are given back, and then it is halted.
     RolloutAborted { rollout: RolloutId, reason: String },
     /// Targets are unwound down to the steps that they keep. `breach`: nobody has asked for it but the

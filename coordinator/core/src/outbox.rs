@@ -116,7 +116,8 @@ fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg>
         cancelled: lane.kill
             || (lane.unwind && lane.phase == Phase::Leased)
             || state.stopping
-            || lane.held.is_some(),
+            || lane.given_up
+            || (lane.held.is_some() && !lane.finishes),
         gates: around_steps(state, lane, kind),
         throttles: match kind {
             LegKind::Forward => state.throttles_of(lane, target),

@@ -2,12 +2,14 @@
 
 mod gate;
 mod latency;
+mod part;
 mod strategy;
 mod throttle;
 pub mod window;
 
 pub use gate::{Comparison, Gate, Question, When};
 pub use latency::{Bound, Ceiling, Latency, Quantile, Quantiles};
+pub use part::{Part, Standing, Word};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Stage, Strategy, Wave};

@@ -198,7 +198,7 @@ fn anything(dice: &mut Dice, world: &mut World) {
         }
         14 => {
             let rollout = rollout(dice, world);
-            let command = match dice.below(13) {
+            let command = match dice.below(14) {
                 10 => Command::CancelLanes {
                     rollout,
                     part: dice.chance(70).then(|| (part(dice), None)),
@@ -237,6 +237,13 @@ fn anything(dice: &mut Dice, world: &mut World) {
                     selector: Selector { targets: vec![target(dice).0], ..Selector::default() },
                     wave: None,
                     reason: "a fair".to_owned(),
+                    stop: if dice.chance(50) { Stop::AfterSteps } else { Stop::AfterLegs },
+                },
+                13 => Command::AbortLanes {
+                    rollout,
+                    selector: Selector { targets: vec![target(dice).0], ..Selector::default() },
+                    wave: None,
+                    reason: "sold".to_owned(),
                 },
                 7 => Command::ReleaseLanes { rollout, selector: Selector::default(), wave: None },
                 1 | 2 => Command::ResumeRollout { rollout, all: dice.chance(20) },

@@ -45,11 +45,10 @@ impl v1::rollouts_server::Rollouts for Api {
         let rollout = number(&request.rollout)?;
         let reason = request.reason.clone();
         let part = self.part(request.part.clone()).await?;
-        let command = if let Some((selector, wave)) = part {
-            Command::HoldLanes { rollout, selector, wave, reason }
-        } else {
-            let stop = if request.now { Stop::AfterSteps } else { Stop::AfterLegs };
-            Command::PauseRollout { rollout, reason, stop }
+        let stop = if request.now { Stop::AfterSteps } else { Stop::AfterLegs };
+        let command = match part {
+            Some((selector, wave)) => Command::HoldLanes { rollout, selector, wave, reason, stop },
+            None => Command::PauseRollout { rollout, reason, stop },
         };
         let accepted = self.ask(request.asker.clone(), &request, command).await?;
         Ok(Response::new(reply(Some(rollout), accepted.seq)))
@@ -87,7 +86,11 @@ impl v1::rollouts_server::Rollouts for Api {
     ) -> Result<Response<v1::RolloutReply>, Status> {
         let request = request.into_inner();
         let rollout = number(&request.rollout)?;
-        let command = Command::AbortRollout { rollout, reason: request.reason.clone() };
+        let reason = request.reason.clone();
+        let command = match self.part(request.part.clone()).await? {
+            Some((selector, wave)) => Command::AbortLanes { rollout, selector, wave, reason },
+            None => Command::AbortRollout { rollout, reason },
+        };
         let accepted = self.ask(request.asker.clone(), &request, command).await?;
         Ok(Response::new(reply(Some(rollout), accepted.seq)))
     }

@@ -68,6 +68,9 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::LanesReleased(it) => {
             (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
         }
+        Body::LanesAborted(it) => {
+            (it.targets.iter().map(String::as_str).collect(), Some(it.rollout))
+        }
         Body::RepairOrdered(it) => {
             let targets = it.order.iter().flat_map(|order| &order.targets);
             (targets.map(|target| target.id.as_str()).collect(), None)

@@ -18,8 +18,8 @@ use skein_core::plan::{Absent, Block, Cause, Class, Nearest, Plan, Stage, Step, 
 use skein_core::policy::Policy;
 use skein_core::spec::{
     self, Backup, Bound, Budget, Ceiling, Comparison, Direction, Engine, Gate, Goal, Knob, Latency,
-    Limit, Lock, OnBreach, Order, Quantile, Quantiles, Question, Scope, Selector, Spec, Strategy,
-    TransactionMode, When,
+    Limit, Lock, OnBreach, Order, Part, Quantile, Quantiles, Question, Scope, Selector, Spec,
+    Strategy, TransactionMode, When,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{self, Evidence, Verb};
@@ -481,8 +481,14 @@ fn one_of_each() -> Vec<Body> {
             rollout,
             targets: vec![TargetId::from("eu-1")],
             reason: "a fair".to_owned(),
+            stop: Stop::AfterLegs,
+            part: Some(Part { selector: by_label("region", "eu"), wave: Some(WaveIx(0)) }),
         },
-        Body::LanesReleased { rollout, targets: vec![TargetId::from("eu-1")] },
+        Body::LanesReleased {
+            rollout,
+            targets: vec![TargetId::from("eu-1")],
+            part: Some(Part { wave: Some(WaveIx(2)), ..Part::default() }),
+        },
         Body::RolloutAborted { rollout, reason: "wrong file".to_owned() },
         Body::RepairOrdered { repair: RepairId(3), order: Box::new(order()) },
         Body::RepairAssigned {
@@ -615,6 +621,12 @@ fn one_of_each() -> Vec<Body> {
             wave: WaveIx(2),
             targets: vec![TargetId::from("eu-1"), TargetId::from("eu-2")],
             all: true,
+        },
+        Body::LanesAborted {
+            rollout,
+            targets: vec![TargetId::from("eu-1")],
+            reason: "sold".to_owned(),
+            part: Some(Part { selector: by_label("region", "eu"), wave: None }),
         },
     ]
 }
@@ -755,6 +767,7 @@ fn place(body: &Body) -> usize {
         Body::StepOverran { .. } => 59,
         Body::BaselineTaken { .. } => 60,
         Body::RolloutTurnedForward { .. } => 61,
+        Body::LanesAborted { .. } => 62,
     }
 }
 
@@ -765,7 +778,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 62);
+    assert_eq!(events.len(), 63);
 }
 
 /// Readers of 0.1 did not say whether a script changes the schema: what was written then is read as it was.
@@ -814,6 +827,29 @@ fn what_0_1_wrote_is_read_and_written_alike() {
     }
     assert!(rest.is_empty());
     assert_eq!(framed(&events), bytes, "the bytes of an event have changed");
+}
+
+/// Before parts stood in the log, who was held gave its leg back after the step, and nobody was held later.
+#[test]
+fn a_hold_of_before_is_read_as_it_was_meant() {
+    let wire = skein_proto::log::v1::LanesHeld {
+        rollout: 1,
+        targets: vec!["eu-1".to_owned()],
+        reason: "a fair".to_owned(),
+        ..Default::default()
+    };
+    let body = Some(skein_proto::log::v1::event::Body::LanesHeld(wire));
+    let charter = digest(5).0.to_vec().into();
+    let event = skein_proto::log::v1::Event { seq: 1, charter, body, ..Default::default() };
+    let read = decode_event(&prost::Message::encode_to_vec(&event).into()).unwrap();
+    let held = Body::LanesHeld {
+        rollout: RolloutId(1),
+        targets: vec![TargetId::from("eu-1")],
+        reason: "a fair".to_owned(),
+        stop: Stop::AfterSteps,
+        part: None,
+    };
+    assert_eq!(read.body, held);
 }
 
 #[test]

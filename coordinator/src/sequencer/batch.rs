@@ -118,6 +118,7 @@ fn about(body: &Body) -> Option<RolloutId> {
         | Body::KnobSet { rollout, .. }
         | Body::WaveApproved { rollout, .. }
         | Body::LanesHeld { rollout, .. }
+        | Body::LanesAborted { rollout, .. }
         | Body::LanesCancelled { rollout, .. }
         | Body::LanesReleased { rollout, .. }
         | Body::TargetsRetried { rollout, .. }

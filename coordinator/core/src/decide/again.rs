@@ -121,6 +121,10 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
     let asked: BTreeSet<TargetIx> = unanswered.filter_map(|ask| ask.target).collect();
     let ended = state.status.ended();
     let open = |lane: &Lane| match lane.phase {
+        // Nobody may be there any more who could ask its gates.
+        Phase::Done => asked.contains(&lane.target),
+        // It stays as it is when the others go forward again.
+        Phase::Undone => ended,
         Phase::Waiting
         | Phase::Ready
         | Phase::Leased
@@ -128,12 +132,8 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
         | Phase::Stuck
         | Phase::UndoReady
         | Phase::UndoLeased
-        | Phase::Residual => true,
-        // Nobody may be there any more who could ask its gates.
-        Phase::Done => asked.contains(&lane.target),
-        // It stays as it is when the others go forward again.
-        Phase::Undone => ended,
-        Phase::Waived => false,
+        | Phase::Residual
+        | Phase::Waived => waited_for(lane),
     };
     let chosen = chosen(fleet, state, selector, open);
     let absent = awaited(fleet, state, selector);
@@ -154,8 +154,23 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
     Ok(ids(&chosen).into_iter().chain(absent).collect())
 }
 
+/// A lane that is not at its end.
+pub(super) fn waited_for(lane: &Lane) -> bool {
+    match lane.phase {
+        Phase::Waiting
+        | Phase::Ready
+        | Phase::Leased
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::UndoReady
+        | Phase::UndoLeased
+        | Phase::Residual => true,
+        Phase::Done | Phase::Undone | Phase::Waived => false,
+    }
+}
+
 /// The selected targets that a rollout waits for and that have no lane.
-fn awaited(fleet: &Fleet, state: &State, selector: &Selector) -> Vec<TargetId> {
+pub(super) fn awaited(fleet: &Fleet, state: &State, selector: &Selector) -> Vec<TargetId> {
     let targets = state.awaited.keys().filter_map(|ix| fleet.targets.get(*ix));
     targets
         .filter(|target| !target.retired && selector.matches(&target.id, &target.description))

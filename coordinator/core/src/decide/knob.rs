@@ -106,49 +106,6 @@ pub(super) fn approve(
     Ok(settled(id, (!known).then(approved).into_iter().collect()))
 }
 
-pub(super) fn hold(
-    fleet: &Fleet,
-    id: RolloutId,
-    (selector, wave): (&Selector, Option<WaveIx>),
-    reason: &str,
-) -> Result<Vec<Body>, Refusal> {
-    let state = rollout(fleet, id)?;
-    open(state)?;
-    let meant = meant(fleet, state, selector, wave)?;
-    if meant.iter().all(|(lane, _)| !goes_on(lane)) {
-        return Err(Refusal::new(
-            Kind::Conflict,
-            format!("nothing is left to do for {id} on the selected targets"),
-            format!("see `skein status {id}`"),
-        ));
-    }
-    let targets = of(meant, |lane| lane.held.is_none() && goes_on(lane));
-    let held = (!targets.is_empty()).then(|| Body::LanesHeld {
-        rollout: id,
-        targets,
-        reason: reason.to_owned(),
-    });
-    Ok(settled(id, held.into_iter().collect()))
-}
-
-pub(super) fn release(
-    fleet: &Fleet,
-    id: RolloutId,
-    (selector, wave): (&Selector, Option<WaveIx>),
-) -> Result<Vec<Body>, Refusal> {
-    let state = rollout(fleet, id)?;
-    open(state)?;
-    let meant = meant(fleet, state, selector, wave)?;
-    let targets = of(meant, |lane| lane.held.is_some());
-    let released = (!targets.is_empty()).then_some(Body::LanesReleased { rollout: id, targets });
-    Ok(settled(id, released.into_iter().collect()))
-}
-
-/// The targets of those lanes of which something holds.
-fn of(lanes: Vec<(&Lane, &TargetId)>, holds: impl Fn(&Lane) -> bool) -> Vec<TargetId> {
-    lanes.into_iter().filter(|(lane, _)| holds(lane)).map(|(_, id)| id.clone()).collect()
-}
-
 pub(super) fn goes_on(lane: &Lane) -> bool {
     match lane.phase {
         Phase::Waiting | Phase::Ready | Phase::Leased | Phase::UndoReady | Phase::UndoLeased => {

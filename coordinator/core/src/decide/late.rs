@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{repair, rollout};
+use super::{part, repair, rollout};
 use crate::command::{Ask, Meant};
 use crate::event::Body;
 use crate::ids::{ClassIx, Millis, RolloutId, TargetId, TargetIx, Version, WaveIx};
@@ -91,7 +91,9 @@ pub(super) fn settle(
     if joined.is_empty() && awaited.is_empty() && settled.is_empty() {
         return Err(nobody(id));
     }
+    let said = part::joined(fleet, state, &joined);
     bodies.push(Body::ArrivalsSettled { rollout: id, classes, joined, awaited, settled });
+    bodies.extend(said);
     Ok(bodies)
 }
 

@@ -12,6 +12,7 @@ mod gate;
 mod knob;
 mod late;
 mod leg;
+mod part;
 mod repair;
 mod report;
 mod restore;
@@ -126,11 +127,14 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         Command::ApproveWave { rollout, wave, reason } => {
             knob::approve(fleet, *rollout, *wave, reason)
         }
-        Command::HoldLanes { rollout, selector, wave, reason } => {
-            knob::hold(fleet, *rollout, (selector, *wave), reason)
+        Command::HoldLanes { rollout, selector, wave, reason, stop } => {
+            part::hold(fleet, *rollout, (selector, *wave), (reason, *stop))
         }
         Command::ReleaseLanes { rollout, selector, wave } => {
-            knob::release(fleet, *rollout, (selector, *wave))
+            part::release(fleet, *rollout, (selector, *wave))
+        }
+        Command::AbortLanes { rollout, selector, wave, reason } => {
+            part::abort(fleet, *rollout, (selector, *wave), reason)
         }
         Command::Freeze { selector, until, reason } => {
             let now = Millis(request.now.0.max(fleet.time.0));

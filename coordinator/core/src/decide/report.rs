@@ -277,8 +277,8 @@ impl Told<'_> {
             line: *line,
         }];
         let retries = self.state.retries();
-        // A lane that is to be unwound turns back instead of trying again.
-        let turning = self.lane.unwind && self.lane.phase == Phase::Leased;
+        // A lane that is to be unwound turns back instead of trying again, and one that was given up ends.
+        let turning = self.lane.given_up || (self.lane.unwind && self.lane.phase == Phase::Leased);
         if *retryable && *verdict == Verdict::Never && self.lane.attempt < retries && !turning {
             let pause = RETRY_FIRST_MS << self.lane.attempt.min(16);
             bodies.push(Body::StepRetried {

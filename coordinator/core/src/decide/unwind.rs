@@ -68,6 +68,7 @@ fn wanted<'a>(
         let untouched = lane.phase == Phase::Waiting && !lane.is_begun();
         if untouched
             || lane.phase == Phase::Waived
+            || lane.given_up
             || extent.wave.is_some_and(|wave| wave != lane.wave)
         {
             continue;
@@ -366,7 +367,7 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         OnBreach::RollbackRollout => lane.phase != Phase::Waiting || lane.is_begun(),
     };
     // Who was left out stays as it is.
-    let in_scope = |lane: &Lane| lane.phase != Phase::Waived && in_scope(lane);
+    let in_scope = |lane: &Lane| lane.phase != Phase::Waived && !lane.given_up && in_scope(lane);
     // A rollout that had halted may go on after others have worked on what it had done.
     let later = worked_on_later(fleet, id);
     let ours = |lane: &Lane| {

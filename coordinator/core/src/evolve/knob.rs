@@ -5,21 +5,6 @@ use crate::ids::{RolloutId, TargetId};
 use crate::state::Fleet;
 use crate::state::rollout::Status;
 
-/// Lanes that get no legs, for a reason, or get them again.
-pub(super) fn held(
-    fleet: &mut Fleet,
-    id: RolloutId,
-    targets: &[TargetId],
-    reason: Option<&String>,
-) -> Result<(), Impossible> {
-    let lanes = rollout::lanes_of(fleet, id, &targets.iter().collect::<Vec<_>>())?;
-    let state = state_mut(fleet, id)?;
-    for ix in lanes {
-        state.change(ix, |lane, _| lane.held = reason.map(|reason| reason.as_str().into()));
-    }
-    Ok(())
-}
-
 /// The statements of lanes that are leased are killed; with a reason, all of them are held.
 pub(super) fn cancelled(
     fleet: &mut Fleet,
@@ -34,6 +19,7 @@ pub(super) fn cancelled(
             lane.kill = lane.fence.is_some();
             if let Some(reason) = held {
                 lane.held = Some(reason.as_str().into());
+                lane.finishes = false;
             }
         });
     }

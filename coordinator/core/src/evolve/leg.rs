@@ -109,16 +109,20 @@ pub(super) fn end(
     }
     let state = state_mut(fleet, rollout)?;
     let (plan, late) = (Arc::clone(&state.plan), Arc::clone(&state.late));
-    state.change(lane, |lane, _| {
+    let given_up = state.change(lane, |lane, _| {
         let undoing = lane.phase == Phase::UndoLeased;
         lane.fence = None;
         lane.kill = false;
         lane.doubt = false;
         settle(lane);
-        if lane.unwind && !undoing {
+        if lane.unwind && !undoing && !lane.given_up {
             turn(lane, class_of(&plan, &late, lane.class));
         }
+        lane.given_up
     });
+    if given_up == Some(true) {
+        return super::part::left(fleet, rollout, (target, lane));
+    }
     Ok(())
 }
 

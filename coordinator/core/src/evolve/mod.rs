@@ -8,6 +8,7 @@ mod gate;
 mod knob;
 mod late;
 mod leg;
+mod part;
 mod queue;
 mod repair;
 mod rollout;
@@ -222,16 +223,23 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             }
             rollout
         }
-        Body::LanesHeld { rollout, targets, reason } => {
-            knob::held(fleet, *rollout, targets, Some(reason))?;
+        Body::LanesHeld { rollout, targets, reason, stop, part } => {
+            let word = (reason.as_str(), event.actor.as_str(), *stop, part.as_ref());
+            part::held(fleet, *rollout, targets, word)?;
             rollout
         }
         Body::LanesCancelled { rollout, targets, reason, held } => {
             knob::cancelled(fleet, *rollout, targets, held.then_some(reason))?;
             rollout
         }
-        Body::LanesReleased { rollout, targets } => {
-            knob::held(fleet, *rollout, targets, None)?;
+        Body::LanesReleased { rollout, targets, part } => {
+            part::released(fleet, *rollout, targets, part.as_ref())?;
+            rollout
+        }
+        Body::LanesAborted { rollout, targets, reason, part } => {
+            let (by, reason) = (event.actor.as_str().into(), reason.as_str().into());
+            let exempt = run::Exempt { by, reason, until: None, lane: None };
+            part::given_up(fleet, *rollout, targets, (&exempt, part.as_ref()))?;
             rollout
         }
         Body::RolloutResumed { rollout } => {

@@ -283,9 +283,19 @@ pub(super) fn skipped(
         }
     }
     let chosen = lanes_of(fleet, id, &with_lane)?;
+    leave_out(fleet, id, &chosen, exempt)
+}
+
+/// Lanes that the rollout goes on without, and of which nobody carries out a leg.
+pub(super) fn leave_out(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    lanes: &[LaneIx],
+    exempt: &Exempt,
+) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     let mut unseen = Vec::new();
-    for ix in chosen {
+    for ix in lanes.iter().copied() {
         state.change(ix, |lane, _| {
             // Its last executor vanished, and may have had effects that nobody told.
             unseen.extend((lane.doubt || in_the_middle(lane)).then_some(lane.target));

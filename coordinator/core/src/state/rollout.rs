@@ -15,7 +15,8 @@ use crate::ids::{
 };
 use crate::plan::{Class, Plan, Step};
 use crate::spec::{
-    Budget, Direction, Gate, Knob, Limit, OnBreach, Quantiles, Scope, Setting, Throttle, When,
+    Budget, Direction, Gate, Knob, Limit, OnBreach, Quantiles, Scope, Setting, Standing, Throttle,
+    When, Word,
 };
 use crate::state::target;
 
@@ -193,8 +194,12 @@ pub struct Lane {
     pub unwind: bool,
     /// A breach took it back, or does; not somebody's word.
     pub breach: bool,
-    /// It gets no leg until somebody lets it go on; a leg under way is given back after its step.
+    /// It gets no leg until somebody lets it go on.
     pub held: Option<Box<str>>,
+    /// It is held, and its leg under way goes on to its end all the same.
+    pub finishes: bool,
+    /// The rollout goes on without it as soon as its leg under way is given back.
+    pub given_up: bool,
     /// The statement that runs for it is killed.
     pub kill: bool,
     /// Unwinding must stop at `keep` although it should go further.
@@ -240,6 +245,8 @@ impl Lane {
             unwind: false,
             breach: false,
             held: None,
+            finishes: false,
+            given_up: false,
             kill: false,
             blocked_by: None,
             note: None,
@@ -483,6 +490,8 @@ pub struct State {
     pub stopping: bool,
     /// Not empty: it was given up, for this reason, and ends when no leg is under way any more.
     pub aborted: Option<String>,
+    /// What was said of parts of it, in this order: it goes for who joins them later.
+    pub standing: Vec<Standing>,
     /// What was changed of its strategy since.
     pub knobs: Knobs,
     /// Since when the open wave is watched; `None`: it is not done, or has been.
@@ -553,6 +562,7 @@ impl State {
             turned: false,
             stopping: false,
             aborted: None,
+            standing: Vec::new(),
             knobs: Knobs::default(),
             soaking_since: None,
             soaked: 0,
@@ -575,6 +585,13 @@ impl State {
     /// Lanes of a wave by phase.
     pub fn wave_counts(&self, wave: WaveIx) -> Counts {
         self.counts.get(place(wave)).copied().unwrap_or_default()
+    }
+
+    /// The last word that was said of a part with a target in a wave.
+    pub(crate) fn standing_of(&self, wave: WaveIx, target: &target::State) -> Option<&Standing> {
+        let words = || self.standing.iter().filter(|it| it.part.means(wave, target));
+        // Who was given up is not taken up again by a hold.
+        words().find(|it| it.word == Word::GivenUp).or_else(|| words().next_back())
     }
 
     /// Lanes of the waves opened so far that have neither ended well nor failed.

@@ -244,12 +244,16 @@ fn leased(state: &State, lane: &Lane, (target, stops): (&target::State, Option<S
         None => ("nobody", 0),
     };
     let what = if lane.phase == Phase::UndoLeased { "undoes its steps" } else { "works on it" };
-    let stop =
-        if state.stopping || lane.held.is_some() || (lane.unwind && lane.phase == Phase::Leased) {
-            ", and is asked to stop after its step".to_owned()
-        } else {
-            let stop = |why| format!(", and is asked to stop after its step: {why}");
-            stops.map(stop).unwrap_or_default()
-        };
+    let stop = if lane.given_up {
+        ", and is asked to stop after its step: the rollout goes on without it".to_owned()
+    } else if let Some(reason) = lane.held.as_ref().filter(|_| lane.finishes) {
+        format!("; then somebody holds it: {reason}")
+    } else if state.stopping || lane.held.is_some() || (lane.unwind && lane.phase == Phase::Leased)
+    {
+        ", and is asked to stop after its step".to_owned()
+    } else {
+        let stop = |why| format!(", and is asked to stop after its step: {why}");
+        stops.map(stop).unwrap_or_default()
+    };
     format!("agent {agent} {what} under fence {fence}{stop}")
 }

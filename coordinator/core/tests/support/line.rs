@@ -66,11 +66,15 @@ fn body(body: &Body) -> String {
             format!("WaveApproved {rollout} wave {wave}{}", tail(reason))
         }
         Body::KnobSet { rollout, knob } => format!("KnobSet {rollout} {knob:?}"),
-        Body::LanesHeld { rollout, targets, reason } => {
-            format!("LanesHeld {rollout} {}{}", ids(targets), tail(reason))
+        Body::LanesHeld { rollout, targets, reason, stop, part: _ } => {
+            let end = if *stop == Stop::AfterLegs { " at the end of its leg" } else { "" };
+            format!("LanesHeld {rollout} {}{end}{}", ids(targets), tail(reason))
         }
-        Body::LanesReleased { rollout, targets } => {
+        Body::LanesReleased { rollout, targets, part: _ } => {
             format!("LanesReleased {rollout} {}", ids(targets))
+        }
+        Body::LanesAborted { rollout, targets, reason, part: _ } => {
+            format!("LanesAborted {rollout} {}{}", ids(targets), tail(reason))
         }
         Body::RequestSettled { rollout } => format!("RequestSettled {rollout}"),
         Body::RolloutResumed { rollout } => format!("RolloutResumed {rollout}"),

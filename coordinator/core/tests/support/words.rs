@@ -183,7 +183,14 @@ fn verb(world: &mut World, words: &Words<'_>) {
             world.ask("ann", command);
         }
         "abort" => {
-            let command = Command::AbortRollout { rollout: rollout(words), reason: words.rest(2) };
+            let (rollout, reason) = (rollout(words), words.rest(2));
+            let wave = words.key("wave").map(|wave| WaveIx(number(wave)));
+            let selector = selector(words);
+            let command = if wave.is_some() || selector != Selector::default() {
+                Command::AbortLanes { rollout, selector, wave, reason }
+            } else {
+                Command::AbortRollout { rollout, reason }
+            };
             world.ask("ann", command);
         }
         "approve" => {
@@ -200,6 +207,11 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 selector: selector(words),
                 wave: words.key("wave").map(|wave| WaveIx(number(wave))),
                 reason: words.rest(2),
+                stop: if words.key("at") == Some("end") {
+                    Stop::AfterLegs
+                } else {
+                    Stop::AfterSteps
+                },
             };
             world.ask("ann", command);
         }

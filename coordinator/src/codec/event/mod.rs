@@ -2,6 +2,7 @@
 
 mod forecast;
 mod late;
+mod part;
 mod read;
 mod repair;
 mod write;

@@ -93,15 +93,9 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         Wire::KnobSet(wire) => {
             Body::KnobSet { rollout: RolloutId(wire.rollout), knob: knob(wire.knob)? }
         }
-        Wire::LanesHeld(wire) => Body::LanesHeld {
-            rollout: RolloutId(wire.rollout),
-            targets: wire.targets.into_iter().map(TargetId).collect(),
-            reason: wire.reason,
-        },
-        Wire::LanesReleased(wire) => Body::LanesReleased {
-            rollout: RolloutId(wire.rollout),
-            targets: wire.targets.into_iter().map(TargetId).collect(),
-        },
+        Wire::LanesHeld(wire) => super::part::held(wire),
+        Wire::LanesReleased(wire) => super::part::released(wire),
+        Wire::LanesAborted(wire) => super::part::aborted(wire),
         Wire::RolloutResumed(wire) => Body::RolloutResumed { rollout: RolloutId(wire.rollout) },
         Wire::RequestSettled(wire) => Body::RequestSettled { rollout: RolloutId(wire.rollout) },
         Wire::RollbackStarted(wire) => Body::RollbackStarted {

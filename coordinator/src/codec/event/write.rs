@@ -122,15 +122,15 @@ pub(super) fn body(body: &Body) -> Wire {
         Body::KnobSet { rollout, knob } => {
             Wire::KnobSet(log::KnobSet { rollout: rollout.0, knob: Some(knob_out(knob)) })
         }
-        Body::LanesHeld { rollout, targets, reason } => Wire::LanesHeld(log::LanesHeld {
-            rollout: rollout.0,
-            targets: targets.iter().map(ToString::to_string).collect(),
-            reason: reason.clone(),
-        }),
-        Body::LanesReleased { rollout, targets } => Wire::LanesReleased(log::LanesReleased {
-            rollout: rollout.0,
-            targets: targets.iter().map(ToString::to_string).collect(),
-        }),
+        Body::LanesHeld { rollout, targets, reason, stop, part } => {
+            super::part::held_out(*rollout, targets, reason, (*stop, part.as_ref()))
+        }
+        Body::LanesReleased { rollout, targets, part } => {
+            super::part::released_out(*rollout, targets, part.as_ref())
+        }
+        Body::LanesAborted { rollout, targets, reason, part } => {
+            super::part::aborted_out(*rollout, targets, reason, part.as_ref())
+        }
         Body::RequestSettled { rollout } => {
             Wire::RequestSettled(log::RequestSettled { rollout: rollout.0 })
         }

@@ -1,0 +1,157 @@
+//! Parts of a rollout: held, let go on, given up. What is said of a wave or of labels goes for targets that join
+//! them later.
+
+use super::again::{awaited, waited_for};
+use super::knob::{goes_on, meant, open, settled};
+use super::rollout;
+use crate::event::{Body, Stop};
+use crate::ids::{RolloutId, TargetId, WaveIx};
+use crate::refusal::{Kind, Refusal};
+use crate::spec::{Part, Selector, Word};
+use crate::state::Fleet;
+use crate::state::rollout::{Lane, Phase, State};
+
+pub(super) fn hold(
+    fleet: &Fleet,
+    id: RolloutId,
+    (selector, wave): (&Selector, Option<WaveIx>),
+    (reason, stop): (&str, Stop),
+) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    open(state)?;
+    let meant = meant(fleet, state, selector, wave)?;
+    if meant.iter().all(|(lane, _)| !goes_on(lane)) {
+        return Err(nothing_left(id));
+    }
+    // Whoever waited for legs to end does not want to wait any more.
+    let at_once = |lane: &Lane| lane.finishes && stop == Stop::AfterSteps;
+    let targets = of(meant, |lane| goes_on(lane) && (lane.held.is_none() || at_once(lane)));
+    let part = Part::lasting(selector, wave);
+    let new = part.as_ref().is_some_and(|part| !stands(state, Word::Held, part));
+    let held = (new || !targets.is_empty()).then(|| Body::LanesHeld {
+        rollout: id,
+        targets,
+        reason: reason.to_owned(),
+        stop,
+        part,
+    });
+    Ok(settled(id, held.into_iter().collect()))
+}
+
+pub(super) fn release(
+    fleet: &Fleet,
+    id: RolloutId,
+    (selector, wave): (&Selector, Option<WaveIx>),
+) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    open(state)?;
+    let part = Part::lasting(selector, wave);
+    let lifts = state
+        .standing
+        .iter()
+        .any(|it| it.word == Word::Held && part.as_ref().is_some_and(|part| part.covers(&it.part)));
+    let targets = match meant(fleet, state, selector, wave) {
+        Ok(meant) => of(meant, |lane| lane.held.is_some()),
+        // Those of whom it was said have other labels by now.
+        Err(_) if lifts => Vec::new(),
+        Err(refusal) => return Err(refusal),
+    };
+    let some = lifts || !targets.is_empty();
+    let part = part.filter(|_| lifts);
+    let released = some.then_some(Body::LanesReleased { rollout: id, targets, part });
+    Ok(settled(id, released.into_iter().collect()))
+}
+
+pub(super) fn abort(
+    fleet: &Fleet,
+    id: RolloutId,
+    (selector, wave): (&Selector, Option<WaveIx>),
+    reason: &str,
+) -> Result<Vec<Body>, Refusal> {
+    let state = rollout(fleet, id)?;
+    open(state)?;
+    if !state.is_open() {
+        return Err(Refusal::new(
+            Kind::Conflict,
+            format!("{id} is not under way: there is no part of it to give up"),
+            format!("see `skein status {id}`; `skein repair skip {id}` leaves targets out of it"),
+        ));
+    }
+    // Nobody knows yet in which wave those would be that nobody could look at.
+    let absent = if wave.is_none() { awaited(fleet, state, selector) } else { Vec::new() };
+    let meant = match meant(fleet, state, selector, wave) {
+        Ok(meant) => meant,
+        Err(_) if !absent.is_empty() => Vec::new(),
+        Err(refusal) => return Err(refusal),
+    };
+    let part = Part::lasting(selector, wave);
+    let known = part.as_ref().is_some_and(|part| stands(state, Word::GivenUp, part));
+    // Another stage is to come for who is done with one.
+    let open = |lane: &Lane| {
+        waited_for(lane) || (lane.phase == Phase::Done && state.has_stages_left(lane))
+    };
+    if absent.is_empty() && !known && meant.iter().all(|(lane, _)| !open(lane)) {
+        return Err(nothing_left(id));
+    }
+    let mut targets = of(meant, |lane| open(lane) && !lane.given_up);
+    targets.extend(absent);
+    let reason = reason.to_owned();
+    let new = part.is_some() && !known;
+    let aborted = (new || !targets.is_empty()).then_some(Body::LanesAborted {
+        rollout: id,
+        targets,
+        reason,
+        part,
+    });
+    Ok(settled(id, aborted.into_iter().collect()))
+}
+
+/// What was said of parts, for targets that join them now: whoever joins is told to the log as if it had been
+/// there.
+pub(super) fn joined(
+    fleet: &Fleet,
+    state: &State,
+    joined: &[(TargetId, WaveIx, crate::ids::ClassIx)],
+) -> Vec<Body> {
+    let mut bodies = Vec::new();
+    for standing in &state.standing {
+        let meant = joined.iter().filter(|(id, wave, _)| {
+            let target = fleet.target(id).map(|(_, target)| target);
+            let last = target.and_then(|target| state.standing_of(*wave, target));
+            last.is_some_and(|last| last == standing)
+        });
+        let targets: Vec<TargetId> = meant.map(|(id, ..)| id.clone()).collect();
+        if targets.is_empty() {
+            continue;
+        }
+        let (rollout, part) = (state.id, None);
+        bodies.push(match standing.word {
+            Word::Held => {
+                let (reason, stop) = (standing.reason.to_string(), Stop::AfterSteps);
+                Body::LanesHeld { rollout, targets, reason, stop, part }
+            }
+            Word::GivenUp => {
+                let reason = format!("{} ({}, of its part)", standing.reason, standing.by);
+                Body::LanesAborted { rollout, targets, reason, part }
+            }
+        });
+    }
+    bodies
+}
+
+fn stands(state: &State, word: Word, part: &Part) -> bool {
+    state.standing.iter().any(|it| it.word == word && it.part == *part)
+}
+
+fn nothing_left(id: RolloutId) -> Refusal {
+    Refusal::new(
+        Kind::Conflict,
+        format!("nothing is left to do for {id} on the selected targets"),
+        format!("see `skein status {id}`"),
+    )
+}
+
+/// The targets of those lanes of which something holds.
+fn of(lanes: Vec<(&Lane, &TargetId)>, holds: impl Fn(&Lane) -> bool) -> Vec<TargetId> {
+    lanes.into_iter().filter(|(lane, _)| holds(lane)).map(|(_, id)| id.clone()).collect()
+}

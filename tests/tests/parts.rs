@@ -1,0 +1,205 @@
+//! Parts of a rollout over real servers: paused so that legs go on to their end or stop after their step, and given
+//! up, with targets that come later. The commands are those of `docs/strategy.md`.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skein_agent::db::Engine;
+use skein_proto::log::v1::event::Body;
+use skein_proto::v1::{Lane, LaneState, RolloutState};
+use support::{
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks,
+    until_some,
+};
+
+const LIMIT: Duration = Duration::from_mins(2);
+const PAGE: &str = "strategy.md";
+const STEPS: u32 = 8;
+
+struct World {
+    project: Arc<Project>,
+    cluster: Cluster,
+    cli: Cli,
+    client: Client,
+    databases: Vec<Database>,
+    agents: Vec<Agent>,
+}
+
+impl World {
+    /// Steps of half a second. `None`: the server is missing, which was said.
+    async fn start(test: &str, ids: &[&str]) -> Option<Self> {
+        let server = Server::shared(Engine::Postgres, test)?;
+        let project = Arc::new(Project::new(test));
+        for version in 1..=STEPS {
+            let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
+            let up = format!("CREATE TABLE t{version} (id int); SELECT pg_sleep(0.5);\n");
+            project.write(&name("up"), &up);
+            project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+        }
+        let [strategy] = &blocks(PAGE, "parts", "toml")[..] else { panic!("one strategy") };
+        project.write("strategy.toml", strategy);
+        let cluster = Cluster::start(&project).await;
+        let client = cluster.client(cluster.leader().await);
+        let cli = Cli::new(&project, &cluster, "");
+        let mut databases = Vec::new();
+        for id in ids {
+            databases.push(server.database(id).await);
+        }
+        let agents = Vec::new();
+        Some(Self { project, cluster, cli, client, databases, agents })
+    }
+
+    /// An agent beside some of the databases comes.
+    async fn comes(&mut self, name: &str, ids: &[&str]) {
+        let mut spec = AgentSpec::new(name);
+        spec.slots = 8;
+        for database in self.databases.iter().filter(|it| ids.contains(&it.id.as_str())) {
+            let (region, _) = database.id.split_once('-').expect("a region stands first");
+            let labels = format!("{{ region = {region:?} }}");
+            spec.targets.push((database.id.clone(), database.url.clone(), labels));
+        }
+        self.agents.push(Agent::start(&self.project, &self.cluster, &spec));
+        Agent::until_observed(&self.client, ids).await;
+    }
+
+    async fn run(&self, runbook: &mut Runbook, begins: &str) -> Ran {
+        let words = runbook.next(begins);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.cli.run_words(&words).await.exits(0)
+    }
+
+    async fn lane(&self, target: &str) -> Option<Lane> {
+        let status = self.client.rollout("mig-0001").await.ok()?;
+        status.lanes.into_iter().find(|lane| lane.target == target)
+    }
+
+    async fn until_lane(&self, target: &str, what: &str, holds: impl Fn(&Lane) -> bool) -> Lane {
+        let what = format!("{target} {what}");
+        until_some(&what, LIMIT, || async { self.lane(target).await.filter(|lane| holds(lane)) })
+            .await
+    }
+
+    async fn in_force(&self, target: &str) -> u32 {
+        let database = self.databases.iter().find(|it| it.id == target).expect("it is there");
+        u32::try_from(database.in_force().await.len()).expect("few steps")
+    }
+}
+
+fn is(state: LaneState) -> impl Fn(&Lane) -> bool {
+    move |lane| lane.state() == state
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_are_paused_and_given_up_as_the_page_says() {
+    let test = "parts_are_paused_and_given_up_as_the_page_says";
+    let ids = ["ap-1", "ap-2", "ap-3", "eu-1", "eu-2", "eu-3", "us-1", "us-2"];
+    let Some(mut world) = World::start(test, &ids).await else { return };
+    world.comes("a1", &["ap-1", "ap-2", "eu-1", "eu-2", "us-1", "us-2"]).await;
+    let mut page = Runbook::on(PAGE, "parts");
+
+    // One of each region is under way, and one waits for it.
+    world.run(&mut page, "skein apply").await;
+    for id in ["ap-1", "eu-1", "us-1"] {
+        world.until_lane(id, "has begun", |lane| lane.applied > 0).await;
+    }
+    world.run(&mut page, "skein pause mig-0001 --label region=us").await;
+    world.run(&mut page, "skein pause mig-0001 --label region=eu --now").await;
+    world.run(&mut page, "skein abort mig-0001 --label region=ap").await;
+    world.client = world.cluster.behead().await;
+
+    // At once: after the step. Plainly: after the last one. Given up: after the step, and for good.
+    let stopped = world.until_lane("eu-1", "is given back", is(LaneState::Ready)).await;
+    assert!((1..STEPS).contains(&stopped.applied), "{stopped:?}");
+    let left = world.until_lane("ap-1", "is left", is(LaneState::Waived)).await;
+    assert!((1..STEPS).contains(&left.applied), "{left:?}");
+    let done = world.until_lane("us-1", "goes on to its end", is(LaneState::Done)).await;
+    assert_eq!(done.applied, STEPS, "{done:?}");
+    for id in ["ap-2", "eu-2", "us-2"] {
+        let lane = world.lane(id).await.expect("it has a lane");
+        assert_eq!(lane.applied, 0, "{lane:?}");
+    }
+
+    // Who comes later is of the same part.
+    world.comes("a2", &["ap-3", "eu-3"]).await;
+    let held = world.until_lane("eu-3", "is held", |lane| !lane.held.is_empty()).await;
+    assert_eq!(held.applied, 0, "{held:?}");
+    world.until_lane("ap-3", "is left out", is(LaneState::Waived)).await;
+    let why = world.run(&mut page, "skein explain mig-0001 eu-1").await.stdout;
+    assert!(why.contains("somebody holds it: an incident"), "{why}");
+    let why = world.run(&mut page, "skein explain mig-0001 ap-1").await.stdout;
+    assert!(why.contains("goes on without it") && why.contains("test: sold"), "{why}");
+
+    world.run(&mut page, "skein resume mig-0001 --label region=eu").await;
+    world.run(&mut page, "skein resume mig-0001 --label region=us").await;
+    world.run(&mut page, "skein watch").await;
+    page.ends();
+    let status = world.client.rollout("mig-0001").await.expect("a status");
+    assert_eq!(status.state(), RolloutState::Completed, "{status:?}");
+    for id in ["eu-1", "eu-2", "eu-3", "us-1", "us-2"] {
+        assert_eq!(world.in_force(id).await, STEPS, "{id}");
+    }
+    assert_eq!(world.in_force("ap-1").await, left.applied);
+    assert_eq!((world.in_force("ap-2").await, world.in_force("ap-3").await), (0, 0));
+
+    let log = world.cli.run("history --rollout mig-0001 -o jsonl").await.exits(0).stdout;
+    for said in [
+        "holds 2 targets, such as eu-1 (and who comes later of region=eu): an incident",
+        "gave up 2 targets, such as ap-1 (and who comes later of region=ap): sold",
+    ] {
+        assert!(log.contains(said), "{said}\n{log}");
+    }
+    let refused = world.cli.run("abort mig-0001 --on eu-1").await.exits(21);
+    assert!(refused.stderr.contains("has ended"), "{}", refused.stderr);
+
+    // Nothing is lost on it: a plan begins where it stands.
+    let plan = world.cli.run("plan migrations --on ap-1").await.exits(0).stdout;
+    let lacking = format!("{} step", STEPS - left.applied);
+    assert!(plan.contains(&lacking), "{lacking}\n{plan}");
+    end(world).await;
+}
+
+/// A plain pause: who is under way goes on to its last step, and nobody else begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_pause_lets_legs_go_on_to_their_last_step() {
+    let test = "a_plain_pause_lets_legs_go_on_to_their_last_step";
+    let Some(mut world) = World::start(test, &["eu-1", "eu-2"]).await else { return };
+    world.comes("a1", &["eu-1", "eu-2"]).await;
+    world.cli.run("apply migrations --parallelism 1 --yes --detach").await.exits(0);
+    world.until_lane("eu-1", "has begun", |lane| lane.applied > 0).await;
+    world.cli.run("pause mig-0001").await.exits(0);
+    let paused = world.lane("eu-1").await.expect("it has a lane");
+    assert!(paused.applied < STEPS, "{paused:?}");
+    world.until_lane("eu-1", "goes on to its end", is(LaneState::Done)).await;
+    let events = world.client.events(0).await.expect("the log can be read");
+    let legs = events.iter().filter(|it| matches!(it.body, Some(Body::LegAssigned(_)))).count();
+    let back = events.iter().filter(|it| matches!(it.body, Some(Body::LeaseExpired(_)))).count();
+    assert_eq!((legs, back), (1, 0), "one leg, and it was not given back");
+    let status = world.client.rollout("mig-0001").await.expect("a status");
+    assert_eq!(status.state(), RolloutState::Paused);
+    assert_eq!(world.in_force("eu-2").await, 0);
+    world.cli.run("resume mig-0001").await.exits(0);
+    assert_eq!(world.in_force("eu-2").await, STEPS);
+    end(world).await;
+}
+
+/// No step had two effects, and every node has the same log.
+async fn end(world: World) {
+    let mut applied: Vec<(String, String)> = Vec::new();
+    for event in world.client.events(0).await.expect("the log can be read") {
+        if let Some(Body::StepApplied(step)) = event.body {
+            applied.push((step.target, step.version));
+        }
+    }
+    let count = applied.len();
+    applied.sort_unstable();
+    applied.dedup();
+    assert_eq!(applied.len(), count, "{applied:?}");
+    world.cluster.settled().await;
+    world.cli.run("history verify").await.exits(0);
+    drop(world.agents);
+    for database in world.databases {
+        database.remove().await;
+    }
+}

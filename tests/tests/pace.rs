@@ -160,6 +160,14 @@ const THREE: [(&str, Engine); 4] = [
     ("ap-1", Engine::Sqlite),
 ];
 
+/// What the page asks of a moment of the past: right after the first wave opened.
+async fn page_of_the_past(world: &World, page: &mut Runbook) -> String {
+    let events = world.client.events(0).await.expect("the log can be read");
+    let opened = events.iter().find(|it| matches!(it.body, Some(Body::WaveStarted(_))));
+    page.place("41", opened.expect("a wave is open").seq.to_string());
+    world.run(page, "skein explain mig-0001 eu-1 --at").await.stdout
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pace_page_is_followed_command_by_command() {
     let test = "the_pace_page_is_followed_command_by_command";
@@ -188,6 +196,8 @@ async fn the_pace_page_is_followed_command_by_command() {
         why.contains("outside its window until") && why.contains("Europe/Berlin") && hours,
         "{why}"
     );
+    let then = page_of_the_past(&world, &mut page).await;
+    assert!(then.contains("outside its window until") && then.contains("Europe/Berlin"), "{then}");
     let why = world.run(&mut page, "skein explain mig-0001 us-1").await.stdout;
     assert!(why.contains("frozen by test (an audit of the US shards) until"), "{why}");
     let fleet = world.run(&mut page, "skein status").await.stdout;

@@ -1,7 +1,7 @@
 //! After faults end, every rollout that was started comes to one of the three ends, with a reason
 //! where an operator is needed; and every repair ends.
 
-use skein_core::schedule::{Presence, waits_for};
+use skein_core::schedule::{Moment, Presence, waits_for};
 use skein_core::state::rollout::Status;
 
 use super::{Held, Invariant, Past};
@@ -25,7 +25,7 @@ impl Invariant for Ends {
             };
             if !well {
                 let presence = Presence::default();
-                let why = waits_for(&past.fleet, state, Some(&presence), past.fleet.time);
+                let why = waits_for(&past.fleet, state, Moment::of(&presence, past.fleet.time));
                 let counts = state.total.all();
                 return Err(format!("{} is {:?}: {why} {counts:?}", state.id, state.status));
             }

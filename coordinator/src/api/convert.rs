@@ -6,7 +6,7 @@ use skein_core::forecast;
 use skein_core::hours::Shut;
 use skein_core::ids::{AgentId, Digest, Millis, RolloutId, StepIx, WaveIx};
 use skein_core::outbox::{Ask, Leg, Mend};
-use skein_core::schedule::{Presence, awaited, waits_for, waits_for_a_word, watched};
+use skein_core::schedule::{Moment, Presence, awaited, waits_for, waits_for_a_word, watched};
 use skein_core::spec::{Backup, Direction, Knob, Setting};
 use skein_core::state::rollout::{self, Lane, Phase, Status};
 use skein_core::state::{agent, target};
@@ -381,7 +381,7 @@ pub(super) fn rollout(
         steps_undone: small(state.progress.undone),
         started_at_ms: state.started_at.0,
         ended_at_ms: state.ended_at.0,
-        reason: waits_for(fleet, state, Some(presence), now),
+        reason: waits_for(fleet, state, Moment::of(presence, now)),
         residual,
         lanes,
         started_by: state.started_by.clone(),

@@ -3,7 +3,7 @@
 use skein_core::Fleet;
 use skein_core::evolve::evolve;
 use skein_core::ids::{Millis, RolloutId, TargetId};
-use skein_core::schedule::{Presence, awaited, waits_for};
+use skein_core::schedule::{Moment, awaited, waits_for};
 use skein_core::state::rollout::{Lane, State};
 use skein_core::state::target;
 use skein_core::view::{silences, why};
@@ -52,7 +52,7 @@ pub(super) fn as_it_was_at(history: &History, at: Millis) -> Result<Fleet, Statu
 pub(super) fn told(
     fleet: &Fleet,
     (id, target): (RolloutId, &str),
-    (presence, now): (Option<&Presence>, Millis),
+    moment: Moment<'_>,
 ) -> Result<v1::ExplainReply, Status> {
     let Some(state) = fleet.rollouts.get(&id) else {
         return Err(status::missing(
@@ -61,13 +61,14 @@ pub(super) fn told(
         ));
     };
     let sentences = if target.is_empty() {
-        let said = waits_for(fleet, state, presence, now);
+        let said = waits_for(fleet, state, moment);
         let said = if said.is_empty() { "it ended well".to_owned() } else { said };
+        let Moment { presence, now, .. } = moment;
         let silent = presence.into_iter().flat_map(|presence| silences(fleet, state, presence));
         std::iter::once(said).chain(silent.map(|silence| silence.say(now))).collect()
     } else {
         match (lane(fleet, state, target), without_lane(fleet, state, target)) {
-            (Some(lane), _) => why(fleet, state, lane, (presence, now)),
+            (Some(lane), _) => why(fleet, state, lane, moment),
             (None, Some(sentence)) => vec![sentence],
             (None, None) => {
                 return Err(status::missing(
@@ -79,7 +80,7 @@ pub(super) fn told(
     };
     Ok(v1::ExplainReply {
         seq: fleet.seq.0,
-        at_ms: now.0,
+        at_ms: moment.now.0,
         state: convert::rollout_state(state.status).into(),
         sentences,
     })

@@ -9,6 +9,7 @@ use skein_core::command::{Command, Depth, Extent, Waiver};
 use skein_core::decide::{Line, lines};
 use skein_core::event::Stop;
 use skein_core::ids::{Digest, Millis, RolloutId, Version, WaveIx};
+use skein_core::schedule::Moment;
 use skein_core::spec::Selector;
 use skein_core::state::rollout::Status as State;
 use skein_proto::v1;
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::{Api, convert, explain, resumption, status};
+use crate::calendar::Calendar;
 use crate::{clock, codec, condition};
 
 /// A watcher hears of changes at most so often.
@@ -189,13 +191,16 @@ impl v1::rollouts_server::Rollouts for Api {
             None => {
                 let (fleet, now) = (self.machine.fleet(), clock::now());
                 let presence = self.presence(&fleet, now);
-                explain::told(&fleet, (rollout, &request.target), (Some(&presence), now))
+                explain::told(&fleet, (rollout, &request.target), Moment::of(&presence, now))
             }
             Some(at) => {
                 let history = Arc::clone(&self.history);
                 let told = tokio::task::spawn_blocking(move || {
                     let fleet = explain::as_it_was(&history, at)?;
-                    explain::told(&fleet, (rollout, &request.target), (None, fleet.time))
+                    // Windows and blackouts stand in the plans, and the event has its time.
+                    let (hours, now) = (Calendar::default().hours(&fleet, fleet.time), fleet.time);
+                    let moment = Moment { presence: None, hours: &hours, now };
+                    explain::told(&fleet, (rollout, &request.target), moment)
                 });
                 told.await.map_err(|error| status::broken(&error))?
             }

@@ -102,8 +102,11 @@ pub(super) fn left(
 ) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     state.change(ix, |lane, _| lane.given_up = false);
-    let arrived =
-        state.lanes.get(ix).is_some_and(|lane| matches!(lane.phase, Phase::Done | Phase::Undone));
+    let arrived = state.lanes.get(ix).is_some_and(|lane| match lane.phase {
+        Phase::Done => !state.has_stages_left(lane),
+        Phase::Undone => true,
+        _ => false,
+    });
     if arrived {
         // It got to its end before it could stop.
         state.exempt.remove(&target);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Presence, gates};
-use crate::hours::{self, Shut, Wait};
+use super::{Moment, Presence, gates};
+use crate::hours::{Shut, Wait};
 use crate::ids::{Millis, TargetId, WaveIx, count_of_targets};
 use crate::plan;
 use crate::room::Room;
@@ -11,19 +11,19 @@ use crate::spec::When;
 use crate::state::rollout::{Barrier, Phase, Soak, State, Status};
 use crate::state::{Fleet, gate};
 
-/// What a rollout waits for, or why it ended as it did. Empty: it ended well. `presence`: who is connected;
-/// `None` where nobody knows any more, of the past.
-pub fn waits_for(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Millis) -> String {
+/// What a rollout waits for, or why it ended as it did. Empty: it ended well.
+pub fn waits_for(fleet: &Fleet, state: &State, moment: Moment<'_>) -> String {
     match state.status {
         Status::Planned => "waits to be started".to_owned(),
         Status::Paused if state.reason.is_empty() => "paused".to_owned(),
         Status::Paused => format!("paused: {}", state.reason),
         Status::Completed | Status::RolledBack | Status::Halted => state.reason.clone(),
-        Status::Running | Status::Unwinding => under_way(fleet, state, presence, now),
+        Status::Running | Status::Unwinding => under_way(fleet, state, moment),
     }
 }
 
-fn under_way(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Millis) -> String {
+fn under_way(fleet: &Fleet, state: &State, moment: Moment<'_>) -> String {
+    let Moment { presence, now, .. } = moment;
     let leased = state.leased() as usize;
     let cause = if state.status == Status::Unwinding {
         format!("rolling back ({}); ", state.reason)
@@ -39,7 +39,7 @@ fn under_way(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mil
     }
     match between_waves(fleet, state, now) {
         Some(why) => format!("{cause}{why}"),
-        None => format!("{cause}{}", open_lanes(fleet, state, presence, now)),
+        None => format!("{cause}{}", open_lanes(fleet, state, moment)),
     }
 }
 
@@ -187,11 +187,11 @@ pub fn waits_for_a_word(state: &State, now: Millis) -> Option<WaveIx> {
 }
 
 /// What lanes that could be worked on wait for.
-fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Millis) -> String {
+fn open_lanes(fleet: &Fleet, state: &State, Moment { presence, hours, now }: Moment<'_>) -> String {
     let room = Room::new(fleet, std::iter::once(state));
-    let shut = presence.map(|presence| Shut::new(fleet, state, (&presence.hours, now)));
+    let shut = Shut::new(fleet, state, (hours, now));
     let (mut later, mut absent, mut held, mut full) = (0, Few::default(), Few::default(), None);
-    let (mut frozen, mut older) = (Few::default(), Few::default());
+    let mut older = Few::default();
     // Of those that are closed: how many, and the one that opens first.
     let (mut closed, mut first) = (0, None::<Wait<'_>>);
     for (_, lane) in state.lanes.iter() {
@@ -208,9 +208,7 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mi
         } else if presence.is_some_and(|it| !target.agents.iter().any(|id| it.may_have(state, id)))
         {
             older.add(target.id.as_str());
-        } else if presence.is_none() && hours::frozen(fleet, target, now).is_some() {
-            frozen.add(target.id.as_str());
-        } else if let Some(wait) = shut.as_ref().and_then(|shut| shut.wait(target)) {
+        } else if let Some(wait) = shut.wait(target) {
             closed += 1;
             let sooner = |first: &Wait<'_>| {
                 first.until.is_none_or(|at| wait.until.is_some_and(|until| until < at))
@@ -225,7 +223,7 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mi
     if let Some(full) = full {
         return full.to_string();
     }
-    if let (Some(wait), Some(shut)) = (&first, &shut) {
+    if let Some(wait) = &first {
         return format!("{} {}", count_of_targets(closed), shut.say(wait));
     }
     if absent.count > 0 {
@@ -248,9 +246,6 @@ fn open_lanes(fleet: &Fleet, state: &State, presence: Option<&Presence>, now: Mi
         return format!("a pause for {} before another attempt", count_of_targets(later));
     }
     match presence {
-        None if frozen.count > 0 => {
-            format!("{} frozen, such as {}", count_of_targets(frozen.count), frozen.example)
-        }
         Some(_) => "the next step is being decided".to_owned(),
         None => "it could go on; who was connected then is not in the log".to_owned(),
     }

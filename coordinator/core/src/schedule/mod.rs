@@ -41,6 +41,24 @@ pub struct Presence {
     pub hours: Hours,
 }
 
+/// The moment that something is said of.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment<'a> {
+    /// Who is connected; `None`: of the past nobody knows that any more.
+    pub presence: Option<&'a Presence>,
+    /// What the calendar says of it.
+    pub hours: &'a Hours,
+    /// When.
+    pub now: Millis,
+}
+
+impl<'a> Moment<'a> {
+    /// Of now.
+    pub fn of(presence: &'a Presence, now: Millis) -> Self {
+        Self { presence: Some(presence), hours: &presence.hours, now }
+    }
+}
+
 /// A leg that waits for a throttle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Throttled {

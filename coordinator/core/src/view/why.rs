@@ -1,30 +1,31 @@
 //! Why a target is where it is in a rollout, and what it waits for, as sentences.
 
 use crate::forecast::{self, Amount, Answer, Fits, Interval};
-use crate::hours::{Left, Shut, frozen, stops};
+use crate::hours::{Hours, Left, Shut, stops};
 use crate::ids::{AgentId, Millis, StepIx, count_of_targets};
 use crate::room::Room;
-use crate::schedule::{Presence, Throttled, waits_for};
+use crate::schedule::{Moment, Throttled, waits_for};
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
 use crate::state::target;
 
-/// One target of a rollout. `presence`: who is connected; `None` where nobody knows any more, of the past.
+/// One target of a rollout.
 pub fn why(
     fleet: &Fleet,
     state: &State,
     (lane, target): (&Lane, &target::State),
-    (presence, now): (Option<&Presence>, Millis),
+    moment: Moment<'_>,
 ) -> Vec<String> {
+    let Moment { presence, hours, now } = moment;
     let mut said = vec![place(state, lane)];
     if let (Some(reason), Phase::Waiting) = (&lane.held, lane.phase) {
         said.push(format!("somebody holds it: {reason}"));
     }
     said.push(match lane.phase {
-        Phase::Waiting => waiting(fleet, state, lane, (presence, now)),
-        Phase::Ready | Phase::UndoReady => ready(fleet, state, (lane, target), (presence, now)),
+        Phase::Waiting => waiting(fleet, state, lane, moment),
+        Phase::Ready | Phase::UndoReady => ready(fleet, state, (lane, target), moment),
         Phase::Leased | Phase::UndoLeased => {
-            let stops = presence.and_then(|it| stops(fleet, target, (&it.hours, now)));
+            let stops = stops(fleet, target, (hours, now));
             let waits = presence.and_then(|it| it.throttled(lane, target)).map(waits);
             leased(state, lane, (target, stops)) + &waits.unwrap_or_default()
         }
@@ -43,7 +44,7 @@ pub fn why(
         Phase::Residual => "it is neither where it was nor where it should be".to_owned(),
         Phase::Waived => "the rollout goes on without it, and it stays as it is".to_owned(),
     });
-    said.extend(forecast(fleet, state, (lane, target), (presence, now)));
+    said.extend(forecast(fleet, state, (lane, target), (hours, now)));
     if let Some(step) = &lane.blocked_by {
         said.push(format!("step {step} cannot be undone"));
     }
@@ -72,7 +73,7 @@ fn forecast(
     fleet: &Fleet,
     state: &State,
     (lane, target): (&Lane, &target::State),
-    (presence, now): (Option<&Presence>, Millis),
+    (hours, now): (&Hours, Millis),
 ) -> Vec<String> {
     let mut said = Vec::new();
     let mut fits = Fits::new(fleet);
@@ -83,9 +84,8 @@ fn forecast(
     {
         let what = if lane.phase == Phase::Leased { "the rest of its leg" } else { "its leg" };
         said.push(format!("{what}: {}", told(&leg)));
-        let shut = presence.map(|presence| Shut::new(fleet, state, (&presence.hours, now)));
-        let window = shut.and_then(|shut| forecast::fits(&shut, target, &leg));
-        if let Some((answer, left)) = window {
+        let shut = Shut::new(fleet, state, (hours, now));
+        if let Some((answer, left)) = forecast::fits(&shut, target, &leg) {
             let left = Left(left);
             said.push(match answer {
                 Answer::Fits => format!("its window is open for {left} more, and that fits"),
@@ -139,12 +139,7 @@ fn place(state: &State, lane: &Lane) -> String {
     )
 }
 
-fn waiting(
-    fleet: &Fleet,
-    state: &State,
-    lane: &Lane,
-    (presence, now): (Option<&Presence>, Millis),
-) -> String {
+fn waiting(fleet: &Fleet, state: &State, lane: &Lane, moment: Moment<'_>) -> String {
     let number = lane.wave.0 + 1;
     match state.status {
         Status::Planned => "the rollout was not started".to_owned(),
@@ -153,7 +148,7 @@ fn waiting(
         }
         Status::Running | Status::Paused | Status::Unwinding => match state.wave() {
             Some(_) if state.under_way() == 0 => {
-                let why = waits_for(fleet, state, presence, now);
+                let why = waits_for(fleet, state, moment);
                 format!("wave {number} is not open: {why}")
             }
             Some(open) => format!(
@@ -170,7 +165,7 @@ fn ready(
     fleet: &Fleet,
     state: &State,
     (lane, target): (&Lane, &target::State),
-    (presence, now): (Option<&Presence>, Millis),
+    Moment { presence, hours, now }: Moment<'_>,
 ) -> String {
     if let Some(reason) = &lane.held {
         return format!("somebody holds it: {reason}");
@@ -214,12 +209,9 @@ fn ready(
                 upgrade them"
             .to_owned();
     }
-    let shut = presence.map(|presence| Shut::new(fleet, state, (&presence.hours, now)));
-    if let Some((shut, wait)) = shut.as_ref().and_then(|shut| Some((shut, shut.wait(target)?))) {
+    let shut = Shut::new(fleet, state, (hours, now));
+    if let Some(wait) = shut.wait(target) {
         return shut.say(&wait);
-    }
-    if let (None, Some((id, freeze))) = (presence, frozen(fleet, target, now)) {
-        return format!("frozen by {} ({}): {id}", freeze.by, freeze.reason);
     }
     let (leased, most) = (state.leased(), state.parallelism());
     if leased >= most {
@@ -228,6 +220,9 @@ fn ready(
     let room = Room::new(fleet, std::iter::once(state));
     match room.full(state.id, target) {
         Some(full) => full.to_string(),
+        None if presence.is_none() => {
+            "it could go on; who was connected then is not in the log".to_owned()
+        }
         None => "it may be worked on: its agent has no free slot, or is being asked".to_owned(),
     }
 }

@@ -51,7 +51,7 @@ use skein_core::ids::{
 use skein_core::outbox::outbox;
 use skein_core::plan;
 use skein_core::policy::Policy;
-use skein_core::schedule::{after_restore, waits_for};
+use skein_core::schedule::{Moment, after_restore, waits_for};
 use skein_core::spec::{
     AtClose, Backup, Blackout, Budget, Condition, Direction, Engine, Goal, Knob, Limit, OnBreach,
     Order, Quantiles, Scope, Selector, Spec, Stage, TransactionMode, Wave, Window,
@@ -401,7 +401,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 (world.fleet.targets.get(lane.target)?.id == id).then_some(lane)
             });
             let told = (lane.expect("it is a part of it"), target);
-            let said = view::why(&world.fleet, state, told, (Some(&world.presence), world.now));
+            let said = view::why(&world.fleet, state, told, moment(world, words));
             world.say(said.iter().map(|it| format!("      {it}")).collect::<Vec<_>>().join("\n"));
         }
         "silent" => {
@@ -996,10 +996,14 @@ fn leg(world: &mut World, agent: &AgentId, target: &TargetId) {
     }
 }
 
+/// Of the past nobody knows who was connected.
+fn moment<'a>(world: &'a World, words: &Words<'_>) -> Moment<'a> {
+    let presence = (!words.has("past")).then_some(&world.presence);
+    Moment { presence, hours: &world.presence.hours, now: world.now }
+}
+
 fn status(world: &mut World, words: &Words<'_>) {
     let mut lines = Vec::new();
-    // Of the past nobody knows who was connected.
-    let presence = (!words.has("past")).then_some(&world.presence);
     for state in world.fleet.rollouts.values() {
         let phases = ["waiting", "ready", "leased", "done", "failed", "stuck", "undo-ready"];
         let phases = phases.into_iter().chain(["undo-leased", "undone", "residual", "waived"]);
@@ -1009,7 +1013,7 @@ fn status(world: &mut World, words: &Words<'_>) {
             .map(|(phase, count)| format!("{count} {phase}"))
             .collect();
         lines.push(format!("{} {:?}: {}", state.id, state.status, counts.join(", ")));
-        let why = waits_for(&world.fleet, state, presence, world.now);
+        let why = waits_for(&world.fleet, state, moment(world, words));
         if !why.is_empty() {
             lines.push(format!("      {why}"));
         }

@@ -89,6 +89,17 @@ fn has(status: &RolloutStatus, target: &str) -> bool {
     status.lanes.iter().any(|lane| lane.target == target)
 }
 
+/// Whether the log says what becomes of a target that came late.
+async fn settled(client: &Client, target: &str) -> bool {
+    let events = client.events(0).await.expect("the log can be read");
+    events.into_iter().any(|event| {
+        let Some(Body::ArrivalsSettled(it)) = event.body else { return false };
+        it.joined.iter().any(|it| it.target == target)
+            || it.awaited.iter().any(|it| it.target == target)
+            || it.settled.iter().any(|id| id == target)
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_about_what_is_owed_is_followed() {
     let test = "the_page_about_what_is_owed_is_followed";
@@ -160,9 +171,12 @@ async fn the_page_about_what_is_owed_is_followed() {
     assert!(targets.contains("owes 1 2 3 of mig-0002"), "{targets}");
     assert!(targets.contains("next: skein apply --on eu-6"), "{targets}");
     world.run(&mut page, "skein apply").await;
-    page.ends();
     let targets = world.cli.run("targets --on eu-6").await.exits(0).stdout;
     assert!(!targets.contains("owes"), "{targets}");
+    world.run(&mut page, "skein targets retire").await;
+    let targets = world.run(&mut page, "skein targets --on eu-3").await.stdout;
+    assert!(targets.contains("retired") && !targets.contains("owes"), "{targets}");
+    page.ends();
 
     for database in first.iter().chain(&late).chain([&last]) {
         assert_eq!(database.in_force().await, ["1", "2", "3"], "{}", database.id);
@@ -201,15 +215,17 @@ async fn what_is_owed_ends_alike_whatever_the_leader_was_killed_in() {
     let begun = |it: &RolloutStatus| it.steps_applied > 0;
     world.until_it("mig-0001", "a step is applied", begun).await;
 
-    // It is registered, and perhaps looked at, when the leader goes.
+    // It is registered and looked at, and nothing is settled about it, when the leader goes: a rollout that is
+    // paused settles nothing.
+    world.cli.run("pause mig-0001").await.exits(0);
     let _second = world.agent("a2", &[&late[0]]);
-    let known = || async {
-        let targets = world.client.targets().await.unwrap_or_default();
-        targets.iter().any(|it| it.description.as_ref().is_some_and(|it| it.id == "eu-2"))
-    };
-    until("eu-2 is registered", LIMIT, known).await;
+    Agent::until_observed(&world.client, &["eu-2"]).await;
+    assert!(!settled(&world.client, "eu-2").await, "the leader would be killed too late");
     world.behead().await;
+    assert!(!settled(&world.client, "eu-2").await, "the next one has nothing to go by");
+    world.cli.run("resume mig-0001 --detach").await.exits(0);
     world.until_it("mig-0001", "eu-2 has come", |it| has(it, "eu-2")).await;
+    assert!(settled(&world.client, "eu-2").await);
 
     let _third = world.agent("a3", &[&late[1]]);
     let replaying = |it: &RolloutStatus| {

@@ -339,23 +339,35 @@ async fn the_example_of_the_page_is_true() {
     let targets = ["shop-1", "shop-2"].map(target).concat();
     let config = format!("[project]\nformat = \"sqlx\"\nmigrations = \"migrations\"\n{targets}");
     project.write("skein.toml", &config);
-    for dir in ["migrations", "later"] {
+    for dir in ["migrations", "later", "unique"] {
         let write = |name: &str, text: &str| drop(project.write(&format!("{dir}/{name}"), text));
         write("0001_users.up.sql", "CREATE TABLE users (id INTEGER PRIMARY KEY);\n");
         write("0001_users.down.sql", "DROP TABLE users;\n");
         write("0002_email.up.sql", "ALTER TABLE users ADD COLUMN email TEXT;\n");
         write("0002_email.down.sql", "ALTER TABLE users DROP COLUMN email;\n");
     }
-    project.write("later/0003_root.up.sql", "INSERT INTO users (id, email) VALUES (1, 'root');\n");
-    project.write("later/0003_root.down.sql", "DELETE FROM users WHERE id = 1;\n");
-    project.write("later/0003_root.probe.sql", "SELECT count(*) FROM users WHERE id = 1;\n");
+    for dir in ["later", "unique"] {
+        let write = |name: &str, text: &str| drop(project.write(&format!("{dir}/{name}"), text));
+        write("0003_root.up.sql", "INSERT INTO users (id, email) VALUES (1, 'root');\n");
+        write("0003_root.down.sql", "DELETE FROM users WHERE id = 1;\n");
+        write("0003_root.probe.sql", "SELECT count(*) FROM users WHERE id = 1;\n");
+    }
+    project.write("unique/0004_once.up.sql", "CREATE UNIQUE INDEX once ON users (email);\n");
+    project.write("unique/0004_once.down.sql", "DROP INDEX once;\n");
 
     let cli = Cli::alone(&project);
     let mut said = String::new();
     for line in &lines {
+        let (line, code) = line.split_once("# exits with ").unwrap_or((line, "0"));
         if let Some(words) = line.strip_prefix("skein ") {
-            let words: Vec<&str> = words.split(' ').collect();
-            said += &cli.run_alone(&words).await.exits(0).stdout;
+            let parts = words.split('"').enumerate();
+            let parts = parts.map(|(at, part)| if at % 2 == 1 { vec![part] } else { plain(part) });
+            let words: Vec<&str> = parts.flatten().collect();
+            let code = code.parse().unwrap_or_else(|_| panic!("{line}"));
+            said += &cli.run_alone(&words).await.exits(code).stdout;
+        } else if let Some(rest) = line.strip_prefix("echo ") {
+            let (text, file) = rest.split_once(" > ").unwrap_or_else(|| panic!("{line}"));
+            project.write(file, &format!("{}\n", text.trim_matches('"')));
         } else {
             let words: Vec<&str> = line.splitn(3, ' ').collect();
             let [tool, file, sql] = words[..] else { panic!("{line}") };
@@ -365,12 +377,19 @@ async fn the_example_of_the_page_is_true() {
             database.raw(sql.trim_matches('"')).await.expect("it runs");
         }
     }
-    for word in ["schema", "probe", "mended", "rep-0002"] {
+    for word in ["schema", "probe", "mended", "rep-0002", "rep-0003"] {
         assert!(said.contains(word), "{word}: {said}");
     }
     for id in ["shop-1", "shop-2"] {
         let url = format!("sqlite:{}", project.join(&format!("{id}.db")).display());
         let database = Database::at(Engine::Sqlite, id, &url);
-        assert_eq!(database.in_force().await, ["1", "2", "3"], "{id}");
+        assert_eq!(database.in_force().await, ["1", "2", "3", "4"], "{id}");
+        let rows = database.column("SELECT email FROM users").await.expect("rows");
+        assert_eq!(rows, ["root"], "{id}");
     }
+}
+
+/// Words without quotes.
+fn plain(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
 }

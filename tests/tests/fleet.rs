@@ -35,7 +35,7 @@ struct Tenants {
 }
 
 impl Tenants {
-    async fn start(name: &str, server: &Server) -> Self {
+    async fn start(name: &str, server: &Server, every: &str) -> Self {
         let project = Arc::new(Project::new(name));
         let cluster = Cluster::start(&project).await;
         let table = server.database("tenants").await;
@@ -53,7 +53,7 @@ impl Tenants {
         spec.more = format!(
             "[[discovery]]\nname = \"tenants\"\ndatabase = {{ env = \"TENANTS\" }}\nquery = \"\"\"\n\
              SELECT id, url, region, size, host AS {label} FROM tenants ORDER BY id\"\"\"\n\
-             prefix = \"t/\"\nlabels = {{ tier = \"gold\" }}\nevery = \"1h\"\n"
+             prefix = \"t/\"\nlabels = {{ tier = \"gold\" }}\nevery = {every:?}\n"
         );
         project.write("m/0001_a.up.sql", "CREATE TABLE a (id integer primary key);\n");
         project.write("m/0001_a.down.sql", "DROP TABLE a;\n");
@@ -108,7 +108,7 @@ impl Tenants {
 }
 
 async fn a_table_of_tenants(name: &str, server: &Server) {
-    let mut it = Tenants::start(name, server).await;
+    let mut it = Tenants::start(name, server, "1h").await;
     let targets = it.targets().await;
     assert_eq!(ids(&targets), ["t/acme", "t/bolt"]);
     let acme = of(&targets, "t/acme");
@@ -214,6 +214,87 @@ async fn a_table_of_tenants_on_mariadb() {
     let test = "a_table_of_tenants_on_mariadb";
     let Some(server) = Server::shared(Engine::Mysql, test) else { return };
     a_table_of_tenants("tenants-maria", &server).await;
+}
+
+/// A row that is added, and one that is deleted, are found by the period alone: nobody says `discover`.
+async fn a_table_is_read_again_by_itself(name: &str, server: &Server) {
+    let it = Tenants::start(name, server, "1s").await;
+    it.add(2, "eu").await;
+    Agent::until_observed(&it.client, &["t/corp"]).await;
+    assert_eq!(of(&it.targets().await, "t/corp")["labels"]["region"], "eu");
+    it.sql("DELETE FROM tenants WHERE id = 'bolt'").await;
+    let gone = || async {
+        let problem = of(&it.targets().await, "t/bolt")["problem"].clone();
+        problem.as_str().is_some_and(|problem| problem.contains("it is gone"))
+    };
+    until("the row that was deleted is missed", LIMIT, gone).await;
+    it.add(1, "us").await;
+    it.until_sound("t/bolt").await;
+    let log = it.cli.run("history -o json").await.exits(0).stdout;
+    assert!(!log.contains("discover"), "{log}");
+    drop(it.agent);
+    for database in it.databases.into_iter().chain([it.table]) {
+        database.remove().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_read_again_by_itself_on_postgres() {
+    let test = "a_table_is_read_again_by_itself_on_postgres";
+    let Some(server) = Server::shared(Engine::Postgres, test) else { return };
+    a_table_is_read_again_by_itself("again-pg", &server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_read_again_by_itself_on_mariadb() {
+    let test = "a_table_is_read_again_by_itself_on_mariadb";
+    let Some(server) = Server::shared(Engine::Mysql, test) else { return };
+    a_table_is_read_again_by_itself("again-maria", &server).await;
+}
+
+/// The page's query of a table of tenants, word for word; the servers that it names are the one that is here.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_table_of_tenants_is_read() {
+    let test = "the_pages_table_of_tenants_is_read";
+    let Some(server) = Server::shared(Engine::Postgres, test) else { return };
+    let project = Arc::new(Project::new("fleet-table"));
+    let cluster = Cluster::start(&project).await;
+    let client = cluster.client(cluster.leader().await);
+    let cli = Cli::new(&project, &cluster, "");
+    let table = server.database("tenants").await;
+    let tenants = [server.database("acme").await, server.database("bolt").await];
+    let made = "CREATE TABLE tenants (id text, region text, host text, active boolean)";
+    table.raw(made).await.expect("a table can be made");
+    for (tenant, active) in tenants.iter().zip([true, false]) {
+        let name = &tenant.name;
+        let row = format!("INSERT INTO tenants VALUES ('{name}', 'eu', 'rack-1', {active})");
+        table.raw(&row).await.expect("a row can be added");
+    }
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/fleet.md"));
+    let text = text.expect("the page is there");
+    let mut blocks = text.split("```toml\n").filter_map(|block| block.split("```").next());
+    let block = blocks.find(|block| block.contains("query =")).expect("a query is on the page");
+    let server = tenants[0].url.replace(&tenants[0].name, "{id}");
+    let written = "postgres://skein@{group}.internal/{id}";
+    assert!(block.contains(written), "{block}");
+    let mut spec = AgentSpec::new("a1");
+    spec.more = block.replace(written, &server);
+    let mut agent = Agent::prepare(&project, &cluster, &spec, &[("TENANTS_URL", &table.url)]);
+    agent.restart();
+    let id = format!("eu/{}", tenants[0].name);
+    Agent::until_observed(&client, &[&id]).await;
+    let targets = cli.run("targets -o json").await.exits(0).json();
+    assert_eq!(ids(&targets), [id.as_str()], "one that is not active is no target");
+    let target = of(&targets, &id);
+    assert_eq!(target["resource_group"], "rack-1", "{target}");
+    assert_eq!(
+        (&target["labels"]["region"], &target["labels"]["tier"]),
+        (&"eu".into(), &"gold".into())
+    );
+    drop(agent);
+    for database in tenants.into_iter().chain([table]) {
+        database.remove().await;
+    }
 }
 
 /// The fenced blocks of a page that are files, by name, and those that are a terminal.

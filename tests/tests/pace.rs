@@ -371,6 +371,85 @@ async fn what_is_under_way_stops_after_its_step_and_goes_on() {
     world.end(&all.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
+/// A window closes on targets under way: one ends its step and is given back, and with `at_close = "finish"` another
+/// goes on to its last step. What was closed then is told of the past, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_window_that_closes_stops_some_and_lets_others_finish() {
+    let test = "a_window_that_closes_stops_some_and_lets_others_finish";
+    let ids = [("eu-1", Engine::Postgres), ("us-1", Engine::Postgres)];
+    let Some(mut world) = World::start(test, &ids, (Before::Nothing, "")).await else { return };
+    // Windows close at full minutes: the next one that leaves time to begin, and work for longer than that.
+    let now = Timestamp::now().as_second();
+    let closes = ((now + 12) / 60 + 1) * 60;
+    let steps = u32::try_from(closes - now + 8).expect("little more than a minute");
+    for version in 1..=steps {
+        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
+        let up = format!("CREATE TABLE t{version} (id int); SELECT pg_sleep(1);\n");
+        world.project.write(&name("up"), &up);
+        world.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+    }
+    let at = |second: i64| {
+        let moment = Timestamp::from_second(second).expect("it is no time of long ago");
+        TimeZone::UTC.to_datetime(moment).strftime("%H:%M").to_string()
+    };
+    let (from, to) = (at(closes - 7_200), at(closes));
+    let window = |name: &str, region: &str, more: &str| {
+        format!(
+            "[[window]]\nname = {name:?}\nlabels = {{ region = {region:?} }}\nfrom = {from:?}\n\
+             to = {to:?}\nzone = \"UTC\"\n{more}\n"
+        )
+    };
+    let windows = window("stops", "eu", "") + &window("ends", "us", "at_close = \"finish\"");
+    world.cli = Cli::new(&world.project, &world.cluster, &windows);
+    world.cli.run("apply migrations --yes --detach").await.exits(0);
+    let begun = || async {
+        let status = world.client.rollout("mig-0001").await;
+        status.is_ok_and(|it| it.lanes.iter().all(|lane| lane.applied > 0))
+    };
+    until("both have begun", LIMIT, begun).await;
+
+    world.until_lane("mig-0001", "eu-1", LaneState::Ready).await;
+    let stopped = world.lane("mig-0001", "eu-1").await.expect("it has a lane");
+    assert!((1..steps).contains(&stopped.applied), "{stopped:?}");
+    assert!(stopped.closed.contains("outside its window until"), "{stopped:?}");
+    assert_eq!(world.databases[0].in_force().await.len(), stopped.applied as usize);
+    world.until_lane("mig-0001", "us-1", LaneState::Done).await;
+    let still = world.lane("mig-0001", "eu-1").await.expect("it has a lane");
+    assert_eq!((still.state(), still.applied), (LaneState::Ready, stopped.applied), "{still:?}");
+
+    let closes_ms = u64::try_from(closes * 1_000).expect("after 1970");
+    let (mut given_back, mut later, mut seq) = (Vec::new(), 0, 0);
+    for event in world.client.events(0).await.expect("the log can be read") {
+        match event.body {
+            Some(Body::LeaseExpired(it)) => {
+                assert!(event.at_ms >= closes_ms, "given back before it closed");
+                given_back.push((it.target, it.why.contains("has closed")));
+                seq = event.seq;
+            }
+            Some(Body::StepApplied(it)) if it.target == "us-1" => {
+                later += u32::from(event.at_ms > closes_ms);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(given_back, [("eu-1".to_owned(), true)]);
+    assert!(later > 1, "us-1 ended before its window closed");
+
+    // Of that moment, when somebody has opened it since.
+    world.cli.run("set mig-0001 windows=off").await.exits(0);
+    world.cli.run("watch mig-0001").await.exits(0);
+    let (seq, opens) = (seq.to_string(), at(closes - 7_200));
+    for words in
+        [&["explain", "mig-0001", "eu-1", "--at", &seq][..], &["explain", "mig-0001", "--at", "20"]]
+    {
+        let why = world.cli.run_words(words).await.exits(0).stdout;
+        let closed = why.contains(&format!("outside its window until {opens} UTC"));
+        assert_eq!(closed, words.len() == 5, "{why}");
+    }
+    let all: Vec<String> = (1..=steps).map(|version| version.to_string()).collect();
+    world.end(&all.iter().map(String::as_str).collect::<Vec<_>>()).await;
+}
+
 /// A migration that does not end as long as a table says so.
 fn endless(engine: Engine) -> [&'static str; 3] {
     match engine {

@@ -340,30 +340,56 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
     world.until_throttled("mig-0002", "eu-2", unread).await;
     world.behead().await;
     world.until_throttled("mig-0002", "eu-2", unread).await;
-    servers.tell(Which::Replica, "START SLAVE SQL_THREAD").await;
+
+    // It replicates again, and is behind by a time that it knows.
+    for sql in ["STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 3600", "START SLAVE"] {
+        servers.tell(Which::Replica, sql).await;
+    }
+    world.databases[1].raw("INSERT INTO outbox VALUES (1)").await.expect("a row can be written");
+    let why = world.until_throttled("mig-0002", "eu-2", "s >= 2 s on replica").await;
+    assert!(why.starts_with("`lag`: replica lag "), "{why}");
+    let lane = world.lane("mig-0002", "eu-2").await.expect("it has a lane");
+    assert_eq!((lane.state(), lane.applied), (LaneState::Leased, 0), "{lane:?}");
+    for sql in ["STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 0", "START SLAVE"] {
+        servers.tell(Which::Replica, sql).await;
+    }
     world.until_done("mig-0002", "eu-2").await;
     world.ran("watch mig-0002").await;
 
-    // A server that is busy.
+    // Servers that are busy.
     world.table(3);
     world.project.write("strategy.toml", &strategy.replace("load = 100", "load = 4"));
-    let busy = world.databases[0].url.clone();
-    let busy: Vec<_> = (0..6)
-        .map(|_| {
-            let database = Database::at(Engine::Postgres, "x", &busy);
-            tokio::spawn(async move { database.raw("SELECT pg_sleep(120)").await })
-        })
-        .collect();
+    let sleeper = |place: usize, sql: &'static str| {
+        let Database { engine, url, .. } = &world.databases[place];
+        let database = Database::at(*engine, "x", url);
+        tokio::spawn(async move { database.raw(sql).await })
+    };
+    let busy: Vec<_> = (0..6).map(|_| sleeper(0, "SELECT pg_sleep(120)")).collect();
+    let threads: Vec<_> = (0..6).map(|_| sleeper(1, "SELECT SLEEP(120)")).collect();
     let asleep = "SELECT query FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'";
     let asleep = || async { world.databases[0].column(asleep).await.is_ok_and(|it| it.len() == 6) };
     until("the server is busy", LIMIT, asleep).await;
+    let of_mariadb = "SELECT CAST(id AS CHAR(9)) FROM information_schema.processlist \
+                      WHERE info LIKE 'SELECT SLEEP(120)%' AND command = 'Query'";
+    let asleep = async || world.databases[1].column(of_mariadb).await.unwrap_or_default();
+    until("MariaDB is busy", LIMIT, async || asleep().await.len() == 6).await;
     world.begin().await;
     world.until_throttled("mig-0003", "eu-1", "`load`: active backends 6 >= 4").await;
+    let why = world.until_throttled("mig-0003", "eu-2", "`load`: running threads").await;
+    assert!(why.ends_with(">= 4"), "{why}");
+    for target in ["eu-1", "eu-2"] {
+        let lane = world.lane("mig-0003", target).await.expect("it has a lane");
+        assert_eq!(lane.applied, 0, "{lane:?}");
+    }
+    for id in asleep().await {
+        let kill = format!("KILL {}", id.trim());
+        world.databases[1].raw(&kill).await.expect("a sleeper can be ended");
+    }
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' \
                AND pid <> pg_backend_pid()";
     world.databases[0].raw(end).await.expect("the sleepers can be ended");
     world.ran("watch mig-0003").await;
-    for sleeper in busy {
+    for sleeper in busy.into_iter().chain(threads) {
         assert!(sleeper.await.expect("nobody panics in it").is_err());
     }
     world.end(&["1", "2", "3"]).await;

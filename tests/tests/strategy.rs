@@ -140,6 +140,13 @@ async fn the_page_is_followed_command_by_command() {
     let Some(world) = World::start("the_page_is_followed_command_by_command").await else { return };
     let mut page = Runbook::on(PAGE, "strategy");
 
+    let mut flags = Runbook::on(PAGE, "flags");
+    let plan = world.run(&mut flags, "skein plan").await.stdout;
+    for wave in ["ap-1 ap-2", "us-3", "ap-3 eu-1 eu-2 us-1", "opens when somebody says so"] {
+        assert!(plan.contains(wave), "{wave}\n{plan}");
+    }
+    flags.ends();
+
     let plan = world.run(&mut page, "skein plan").await.stdout;
     // A target of each engine, of the first region that has one.
     for wave in ["ap-1 eu-1 eu-2", "opens when somebody says so", "watched for 3.0 s"] {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use skein_agent::config::{PER_BAR, duration, millis};
 use skein_proto::v1;
 
@@ -163,7 +163,7 @@ pub struct StrategyArgs {
     /// A wave, in order: a share (`canary=10%`), a number (`pilot=count:5`), one target of each class
     /// (`canary=each-class`) or targets (`canary=eu-1,us-*`); behind it `;soak=10m`, `;parallelism=2`,
     /// `;approval`, `;per=region` (a wave for each value of that label, one after another; `all` takes all
-    /// that have it). What no wave takes is a last one
+    /// that have it), `;label=region=eu,us` and `;where=EXPRESSION` (only of those). What no wave takes is a last one
     #[arg(long = "wave", value_name = "NAME=WHAT[;…]")]
     pub waves: Vec<WaveArg>,
     /// Targets worked on at one time
@@ -184,6 +184,12 @@ pub struct StrategyArgs {
     /// Targets of one wave that may fail before the rollout stops: a number or a percentage
     #[arg(long, value_name = "N|P%", value_parser = budget)]
     pub budget: Option<v1::Budget>,
+    /// Of what that is a part
+    #[arg(long, value_enum, value_name = "SCOPE")]
+    pub budget_scope: Option<BudgetScopeArg>,
+    /// Whether the first of several waves gets a target of each class that it lacks
+    #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true")]
+    pub cover_classes: Option<bool>,
     /// What happens when more than that fail
     #[arg(long, value_enum, value_name = "WHAT")]
     pub on_breach: Option<OnBreachArg>,
@@ -214,6 +220,13 @@ impl StrategyArgs {
         if let Some(budget) = self.budget {
             let scope = strategy.budget.map_or(0, |budget| budget.scope);
             strategy.budget = Some(v1::Budget { scope, ..budget });
+        }
+        if let Some(scope) = self.budget_scope {
+            let budget = strategy.budget.unwrap_or_default();
+            strategy.budget = Some(v1::Budget { scope: scope.wire().into(), ..budget });
+        }
+        if let Some(cover) = self.cover_classes {
+            strategy.cover_classes = cover;
         }
         for limit in &self.per {
             strategy.limits.retain(|other| other.label != limit.label);
@@ -321,7 +334,24 @@ impl FromStr for WaveArg {
             wave.selector = Some(v1::Selector { targets, ..Default::default() });
         }
         for part in parts {
+            let chosen = || wave.selector.clone().unwrap_or_default();
             match part.trim().split_once('=') {
+                Some(("label", label)) => {
+                    let label = label.parse::<LabelArg>()?;
+                    let mut selector = chosen();
+                    selector.labels.push(label.label());
+                    wave.selector = Some(selector);
+                }
+                Some(("where", condition)) if !condition.trim().is_empty() => {
+                    let mut selector = chosen();
+                    if !selector.r#where.is_empty() {
+                        return Err(format!("`{text}` has two conditions: join them with &&"));
+                    }
+                    condition.trim().clone_into(&mut selector.r#where);
+                    // A coordinator that knows no conditions finds nothing by an empty label.
+                    selector.labels.push(v1::LabelMatch::default());
+                    wave.selector = Some(selector);
+                }
                 None if part.trim() == "approval" => wave.approval = true,
                 Some(("per", label)) if !label.is_empty() => label.clone_into(&mut wave.per),
                 Some(("soak", time)) => wave.soak_ms = Some(millis(duration(time)?)),
@@ -331,8 +361,8 @@ impl FromStr for WaveArg {
                 }
                 _ => {
                     return Err(format!(
-                        "`{part}` says nothing about a wave; soak=10m, parallelism=2, per=region and \
-                         approval do"
+                        "`{part}` says nothing about a wave; soak=10m, parallelism=2, per=region, \
+                         label=region=eu, where=EXPRESSION and approval do"
                     ));
                 }
             }
@@ -342,6 +372,23 @@ impl FromStr for WaveArg {
             wave.percent += PER_BAR;
         }
         Ok(Self(wave))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BudgetScopeArg {
+    /// The open wave
+    Wave,
+    /// All of the rollout
+    Rollout,
+}
+
+impl BudgetScopeArg {
+    fn wire(self) -> v1::BudgetScope {
+        match self {
+            Self::Wave => v1::BudgetScope::ScopeWave,
+            Self::Rollout => v1::BudgetScope::ScopeRollout,
+        }
     }
 }
 
@@ -502,6 +549,16 @@ mod tests {
         assert_eq!((wave.selector, wave.per.as_str(), wave.percent), (None, "region", PER_BAR));
         let wave = "canary=10%;per=region".parse::<WaveArg>().unwrap().wave();
         assert_eq!((wave.per.as_str(), wave.percent), ("region", PER_BAR + 10));
+        let wave = "eu=50%;label=region=eu,us;where=size > '3'".parse::<WaveArg>().unwrap().wave();
+        let chosen = wave.selector.unwrap();
+        assert_eq!((wave.percent, chosen.r#where.as_str()), (50, "size > '3'"));
+        let labels: Vec<&str> = chosen.labels.iter().map(|label| label.name.as_str()).collect();
+        assert_eq!(labels, ["region", ""]);
+        let chosen = "eu=all;label=region=eu".parse::<WaveArg>().unwrap().wave().selector.unwrap();
+        assert_eq!(chosen.labels.len(), 1);
+        for text in ["a=1%;label=region", "a=1%;where=", "a=1%;where=x;where=y"] {
+            assert!(text.parse::<WaveArg>().is_err(), "{text}");
+        }
         let bad = ["canary", "=10%", "canary=", "canary=0%", "canary=101%", "a=count:0"];
         for text in bad.into_iter().chain(["a=1%;soak=x", "a=1%;parallel=2", "a=1%;", "a=1%;per="])
         {

@@ -216,3 +216,46 @@ async fn a_followed_rollback_of_a_wave_ends_alike_whoever_leads() {
     assert_eq!(undone, ["5", "4", "3", "2", "1"]);
     world.end().await;
 }
+
+/// Leader and agent are killed while half of a down script stands, on the engine that takes back statement by
+/// statement: it is completed from there, once, and the others follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_killed_in_half_a_script_on_mariadb_ends_alike() {
+    let test = "a_rollback_killed_in_half_a_script_on_mariadb_ends_alike";
+    let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
+    let migrations: Vec<(String, String)> = (1..=3)
+        .map(|version| {
+            let up = format!(
+                "CREATE TABLE t{version} (id int PRIMARY KEY);\nCREATE TABLE u{version} (id int);\n"
+            );
+            let down = format!(
+                "DROP TABLE t{version};\nINSERT INTO u{version} SELECT SLEEP(1.5);\nDROP TABLE u{version};\n"
+            );
+            (up, down)
+        })
+        .collect();
+    let mut world = World::start("rollback-half", &[("eu-1", &mariadb)], &migrations).await;
+    let database = &world.databases[0];
+    let before = database.schema().await;
+    world.cli.run("apply migrations --yes").await.exits(0);
+    world.cli.run("rollback mig-0001 --yes --detach").await.exits(0);
+    let tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND \
+                  table_name IN ('t2', 'u2')";
+    let half = || async { database.column(tables).await.is_ok_and(|left| left == ["u2"]) };
+    until("half of a script has run", LIMIT, half).await;
+    world.agent.kill9();
+    world.client = world.cluster.behead().await;
+    assert_eq!(world.databases[0].in_force().await.len(), 2, "no row says that it is undone");
+    world.agent.restart();
+    world.until_it("it is rolled back", |it| it.state() == RolloutState::RolledBack).await;
+    are(&world.in_force().await, &[("eu-1", 0)]);
+    assert_eq!(world.databases[0].schema().await, before);
+    let mut undone = Vec::new();
+    for event in world.client.events(0).await.expect("the log can be read") {
+        if let Some(Body::StepRolledBack(step)) = event.body {
+            undone.push(step.version);
+        }
+    }
+    assert_eq!(undone, ["3", "2", "1"]);
+    world.end().await;
+}

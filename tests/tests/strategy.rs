@@ -3,11 +3,12 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use skein_agent::db::Engine;
-use skein_proto::log::v1::event::Body;
+use skein_proto::log::v1::{Event, event::Body};
 use skein_proto::v1::{LaneState, RolloutState, RolloutStatus};
 use support::{
     Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
@@ -119,6 +120,63 @@ impl World {
         }
         drop(self.project);
     }
+}
+
+/// How many legs were under way at one time, most: by wave, and by wave and region. Counted from the log.
+#[derive(Debug, Default)]
+struct Most {
+    of_wave: BTreeMap<u32, usize>,
+    of_region: BTreeMap<(u32, String), usize>,
+}
+
+impl Most {
+    fn of(events: &[Event], last: &str) -> Self {
+        let (mut most, mut wave, mut at_work) = (Self::default(), 0, BTreeSet::new());
+        for event in events {
+            match event.body.as_ref().expect("an event says what happened") {
+                Body::WaveStarted(it) => wave = it.wave,
+                Body::LegAssigned(it) => {
+                    assert!(at_work.insert(it.target.clone()), "{} has two legs", it.target);
+                    let region = |id: &str| id.split('-').next().unwrap_or_default().to_owned();
+                    let own = region(&it.target);
+                    let like = at_work.iter().filter(|id| region(id) == own).count();
+                    let of_wave = most.of_wave.entry(wave).or_default();
+                    *of_wave = at_work.len().max(*of_wave);
+                    let of_region = most.of_region.entry((wave, own)).or_default();
+                    *of_region = like.max(*of_region);
+                }
+                Body::StepVerified(it) if it.version == last => drop(at_work.remove(&it.target)),
+                Body::LeaseExpired(it) => drop(at_work.remove(&it.target)),
+                Body::StepFailed(it) => drop(at_work.remove(&it.target)),
+                _ => {}
+            }
+        }
+        most
+    }
+
+    fn in_region(&self, wave: u32, region: &str) -> usize {
+        self.of_region.get(&(wave, region.to_owned())).copied().unwrap_or_default()
+    }
+}
+
+/// As many as was said, and no more: of a wave, and of a region.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_legs_are_under_way_at_one_time_than_was_said() {
+    let test = "no_more_legs_are_under_way_at_one_time_than_was_said";
+    let Some(world) = World::start(test).await else { return };
+    let strategy = "parallelism = 8\nper.region = 2\ncover_classes = false\n\
+                    [[wave]]\nname = \"first\"\ncount = 5\nparallelism = 3\n";
+    world.project.write("strategy.toml", strategy);
+    world.cli.run("apply migrations --strategy strategy.toml --yes").await.exits(0);
+    // Three of ap and two of eu, then three of us: there is always one more that would like to begin.
+    let events = world.client.events(0).await.expect("the log can be read");
+    let most = Most::of(&events, "3");
+    assert_eq!(most.of_wave.get(&0), Some(&3), "{most:?}");
+    assert_eq!(most.of_wave.get(&1), Some(&2), "{most:?}");
+    let of_regions = [(0, "ap"), (1, "us")].map(|(wave, region)| most.in_region(wave, region));
+    assert_eq!(of_regions, [2, 2], "{most:?}");
+    assert!(most.in_region(0, "eu") <= 2, "{most:?}");
+    world.done().await;
 }
 
 fn is_soaking(status: &RolloutStatus, wave: usize) -> bool {

@@ -164,6 +164,7 @@ async fn messages_that_are_too_large_or_make_no_sense_move_nothing() {
         ] {
             // Asker is field 1 of each of them, the rollout or plan field 2.
             let message = v1::ResumeRequest {
+                rolled_back: false,
                 asker: Some(asker),
                 rollout: "mig-0001".to_owned(),
                 part: None,

@@ -226,7 +226,7 @@ pub(super) fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 60] = [
+pub const EVENTS: [&str; 61] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",

@@ -4,12 +4,14 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use skein_agent::db::Engine;
 use skein_proto::log::v1::{Event, event::Body};
-use skein_proto::v1::{LaneState, RolloutState, RolloutStatus};
+use skein_proto::v1::knob::Knob;
+use skein_proto::v1::{self, LaneState, RolloutState, RolloutStatus};
 use support::{
     Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
     until_some,
@@ -298,6 +300,87 @@ async fn whatever_the_leader_was_killed_in_ends_alike() {
     world.cli.run("approve mig-0001").await.exits(0);
     world.cli.run("watch mig-0001").await.exits(0);
     world.done().await;
+}
+
+/// The leader has a `set` in hand that it cannot commit, and is killed: whoever asked repeats it, and whatever
+/// became of the first time, the knob is set once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_that_the_leader_was_killed_in_is_set_once() {
+    let test = "a_set_that_the_leader_was_killed_in_is_set_once";
+    let Some(mut world) = World::start(test).await else { return };
+    let apply = "apply migrations --strategy strategy.toml --yes --detach";
+    world.cli.run(apply).await.exits(0);
+    world.until_it("the third wave waits for a word", waits_for_a_word).await;
+    for round in 1..=3 {
+        let leader = world.cluster.leader().await;
+        // It serves, and has nothing else to write.
+        let windows = vec![v1::Knob { knob: Some(Knob::Windows(true)) }];
+        let settled = async || {
+            let (asker, rollout) = (Some(Client::asker()), "mig-0001".to_owned());
+            let request = v1::SetRequest { asker, rollout, knobs: windows.clone() };
+            world.cluster.client(leader).rollouts().set(request).await.is_ok()
+        };
+        until("the leader takes requests", LIMIT, settled).await;
+        world.cluster.settled().await;
+        let followers: Vec<u64> =
+            world.cluster.numbers().into_iter().filter(|number| *number != leader).collect();
+        for follower in &followers {
+            world.cluster.process(*follower).expect("it runs").stop();
+        }
+        let knobs = vec![v1::Knob { knob: Some(Knob::Retries(6 + round)) }];
+        let rollout = "mig-0001".to_owned();
+        let request = v1::SetRequest { asker: Some(Client::asker()), rollout, knobs };
+        let data = world.cluster.data(leader);
+        let before = written(&data);
+        let (client, first) = (world.cluster.client(leader), request.clone());
+        let set = tokio::spawn(async move { client.rollouts().set(first).await });
+        // It stands in the log of the one node that is to die, and nowhere else.
+        until("the leader has it in hand", LIMIT, async || written(&data) != before).await;
+        assert!(!set.is_finished(), "it was answered by one node of three");
+        world.cluster.kill9(leader);
+        for follower in &followers {
+            world.cluster.process(*follower).expect("it runs").cont();
+        }
+        set.await.expect("nobody panics in it").expect_err("nobody is left who could answer");
+        // What it had in hand is there again in two rounds of three, before somebody leads.
+        if round > 1 {
+            world.cluster.start_node(leader);
+        }
+        world.client = world.cluster.client(world.cluster.leader().await);
+        let again = async || world.client.rollouts().set(request.clone()).await.ok();
+        until_some("whoever asked is answered", LIMIT, again).await;
+        if round == 1 {
+            world.cluster.start_node(leader);
+        }
+        world.client = world.cluster.client(world.cluster.leader().await);
+    }
+    let events = world.client.events(0).await.expect("the log can be read");
+    let set = events.into_iter().filter_map(|event| match event.body {
+        Some(Body::KnobSet(it)) => it.knob.and_then(|knob| knob.knob),
+        _ => None,
+    });
+    let set: Vec<Knob> = set.filter(|knob| matches!(knob, Knob::Retries(_))).collect();
+    assert_eq!(set, [Knob::Retries(7), Knob::Retries(8), Knob::Retries(9)]);
+    world.cli.run("approve mig-0001").await.exits(0);
+    world.cli.run("watch mig-0001").await.exits(0);
+    world.done().await;
+}
+
+/// Everything that a node has on its disk, as far as sizes and times tell.
+fn written(data: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let (mut found, mut open) = (Vec::new(), vec![data.to_owned()]);
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+            let Ok(about) = entry.metadata() else { continue };
+            if about.is_dir() {
+                open.push(entry.path());
+            } else {
+                found.push((entry.path(), about.len(), about.modified().ok()));
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 #[tokio::test(flavor = "multi_thread")]

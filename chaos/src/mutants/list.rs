@@ -350,8 +350,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a wave that is opened anew needs no word",
         edits: &[edit(
             "evolve/forward.rs",
-            "state.approved.iter().copied().filter(|wave| *wave < from).collect();",
-            "state.approved.iter().copied().collect();",
+            "    state.approved.retain(|wave| *wave < from);\n",
+            "",
         )],
     },
     Mutant {

@@ -33,7 +33,7 @@ pub(super) fn turned(
     state.soaking_since = None;
     state.soaked = state.soaked.min(from.0);
     state.checked = state.checked.min(from.0);
-    state.approved = state.approved.iter().copied().filter(|wave| *wave < from).collect();
+    state.approved.retain(|wave| *wave < from);
     let plan = Arc::clone(&state.plan);
     let homes = Homes::of(&plan);
     for (ix, target) in back.iter().zip(targets) {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "skein/v1/fleet.proto",
     "skein/v1/forecast.proto",
     "skein/v1/pace.proto",
     "skein/v1/throttle.proto",
+    "skein/v1/batch.proto",
     "skein/v1/plan.proto",
     "skein/v1/rollout.proto",
     "skein/v1/repair.proto",

@@ -35,7 +35,11 @@ async fn told(talk: &mut Talk, holds: impl Fn(&[Throttled]) -> bool) -> Vec<Thro
 }
 
 fn of(leg: &Leg, throttles: Vec<Throttle>) -> from_coordinator::Message {
-    from_coordinator::Message::Throttles(Throttles { fence: leg.fence, throttles })
+    from_coordinator::Message::Throttles(Throttles {
+        fence: leg.fence,
+        throttles,
+        ..Throttles::default()
+    })
 }
 
 async fn verified(talk: &mut Talk, step: u32) -> Vec<String> {

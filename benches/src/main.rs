@@ -6,11 +6,13 @@
 //! fleet    a hundred SQLite shards, beside the sqlite3 shell and the least that one process can do
 //! core     what an event and a tick cost as the fleet grows
 //! scale    what a target costs as the fleet grows, over real coordinators
+//! batches  one statement beside the same in batches
 //! ```
 //!
 //! Each prints a table for people and then one line of JSON. Ratios are compared, never seconds; where
 //! the machine is too busy, the figures are printed and no verdict is given.
 
+mod batches;
 mod commit;
 mod core;
 mod fleet;
@@ -40,7 +42,7 @@ struct Options {
     nodes: usize,
 }
 
-const USE: &str = "use: cargo run --release -p skein-benches -- commit|failover|recovery|fleet|core|scale|all [--quick] [--pairs N] [--shards N] [--targets N] [--nodes N]";
+const USE: &str = "use: cargo run --release -p skein-benches -- commit|failover|recovery|fleet|core|scale|batches|all [--quick] [--pairs N] [--shards N] [--targets N] [--nodes N]";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -85,12 +87,14 @@ fn run(words: &[String]) -> Result<()> {
         "fleet" => fleet::run(options),
         "core" => core::run(options),
         "scale" => scale::run(options),
+        "batches" => batches::run(options),
         "all" => {
             core::run(options)?;
             fleet::run(options)?;
             commit::run(options)?;
             commit::failover::run(options)?;
             scale::run(options)?;
+            batches::run(options)?;
             commit::recovery::run(options)
         }
         _ => bail!("there is no measurement `{name}`; {USE}"),

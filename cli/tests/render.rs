@@ -232,6 +232,7 @@ fn a_lane(target: &str, state: v1::LaneState, note: &str) -> v1::Lane {
         held: if state == v1::LaneState::Ready { "a fair" } else { "" }.to_owned(),
         closed: String::new(),
         throttled: String::new(),
+        batches: None,
         until_ms: 0,
     }
 }

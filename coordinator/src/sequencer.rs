@@ -453,7 +453,11 @@ impl Sequencer {
                 // Nobody asks for it any more, or not to that end.
                 Body::GateFailed { .. }
                 | Body::GateReleased { .. }
-                | Body::KnobSet { knob: Knob::SoakMs(_) | Knob::Throttle(..), .. }
+                | Body::KnobSet {
+                    knob:
+                        Knob::SoakMs(_) | Knob::Throttle(..) | Knob::Batch(_) | Knob::BatchPauseMs(_),
+                    ..
+                }
                 | Body::WaveSoaked { .. } => everybody = true,
                 // Legs that somebody has in his hands are taken back.
                 Body::RollbackStarted { .. }
@@ -462,7 +466,9 @@ impl Sequencer {
                 | Body::LanesAborted { .. }
                 | Body::LanesCancelled { .. }
                 | Body::ChangesFrozen { .. }
-                | Body::RolloutPaused { stop: Stop::AfterSteps, .. } => everybody = true,
+                | Body::RolloutPaused { stop: Stop::AfterSteps | Stop::AfterBatches, .. } => {
+                    everybody = true;
+                }
                 _ => {}
             }
         }

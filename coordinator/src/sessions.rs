@@ -9,9 +9,9 @@ use bytes::Bytes;
 use skein_core::Fleet;
 use skein_core::hours::{Hours, stops};
 use skein_core::ids::{AgentId, Fence, Millis, TargetId};
-use skein_core::outbox::{asks_after, mends, outbox};
-use skein_core::schedule::{Presence, Throttled};
-use skein_core::spec::Throttle;
+use skein_core::outbox::{Leg, asks_after, mends, outbox};
+use skein_core::schedule::{Batched, Presence, Throttled};
+use skein_core::spec::{Batching, Throttle};
 use skein_proto::agent::v1 as wire;
 use skein_proto::v1;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -53,14 +53,15 @@ struct Session {
     /// Its last leg was over so soon that the commit behind it counts.
     brief: bool,
     /// Taken back, and whether the statement that runs was to be killed.
-    cancelled: BTreeMap<Fence, bool>,
+    cancelled: BTreeMap<Fence, Cancelling>,
     /// Gates that it asks.
     asks: BTreeSet<Fence>,
     skills: Skills,
     /// What its legs were told to wait for, where that is anything.
-    throttles: BTreeMap<Fence, Vec<Throttle>>,
+    paces: BTreeMap<Fence, Pace>,
     /// Its legs that wait for it, as its last heartbeat said.
     throttled: BTreeMap<TargetId, Throttled>,
+    batched: BTreeMap<TargetId, Batched>,
     /// It reads schemas for people.
     reads_schemas: bool,
     /// When it last had a heartbeat. Not a report: what renews no lease must not make an agent whose
@@ -139,8 +140,9 @@ impl Sessions {
             cancelled: BTreeMap::new(),
             asks: BTreeSet::new(),
             skills,
-            throttles: BTreeMap::new(),
+            paces: BTreeMap::new(),
             throttled: BTreeMap::new(),
+            batched: BTreeMap::new(),
             reads_schemas: false,
             heard: Instant::now(),
             sources: Vec::new(),
@@ -166,7 +168,7 @@ impl Sessions {
         &self,
         agent: &AgentId,
         number: u64,
-        throttled: BTreeMap<TargetId, Throttled>,
+        (throttled, batched): (BTreeMap<TargetId, Throttled>, BTreeMap<TargetId, Batched>),
     ) {
         let mut state = self.lock();
         let session = state.sessions.get_mut(agent).filter(|session| session.number == number);
@@ -174,6 +176,7 @@ impl Sessions {
             let was_silent = session.is_silent(self.silence);
             session.heard = Instant::now();
             session.throttled = throttled;
+            session.batched = batched;
             was_silent
         });
         drop(state);
@@ -228,6 +231,8 @@ impl Sessions {
         // Of two agents that speak of one target, who has the later lease knows.
         let mut throttled: Vec<_> = here().flat_map(|(_, session)| &session.throttled).collect();
         throttled.sort_unstable_by_key(|(_, throttled)| throttled.fence);
+        let mut batched: Vec<_> = here().flat_map(|(_, session)| &session.batched).collect();
+        batched.sort_unstable_by_key(|(_, batched)| batched.fence);
         Presence {
             slots: here().map(|(id, session)| (id.clone(), session.legs())).collect(),
             gates: here()
@@ -240,6 +245,10 @@ impl Sessions {
             throttled: throttled
                 .into_iter()
                 .map(|(target, throttled)| (target.clone(), throttled.clone()))
+                .collect(),
+            batched: batched
+                .into_iter()
+                .map(|(target, batched)| (target.clone(), batched.clone()))
                 .collect(),
             heard: BTreeMap::new(),
             hours: Hours::default(),
@@ -448,6 +457,31 @@ impl Sessions {
     }
 }
 
+/// What an agent is told of a leg while it is under way.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Pace {
+    throttles: Vec<Throttle>,
+    batching: Batching,
+}
+
+/// Where a leg ends that is taken back: each is sooner than the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Cancelling {
+    AfterStep,
+    AfterBatch,
+    Kill,
+}
+
+impl Cancelling {
+    fn of(leg: &Leg) -> Self {
+        match (leg.kill, leg.after_batch) {
+            (true, _) => Self::Kill,
+            (false, true) => Self::AfterBatch,
+            (false, false) => Self::AfterStep,
+        }
+    }
+}
+
 impl Session {
     fn is_silent(&self, limit: Duration) -> bool {
         self.heard.elapsed() >= limit
@@ -482,7 +516,7 @@ impl Session {
             self.send(wire::from_coordinator::Message::Cancel(wire::Cancel {
                 fence: fence.0,
                 why,
-                kill: false,
+                ..wire::Cancel::default()
             }));
         }
         let last = self.asks.last().copied().unwrap_or_default();
@@ -496,20 +530,22 @@ impl Session {
         }
     }
 
-    /// Tells what a leg waits for, where that has changed while it is in the agent's hands.
-    fn offer_throttles(&mut self, fence: Fence, now: &[Throttle]) {
-        let told = self.throttles.get(&fence).map_or(&[][..], Vec::as_slice);
-        if told == now {
+    /// Tells what a leg waits for and how it goes over its batches, where that has changed while it is in the
+    /// agent's hands.
+    fn offer_pace(&mut self, fence: Fence, now: Pace) {
+        let told = self.paces.get(&fence);
+        if told.map_or(now == Pace::default(), |told| *told == now) {
             return;
         }
         if self.in_hand.contains_key(&fence) {
-            let throttles = now.iter().map(codec::throttle_out).collect();
-            let message = wire::Throttles { fence: fence.0, throttles };
+            let throttles = now.throttles.iter().map(codec::throttle_out).collect();
+            let batching = codec::batching_out(now.batching);
+            let message = wire::Throttles { fence: fence.0, throttles, batching };
             if !self.send(wire::from_coordinator::Message::Throttles(message)) {
                 return;
             }
         }
-        self.throttles.insert(fence, now.to_vec());
+        self.paces.insert(fence, now);
     }
 
     fn offer(&mut self, fleet: &Fleet, agent: &AgentId, (hours, at): (&Hours, Millis)) {
@@ -523,7 +559,7 @@ impl Session {
             self.brief = now - since < BRIEF;
         }
         self.cancelled.retain(|fence, _| live.contains(fence));
-        self.throttles.retain(|fence, _| live.contains(fence));
+        self.paces.retain(|fence, _| live.contains(fence));
         self.offer_asks(fleet, agent);
         let charter = fleet.charter();
         for mend in mends {
@@ -536,12 +572,13 @@ impl Session {
             }
         }
         for leg in legs {
-            let (fence, kill) = (leg.fence, leg.kill);
+            let (fence, how) = (leg.fence, Cancelling::of(&leg));
             let turned = || "the rollout turned back or was stopped, or somebody holds the target";
             let stopped = leg.cancelled.then(|| turned().to_owned());
             let late = || stops(fleet, fleet.target(&leg.target)?.1, (hours, at));
             let cancelled = stopped.or_else(late);
-            self.offer_throttles(fence, &leg.throttles);
+            let (throttles, batching) = (leg.throttles.clone(), leg.batching);
+            self.offer_pace(fence, Pace { throttles, batching });
             if !self.in_hand.contains_key(&fence) {
                 let leg = wire::from_coordinator::Message::Leg(api::leg_out(leg, charter));
                 if self.send(leg) {
@@ -549,10 +586,11 @@ impl Session {
                 }
             }
             let told = self.cancelled.get(&fence).copied();
-            if let Some(why) = cancelled.filter(|_| told.is_none_or(|killed| kill && !killed)) {
-                let cancel = wire::Cancel { fence: fence.0, why, kill };
+            if let Some(why) = cancelled.filter(|_| told.is_none_or(|told| told < how)) {
+                let (kill, after_batch) = (how == Cancelling::Kill, how == Cancelling::AfterBatch);
+                let cancel = wire::Cancel { fence: fence.0, why, kill, after_batch };
                 if self.send(wire::from_coordinator::Message::Cancel(cancel)) {
-                    self.cancelled.insert(fence, kill);
+                    self.cancelled.insert(fence, how);
                 }
             }
         }

@@ -505,7 +505,7 @@ async fn a_statement_that_runs_is_killed_and_told_of() {
         assert!(why.contains("somebody holds it: the shop waits for its lock"), "{why}");
         assert!(why.contains(left), "{id}: {why}");
         let log = world.run(&mut page, "skein history").await.stdout;
-        assert!(log.contains("was killed on") && !log.contains("failed"), "{log}");
+        assert!(log.contains("was broken off on") && !log.contains("failed"), "{log}");
         assert_eq!(database.in_force().await, [""; 0]);
         database.raw(open).await.expect("nobody holds a lock");
         world.run(&mut page, "skein resume").await;

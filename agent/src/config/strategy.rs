@@ -55,6 +55,11 @@ pub struct Strategy {
     /// What steps wait for.
     #[serde(rename = "throttle")]
     pub throttles: Vec<Throttle>,
+    /// Keys in one batch of a statement that runs in batches; 0: as its file says.
+    pub batch: u64,
+    /// From the end of one batch to the beginning of the next.
+    #[serde(deserialize_with = "super::time::read")]
+    pub batch_pause: Duration,
 }
 
 /// Migrations that are in force everywhere before any of the next stage begins.
@@ -203,6 +208,8 @@ impl Default for Strategy {
             windows: Vec::new(),
             blackouts: Vec::new(),
             throttles: Vec::new(),
+            batch: 0,
+            batch_pause: Duration::ZERO,
         }
     }
 }
@@ -226,6 +233,7 @@ impl Strategy {
         let bars = hours || !self.throttles.is_empty() || !self.stages.is_empty();
         let bar = bars.then(v1::Limit::default);
         let stage = |it: &Stage| v1::StageSpec { name: it.name.clone(), to: it.to.clone() };
+        let batching = v1::Batching { size: self.batch, pause_ms: millis(self.batch_pause) };
         v1::Strategy {
             stages: self.stages.iter().map(stage).collect(),
             waves: self.waves.iter().map(Wave::to_wire).collect(),
@@ -260,6 +268,7 @@ impl Strategy {
             windows: self.windows.iter().map(Window::to_wire).collect(),
             blackouts: self.blackouts.iter().map(Blackout::to_wire).collect(),
             throttles: self.throttles.iter().map(Throttle::to_wire).collect(),
+            batching: (batching != v1::Batching::default()).then_some(batching),
         }
     }
 }

@@ -33,6 +33,9 @@ pub enum Phase {
     Ready,
     /// The statement was about to be sent.
     Sent,
+    /// Everything before the statement is done, and of the statement the batches that `_skein_batches`
+    /// counts. Agents that do not know batches cannot read this, and stop.
+    Batches,
 }
 
 impl Phase {
@@ -40,11 +43,12 @@ impl Phase {
         match self {
             Self::Ready => "ready",
             Self::Sent => "sent",
+            Self::Batches => "batches",
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [Self::Ready, Self::Sent].into_iter().find(|phase| phase.as_str() == text)
+        [Self::Ready, Self::Sent, Self::Batches].into_iter().find(|phase| phase.as_str() == text)
     }
 }
 

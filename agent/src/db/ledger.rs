@@ -117,14 +117,25 @@ impl Tables {
         format!("{}{PREFIX}intent", self.prefix)
     }
 
-    fn text_type(&self) -> &'static str {
+    pub(crate) fn batches(&self) -> String {
+        format!("{}{PREFIX}batches", self.prefix)
+    }
+
+    pub(super) fn text_type(&self) -> &'static str {
         match self.engine {
             Engine::Postgres | Engine::Sqlite => "text",
             Engine::Mysql => "varchar(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
         }
     }
 
-    fn options(&self) -> &'static str {
+    pub(super) fn long_text_type(&self) -> &'static str {
+        match self.engine {
+            Engine::Postgres | Engine::Sqlite => "text",
+            Engine::Mysql => "longtext CHARACTER SET utf8mb4",
+        }
+    }
+
+    pub(super) fn options(&self) -> &'static str {
         match self.engine {
             Engine::Postgres | Engine::Sqlite => "",
             Engine::Mysql => " ENGINE=InnoDB",
@@ -155,8 +166,7 @@ impl Tables {
     /// need it.
     pub(crate) fn create_intent(&self) -> String {
         let (intent, text, options) = (self.intent(), self.text_type(), self.options());
-        let long =
-            if self.engine == Engine::Mysql { "longtext CHARACTER SET utf8mb4" } else { "text" };
+        let long = self.long_text_type();
         format!(
             "CREATE TABLE IF NOT EXISTS {intent} (id bigint NOT NULL PRIMARY KEY, \
              step {text} NOT NULL, direction {text} NOT NULL, statement bigint NOT NULL, \

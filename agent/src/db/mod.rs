@@ -41,6 +41,7 @@ mod validate;
 mod answer;
 mod at_once;
 mod batch;
+mod batches;
 mod between;
 mod connecting;
 mod connection;
@@ -52,7 +53,7 @@ mod mysql;
 mod postgres;
 mod sqlite;
 
-pub(crate) use between::{Between, Left};
+pub(crate) use between::{Between, Left, SoFar};
 pub use error::DbError;
 pub use fence::{StaleFence, Token};
 #[cfg(test)]

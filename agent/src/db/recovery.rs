@@ -39,6 +39,8 @@ pub(crate) fn decide(order: &Order, evidence: &Evidence<'_>) -> Recovery {
     let of = intent.statements;
     match intent.phase {
         Phase::Ready => from(intent.statement, of, units),
+        // How far it came, the next run reads beside the intent.
+        Phase::Batches => Recovery::Resume { at: intent.statement, of },
         Phase::Sent => match fate(order, evidence) {
             Fate::Happened => from(intent.statement + 1, of, units),
             Fate::DidNot => from(intent.statement, of, units),

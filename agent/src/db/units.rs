@@ -1,7 +1,7 @@
 //! What a file is cut into when it does not run in one transaction: the pieces between which
 //! progress is written.
 
-use skein_bundle::sql::{Class, Mode, Statement};
+use skein_bundle::sql::{Batch, Class, Mode, Statement};
 
 use super::order::Order;
 use super::sql::mentions;
@@ -15,6 +15,8 @@ pub(crate) struct Unit {
     /// What the piece does. A transaction of the author's own is `TransactionControl`, in which
     /// case `text` lacks its COMMIT, which follows the progress row.
     pub(crate) class: Class,
+    /// It runs over a range of keys at a time; `text` has their places in it.
+    pub(crate) batch: Option<Batch>,
 }
 
 impl Unit {
@@ -44,7 +46,7 @@ impl Unit {
 pub(crate) fn of(order: &Order) -> Vec<Unit> {
     let whole = |class| {
         let lines = order.plan.judged.iter().map(|judged| judged.line).collect();
-        Unit { text: order.script.text.clone(), lines, class }
+        Unit { text: order.script.text.clone(), lines, class, batch: None }
     };
     match &order.plan.mode {
         // Also what was planned for a transaction and meets an engine without.
@@ -58,8 +60,8 @@ fn group(statements: &[Statement]) -> Vec<Unit> {
     let mut rest = statements.iter();
     while let Some(first) = rest.next() {
         if first.class != Class::TransactionControl {
-            let Statement { text, line, class } = first.clone();
-            units.push(Unit { text, lines: vec![line], class });
+            let Statement { text, line, class, batch } = first.clone();
+            units.push(Unit { text, lines: vec![line], class, batch });
             continue;
         }
         // From BEGIN to the COMMIT that ends it. What does not read so simply is opaque.
@@ -79,7 +81,7 @@ fn group(statements: &[Statement]) -> Vec<Unit> {
                 break;
             }
         }
-        units.push(Unit { text, lines, class });
+        units.push(Unit { text, lines, class, batch: None });
     }
     units
 }
@@ -158,7 +160,7 @@ mod tests {
     use super::*;
 
     fn statement(text: &str, class: Class) -> Statement {
-        Statement { text: text.to_owned(), line: 1, class }
+        Statement { text: text.to_owned(), line: 1, class, batch: None }
     }
 
     #[test]
@@ -177,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_session_is_built_again_only_where_that_is_sure() {
-        let unit = |text: &str, class| Unit { text: text.to_owned(), lines: vec![3], class };
+        let unit =
+            |text: &str, class| Unit { text: text.to_owned(), lines: vec![3], class, batch: None };
         let fine = [
             unit("SET sql_mode = 'ANSI'", Class::Session),
             unit("CREATE TEMPORARY TABLE x (a int)", Class::Session),

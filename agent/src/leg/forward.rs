@@ -34,9 +34,9 @@ async fn carry_out(
     {
         return Ok(last);
     }
-    let orders = half::orders(task, hold, lease).await?;
+    let orders = half::orders(task, hold, (&mut *lease, &mut *brake)).await?;
     if let Err(over) = may_start(lease, brake, *half).await {
-        return Err(half::give_back(task, hold, lease, over).await);
+        return Err(half::give_back(task, hold, (lease, brake), over).await);
     }
     if task.leg.backup_recorded || task.standing.done > 0 || task.standing.half {
         // Whoever had this leg before may still be there, and the first step may fail.
@@ -56,7 +56,7 @@ async fn carry_out(
     for (at, order) in orders.iter().enumerate().skip(task.standing.done) {
         if let Err(over) = may_start(lease, brake, *half).await {
             return Err(if *half {
-                half::give_back(task, hold, lease, over).await
+                half::give_back(task, hold, (lease, brake), over).await
             } else {
                 over.into()
             });
@@ -65,7 +65,7 @@ async fn carry_out(
         if !*half {
             gates::ask(task, lease, (at, GateWhen::BeforeStep)).await?;
         }
-        last = Some(step(task, hold, (lease, Some(&mut *brake)), (at, order)).await?);
+        last = Some(step(task, hold, (&mut *lease, &mut *brake), (at, order)).await?);
         *half = false;
     }
     // The leg was seen to have steps that are not done.
@@ -110,7 +110,7 @@ fn verified(task: &Task<'_>, at: usize, fingerprint: Option<&Fingerprint>) -> u6
 pub(super) async fn step(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
-    (lease, brake): (&mut Lease, Option<&mut Brake>),
+    (lease, brake): (&mut Lease, &mut Brake),
     (at, order): (usize, &Order),
 ) -> Result<u64, Stop> {
     let step = task.step(at);

@@ -6,16 +6,19 @@ use super::stop::Stop;
 use super::{Task, forward, undo};
 use crate::db::{Order, Recovery, Settlement};
 use crate::session::{Lease, Over};
+use crate::throttle::Brake;
 
 /// Ends a leg that is over before its next step.
 pub(super) async fn give_back(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, &mut Brake),
     over: Over,
 ) -> Stop {
     let settled = match &over {
-        Over::Cancelled(_) if task.standing.half => Box::pin(settle(task, hold, lease)).await,
+        Over::Cancelled(_) if task.standing.half => {
+            Box::pin(settle(task, hold, (lease, brake))).await
+        }
         Over::Cancelled(_)
             if !task.is_undo() && task.standing.done > 0 && !task.leg.backup_recorded =>
         {
@@ -34,17 +37,21 @@ pub(super) async fn give_back(
 pub(super) async fn orders(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, &mut Brake),
 ) -> Result<Vec<Order>, Stop> {
     let over = tokio::select! {
         biased;
         over = lease.ended() => over,
         orders = task.orders(hold) => return orders,
     };
-    Err(give_back(task, hold, lease, over).await)
+    Err(give_back(task, hold, (lease, brake), over).await)
 }
 
-async fn settle(task: &Task<'_>, hold: &mut Hold<'_>, lease: &mut Lease) -> Result<(), Stop> {
+async fn settle(
+    task: &Task<'_>,
+    hold: &mut Hold<'_>,
+    (lease, brake): (&mut Lease, &mut Brake),
+) -> Result<(), Stop> {
     let at = task.standing.done;
     let step = task.step(at);
     let orders = task.orders(hold).await?;
@@ -57,12 +64,14 @@ async fn settle(task: &Task<'_>, hold: &mut Hold<'_>, lease: &mut Lease) -> Resu
             .settle(order, Settlement::DidNotRun)
             .await
             .map_err(|error| Stop::step(step, &error)),
-        // It is under way, and its leg is not wanted: nothing holds it back.
+        // It is under way, and its leg is not wanted: nothing holds it back. Batches end where somebody
+        // wants them to.
         Recovery::Resume { .. } | Recovery::Fully => {
+            brake.let_go();
             let ended = if task.is_undo() {
-                undo::step(task, hold, lease, (at, order)).await
+                undo::step(task, hold, (lease, brake), (at, order)).await
             } else {
-                forward::step(task, hold, (lease, None), (at, order)).await
+                forward::step(task, hold, (lease, brake), (at, order)).await
             };
             ended.map(|_| ())
         }

@@ -173,7 +173,7 @@ impl<'a> Hold<'a> {
         &mut self,
         order: &Order,
         lease: &mut Lease,
-        mut brake: Option<&mut Brake>,
+        brake: &mut Brake,
     ) -> Result<Outcome, Undone> {
         let mut pauses = pauses();
         let mut broken: Option<Box<StepError>> = None;
@@ -181,8 +181,8 @@ impl<'a> Hold<'a> {
             let no_session = match self.session().await {
                 Ok(session) => {
                     let killer = session.killer();
-                    let between = brake.as_deref_mut().map(|brake| brake as &mut dyn Between);
-                    let work = session.apply_between(order, between);
+                    let between: &mut dyn Between = brake;
+                    let work = session.apply_between(order, Some(between));
                     match killable(killer, lease, work).await {
                         (Ok(outcome), _) => return Ok(outcome),
                         (Err(error), _) if error.session_lost => {
@@ -191,8 +191,8 @@ impl<'a> Hold<'a> {
                             broken = Some(Box::new(error));
                             None
                         }
-                        // It was left between two statements, where it was throttled.
-                        (Err(error), _) if error.cancelled && !lease.is_killed() => {
+                        // It was left between two statements, where it was throttled, or two batches.
+                        (Err(error), _) if error.cancelled && !lease.is_broken_off() => {
                             let shut = || Over::Lost("the agent is shut down".to_owned());
                             let lost = lease.over().filter(|over| matches!(over, Over::Lost(_)));
                             return Err(Undone::Over(lost.unwrap_or_else(shut)));

@@ -35,7 +35,6 @@ mod undo;
 use std::sync::Arc;
 
 use skein_proto::agent::v1::{Baseline, Leg, LegKind};
-use skein_proto::v1::Throttle;
 use tokio::sync::watch;
 
 use crate::backup::Destination;
@@ -45,7 +44,7 @@ use crate::db::{Observation, Order, Timeouts, Token};
 use crate::gate::Asker;
 use crate::roster::Roster;
 use crate::session::{Lease, Over};
-use crate::throttle::{Brake, Gauge, Waits};
+use crate::throttle::{Brake, Gauge, Pace, Progress, Waits};
 use hold::Hold;
 pub(crate) use look::is_taken_over;
 use precheck::Standing;
@@ -62,17 +61,18 @@ pub(crate) struct Site {
     pub(crate) asker: Arc<Asker>,
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) waits: Arc<Waits>,
+    pub(crate) progress: Arc<Progress>,
 }
 
 /// Carries a leg out. Returns the id of its last report; none where the lease was lost.
 pub(crate) async fn run(
     site: Arc<Site>,
     leg: Leg,
-    (mut lease, throttles): (Lease, watch::Receiver<Vec<Throttle>>),
+    (mut lease, pace): (Lease, watch::Receiver<Pace>),
     reports: Reports,
 ) -> Option<u64> {
-    let shared = (site.gauge.clone(), site.waits.clone());
-    let mut brake = Brake::new(shared, (leg.fence, &leg.target), throttles, &lease);
+    let shared = (site.gauge.clone(), site.waits.clone(), site.progress.clone());
+    let mut brake = Brake::new(shared, (leg.fence, &leg.target), pace, &lease);
     let ended = Box::pin(carry_out(&site, &leg, (&mut lease, &mut brake), &reports)).await;
     match ended {
         Ok(last) => Some(last),
@@ -172,7 +172,7 @@ async fn carry_out(
         LegKind::Forward | LegKind::Mend | LegKind::Unspecified => {
             Box::pin(forward::run(&mut task, &mut hold, (lease, brake))).await
         }
-        LegKind::Undo => Box::pin(undo::run(&task, &mut hold, lease)).await,
+        LegKind::Undo => Box::pin(undo::run(&task, &mut hold, (lease, brake))).await,
         LegKind::Trial => Box::pin(trial::run(&task, &mut hold, lease)).await,
     };
     hold.close().await;

@@ -10,14 +10,15 @@ use super::stop::Stop;
 use super::{Task, half};
 use crate::db::{Fingerprint, Order, Outcome};
 use crate::session::Lease;
+use crate::throttle::Brake;
 
 pub(super) async fn run(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, &mut Brake),
 ) -> Result<u64, Stop> {
     let mut half = task.standing.half;
-    let ended = Box::pin(carry_out(task, hold, lease, &mut half)).await;
+    let ended = Box::pin(carry_out(task, hold, (lease, brake), &mut half)).await;
     // While the half of a step stands, no failure may say that nothing does.
     ended.map_err(|stop| if half { stop.in_doubt() } else { stop })
 }
@@ -25,27 +26,27 @@ pub(super) async fn run(
 async fn carry_out(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, &mut Brake),
     half: &mut bool,
 ) -> Result<u64, Stop> {
     if let Some(last) = tell_done(task) {
         return Ok(last);
     }
-    let orders = half::orders(task, hold, lease).await?;
+    let orders = half::orders(task, hold, (&mut *lease, &mut *brake)).await?;
     if let Err(over) = lease.may_start().await {
-        return Err(half::give_back(task, hold, lease, over).await);
+        return Err(half::give_back(task, hold, (lease, brake), over).await);
     }
     hold.raise_fence(task.token()).await.map_err(|error| error.stop(task.step(0)))?;
     let mut last = None;
     for (at, order) in orders.iter().enumerate().skip(task.standing.done) {
         if let Err(over) = lease.may_start().await {
             return Err(if *half {
-                half::give_back(task, hold, lease, over).await
+                half::give_back(task, hold, (lease, brake), over).await
             } else {
                 over.into()
             });
         }
-        last = Some(step(task, hold, lease, (at, order)).await?);
+        last = Some(step(task, hold, (&mut *lease, &mut *brake), (at, order)).await?);
         *half = false;
     }
     // The leg was seen to have steps that are not done.
@@ -67,11 +68,11 @@ fn tell_done(task: &Task<'_>) -> Option<u64> {
 pub(super) async fn step(
     task: &Task<'_>,
     hold: &mut Hold<'_>,
-    lease: &mut Lease,
+    (lease, brake): (&mut Lease, &mut Brake),
     (at, order): (usize, &Order),
 ) -> Result<u64, Stop> {
     let step = task.step(at);
-    let outcome = hold.apply(order, lease, None).await.map_err(|undone| undone.stop(step))?;
+    let outcome = hold.apply(order, lease, brake).await.map_err(|undone| undone.stop(step))?;
     let (done, known) = match outcome {
         Outcome::Applied { ms, waited_ms, fingerprint_after, resumed_at, .. } => {
             let resumed = resumed_at.is_some();

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use skein_proto::agent::v1::report::Outcome;
-use skein_proto::agent::v1::{Failed, Leg, Released, Throttled, Verdict};
-use skein_proto::v1::Throttle;
+use skein_proto::agent::v1::{Batched, Failed, Leg, Released, Throttled, Verdict};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::lease::{Control, Lease, Renewed};
 use super::mailbox::Mailbox;
 use crate::leg::{self, Reports, Site};
+use crate::throttle::Pace;
 
 /// Owned by the session's task.
 pub(crate) struct Hands {
@@ -32,7 +32,7 @@ pub(crate) struct Hands {
 struct Held {
     leg: Leg,
     control: watch::Sender<Control>,
-    throttles: watch::Sender<Vec<Throttle>>,
+    pace: watch::Sender<Pace>,
     phase: Phase,
 }
 
@@ -43,6 +43,16 @@ enum Phase {
     Running,
     /// It is over, with this report as the last.
     Reported(u64),
+}
+
+/// Where a leg ends that is not wanted any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cancelling {
+    AfterStep,
+    /// Or behind the batch under way.
+    AfterBatch,
+    /// The statement that runs is killed.
+    Kill,
 }
 
 /// A leg that is over, and its last report; none where the lease was lost.
@@ -74,7 +84,7 @@ impl Hands {
         let fence = leg.fence;
         if self.held.contains_key(&fence) {
             // Another leader hands it out, and may know better what it waits for.
-            self.throttle(fence, leg.throttles);
+            self.pace(fence, Pace::of(leg));
             return;
         }
         if let Some(why) = &self.closing {
@@ -101,8 +111,8 @@ impl Hands {
         }
         tracing::info!(fence, target = leg.target, rollout = leg.rollout, "a leg was taken");
         let (control, _) = watch::channel(Control::Go);
-        let (throttles, _) = watch::channel(leg.throttles.clone());
-        self.held.insert(fence, Held { leg, control, throttles, phase: Phase::Waiting });
+        let (pace, _) = watch::channel(Pace::of(leg.clone()));
+        self.held.insert(fence, Held { leg, control, pace, phase: Phase::Waiting });
         self.start_ready();
     }
 
@@ -121,9 +131,9 @@ impl Hands {
             let Some(held) = ready.and_then(|fence| self.held.get_mut(&fence)) else { return };
             held.phase = Phase::Running;
             let lease = Lease { control: held.control.subscribe(), renewed: self.renewed.clone() };
-            let (leg, throttles) = (held.leg.clone(), held.throttles.subscribe());
+            let (leg, pace) = (held.leg.clone(), held.pace.subscribe());
             let reports = Reports::new(self.mailbox.clone(), &leg);
-            let run = carry_out(self.site.clone(), leg, (lease, throttles), reports);
+            let run = carry_out(self.site.clone(), leg, (lease, pace), reports);
             self.running.spawn(run);
         }
     }
@@ -159,14 +169,19 @@ impl Hands {
         unreported.flatten()
     }
 
-    /// What a leg waits for has changed.
-    pub(crate) fn throttle(&mut self, fence: u64, throttles: Vec<Throttle>) {
+    /// What a leg waits for has changed, or how it goes over its batches.
+    pub(crate) fn pace(&mut self, fence: u64, pace: Pace) {
         let Some(held) = self.held.get(&fence) else { return };
-        held.throttles.send_if_modified(|now| {
-            let changed = *now != throttles;
-            *now = throttles;
+        held.pace.send_if_modified(|now| {
+            let changed = *now != pace;
+            *now = pace;
             changed
         });
+    }
+
+    /// Its legs with a statement in batches under way.
+    pub(crate) fn batched(&self) -> Vec<Batched> {
+        self.site.progress.told()
     }
 
     /// Its legs that wait for a throttle.
@@ -196,8 +211,8 @@ impl Hands {
     }
 
     /// The leg is not wanted any more: it ends behind the step under way and is given back.
-    /// With `kill`, the statement that runs in it is killed.
-    pub(crate) fn cancel(&mut self, fence: u64, (why, kill): (&str, bool)) {
+    /// Where it ends sooner, `how` says.
+    pub(crate) fn cancel(&mut self, fence: u64, (why, how): (&str, Cancelling)) {
         let Some(held) = self.held.get_mut(&fence) else { return };
         match held.phase {
             Phase::Waiting if !leg::is_taken_over(&held.leg) => {
@@ -209,12 +224,14 @@ impl Hands {
             Phase::Running | Phase::Waiting => {
                 // A lost lease stays lost.
                 held.control.send_if_modified(|control| {
-                    let next = match control {
-                        Control::Go | Control::Cancelled(_) if kill => {
-                            Some(Control::Killed(why.to_owned()))
-                        }
-                        Control::Go => Some(Control::Cancelled(why.to_owned())),
-                        Control::Cancelled(_) | Control::Killed(_) | Control::Lost(_) => None,
+                    let why = || why.to_owned();
+                    let next = match (&*control, how) {
+                        (Control::Killed(_) | Control::Lost(_), _) => None,
+                        (_, Cancelling::Kill) => Some(Control::Killed(why())),
+                        (Control::AfterBatch(_), _) => None,
+                        (_, Cancelling::AfterBatch) => Some(Control::AfterBatch(why())),
+                        (Control::Cancelled(_), Cancelling::AfterStep) => None,
+                        (Control::Go, Cancelling::AfterStep) => Some(Control::Cancelled(why())),
                     };
                     let changed = next.is_some();
                     if let Some(next) = next {
@@ -233,7 +250,7 @@ impl Hands {
         self.site.waits.close();
         let fences: Vec<u64> = self.held.keys().copied().collect();
         for fence in fences {
-            self.cancel(fence, (why, false));
+            self.cancel(fence, (why, Cancelling::AfterStep));
         }
     }
 
@@ -253,7 +270,7 @@ impl Hands {
 async fn carry_out(
     site: Arc<Site>,
     leg: Leg,
-    lease: (Lease, watch::Receiver<Vec<Throttle>>),
+    lease: (Lease, watch::Receiver<Pace>),
     reports: Reports,
 ) -> Finished {
     let fence = leg.fence;

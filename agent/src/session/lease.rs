@@ -11,10 +11,21 @@ pub(crate) enum Control {
     Go,
     /// Finish the step under way and give the leg back.
     Cancelled(String),
+    /// The same, and a statement in batches is left behind the batch under way.
+    AfterBatch(String),
     /// Have the statement under way killed, tell what stands, and give the leg back.
     Killed(String),
     /// The lease is another's: write nothing more, report nothing more.
     Lost(String),
+}
+
+impl Control {
+    fn cuts_batches(&self) -> bool {
+        match self {
+            Self::Go | Self::Cancelled(_) => false,
+            Self::AfterBatch(_) | Self::Killed(_) | Self::Lost(_) => true,
+        }
+    }
 }
 
 /// Why a leg is over before its end.
@@ -39,7 +50,9 @@ impl Lease {
     pub(crate) fn over(&self) -> Option<Over> {
         match &*self.control.borrow() {
             Control::Go => None,
-            Control::Cancelled(why) | Control::Killed(why) => Some(Over::Cancelled(why.clone())),
+            Control::Cancelled(why) | Control::AfterBatch(why) | Control::Killed(why) => {
+                Some(Over::Cancelled(why.clone()))
+            }
             Control::Lost(why) => Some(Over::Lost(why.clone())),
         }
     }
@@ -71,9 +84,20 @@ impl Lease {
         drop(self.control.wait_for(cut).await);
     }
 
-    /// Somebody wants the statement under way killed.
-    pub(crate) fn is_killed(&self) -> bool {
-        matches!(&*self.control.borrow(), Control::Killed(_))
+    /// Waits until a statement in batches is to be left before its next one.
+    pub(crate) async fn cut_at_batch(&mut self) {
+        // An error: the session of this agent has ended.
+        drop(self.control.wait_for(Control::cuts_batches).await);
+    }
+
+    /// A statement in batches is to be left before its next one.
+    pub(crate) fn is_cut_at_batch(&self) -> bool {
+        self.control.borrow().cuts_batches()
+    }
+
+    /// Somebody wants the leg left where it is, and told how far it came.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        matches!(&*self.control.borrow(), Control::AfterBatch(_) | Control::Killed(_))
     }
 
     /// Waits until nobody wants what a look at the target would tell: the lease is lost, or the leg has

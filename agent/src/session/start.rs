@@ -155,6 +155,7 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
         asker: asker.clone(),
         gauge: Arc::new(Gauge::new(roster.clone(), asker.clone())),
         waits: waits.clone(),
+        progress: Arc::default(),
         roster: roster.clone(),
         timeouts: config.timeouts,
         destination,
@@ -170,6 +171,7 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
             asks_gates: true,
             gate_sources: asker.sources(),
             knows_throttles: true,
+            knows_batches: true,
             reads_schemas: true,
             ..Hello::default()
         },

@@ -17,7 +17,7 @@ use tonic::transport::Channel;
 
 use super::asks::Asks;
 use super::dial::{Attached, Dialler};
-use super::hands::Hands;
+use super::hands::{Cancelling, Hands};
 use super::lease::Renewed;
 use super::looks::Looks;
 use super::mailbox::{Answer, Mailbox};
@@ -25,6 +25,7 @@ use super::reads::Reads;
 use crate::config::TargetId;
 use crate::db::Token;
 use crate::roster;
+use crate::throttle::Pace;
 
 /// How long a shut-down waits for acknowledgements once the last leg is over.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -205,8 +206,8 @@ impl Talk {
         if std::mem::take(beat_due) {
             let mut fences = self.hands.fences();
             fences.extend(self.asks.fences());
-            let throttled = self.hands.throttled();
-            return Some(Word::Heartbeat(Heartbeat { fences, throttled }));
+            let (throttled, batched) = (self.hands.throttled(), self.hands.batched());
+            return Some(Word::Heartbeat(Heartbeat { fences, throttled, batched }));
         }
         let reports = self.mailbox.take(now);
         if !reports.is_empty() {
@@ -231,10 +232,18 @@ impl Talk {
             Heard::Leg(leg) => self.hands.take(leg),
             Heard::Cancel(cancel) => {
                 self.asks.drop(cancel.fence);
-                self.hands.cancel(cancel.fence, (&cancel.why, cancel.kill));
+                let how = match (cancel.kill, cancel.after_batch) {
+                    (true, _) => Cancelling::Kill,
+                    (false, true) => Cancelling::AfterBatch,
+                    (false, false) => Cancelling::AfterStep,
+                };
+                self.hands.cancel(cancel.fence, (&cancel.why, how));
             }
             Heard::Asks(asks) => self.asks.take(asks.asks),
-            Heard::Throttles(changed) => self.hands.throttle(changed.fence, changed.throttles),
+            Heard::Throttles(changed) => {
+                let batching = changed.batching.unwrap_or_default();
+                self.hands.pace(changed.fence, Pace { throttles: changed.throttles, batching });
+            }
             Heard::Acknowledged(acknowledged) => self.acknowledged(acknowledged),
             Heard::Observe(observe) => {
                 self.looks.hear(observe.seq);

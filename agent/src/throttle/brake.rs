@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use skein_proto::v1::Throttle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Gauge, Waits};
-use crate::db::{Between, Left};
+use super::progress::Told;
+use super::{Gauge, Pace, Progress, Waits};
+use crate::db::{Between, Left, SoFar};
 use crate::session::{Lease, Over};
 
 /// The throttles of a leg.
@@ -21,8 +21,11 @@ pub(crate) struct Brake {
     waits: Arc<Waits>,
     fence: u64,
     target: String,
-    /// They change while the leg is under way.
-    throttles: watch::Receiver<Vec<Throttle>>,
+    /// It changes while the leg is under way.
+    pace: watch::Receiver<Pace>,
+    /// Nothing holds it back any more.
+    free: bool,
+    progress: Told,
     lease: Lease,
     /// Until when a good measuring holds, of each throttle, and the limit that it was good for.
     good: BTreeMap<String, (u64, Instant)>,
@@ -36,13 +39,19 @@ struct Holds {
 
 impl Brake {
     pub(crate) fn new(
-        (gauge, waits): (Arc<Gauge>, Arc<Waits>),
+        (gauge, waits, progress): (Arc<Gauge>, Arc<Waits>, Arc<Progress>),
         (fence, target): (u64, &str),
-        throttles: watch::Receiver<Vec<Throttle>>,
+        pace: watch::Receiver<Pace>,
         lease: &Lease,
     ) -> Self {
-        let (target, lease) = (target.to_owned(), lease.clone());
-        Self { gauge, waits, fence, target, throttles, lease, good: BTreeMap::new() }
+        let progress = progress.of((fence, target));
+        let (target, lease, good) = (target.to_owned(), lease.clone(), BTreeMap::new());
+        Self { gauge, waits, fence, target, pace, free: false, progress, lease, good }
+    }
+
+    /// From now on throttles hold nothing back.
+    pub(crate) fn let_go(&mut self) {
+        self.free = true;
     }
 
     /// Before a step: waits until nothing holds it back, or the leg is over.
@@ -64,15 +73,15 @@ impl Brake {
             tokio::select! {
                 () = tokio::time::sleep(holds.interval) => {}
                 // Somebody has set another limit.
-                Ok(()) = self.throttles.changed() => {}
+                Ok(()) = self.pace.changed() => {}
             }
         }
     }
 
     /// The first throttle that holds it back now.
     async fn holds(&mut self) -> Option<Holds> {
-        let throttles = self.throttles.borrow_and_update().clone();
-        for throttle in throttles {
+        let throttles = self.pace.borrow_and_update().throttles.clone();
+        for throttle in throttles.into_iter().filter(|_| !self.free) {
             let known = self.good.get(&throttle.name);
             if known
                 .is_some_and(|(limit, until)| *limit == throttle.limit && Instant::now() < *until)
@@ -98,6 +107,49 @@ impl Brake {
         }
         self.lease.may_go_on().await.map_err(|_over| Left)
     }
+
+    /// The half of a statement in batches goes on where it was left: an agent that is shut down leaves it, too.
+    async fn between_batches(&mut self, so_far: SoFar, may_wait: bool) -> Result<u64, Left> {
+        let began = so_far.batches > 0;
+        let own = so_far.size;
+        let size = |pace: &Pace| Some(pace.batching.size).filter(|size| *size > 0).unwrap_or(own);
+        let set = size(&self.pace.borrow());
+        self.progress.says(so_far, set);
+        if self.lease.is_cut_at_batch() || self.waits.is_closed() {
+            return Err(Left);
+        }
+        let (mut lease, waits) = (self.lease.clone(), self.waits.clone());
+        let free = async {
+            if may_wait && began {
+                self.rest().await;
+            }
+            if may_wait {
+                self.until_free().await;
+            }
+        };
+        tokio::select! {
+            () = free => {}
+            () = lease.cut_at_batch() => return Err(Left),
+            () = waits.closed() => return Err(Left),
+        }
+        self.lease.may_go_on().await.map_err(|_over| Left)?;
+        Ok(size(&self.pace.borrow()))
+    }
+
+    /// The pause between two batches, which somebody may change meanwhile.
+    async fn rest(&mut self) {
+        let began = Instant::now();
+        loop {
+            let pause = Duration::from_millis(self.pace.borrow_and_update().batching.pause_ms);
+            if pause <= began.elapsed() {
+                return;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(began + pause) => return,
+                Ok(()) = self.pace.changed() => {}
+            }
+        }
+    }
 }
 
 impl Between for Brake {
@@ -108,5 +160,13 @@ impl Between for Brake {
     /// The step under way is not given up for less than a word that it be killed: a half of it cannot be undone.
     fn until_free(&mut self) -> BoxFuture<'_, Result<(), Left>> {
         self.between_statements().boxed()
+    }
+
+    fn before_batch(&mut self, so_far: SoFar, may_wait: bool) -> BoxFuture<'_, Result<u64, Left>> {
+        self.between_batches(so_far, may_wait).boxed()
+    }
+
+    fn batches_are_over(&mut self) {
+        self.progress.is_over();
     }
 }

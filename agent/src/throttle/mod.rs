@@ -16,6 +16,8 @@ mod brake;
 mod figure;
 mod lag;
 mod load;
+mod pace;
+mod progress;
 mod waits;
 
 use std::sync::Arc;
@@ -31,6 +33,8 @@ use crate::gate::Asker;
 use crate::roster::Roster;
 use crate::text::chain;
 pub(crate) use brake::Brake;
+pub(crate) use pace::Pace;
+pub(crate) use progress::Progress;
 pub(crate) use waits::Waits;
 
 /// Measurings at one time: a server that has too much to do is not to have more of them.

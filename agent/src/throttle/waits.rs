@@ -65,6 +65,10 @@ impl Waits {
         self.closing.cancel();
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
     pub(super) async fn closed(&self) {
         self.closing.cancelled().await;
     }

@@ -68,6 +68,14 @@ fn lock(judged: &Judged) -> Option<v1::LockFact> {
 }
 
 fn why_statements(dialect: Dialect, script: &Script, plan: &ScriptPlan) -> String {
+    let batch = |judged: &Judged| {
+        let batch = judged.batch.as_ref()?;
+        Some(format!("line {} runs in batches over {}", judged.line, batch.summary()))
+    };
+    let batches: Vec<String> = plan.judged.iter().filter_map(batch).collect();
+    if !batches.is_empty() {
+        return batches.join("; ");
+    }
     if dialect == Dialect::Mysql {
         return "MariaDB and MySQL commit each definition statement by itself".to_owned();
     }

@@ -177,7 +177,7 @@ impl Talk {
 
     pub(crate) async fn cancel(&self, fence: u64) {
         let why = "cancelled by the test".to_owned();
-        self.say(Say::Cancel(Cancel { fence, why, kill: false })).await;
+        self.say(Say::Cancel(Cancel { fence, why, ..Cancel::default() })).await;
     }
 
     pub(crate) async fn ask_to_look(&self, targets: &[&str]) {

@@ -5,7 +5,7 @@ use skein_core::command::Outcome as Told;
 use skein_core::event::{LegKind, Verdict};
 use skein_core::ids::{Fence, RolloutId, StepIx};
 use skein_core::outbox::{Leg, Mend, Step};
-use skein_core::spec::{Backup, Direction};
+use skein_core::spec::{Backup, Batching, Direction};
 use skein_core::state::repair::Evidence;
 
 use super::Sim;
@@ -39,6 +39,8 @@ pub(super) fn as_leg(mend: &Mend) -> Leg {
         baselines: Vec::new(),
         measure: Vec::new(),
         throttles: Vec::new(),
+        batching: Batching::default(),
+        after_batch: false,
         cancelled: false,
         kill: false,
     }

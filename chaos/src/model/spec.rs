@@ -3,9 +3,9 @@
 use skein_core::bundle::Manifest;
 use skein_core::ids::Version;
 use skein_core::spec::{
-    Backup, Bound, Budget, Ceiling, Comparison, Direction, Gate, Goal, Knob, Latency, Limit,
-    Measure, OnBreach, Order, Quantile, Question, Scope, Selector, Setting, Spec, Stage, Strategy,
-    Throttle, Wave, When, Window,
+    Backup, Batching, Bound, Budget, Ceiling, Comparison, Direction, Gate, Goal, Knob, Latency,
+    Limit, Measure, OnBreach, Order, Quantile, Question, Scope, Selector, Setting, Spec, Stage,
+    Strategy, Throttle, Wave, When, Window,
 };
 
 use super::database::{Database, digest};
@@ -75,6 +75,7 @@ pub(super) fn question(
             blackouts: Vec::new(),
             throttles: throttles(&mut own),
             stages: stages(&mut own, &bundles[bundle]),
+            batching: Batching::default(),
         },
         out_of_order: dice.chance(200),
         accept_drift: dice.chance(if held { 600 } else { 100 }),

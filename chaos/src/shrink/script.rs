@@ -141,6 +141,7 @@ impl Words {
                 let at = match stop {
                     Stop::AfterLegs => "",
                     Stop::AfterSteps => "at=once ",
+                    Stop::AfterBatches => "at=batch ",
                 };
                 format!("pause {} {at}{reason}", self.rollout(*rollout))
             }
@@ -403,6 +404,8 @@ fn knob(knob: &Knob) -> String {
             Setting::Time(ms) => format!("throttle.{name}={ms}ms"),
             Setting::Value(limit) => format!("throttle.{name}={limit}"),
         },
+        Knob::Batch(size) => format!("batch={size}"),
+        Knob::BatchPauseMs(pause) => format!("batch_pause={pause}"),
         Knob::Windows(hold) => format!("windows={}", if *hold { "on" } else { "off" }),
     }
 }

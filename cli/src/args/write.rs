@@ -193,6 +193,9 @@ pub struct PauseArgs {
     /// Targets under way stop after the step that they are at, instead of going on to their last one
     #[arg(long)]
     pub now: bool,
+    /// The same, and a statement that runs in batches is left after the batch that it is at
+    #[arg(long, conflicts_with_all = ["now", "on", "labels", "condition", "wave"])]
+    pub after_batch: bool,
     #[command(flatten)]
     pub part: PartArgs,
 }
@@ -258,7 +261,7 @@ pub struct ApproveArgs {
 pub struct SetArgs {
     /// Rollout
     pub rollout: String,
-    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`, `windows=off`, `throttle.NAME=2s`
+    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`, `windows=off`, `throttle.NAME=2s`, `batch=500`, `batch_pause=200ms`
     #[arg(required = true, value_name = "KNOB=VALUE")]
     pub knobs: Vec<KnobArg>,
 }
@@ -288,6 +291,8 @@ impl FromStr for KnobArg {
             "per_group" => Knob::PerGroup(number()?),
             "retries" => Knob::Retries(number()?),
             "soak" => Knob::SoakMs(millis(duration(value)?)),
+            "batch" => Knob::Batch(number()?.into()),
+            "batch_pause" => Knob::BatchPauseMs(millis(duration(value)?)),
             "budget" | "budget.percent" if value.ends_with('%') => {
                 let percent = value.trim_end_matches('%').parse();
                 Knob::BudgetPercent(percent.map_err(|_no| format!("`{value}` is no share"))?)
@@ -307,7 +312,7 @@ impl FromStr for KnobArg {
                 None => {
                     return Err(format!(
                         "`{name}` cannot be set while a rollout runs; these can: parallelism, \
-                         per.LABEL, per_group, soak, budget, budget.percent, retries, windows, throttle.NAME"
+                         per.LABEL, per_group, soak, budget, budget.percent, retries, windows, throttle.NAME, batch, batch_pause"
                     ));
                 }
             },
@@ -433,6 +438,9 @@ mod tests {
         };
         for (text, knob) in [
             ("parallelism=4", Knob::Parallelism(4)),
+            ("batch=500", Knob::Batch(500)),
+            ("batch_pause=200ms", Knob::BatchPauseMs(200)),
+            ("batch_pause=0s", Knob::BatchPauseMs(0)),
             ("soak=10m", Knob::SoakMs(600_000)),
             ("budget=5%", Knob::BudgetPercent(5)),
             ("budget=5", Knob::BudgetFailed(5)),

@@ -21,6 +21,7 @@ pub(crate) async fn run(
             rollout: args.rollout.clone(),
             reason: args.reason.clone(),
             now: args.now,
+            after_batch: args.after_batch,
             part: args.part.part(),
         };
         let reply = session
@@ -32,6 +33,10 @@ pub(crate) async fn run(
             .await?;
         let id = &reply.rollout;
         screen.done(&match (args.part.part(), args.now) {
+            (None, _) if args.after_batch => format!(
+                "{id} stops after the steps and the batches that are under way · skein resume {id} goes on with \
+                 the next batch"
+            ),
             (Some(_), true) => format!(
                 "the selected targets of {id} stop after the steps that are under way, and get no more work · \
                  skein resume {id} with the same selection"

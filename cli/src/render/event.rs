@@ -281,7 +281,11 @@ impl Event {
         } else if let Body::WaveStarted(e) = body {
             on(e.rollout, "wave_started", format!("started wave {}", e.wave.saturating_add(1)));
         } else if let Body::RolloutPaused(e) = body {
-            let now = if e.after_steps { " at once" } else { "" };
+            let now = match (e.after_batch, e.after_steps) {
+                (true, _) => " behind the batches under way",
+                (false, true) => " at once",
+                (false, false) => "",
+            };
             on(e.rollout, "rollout_paused", format!("paused the rollout{now}: {}", e.reason));
         } else if let Body::RolloutAborted(e) = body {
             on(e.rollout, "rollout_aborted", format!("gave the rollout up: {}", e.reason));

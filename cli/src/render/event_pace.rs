@@ -52,7 +52,7 @@ pub(super) fn told(event: &mut Event, body: &Body) {
             }
         };
         let said =
-            format!("{} was killed on {}, and {left}: {}", e.version, e.target, failed.message);
+            format!("{} was broken off on {}, and {left}: {}", e.version, e.target, failed.message);
         event.of("step_cancelled", said);
     }
 }

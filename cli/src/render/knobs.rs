@@ -40,6 +40,10 @@ pub fn knob(knob: &v1::Knob) -> Knob {
             ("windows".to_owned(), if *hold { "on" } else { "off" }.to_owned())
         }
         Some(Wire::Throttle(knob)) => super::throttle::set(knob),
+        Some(Wire::Batch(0)) => ("batch".to_owned(), "as the file says".to_owned()),
+        Some(Wire::Batch(size)) => ("batch".to_owned(), size.to_string()),
+        Some(Wire::BatchPauseMs(0)) => ("batch_pause".to_owned(), "none".to_owned()),
+        Some(Wire::BatchPauseMs(pause)) => ("batch_pause".to_owned(), duration(*pause)),
         None => (String::new(), String::new()),
     };
     Knob { name, value }

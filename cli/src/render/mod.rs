@@ -7,6 +7,7 @@ pub mod words;
 
 pub mod schema;
 
+mod batches;
 pub mod blocks;
 
 pub mod plan;

@@ -123,6 +123,9 @@ pub struct Lane {
     /// Which throttle its work waits for, and what was measured. Empty: for none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub throttled: String,
+    /// How far the statement in batches has come that its work is at. Empty: it is at none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub batches: String,
     /// Of what is left as it is: until when; 0: for good.
     #[serde(skip_serializing_if = "super::is_never")]
     pub until_ms: u64,
@@ -353,13 +356,16 @@ impl Lane {
                     "" => String::new(),
                     why => format!("throttled by {why}"),
                 };
-                let mut said = vec![held, lane.closed.clone(), throttled, lane.note.clone()];
+                let batches = lane.batches.as_ref().map(super::batches::said).unwrap_or_default();
+                let mut said =
+                    vec![held, lane.closed.clone(), batches, throttled, lane.note.clone()];
                 said.retain(|part| !part.is_empty());
                 said.join("; ")
             },
             held: lane.held.clone(),
             closed: lane.closed.clone(),
             throttled: lane.throttled.clone(),
+            batches: lane.batches.as_ref().map(super::batches::said).unwrap_or_default(),
             until_ms: lane.until_ms,
             now: lane.state(),
         }

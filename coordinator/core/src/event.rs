@@ -63,6 +63,8 @@ pub enum Stop {
     AfterLegs,
     /// They are given back after the step that they are at.
     AfterSteps,
+    /// The same, and a statement in batches is left behind the batch under way.
+    AfterBatches,
 }
 
 /// What a leg does.

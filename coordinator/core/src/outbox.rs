@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use crate::event::LegKind;
 use crate::ids::{AgentId, Digest, Fence, LaneIx, RepairId, RolloutId, StepIx, TargetId};
-use crate::spec::{Backup, Direction, Gate, Quantiles, Question, Throttle, When};
+use crate::spec::{Backup, Batching, Direction, Gate, Quantiles, Question, Throttle, When};
 use crate::state::Fleet;
 use crate::state::ledger::Entry;
 use crate::state::repair::Change;
@@ -43,6 +43,10 @@ pub struct Leg {
     pub gates: Vec<Gate>,
     /// Asked before each step and between its statements; of a leg forward only.
     pub throttles: Vec<Throttle>,
+    /// How statements in batches are gone over.
+    pub batching: Batching,
+    /// Such a statement is left behind the batch under way.
+    pub after_batch: bool,
     /// How quickly the target answered before its first step, for those of them that compare, by name.
     pub baselines: Vec<(String, Vec<Quantiles>)>,
     /// Gates that compare, and for which that is to be measured before the first step.
@@ -123,6 +127,8 @@ fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg>
             LegKind::Forward => state.throttles_of(lane, target),
             LegKind::Trial | LegKind::Undo => Vec::new(),
         },
+        batching: state.batching(),
+        after_batch: state.stopping && state.at_batch,
         baselines: known(state, (lane_ix, lane), kind),
         measure: unmeasured(state, (lane_ix, lane), kind),
     })

@@ -1,5 +1,6 @@
 //! What a person asks for: where, how far, in which waves.
 
+mod batching;
 mod gate;
 mod latency;
 mod part;
@@ -7,6 +8,7 @@ mod strategy;
 mod throttle;
 pub mod window;
 
+pub use batching::Batching;
 pub use gate::{Comparison, Gate, Question, When};
 pub use latency::{Bound, Ceiling, Latency, Quantile, Quantiles};
 pub use part::{Part, Standing, Word};

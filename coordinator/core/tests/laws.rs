@@ -215,7 +215,8 @@ fn anything(dice: &mut Dice, world: &mut World) {
                     reason: String::new(),
                 },
                 0 => {
-                    let stop = if dice.chance(50) { Stop::AfterSteps } else { Stop::AfterLegs };
+                    let stop = [Stop::AfterSteps, Stop::AfterBatches, Stop::AfterLegs];
+                    let stop = stop[dice.below(3) as usize];
                     Command::PauseRollout { rollout, reason: "wait".to_owned(), stop }
                 }
                 3 => Command::AbortRollout { rollout, reason: "wrong".to_owned() },

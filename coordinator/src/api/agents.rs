@@ -12,7 +12,7 @@ use skein_core::command::{Command, Outcome, Request as Asked};
 use skein_core::event::Measured;
 use skein_core::ids::{AgentId, Digest, Fence, Millis, Seq, StepIx, TargetId};
 use skein_core::refusal::Kind;
-use skein_core::schedule::Throttled;
+use skein_core::schedule::{Batched, Throttled};
 use skein_proto::agent::v1::{self as wire, session_server::Session};
 use skein_proto::raft::v1 as raft_wire;
 use skein_proto::v1;
@@ -183,7 +183,8 @@ impl Api {
             };
             match message.message {
                 Some(wire::from_agent::Message::Heartbeat(beat)) => {
-                    self.sessions.heard(agent, number, throttled(beat.throttled));
+                    let told = (throttled(beat.throttled), batched(beat.batched));
+                    self.sessions.heard(agent, number, told);
                     self.sequencer.renew(beat.fences.into_iter().map(Fence).collect()).await;
                 }
                 Some(wire::from_agent::Message::Reports(reports)) => {
@@ -428,6 +429,23 @@ fn throttled(wire: Vec<wire::Throttled>) -> BTreeMap<TargetId, Throttled> {
         (TargetId(wire.target), throttled)
     };
     wire.into_iter().map(one).collect()
+}
+
+fn batched(wire: Vec<wire::Batched>) -> BTreeMap<TargetId, Batched> {
+    let one = |wire: wire::Batched| {
+        let progress = wire.progress?;
+        let batched = Batched {
+            fence: Fence(wire.fence),
+            statement: progress.statement,
+            over: progress.over.chars().take(WHY_MAX).collect(),
+            batches: progress.batches,
+            rows: progress.rows,
+            percent: progress.percent,
+            size: progress.size,
+        };
+        Some((TargetId(wire.target), batched))
+    };
+    wire.into_iter().filter_map(one).collect()
 }
 
 async fn send(outgoing: &Out, message: wire::from_coordinator::Message) {

@@ -6,7 +6,9 @@ use skein_core::forecast;
 use skein_core::hours::Shut;
 use skein_core::ids::{AgentId, Digest, Millis, RolloutId, StepIx, WaveIx};
 use skein_core::outbox::{Ask, Leg, Mend};
-use skein_core::schedule::{Moment, Presence, awaited, waits_for, waits_for_a_word, watched};
+use skein_core::schedule::{
+    Batched, Moment, Presence, awaited, waits_for, waits_for_a_word, watched,
+};
 use skein_core::spec::{Backup, Direction, Knob, Setting};
 use skein_core::state::rollout::{self, Lane, Phase, Status};
 use skein_core::state::{agent, target};
@@ -57,6 +59,7 @@ pub(crate) fn leg_out(leg: Leg, charter: Digest) -> session::Leg {
             })
             .collect(),
         throttles: leg.throttles.iter().map(codec::throttle_out).collect(),
+        batching: codec::batching_out(leg.batching),
         ..session::Leg::default()
     }
 }
@@ -237,7 +240,19 @@ fn lane(fleet: &Fleet, (state, shut, presence): Seen<'_, '_>, lane: &Lane) -> v1
             .and_then(|target| presence.throttled(lane, target))
             .map(|throttled| throttled.why.clone())
             .unwrap_or_default(),
+        batches: target.and_then(|target| presence.batched(lane, target)).map(progress),
         until_ms: 0,
+    }
+}
+
+fn progress(batched: &Batched) -> v1::BatchProgress {
+    v1::BatchProgress {
+        statement: batched.statement,
+        over: batched.over.clone(),
+        batches: batched.batches,
+        rows: batched.rows,
+        percent: batched.percent,
+        size: batched.size,
     }
 }
 
@@ -307,6 +322,8 @@ fn knobs(state: &rollout::State) -> Vec<v1::Knob> {
         };
         Knob::Throttle(throttle.name.clone(), setting)
     }));
+    let batching = state.batching();
+    knobs.extend([Knob::Batch(batching.size), Knob::BatchPauseMs(batching.pause_ms)]);
     knobs.iter().map(codec::knob_out).collect()
 }
 

@@ -47,7 +47,11 @@ impl v1::rollouts_server::Rollouts for Api {
         let rollout = number(&request.rollout)?;
         let reason = request.reason.clone();
         let part = self.part(request.part.clone()).await?;
-        let stop = if request.now { Stop::AfterSteps } else { Stop::AfterLegs };
+        let stop = match (request.after_batch, request.now) {
+            (true, _) => Stop::AfterBatches,
+            (false, true) => Stop::AfterSteps,
+            (false, false) => Stop::AfterLegs,
+        };
         let command = match part {
             Some((selector, wave)) => Command::HoldLanes { rollout, selector, wave, reason, stop },
             None => Command::PauseRollout { rollout, reason, stop },

@@ -2,6 +2,7 @@
 //! wire share. The only place that knows both. What is read may be older than this release; what
 //! cannot be read is an error that says where, never a guess.
 
+mod batching;
 mod block;
 mod event;
 mod fleet;
@@ -18,6 +19,7 @@ mod subject;
 mod tests;
 mod throttle;
 
+pub(crate) use batching::batching_out;
 pub(crate) use block::block_out;
 pub(crate) use event::{
     archive, decode as decode_event, encode as encode_event, leg_kind_out, verdict,

@@ -13,7 +13,7 @@ use super::block::{block, block_out};
 use super::fleet::{engine, engine_out, entry, entry_out, selector, selector_out};
 use super::gate::{gate, gate_out};
 use super::manifest::{lock, lock_out, mode, mode_out};
-use super::{Malformed, digest, digest_out, pace, required, throttle};
+use super::{Malformed, batching, digest, digest_out, pace, required, throttle};
 
 /// SHA-256 over the plan's canonical bytes: its protobuf form, whose fields are written in order and
 /// which has no map, clock or chance in it.
@@ -159,6 +159,7 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
         windows,
         blackouts,
         throttles: wire.throttles.into_iter().map(throttle::throttle).collect::<Result<_, _>>()?,
+        batching: batching::batching(wire.batching),
     })
 }
 
@@ -201,6 +202,8 @@ pub(crate) fn knob(wire: Option<v1::Knob>) -> Result<Knob, Malformed> {
         Wire::Retries(retries) => Knob::Retries(retries),
         Wire::Windows(hold) => Knob::Windows(hold),
         Wire::Throttle(wire) => throttle::knob(wire)?,
+        Wire::Batch(size) => Knob::Batch(size),
+        Wire::BatchPauseMs(pause) => Knob::BatchPauseMs(pause),
     })
 }
 
@@ -216,6 +219,8 @@ pub(crate) fn knob_out(knob: &Knob) -> v1::Knob {
         Knob::Retries(retries) => Wire::Retries(*retries),
         Knob::Windows(hold) => Wire::Windows(*hold),
         Knob::Throttle(name, setting) => Wire::Throttle(throttle::knob_out(name, *setting)),
+        Knob::Batch(size) => Wire::Batch(*size),
+        Knob::BatchPauseMs(pause) => Wire::BatchPauseMs(*pause),
     };
     v1::Knob { knob: Some(knob) }
 }
@@ -264,6 +269,7 @@ fn strategy_out(strategy: &Strategy) -> v1::Strategy {
         windows: strategy.windows.iter().map(pace::window_out).collect(),
         blackouts: strategy.blackouts.iter().map(pace::blackout_out).collect(),
         throttles: strategy.throttles.iter().map(throttle::throttle_out).collect(),
+        batching: batching::batching_out(strategy.batching),
     }
 }
 

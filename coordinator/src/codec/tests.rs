@@ -17,9 +17,9 @@ use skein_core::ids::{
 use skein_core::plan::{Absent, Block, Cause, Class, Nearest, Plan, Stage, Step, Undo, Wave};
 use skein_core::policy::Policy;
 use skein_core::spec::{
-    self, Backup, Bound, Budget, Ceiling, Comparison, Direction, Engine, Gate, Goal, Knob, Latency,
-    Limit, Lock, OnBreach, Order, Part, Quantile, Quantiles, Question, Scope, Selector, Spec,
-    Strategy, TransactionMode, When,
+    self, Backup, Batching, Bound, Budget, Ceiling, Comparison, Direction, Engine, Gate, Goal,
+    Knob, Latency, Limit, Lock, OnBreach, Order, Part, Quantile, Quantiles, Question, Scope,
+    Selector, Spec, Strategy, TransactionMode, When,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{self, Evidence, Verb};
@@ -125,6 +125,7 @@ fn plan() -> Plan {
                 windows: Vec::new(),
                 blackouts: Vec::new(),
                 throttles: Vec::new(),
+                batching: Batching::default(),
             },
             out_of_order: true,
             accept_drift: true,
@@ -256,15 +257,27 @@ fn throttles_come_back_as_they_were_and_bar_who_does_not_know_them() {
 }
 
 #[test]
-fn what_throttles_are_set_to_comes_back() {
+fn what_throttles_and_batches_are_set_to_comes_back() {
     use spec::Setting;
     for setting in [Setting::On, Setting::Off, Setting::Time(2_500), Setting::Value(40_000)] {
         let knob = Knob::Throttle("lag".to_owned(), setting);
         assert_eq!(super::knob(Some(super::knob_out(&knob))), Ok(knob));
     }
+    for knob in [Knob::Batch(0), Knob::Batch(500), Knob::BatchPauseMs(200)] {
+        assert_eq!(super::knob(Some(super::knob_out(&knob))), Ok(knob));
+    }
     let nothing = v1::ThrottleKnob { name: "lag".to_owned(), setting: None };
     let knob = Some(v1::knob::Knob::Throttle(nothing));
     assert!(super::knob(Some(v1::Knob { knob })).is_err());
+}
+
+#[test]
+fn batching_comes_back_and_is_left_out_where_it_says_nothing() {
+    let mut plan = plan();
+    let strategy = super::plan_out(&plan).spec.and_then(|spec| spec.strategy);
+    assert_eq!(strategy.and_then(|strategy| strategy.batching), None);
+    plan.spec.strategy.batching = Batching { size: 500, pause_ms: 200 };
+    assert_eq!(super::plan::plan(super::plan_out(&plan)), Ok(plan));
 }
 
 fn order() -> repair::Order {
@@ -361,6 +374,7 @@ fn one_of_each() -> Vec<Body> {
         Body::RolloutStarted { rollout },
         Body::WaveStarted { rollout, wave: WaveIx(1) },
         Body::RolloutPaused { rollout, reason: "lunch".to_owned(), stop: Stop::AfterSteps },
+        Body::RolloutPaused { rollout, reason: "lunch".to_owned(), stop: Stop::AfterBatches },
         Body::RolloutResumed { rollout },
         Body::RollbackStarted {
             rollout,

@@ -97,6 +97,7 @@ fn from_agent() -> Vec<session::FromAgent> {
             asks_gates: false,
             gate_sources: Vec::new(),
             knows_throttles: false,
+            knows_batches: false,
             reads_schemas: false,
         }),
         Up::Heartbeat(session::Heartbeat { fences: vec![17, 18], ..Default::default() }),

@@ -3,6 +3,7 @@
 
 pub mod model;
 
+pub mod batch;
 pub mod lex;
 mod words;
 
@@ -19,6 +20,7 @@ pub(crate) mod client;
 pub mod normalise;
 pub mod plan;
 
+pub use batch::Batch;
 pub use classify::{Facts, Lock, facts};
 pub use model::{Class, Dialect, Split, Statement};
 pub use plan::{Judged, Mode, ScriptPlan, plan_script};

@@ -1,5 +1,7 @@
 //! What the splitter and the classifier say of a script. Shared by the planner and the agents.
 
+use super::batch::Batch;
+
 /// Whose SQL it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dialect {
@@ -17,6 +19,8 @@ pub struct Statement {
     /// One-based line within the script's file.
     pub line: u32,
     pub class: Class,
+    /// It runs over a range of keys at a time; `text` has their places in it.
+    pub batch: Option<Batch>,
 }
 
 /// What a statement does, as far as its first words tell.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::batch::{self, Batch};
 use super::classify::{self, Facts};
 use super::client;
 use super::lex::{Kind, lex};
@@ -30,6 +31,8 @@ pub struct Judged {
     /// One-based line of the script's file.
     pub line: u32,
     pub facts: Facts,
+    /// It runs over a range of keys at a time.
+    pub batch: Option<Batch>,
 }
 
 /// How the script meets the server.
@@ -51,6 +54,7 @@ struct Cut {
     line: u32,
     column: u32,
     facts: Facts,
+    batch: Option<Batch>,
 }
 
 /// Decides how `script` runs on `dialect`.
@@ -78,17 +82,36 @@ pub fn plan_script(dialect: Dialect, script: &Script) -> Result<ScriptPlan, Find
                 line: *line,
                 column: 1,
                 facts: Facts::new(Class::Opaque),
+                batch: None,
             }),
             Err(doubt) => {
                 unsure.get_or_insert(doubt);
             }
         }
     }
+    let directives = batch::directives(dialect, script, pieces)?;
     if let Some(doubt) = unsure {
-        return whole_unit(dialect, script, &doubt);
+        return match directives.first() {
+            Some(directive) => {
+                let why = format!(
+                    "the file cannot be cut into statements: {} (line {})",
+                    doubt.why, doubt.line
+                );
+                Err(directive.refuse(script, &why, "move it into a migration of its own"))
+            }
+            None => whole_unit(dialect, script, &doubt),
+        };
     }
     for cut in &cuts {
         client::refuse_statement(dialect, script, (cut.line, cut.column), &cut.text)?;
+    }
+    let places: Vec<_> = cuts.iter().map(Cut::place).collect();
+    let batches = batch::attach(dialect, script, &places, directives)?;
+    if batches.iter().any(Option::is_some) {
+        for (cut, batch) in cuts.iter_mut().zip(batches) {
+            cut.batch = batch;
+        }
+        return in_batches(dialect, script, cuts);
     }
     match (dialect, script.transaction) {
         (Dialect::Mysql, _) => mysql(script, cuts),
@@ -98,6 +121,13 @@ pub fn plan_script(dialect: Dialect, script: &Script) -> Result<ScriptPlan, Find
         (Dialect::Postgres | Dialect::Sqlite, Transaction::Wrapped) => {
             in_transaction(dialect, script, cuts)
         }
+    }
+}
+
+impl Cut {
+    fn place(&self) -> batch::Place<'_> {
+        let Self { text, line, column, facts, .. } = self;
+        batch::Place { text, line: *line, column: *column, class: facts.class }
     }
 }
 
@@ -120,7 +150,8 @@ fn cut(dialect: Dialect, text: &str, first_line: u32) -> Result<Vec<Cut>, Doubt>
     let cuts = found.into_iter().map(|(start, end)| {
         let statement = text.get(start..end).unwrap_or_default();
         let (line, column) = places.of(start);
-        Cut { text: statement.to_owned(), line, column, facts: classify::facts(dialect, statement) }
+        let facts = classify::facts(dialect, statement);
+        Cut { text: statement.to_owned(), line, column, facts, batch: None }
     });
     Ok(cuts.collect())
 }
@@ -147,23 +178,56 @@ fn whole_unit(dialect: Dialect, script: &Script, doubt: &Doubt) -> Result<Script
         return Err(finding(message, "put every statement of the file between two delimiters"));
     }
     Ok(ScriptPlan {
-        judged: vec![Judged { line: script.line, facts: Facts::new(Class::Opaque) }],
+        judged: vec![Judged { line: script.line, facts: Facts::new(Class::Opaque), batch: None }],
         mode: Mode::WholeUnit { why: format!("{} (line {})", doubt.why, doubt.line) },
         sqlite_foreign_keys: None,
     })
 }
 
 fn judged(cuts: &[Cut]) -> Vec<Judged> {
-    cuts.iter().map(|cut| Judged { line: cut.line, facts: cut.facts.clone() }).collect()
+    let judged = |cut: &Cut| {
+        let (line, facts, batch) = (cut.line, cut.facts.clone(), cut.batch.clone());
+        Judged { line, facts, batch }
+    };
+    cuts.iter().map(judged).collect()
 }
 
 fn statement_by_statement(cuts: Vec<Cut>) -> ScriptPlan {
     let judged = judged(&cuts);
     let statements = cuts
         .into_iter()
-        .map(|cut| Statement { text: cut.text, line: cut.line, class: cut.facts.class })
+        .map(|Cut { text, line, facts, batch, .. }| Statement {
+            text,
+            line,
+            class: facts.class,
+            batch,
+        })
         .collect();
     ScriptPlan { judged, mode: Mode::StatementByStatement(statements), sqlite_foreign_keys: None }
+}
+
+/// Each batch is a transaction by itself, so that nothing larger is around it: the directive declares the
+/// file as one that runs outside of a transaction.
+fn in_batches(dialect: Dialect, script: &Script, cuts: Vec<Cut>) -> Result<ScriptPlan, Finding> {
+    let spans = match dialect {
+        Dialect::Mysql => spanning(&cuts),
+        Dialect::Postgres | Dialect::Sqlite => None,
+    };
+    let control = cuts.iter().find(|cut| cut.facts.class == Class::TransactionControl);
+    if let Some(cut) = control.or(spans) {
+        return Err(Finding {
+            file: script.file.clone(),
+            line: cut.line,
+            column: cut.column,
+            message: format!(
+                "`{}` in a file with a batched statement: each batch is a transaction of its own",
+                first_line(&cut.text)
+            ),
+            help: "take it out, or move the batched statement into a migration of its own"
+                .to_owned(),
+        });
+    }
+    Ok(statement_by_statement(cuts))
 }
 
 /// DDL commits by itself here, so that nothing larger than a statement can be promised. A transaction

@@ -38,6 +38,7 @@ pub fn split(dialect: Dialect, text: &str, first_line: u32) -> Split {
                     text: text.to_owned(),
                     line: places.of(start).0,
                     class,
+                    batch: None,
                 });
             }
             Split::Statements(statements)

@@ -33,7 +33,7 @@ impl Unwritten {
 impl Session {
     /// The tables belong to whoever connected, not to whom the script became; for the rest of the
     /// transaction only.
-    fn as_whoever_connected(&self, batch: &mut Batch, order: &Order) {
+    pub(super) fn as_whoever_connected(&self, batch: &mut Batch, order: &Order) {
         let became = ["role", "authorization"].iter().any(|w| mentions(&order.script.text, w));
         if became && self.engine() == Engine::Postgres {
             batch.add("SET LOCAL SESSION AUTHORIZATION DEFAULT;");

@@ -5,11 +5,13 @@
 //! definition    intent(k, sent, schema before) ─► statement
 //! manipulation  begin ─► statement ─► intent(k + 1, ready) ─► commit
 //! opaque        intent(k, sent) ─► statement
+//! in batches    intent(k, batches) ─► (begin ─► statement ─► progress ─► commit)…
 //! the end       verify ─► begin ─► ledger row, intent cleared ─► commit
 //! ```
 //! Every write of ours is refused by a fence above the order's. What a crash leaves is judged by
 //! `recovery`.
 
+mod batches;
 mod marks;
 mod pieces;
 
@@ -96,6 +98,15 @@ impl Session {
             Run { order, units: &units, rows: 0, waited: Duration::ZERO, untransacted: None };
         let resumed = before.intent.is_some();
         for (at, unit) in units.iter().enumerate().skip(at) {
+            if let Some(batch) = &unit.batch {
+                let between: Option<&mut dyn Between> = match &mut between {
+                    Some(between) => Some(&mut **between),
+                    None => None,
+                };
+                let open = before.intent.as_ref();
+                self.run_batches(&mut run, (at, unit, batch), (open, between)).await?;
+                continue;
+            }
             // The first statement was asked about with its step.
             if let Some(between) = between.as_deref_mut().filter(|_| at > 0 || resumed) {
                 self.hold_back(&run, at, between).await?;

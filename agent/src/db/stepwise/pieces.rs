@@ -194,7 +194,7 @@ impl Session {
     }
 
     /// MariaDB: whether a statement names a table that no transaction protects.
-    async fn escapes_transactions(
+    pub(super) async fn escapes_transactions(
         &mut self,
         run: &mut Run<'_>,
         unit: &Unit,
@@ -219,7 +219,12 @@ impl Session {
     }
 }
 
-fn no_effect(run: &Run<'_>, at: usize, unit: &Unit, broken: Broken) -> (StepError, Option<bool>) {
+pub(super) fn no_effect(
+    run: &Run<'_>,
+    at: usize,
+    unit: &Unit,
+    broken: Broken,
+) -> (StepError, Option<bool>) {
     let transient = broken.failure.transient && !broken.failure.lost;
     let lost = broken.failure.lost;
     let error = run.failed(unit, run.up_to(at), broken);

@@ -86,6 +86,7 @@ fn requests() -> Vec<Vec<u8>> {
             interval_ms: 1_000,
             timeout_ms: 5_000,
         }],
+        batching: Some(v1::Batching { size: 500, pause_ms: 200 }),
     };
     let spec = v1::PlanSpec {
         bundle: Bytes::from_static(&[2; 32]),

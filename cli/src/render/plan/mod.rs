@@ -147,6 +147,9 @@ pub struct Strategy {
     /// What steps wait for, in words.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub throttles: Vec<String>,
+    /// How statements in batches are gone over, where it is not as their files say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batching: Option<String>,
 }
 
 impl Plan {
@@ -352,5 +355,6 @@ fn strategy(strategy: Option<&v1::Strategy>) -> Strategy {
         gates: strategy.gates.iter().map(Gate::new).collect(),
         hours: hours::told(&strategy),
         throttles: strategy.throttles.iter().map(throttle::told).collect(),
+        batching: strategy.batching.as_ref().map(super::batches::planned),
     }
 }

@@ -333,6 +333,9 @@ impl Plan {
         for throttle in &strategy.throttles {
             writeln!(out, "Throttle: {throttle}.")?;
         }
+        if let Some(batching) = &strategy.batching {
+            writeln!(out, "Batches: {batching}.")?;
+        }
         if let Some(windows) = &self.windows {
             writeln!(out, "{}", windows.text())?;
         }

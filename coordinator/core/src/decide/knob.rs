@@ -4,7 +4,7 @@ use super::rollout;
 use crate::event::Body;
 use crate::ids::{RolloutId, TargetId, WaveIx};
 use crate::refusal::{Kind, Refusal};
-use crate::spec::{Knob, Selector, Setting};
+use crate::spec::{Batching, Knob, Selector, Setting};
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State, Status};
 
@@ -25,6 +25,8 @@ pub(super) fn set(fleet: &Fleet, id: RolloutId, knobs: &[Knob]) -> Result<Vec<Bo
 fn wrong(state: &State, knob: &Knob) -> Option<Refusal> {
     match knob {
         Knob::Throttle(name, setting) => throttle(state, name, *setting),
+        Knob::Batch(size) => batching(Batching { size: *size, pause_ms: 0 }),
+        Knob::BatchPauseMs(pause_ms) => batching(Batching { size: 0, pause_ms: *pause_ms }),
         Knob::Parallelism(0) => Some(Refusal::new(
             Kind::Invalid,
             "parallelism is 0: no leg could ever run",
@@ -59,6 +61,11 @@ fn throttle(state: &State, name: &str, setting: Setting) -> Option<Refusal> {
     let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let what = format!("{} has no throttle `{name}`: it has {has}", state.id);
     Some(Refusal::new(Kind::Missing, what, format!("see `skein get {}`", state.id)))
+}
+
+fn batching(set: Batching) -> Option<Refusal> {
+    let next = "write batch=5000 (0: as the file says) and batch_pause=200ms; `skein pause` stops the work";
+    set.wrong().map(|what| Refusal::new(Kind::Invalid, what, next))
 }
 
 /// Nothing to do is recorded, too, so that a copy that comes late does nothing.

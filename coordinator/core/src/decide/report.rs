@@ -253,7 +253,8 @@ impl Told<'_> {
             Verdict::Never | Verdict::Partly => true,
             Verdict::Fully | Verdict::Unknown => false,
         };
-        if *cancelled && self.lane.kill && told {
+        let asked = self.lane.kill || self.state.may_leave_batches(self.lane);
+        if *cancelled && asked && told {
             return Ok(vec![Body::StepCancelled {
                 rollout: self.state.id,
                 target: self.target.clone(),

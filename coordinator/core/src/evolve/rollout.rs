@@ -152,9 +152,14 @@ pub(super) fn paused(
     id: RolloutId,
     (reason, stop): (&str, Stop),
 ) -> Result<(), Impossible> {
+    let now = fleet.fence(fleet.seq);
     let state = state_mut(fleet, id)?;
     state.status = Status::Paused;
-    state.stopping = stop == Stop::AfterSteps;
+    state.stopping = stop != Stop::AfterLegs;
+    state.at_batch = stop == Stop::AfterBatches;
+    if state.at_batch {
+        state.batches_left = now;
+    }
     state.again.clear();
     reason.clone_into(&mut state.reason);
     Ok(())
@@ -164,6 +169,7 @@ pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible
     let state = state_mut(fleet, id)?;
     state.status = if state.turned { Status::Unwinding } else { Status::Running };
     state.stopping = false;
+    state.at_batch = false;
     state.aborted = None;
     state.gate_failed = None;
     state.reason.clear();

@@ -44,6 +44,13 @@ pub(super) fn check(strategy: &Strategy) -> Result<(), Refusal> {
             "say which: `per.region = 2`",
         ));
     }
+    if let Some(wrong) = strategy.batching.wrong() {
+        return Err(Refusal::new(
+            Kind::Invalid,
+            wrong,
+            "write `batch = 5000` and `batch_pause = \"200ms\"` in the strategy",
+        ));
+    }
     let windows = strategy.windows.iter().find_map(Window::wrong);
     if let Some(wrong) = windows.or_else(|| strategy.blackouts.iter().find_map(Blackout::wrong)) {
         return Err(Refusal::new(

@@ -31,8 +31,9 @@ fn under_way(fleet: &Fleet, state: &State, moment: Moment<'_>) -> String {
         String::new()
     };
     if leased > 0 {
+        let so_far = presence.map(|presence| batched(fleet, state, presence)).unwrap_or_default();
         let waits = presence.map(|presence| throttled(fleet, state, presence)).unwrap_or_default();
-        return format!("{cause}work on {} is under way{waits}", count_of_targets(leased));
+        return format!("{cause}work on {} is under way{so_far}{waits}", count_of_targets(leased));
     }
     if let Some(why) = asking(fleet, state, presence) {
         return format!("{cause}{why}");
@@ -56,6 +57,20 @@ fn throttled(fleet: &Fleet, state: &State, presence: &Presence) -> String {
         format!("; {id} throttled by {}", first.why)
     } else {
         format!("; {count} throttled, such as {id} by {}", first.why)
+    }
+}
+
+/// Which of the legs under way are at a statement in batches, and how far one of them is.
+fn batched(fleet: &Fleet, state: &State, presence: &Presence) -> String {
+    let at = presence.batched.iter().filter(|(id, batched)| {
+        let lane = fleet.target(id).and_then(|(ix, _)| fleet.lane(ix));
+        lane.is_some_and(|(of, lane)| of.id == state.id && lane.fence == Some(batched.fence))
+    });
+    let mut at = at.peekable();
+    let Some((id, first)) = at.peek().copied() else { return String::new() };
+    match at.count() {
+        1 => format!("; {id} is at {first}"),
+        count => format!("; {count} in batches, such as {id} at {first}"),
     }
 }
 

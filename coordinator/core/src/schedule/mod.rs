@@ -37,6 +37,8 @@ pub struct Presence {
     pub throttles: BTreeSet<AgentId>,
     /// Targets whose legs wait for one now, as their agents said last.
     pub throttled: BTreeMap<TargetId, Throttled>,
+    /// Targets whose legs are at a statement in batches, as their agents said last.
+    pub batched: BTreeMap<TargetId, Batched>,
     /// What the calendar says.
     pub hours: Hours,
 }
@@ -70,6 +72,37 @@ pub struct Throttled {
     pub waited_ms: u64,
 }
 
+/// A leg that is at a statement in batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batched {
+    /// Under which lease.
+    pub fence: Fence,
+    /// One-based, in its file.
+    pub statement: u64,
+    /// Which table, by which key.
+    pub over: String,
+    /// Done so far.
+    pub batches: u64,
+    /// Changed so far.
+    pub rows: u64,
+    /// Of the range of its keys, where they are numbers.
+    pub percent: Option<u32>,
+    /// Keys in the batch under way.
+    pub size: u64,
+}
+
+impl std::fmt::Display for Batched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { statement, over, batches, rows, size, .. } = self;
+        let plural = if *batches == 1 { "" } else { "es" };
+        write!(f, "statement {statement}, {over}: {batches} batch{plural} done, {rows} rows")?;
+        if let Some(percent) = self.percent {
+            write!(f, ", {percent} % of the keys")?;
+        }
+        write!(f, ", {size} at a time")
+    }
+}
+
 impl Presence {
     /// Whether one of these agents is connected.
     pub fn has_one_of(&self, agents: &[AgentId]) -> bool {
@@ -84,6 +117,11 @@ impl Presence {
     /// What the leg of a lane waits for now.
     pub fn throttled(&self, lane: &Lane, target: &target::State) -> Option<&Throttled> {
         self.throttled.get(&target.id).filter(|throttled| lane.fence == Some(throttled.fence))
+    }
+
+    /// How far the leg of a lane is in a statement in batches.
+    pub fn batched(&self, lane: &Lane, target: &target::State) -> Option<&Batched> {
+        self.batched.get(&target.id).filter(|batched| lane.fence == Some(batched.fence))
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a plan is carried out, and what of that may change while it is.
 
+use super::batching::Batching;
 use super::{Blackout, Gate, Selector, Setting, Throttle, Window};
 use crate::ids::Version;
 
@@ -167,6 +168,8 @@ pub struct Strategy {
     pub blackouts: Vec<Blackout>,
     /// What steps wait for while databases have too much to do.
     pub throttles: Vec<Throttle>,
+    /// How statements in batches are gone over.
+    pub batching: Batching,
 }
 
 impl Default for Strategy {
@@ -189,6 +192,7 @@ impl Default for Strategy {
             windows: Vec::new(),
             blackouts: Vec::new(),
             throttles: Vec::new(),
+            batching: Batching::default(),
         }
     }
 }
@@ -214,6 +218,10 @@ pub enum Knob {
     Windows(bool),
     /// Where a throttle holds work back, by its name.
     Throttle(String, Setting),
+    /// Keys in one batch; zero: as the file says.
+    Batch(u64),
+    /// From the end of one batch to the beginning of the next, milliseconds.
+    BatchPauseMs(u64),
 }
 
 impl Knob {
@@ -229,6 +237,8 @@ impl Knob {
             Self::Retries(_) => "retries".to_owned(),
             Self::Windows(_) => "windows".to_owned(),
             Self::Throttle(name, _) => format!("throttle.{name}"),
+            Self::Batch(_) => "batch".to_owned(),
+            Self::BatchPauseMs(_) => "batch_pause".to_owned(),
         }
     }
 }

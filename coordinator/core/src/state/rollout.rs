@@ -15,8 +15,8 @@ use crate::ids::{
 };
 use crate::plan::{Class, Plan, Step};
 use crate::spec::{
-    Budget, Direction, Gate, Knob, Limit, OnBreach, Quantiles, Scope, Setting, Standing, Throttle,
-    When, Word,
+    Batching, Budget, Direction, Gate, Knob, Limit, OnBreach, Quantiles, Scope, Setting, Standing,
+    Throttle, When, Word,
 };
 use crate::state::target;
 
@@ -380,6 +380,8 @@ pub struct Knobs {
     retries: Option<u32>,
     windows: Option<bool>,
     throttles: BTreeMap<String, Setting>,
+    batch: Option<u64>,
+    batch_pause_ms: Option<u64>,
 }
 
 impl Knobs {
@@ -394,6 +396,8 @@ impl Knobs {
             Knob::Retries(retries) => self.retries = Some(*retries),
             Knob::Windows(hold) => self.windows = Some(*hold),
             Knob::Throttle(name, setting) => drop(self.throttles.insert(name.clone(), *setting)),
+            Knob::Batch(size) => self.batch = Some(*size),
+            Knob::BatchPauseMs(pause) => self.batch_pause_ms = Some(*pause),
         }
     }
 
@@ -488,6 +492,10 @@ pub struct State {
     pub turned: bool,
     /// It was paused at once: legs under way are given back after the step that they are at.
     pub stopping: bool,
+    /// And statements in batches are left behind the batch under way.
+    pub at_batch: bool,
+    /// Legs of before this were told so at some time.
+    pub(crate) batches_left: Fence,
     /// Not empty: it was given up, for this reason, and ends when no leg is under way any more.
     pub aborted: Option<String>,
     /// What was said of parts of it, in this order: it goes for who joins them later.
@@ -561,6 +569,8 @@ impl State {
             ended_at: Millis(0),
             turned: false,
             stopping: false,
+            at_batch: false,
+            batches_left: Fence(0),
             aborted: None,
             standing: Vec::new(),
             knobs: Knobs::default(),
@@ -661,6 +671,20 @@ impl State {
     /// Whether windows and blackouts hold.
     pub fn windows(&self) -> bool {
         self.knobs.windows.unwrap_or(true)
+    }
+
+    /// How statements in batches are gone over.
+    pub fn batching(&self) -> Batching {
+        let planned = self.plan.spec.strategy.batching;
+        Batching {
+            size: self.knobs.batch.unwrap_or(planned.size),
+            pause_ms: self.knobs.batch_pause_ms.unwrap_or(planned.pause_ms),
+        }
+    }
+
+    /// A leg was told, or may have been, to leave a statement between two batches.
+    pub(crate) fn may_leave_batches(&self, lane: &Lane) -> bool {
+        lane.fence.is_some_and(|fence| fence <= self.batches_left)
     }
 
     /// What a throttle is set to.

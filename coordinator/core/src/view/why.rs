@@ -27,7 +27,10 @@ pub fn why(
         Phase::Leased | Phase::UndoLeased => {
             let stops = stops(fleet, target, (hours, now));
             let waits = presence.and_then(|it| it.throttled(lane, target)).map(waits);
-            leased(state, lane, (target, stops)) + &waits.unwrap_or_default()
+            let so_far = presence.and_then(|it| it.batched(lane, target));
+            let so_far = so_far.map(|so_far| format!("; it is at {so_far}"));
+            let said = leased(state, lane, (target, stops));
+            said + &so_far.unwrap_or_default() + &waits.unwrap_or_default()
         }
         Phase::Done => "every step is in force and verified".to_owned(),
         Phase::Failed => {
@@ -243,6 +246,8 @@ fn leased(state: &State, lane: &Lane, (target, stops): (&target::State, Option<S
         ", and is asked to stop after its step: the rollout goes on without it".to_owned()
     } else if let Some(reason) = lane.held.as_ref().filter(|_| lane.finishes) {
         format!("; then somebody holds it: {reason}")
+    } else if state.stopping && state.at_batch {
+        ", and is asked to stop after its step, or after its batch".to_owned()
     } else if state.stopping || lane.held.is_some() || (lane.unwind && lane.phase == Phase::Leased)
     {
         ", and is asked to stop after its step".to_owned()

@@ -54,7 +54,11 @@ fn body(body: &Body) -> String {
         Body::RolloutStarted { rollout } => format!("RolloutStarted {rollout}"),
         Body::WaveStarted { rollout, wave } => format!("WaveStarted {rollout} wave {wave}"),
         Body::RolloutPaused { rollout, reason, stop } => {
-            let now = if *stop == Stop::AfterSteps { " at once" } else { "" };
+            let now = match stop {
+                Stop::AfterLegs => "",
+                Stop::AfterSteps => " at once",
+                Stop::AfterBatches => " behind the batches under way",
+            };
             format!("RolloutPaused {rollout}{now}{}", tail(reason))
         }
         Body::RolloutAborted { rollout, reason } => {

@@ -12,6 +12,7 @@
 //! judge a1 orders [t-1] good|bad|silent [fence=N] [step=0] | release-gate a1 [fence=N] | asks a1
 //! throttle lag 2000 [kind=load|query|http|REPLICAS] [text=x] [select=ring:red] | throttle none | knows a1
 //! waits t-1 why (its leg does, as its agent says) | goes t-1
+//! at t-1 users by id (its leg is at batches, as its agent says) | batching 5000 100 (keys, ms; of plans from now on)
 //! set 1 throttle.lag=off|on|500ms|40
 //! set 1 parallel=2 soak=0 budget=1 percent=5 group=1 retries=1 ring=1 | approve 1 wave=1 why
 //! strategy [window=all|ring:red|t-1] [finish] [blackout=200-900]; hours 1 100-200,400-500 [all window's spans/the next's]
@@ -20,7 +21,7 @@
 //! hold 1 [select=t-1] [wave=1] why | release 1 [select=t-1] [wave=1]
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
 //! blocks b1 [select=…]   targets that stand apart
-//! start [of=1] [waive=V|*] | pause 1 [at=once] why | abort 1 why | resume 1 [rolled-back] [dry] | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
+//! start [of=1] [waive=V|*] | pause 1 [at=once | at=batch] why | abort 1 why | resume 1 [rolled-back] [dry] | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
 //! t-1 backed-up [nothing] [schema=x] [bytes=9] | applied 0 [already] [took=9 waited=9] [resumed] | verified 0 |
 //!     failed 0 [retryable] [partly] | rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
@@ -62,7 +63,7 @@ use skein_core::state::target::{Description, Observation};
 use skein_core::view;
 
 use super::world::{Fault, World, digest, fingerprint};
-use super::{gate, line, throttle};
+use super::{batches, gate, line, throttle};
 
 /// A line's words: bare ones, and `key=value`.
 struct Words<'a> {
@@ -152,6 +153,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
             }
         }
         "throttle" | "knows" | "waits" | "goes" => throttle::run(world, &words.bare, &words.keys),
+        "at" | "batching" => batches::run(world, &words.bare),
         "gate" | "judge" | "release-gate" | "asks" => gate::run(world, &words.bare, &words.keys),
         "disconnect" => {
             world.presence.slots.remove(&words.at(1).into());
@@ -176,8 +178,11 @@ fn verb(world: &mut World, words: &Words<'_>) {
             world.ask("ann", command);
         }
         "pause" => {
-            let stop =
-                if words.key("at") == Some("once") { Stop::AfterSteps } else { Stop::AfterLegs };
+            let stop = match words.key("at") {
+                Some("once") => Stop::AfterSteps,
+                Some("batch") => Stop::AfterBatches,
+                _ => Stop::AfterLegs,
+            };
             let command =
                 Command::PauseRollout { rollout: rollout(words), reason: words.rest(2), stop };
             world.ask("ann", command);
@@ -976,10 +981,11 @@ fn leg(world: &mut World, agent: &AgentId, target: &TargetId) {
                 if leg.backed_up { ", backed up" } else { "" },
                 match (leg.cancelled, leg.kill) {
                     (_, true) => ", killed",
+                    (true, false) if leg.after_batch => ", cancelled after its batch",
                     (true, false) => ", cancelled",
                     (false, false) => "",
                 },
-                throttle::shown(&leg.throttles),
+                throttle::shown(&leg.throttles) + &batches::shown(leg.batching),
             ));
             for gate in &leg.measure {
                 world.say(format!("      measures for {} first", gate.name));
@@ -1062,6 +1068,8 @@ fn knobs(words: &Words<'_>) -> Vec<Knob> {
         "group" => Knob::PerGroup(number(value)),
         "retries" => Knob::Retries(number(value)),
         "windows" => Knob::Windows(*value == "on"),
+        "batch" => Knob::Batch(u64::from(number(value))),
+        "batch_pause" => Knob::BatchPauseMs(u64::from(number(value))),
         name if name.starts_with("throttle.") => {
             Knob::Throttle(name.replacen("throttle.", "", 1), throttle::setting(value))
         }

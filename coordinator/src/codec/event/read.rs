@@ -74,7 +74,11 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         Wire::RolloutPaused(wire) => Body::RolloutPaused {
             rollout: RolloutId(wire.rollout),
             reason: wire.reason,
-            stop: if wire.after_steps { Stop::AfterSteps } else { Stop::AfterLegs },
+            stop: match (wire.after_batch, wire.after_steps) {
+                (true, _) => Stop::AfterBatches,
+                (false, true) => Stop::AfterSteps,
+                (false, false) => Stop::AfterLegs,
+            },
         },
         Wire::RolloutAborted(wire) => {
             Body::RolloutAborted { rollout: RolloutId(wire.rollout), reason: wire.reason }

@@ -102,8 +102,9 @@ pub(super) fn body(body: &Body) -> Wire {
             reason: reason.clone(),
             after_steps: match stop {
                 Stop::AfterLegs => false,
-                Stop::AfterSteps => true,
+                Stop::AfterSteps | Stop::AfterBatches => true,
             },
+            after_batch: *stop == Stop::AfterBatches,
         }),
         Body::RolloutAborted { rollout, reason } => {
             Wire::RolloutAborted(log::RolloutAborted { rollout: rollout.0, reason: reason.clone() })

@@ -374,7 +374,6 @@ fn one_of_each() -> Vec<Body> {
         Body::RolloutStarted { rollout },
         Body::WaveStarted { rollout, wave: WaveIx(1) },
         Body::RolloutPaused { rollout, reason: "lunch".to_owned(), stop: Stop::AfterSteps },
-        Body::RolloutPaused { rollout, reason: "lunch".to_owned(), stop: Stop::AfterBatches },
         Body::RolloutResumed { rollout },
         Body::RollbackStarted {
             rollout,
@@ -804,6 +803,21 @@ fn whether_a_script_changes_the_schema_comes_back() {
             manifest.migrations[0].up.facts[0].defines = defines;
         }
         assert_eq!(decode_event(&encode_event(&event)).as_ref(), Ok(&event));
+    }
+}
+
+#[test]
+fn where_a_pause_stops_the_work_comes_back() {
+    let Some(event) = events().into_iter().find(|it| matches!(it.body, Body::RolloutPaused { .. }))
+    else {
+        panic!("no rollout was paused");
+    };
+    for told in [Stop::AfterLegs, Stop::AfterSteps, Stop::AfterBatches] {
+        let mut event = event.clone();
+        if let Body::RolloutPaused { stop, .. } = &mut event.body {
+            *stop = told;
+        }
+        assert_eq!(decode_event(&encode_event(&event)), Ok(event));
     }
 }
 

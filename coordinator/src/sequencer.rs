@@ -466,7 +466,7 @@ impl Sequencer {
                 | Body::LanesAborted { .. }
                 | Body::LanesCancelled { .. }
                 | Body::ChangesFrozen { .. }
-                | Body::RolloutPaused { stop: Stop::AfterSteps | Stop::AfterBatches, .. } => {
+                | Body::RolloutPaused { stop: Stop::AfterSteps | Stop::BehindBatches, .. } => {
                     everybody = true;
                 }
                 _ => {}

@@ -141,7 +141,7 @@ impl Words {
                 let at = match stop {
                     Stop::AfterLegs => "",
                     Stop::AfterSteps => "at=once ",
-                    Stop::AfterBatches => "at=batch ",
+                    Stop::BehindBatches => "at=batch ",
                 };
                 format!("pause {} {at}{reason}", self.rollout(*rollout))
             }

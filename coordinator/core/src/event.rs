@@ -64,7 +64,7 @@ pub enum Stop {
     /// They are given back after the step that they are at.
     AfterSteps,
     /// The same, and a statement in batches is left behind the batch under way.
-    AfterBatches,
+    BehindBatches,
 }
 
 /// What a leg does.

@@ -215,7 +215,7 @@ fn anything(dice: &mut Dice, world: &mut World) {
                     reason: String::new(),
                 },
                 0 => {
-                    let stop = [Stop::AfterSteps, Stop::AfterBatches, Stop::AfterLegs];
+                    let stop = [Stop::AfterSteps, Stop::BehindBatches, Stop::AfterLegs];
                     let stop = stop[dice.below(3) as usize];
                     Command::PauseRollout { rollout, reason: "wait".to_owned(), stop }
                 }

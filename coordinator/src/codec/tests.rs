@@ -812,7 +812,7 @@ fn where_a_pause_stops_the_work_comes_back() {
     else {
         panic!("no rollout was paused");
     };
-    for told in [Stop::AfterLegs, Stop::AfterSteps, Stop::AfterBatches] {
+    for told in [Stop::AfterLegs, Stop::AfterSteps, Stop::BehindBatches] {
         let mut event = event.clone();
         if let Body::RolloutPaused { stop, .. } = &mut event.body {
             *stop = told;

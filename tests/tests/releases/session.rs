@@ -151,7 +151,12 @@ fn from_coordinator() -> Vec<session::FromCoordinator> {
             ..session::Leg::default()
         }),
         Down::Acknowledged(session::Acknowledged { ids: vec![1], refused: vec![refused], seq: 0 }),
-        Down::Cancel(session::Cancel { fence: 17, why: "paused".to_owned(), kill: false }),
+        Down::Cancel(session::Cancel {
+            fence: 17,
+            why: "paused".to_owned(),
+            kill: false,
+            after_batch: false,
+        }),
         Down::Observe(session::Observe {
             targets: vec!["eu/orders-1".to_owned()],
             seq: 0,

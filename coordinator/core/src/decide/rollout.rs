@@ -131,7 +131,7 @@ pub(super) fn pause(
         Status::Running | Status::Unwinding => Ok(paused()),
         // Whoever waited for legs to end does not want to wait any more.
         Status::Paused if stop == Stop::AfterSteps && !state.stopping => Ok(paused()),
-        Status::Paused if stop == Stop::AfterBatches && !state.at_batch => Ok(paused()),
+        Status::Paused if stop == Stop::BehindBatches && !state.at_batch => Ok(paused()),
         Status::Paused => Ok(vec![Body::RequestSettled { rollout: id }]),
         status @ (Status::Planned | Status::Completed | Status::RolledBack | Status::Halted) => {
             Err(not_now(id, status, "paused"))

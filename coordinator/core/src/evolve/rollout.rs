@@ -156,7 +156,7 @@ pub(super) fn paused(
     let state = state_mut(fleet, id)?;
     state.status = Status::Paused;
     state.stopping = stop != Stop::AfterLegs;
-    state.at_batch = stop == Stop::AfterBatches;
+    state.at_batch = stop == Stop::BehindBatches;
     if state.at_batch {
         state.batches_left = now;
     }

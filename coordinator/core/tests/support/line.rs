@@ -57,7 +57,7 @@ fn body(body: &Body) -> String {
             let now = match stop {
                 Stop::AfterLegs => "",
                 Stop::AfterSteps => " at once",
-                Stop::AfterBatches => " behind the batches under way",
+                Stop::BehindBatches => " behind the batches under way",
             };
             format!("RolloutPaused {rollout}{now}{}", tail(reason))
         }

@@ -180,7 +180,7 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "pause" => {
             let stop = match words.key("at") {
                 Some("once") => Stop::AfterSteps,
-                Some("batch") => Stop::AfterBatches,
+                Some("batch") => Stop::BehindBatches,
                 _ => Stop::AfterLegs,
             };
             let command =

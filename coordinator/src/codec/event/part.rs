@@ -65,7 +65,7 @@ pub(super) fn held_out(
         reason: reason.to_owned(),
         after_legs: match stop {
             Stop::AfterLegs => true,
-            Stop::AfterSteps => false,
+            Stop::AfterSteps | Stop::BehindBatches => false,
         },
         part: part_out(part),
     })

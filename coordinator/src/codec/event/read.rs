@@ -75,7 +75,7 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             rollout: RolloutId(wire.rollout),
             reason: wire.reason,
             stop: match (wire.after_batch, wire.after_steps) {
-                (true, _) => Stop::AfterBatches,
+                (true, _) => Stop::BehindBatches,
                 (false, true) => Stop::AfterSteps,
                 (false, false) => Stop::AfterLegs,
             },

@@ -102,9 +102,9 @@ pub(super) fn body(body: &Body) -> Wire {
             reason: reason.clone(),
             after_steps: match stop {
                 Stop::AfterLegs => false,
-                Stop::AfterSteps | Stop::AfterBatches => true,
+                Stop::AfterSteps | Stop::BehindBatches => true,
             },
-            after_batch: *stop == Stop::AfterBatches,
+            after_batch: *stop == Stop::BehindBatches,
         }),
         Body::RolloutAborted { rollout, reason } => {
             Wire::RolloutAborted(log::RolloutAborted { rollout: rollout.0, reason: reason.clone() })

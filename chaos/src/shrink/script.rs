@@ -162,7 +162,7 @@ impl Words {
                 of_wave(*wave),
                 match stop {
                     Stop::AfterLegs => " at=end",
-                    Stop::AfterSteps => "",
+                    Stop::AfterSteps | Stop::BehindBatches => "",
                 }
             ),
             Command::AbortLanes { rollout, selector, wave, reason } => format!(

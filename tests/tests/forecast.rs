@@ -124,6 +124,22 @@ impl World {
             .collect()
     }
 
+    /// Each step that was run says what its engine wrote for it.
+    async fn told_what_was_written(&self) {
+        let events = self.client.events(0).await.expect("the log can be read").into_iter();
+        let applied = events.filter_map(|event| match event.body {
+            Some(Body::StepApplied(it)) => Some((it.target, it.applied.unwrap_or_default())),
+            _ => None,
+        });
+        let ran: Vec<_> = applied.filter(|(_, applied)| !applied.already).collect();
+        assert_eq!(ran.len(), self.databases.len(), "{ran:?}");
+        for (target, applied) in &ran {
+            // A table and a row at least; a database of the test's size at most, and what others write.
+            let written = applied.written_bytes.unwrap_or_default();
+            assert!((1_000..1 << 30).contains(&written), "{target}: {applied:?}");
+        }
+    }
+
     async fn end(self, in_force: &[&str]) {
         for database in &self.databases {
             assert_eq!(database.in_force().await, in_force, "{}", database.id);
@@ -175,13 +191,16 @@ async fn the_forecast_page_is_followed_command_by_command() {
     assert!(why.contains("longer than was forecast for it"), "{why}");
     let log = world.run(&mut page, "skein history").await.stdout;
     assert!(log.contains("was forecast from 5 measurements"), "{log}");
+    assert!(log.contains("iB written"), "{log}");
     world.run(&mut page, "skein watch").await;
 
     // Taken back and planned anew, now that all of it was measured.
     world.run(&mut page, "skein rollback").await;
     let again = world.run(&mut page, "skein plan").await.stdout;
     page.ends();
-    for said in ["How long: ", "One wave after the other", "backup before: ", "5 of 5 targets"] {
+    for said in
+        ["How long: ", "One wave after the other", "backup before: ", "5 of 5 targets", ", writes "]
+    {
         assert!(again.contains(said), "{said}\n{again}");
     }
     assert!(!again.contains("never measured"), "{again}");
@@ -223,5 +242,6 @@ async fn a_large_target_overruns_what_small_ones_measured() {
         assert_eq!(forecast.samples, SMALL as u64);
         assert!(it.ms > forecast.p95_ms && forecast.p50_ms <= forecast.p95_ms, "{it:?}");
     }
+    world.told_what_was_written().await;
     world.end(&["1"]).await;
 }

@@ -9,6 +9,7 @@ use super::location::Engine;
 use super::mysql::MysqlConnection;
 use super::postgres::PostgresConnection;
 use super::sqlite::{SqliteConnection, Wanted};
+use super::written::Position;
 
 /// The three dialects.
 pub(crate) enum Connection {
@@ -70,6 +71,32 @@ impl Connection {
             Self::Postgres(connection) => connection.holds_lock(),
             Self::Mysql(connection) => connection.holds_lock(),
             Self::Sqlite(_) => String::new(),
+        }
+    }
+
+    /// A statement that answers how far the server's log has come, if it tells ([`Position::of`]). Empty where
+    /// that is no matter of a server.
+    pub(crate) fn log_position(&self) -> String {
+        match self {
+            Self::Postgres(connection) => format!("SELECT {};", connection.log_position()),
+            Self::Mysql(connection) => connection.log_position().to_owned(),
+            Self::Sqlite(_) => String::new(),
+        }
+    }
+
+    /// The same as a value in a row of another question.
+    pub(crate) fn log_position_value(&self) -> &'static str {
+        match self {
+            Self::Postgres(connection) => connection.log_position(),
+            Self::Mysql(_) | Self::Sqlite(_) => "NULL",
+        }
+    }
+
+    /// How far the log has come that stands in files beside the target. `None`: a server has it.
+    pub(crate) fn position(&mut self) -> Option<Position> {
+        match self {
+            Self::Postgres(_) | Self::Mysql(_) => None,
+            Self::Sqlite(connection) => Some(connection.position()),
         }
     }
 

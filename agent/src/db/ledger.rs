@@ -198,7 +198,7 @@ impl Tables {
         self.lock_fence_and("NULL")
     }
 
-    /// The same, with one value more in the third column.
+    /// The same, with one value more in the third column, or several.
     pub(crate) fn lock_fence_and(&self, value: &str) -> String {
         let fence = self.fence();
         let lock = if self.engine == Engine::Sqlite { "" } else { " FOR UPDATE" };

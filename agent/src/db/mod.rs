@@ -37,6 +37,7 @@ mod timed;
 mod transactional;
 mod units;
 mod validate;
+mod written;
 
 mod answer;
 mod at_once;

@@ -73,6 +73,9 @@ pub enum Outcome {
         ms: u64,
         /// Before that: tries that had no effect (a lock timeout, a deadlock), and the pauses between them.
         waited_ms: u64,
+        /// What the engine wrote to its log meanwhile, bytes; what others wrote is in it. `None`: it does not
+        /// tell.
+        written: Option<u64>,
         /// Known where the run needed it anyway (statement by statement); else ask
         /// [`super::Session::fingerprint`] at the end of the leg.
         fingerprint_after: Option<Fingerprint>,

@@ -36,7 +36,7 @@ impl Session {
         let same = |row: LedgerRow| row.direction == order.direction && row.digest == order.digest;
         match settlement {
             Settlement::Ran if before.latest.is_some_and(same) => Ok(()),
-            Settlement::Ran => self.write_ledger_row(order).await,
+            Settlement::Ran => self.write_ledger_row(order).await.map(|_| ()),
             Settlement::DidNotRun => {
                 let mut batch = Batch::default();
                 batch.add(&self.tables.raise(order.token));

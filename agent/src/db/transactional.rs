@@ -20,6 +20,7 @@ use super::sql::mentions;
 use super::step_error::{Cause, StepError};
 use super::verdict::Verdict;
 use super::verify::Checks;
+use super::written::{self, Position};
 use super::{fence, intent, ledger, script_line, standing};
 
 /// What was learnt while the transaction was opened.
@@ -27,6 +28,16 @@ struct Opened {
     already: Option<ledger::LedgerRow>,
     /// PostgreSQL: the transaction's number. SQLite: rows changed so far by the connection.
     mark: u64,
+    /// PostgreSQL: how far its log had come.
+    log: Option<Position>,
+}
+
+/// What was learnt while it was committed.
+struct Committed {
+    /// SQLite: rows that the script changed.
+    rows: Option<u64>,
+    /// PostgreSQL: how far its log had come, before the ledger row.
+    log: Option<Position>,
 }
 
 impl Session {
@@ -58,11 +69,19 @@ impl Session {
         waited: Duration,
     ) -> Result<Outcome, StepError> {
         let started = Instant::now();
-        let (ms, waited_ms) = (|| millis(started.elapsed()), millis(waited));
+        let log = self.connection.position();
+        let applied = |rows, written| Outcome::Applied {
+            rows,
+            ms: millis(started.elapsed()),
+            waited_ms: millis(waited),
+            written,
+            fingerprint_after: None,
+            resumed_at: None,
+        };
         if let Some(rows) = self.run_at_once(order).await? {
+            let written = written::between(log, self.connection.position());
             self.reset_after(order).await;
-            let (ms, fingerprint_after, resumed_at) = (ms(), None, None);
-            return Ok(Outcome::Applied { rows, ms, waited_ms, fingerprint_after, resumed_at });
+            return Ok(applied(rows, written));
         }
         let opened = match self.open_transaction(order).await {
             Ok(opened) => opened,
@@ -76,23 +95,26 @@ impl Session {
             Ok(answers) => answers,
             Err(error) => return Err(self.roll_back(error).await),
         };
-        let changed = self.commit(order, opened.mark).await?;
-        let rows = changed.unwrap_or_else(|| script_line::rows_changed(&order.plan, &answers));
+        let done = self.commit(order, opened.mark).await?;
+        let rows = done.rows.unwrap_or_else(|| script_line::rows_changed(&order.plan, &answers));
+        let after = done.log.or_else(|| self.connection.position());
+        let written = written::between(log.or(opened.log), after);
         self.made.base = true;
         self.raised = Some(order.token);
         self.reset_after(order).await;
-        let (ms, fingerprint_after, resumed_at) = (ms(), None, None);
-        Ok(Outcome::Applied { rows, ms, waited_ms, fingerprint_after, resumed_at })
+        Ok(applied(rows, written))
     }
 
     async fn open_transaction(&mut self, order: &Order) -> Result<Opened, StepError> {
         let mut batch = Batch::default();
         self.begin(&mut batch, order);
         self.make_base(&mut batch);
-        let at_fence = batch.add(&self.tables.lock_fence_and(match self.engine() {
+        let mark = match self.engine() {
             Engine::Sqlite => "total_changes()",
             Engine::Postgres | Engine::Mysql => "pg_catalog.txid_current()",
-        }));
+        };
+        let log = self.connection.log_position_value();
+        let at_fence = batch.add(&self.tables.lock_fence_and(&format!("{mark}, {log}")));
         // A fence is never lowered, so once in a session is enough.
         if self.raised != Some(order.token) {
             batch.add(&self.tables.raise(order.token));
@@ -121,7 +143,7 @@ impl Session {
         if let (None, Some(open)) = (&already, open) {
             return Err(open.in_the_way_of(order));
         }
-        Ok(Opened { already, mark: mark.unwrap_or_default() })
+        Ok(Opened { already, mark: mark.unwrap_or_default(), log: Position::of(&fence) })
     }
 
     /// The script and its verify script, inside of the open transaction.
@@ -146,9 +168,8 @@ impl Session {
         }
     }
 
-    /// Commits script and ledger row together. On SQLite the number of rows that the script
-    /// changed.
-    async fn commit(&mut self, order: &Order, mark: u64) -> Result<Option<u64>, StepError> {
+    /// Commits script and ledger row together.
+    async fn commit(&mut self, order: &Order, mark: u64) -> Result<Committed, StepError> {
         let may_end =
             || ["commit", "end", "rollback"].iter().any(|w| mentions(&order.script.text, w));
         if self.engine() == Engine::Sqlite && may_end() {
@@ -168,7 +189,8 @@ impl Session {
         let at_mark = match self.engine() {
             Engine::Sqlite => batch.add("SELECT total_changes();"),
             Engine::Postgres | Engine::Mysql => batch.add(&format!(
-                "SELECT 1 / (CASE WHEN pg_catalog.txid_current() = {mark} THEN 1 ELSE 0 END);"
+                "SELECT 1 / (CASE WHEN pg_catalog.txid_current() = {mark} THEN 1 ELSE 0 END), {};",
+                self.connection.log_position_value()
             )),
         };
         batch.add(&self.tables.insert_or_fail(order));
@@ -176,9 +198,12 @@ impl Session {
         match self.connection.send(batch.into_sql(), Keep::All).await {
             Ok(answers) if self.engine() == Engine::Sqlite => {
                 let now = answer(&answers, at_mark).number().unwrap_or_default();
-                Ok(Some(now.saturating_sub(mark)))
+                Ok(Committed { rows: Some(now.saturating_sub(mark)), log: None })
             }
-            Ok(_) => Ok(None),
+            Ok(answers) => {
+                let log = Position::of(&answer(&answers, at_mark));
+                Ok(Committed { rows: None, log })
+            }
             Err(broken) => {
                 if self.engine() == Engine::Postgres && broken.done.len() <= at_mark.0 {
                     let error = if broken.failure.is(&["22012"]) {

@@ -116,12 +116,13 @@ pub(super) async fn step(
     let step = task.step(at);
     let outcome = hold.apply(order, lease, brake).await.map_err(|undone| undone.stop(step))?;
     let (applied, known) = match outcome {
-        Outcome::Applied { rows, ms, waited_ms, fingerprint_after, resumed_at } => {
+        Outcome::Applied { rows, ms, waited_ms, written, fingerprint_after, resumed_at } => {
             if let Some(statement) = resumed_at {
                 tracing::info!(%order, statement, "an interrupted step was taken up again");
             }
             let resumed = resumed_at.is_some();
-            (Applied { step, ms, rows, already: false, waited_ms, resumed }, fingerprint_after)
+            let applied = Applied { step, ms, rows, waited_ms, resumed, ..Applied::default() };
+            (Applied { written_bytes: written, ..applied }, fingerprint_after)
         }
         Outcome::Already(_) => (Applied { step, already: true, ..Applied::default() }, None),
     };

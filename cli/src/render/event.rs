@@ -30,6 +30,9 @@ pub struct Event {
     pub version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fence: Option<u64>,
+    /// What the engine wrote to its log while a step ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written_bytes: Option<u64>,
     /// What happened, in one sentence.
     pub said: String,
 }
@@ -401,8 +404,10 @@ impl Event {
                     0 => String::new(),
                     ms => format!(" after {} of waiting for locks", duration(ms)),
                 };
-                let (version, target) = (&e.version, &e.target);
-                format!("applied {version} to {target} in {}{waited}", duration(applied.ms))
+                self.written_bytes = applied.written_bytes;
+                let written = written(applied.written_bytes);
+                let (version, target, took) = (&e.version, &e.target, duration(applied.ms));
+                format!("applied {version} to {target} in {took}{waited}{written}")
             };
             self.of("step_applied", said);
         } else if let Body::StepVerified(e) = body {
@@ -442,7 +447,9 @@ impl Event {
             let said = if undone.already {
                 format!("found {} undone on {}", e.version, e.target)
             } else {
-                format!("undid {} on {} in {}", e.version, e.target, duration(undone.ms))
+                self.written_bytes = undone.written_bytes;
+                let written = written(undone.written_bytes);
+                format!("undid {} on {} in {}{written}", e.version, e.target, duration(undone.ms))
             };
             self.of("step_rolled_back", said);
         } else if let Body::StepStuck(e) = body {
@@ -464,6 +471,11 @@ impl Event {
             self.of("step_tried", format!("{} {outcome} on {}{note}", e.version, e.target));
         }
     }
+}
+
+/// `, 48.0 KiB written`, where its agent told.
+fn written(bytes: Option<u64>) -> String {
+    bytes.map_or_else(String::new, |bytes| format!(", {} written", words::bytes(bytes)))
 }
 
 fn verdict(verdict: agent::Verdict) -> &'static str {

@@ -24,6 +24,11 @@ pub struct Forecast {
     /// Of one step: not 0, the largest target that it was measured on is smaller, bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub beyond: u64,
+    /// Of one step: what the engine writes to its log for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p50_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p95_bytes: Option<u64>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -36,10 +41,24 @@ fn is_false(is: &bool) -> bool {
     !is
 }
 
+/// One of them, where both read alike.
+fn spread(p50: String, p95: &str) -> String {
+    if p50 == p95 { p50 } else { format!("{p50} to {p95}") }
+}
+
 impl Forecast {
     pub fn new(wire: &v1::Forecast) -> Self {
-        let v1::Forecast { p50_ms, p95_ms, parts, measured, samples, scaled, beyond } = *wire;
-        Self { p50_ms, p95_ms, parts, measured, samples, scaled, beyond }
+        Self {
+            p50_ms: wire.p50_ms,
+            p95_ms: wire.p95_ms,
+            parts: wire.parts,
+            measured: wire.measured,
+            samples: wire.samples,
+            scaled: wire.scaled,
+            beyond: wire.beyond,
+            p50_bytes: wire.p50_bytes,
+            p95_bytes: wire.p95_bytes,
+        }
     }
 
     pub fn is_known(&self) -> bool {
@@ -47,10 +66,15 @@ impl Forecast {
     }
 
     fn interval(&self) -> String {
-        match (duration(self.p50_ms), duration(self.p95_ms)) {
-            (p50, p95) if p50 == p95 => p50,
-            (p50, p95) => format!("{p50} to {p95}"),
-        }
+        spread(duration(self.p50_ms), &duration(self.p95_ms))
+    }
+
+    /// `, writes 12.0 MiB to 15.3 MiB`, where any agent told.
+    fn written(&self) -> String {
+        let told = self.p50_bytes.zip(self.p95_bytes);
+        told.map_or_else(String::new, |(p50, p95)| {
+            format!(", writes {}", spread(words::bytes(p50), &words::bytes(p95)))
+        })
     }
 
     /// `4.0 s to 9.2 s`, and what is not in it.
@@ -78,7 +102,7 @@ impl Forecast {
                 format!(" (measured up to {}, the largest here is larger)", words::bytes(bytes))
             }
         };
-        format!("{}{by_size}{beyond}", self.text())
+        format!("{}{by_size}{beyond}{}", self.text(), self.written())
     }
 }
 

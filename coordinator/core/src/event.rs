@@ -109,6 +109,9 @@ pub struct Measured {
     pub waited_ms: u64,
     /// An earlier executor had done a part of the step: its time is that of the rest.
     pub resumed: bool,
+    /// What the engine wrote to its log meanwhile, bytes. What others wrote there is in it. `None`: its agent
+    /// does not tell.
+    pub written: Option<u64>,
 }
 
 /// A step under way that has taken longer than was forecast for it.

@@ -9,7 +9,6 @@ use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use skein_core::Refusal;
 use skein_core::command::{Command, Outcome, Request as Asked};
-use skein_core::event::Measured;
 use skein_core::ids::{AgentId, Digest, Fence, Millis, Seq, StepIx, TargetId};
 use skein_core::refusal::Kind;
 use skein_core::schedule::{Batched, Throttled};
@@ -485,7 +484,7 @@ pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
             ms: it.ms,
             rows: it.rows,
             already: it.already,
-            measured: Measured { waited_ms: it.waited_ms, resumed: it.resumed },
+            measured: codec::measured_of_applied(&it),
         },
         Wire::Verified(it) => {
             Outcome::Verified { step: StepIx(it.step), fingerprint: fingerprint(&it.fingerprint)? }
@@ -504,7 +503,7 @@ pub(crate) fn outcome(report: wire::Report) -> Result<Outcome, Malformed> {
             ms: it.ms,
             already: it.already,
             fingerprint: fingerprint(&it.fingerprint)?,
-            measured: Measured { waited_ms: it.waited_ms, resumed: it.resumed },
+            measured: codec::measured_of_undone(&it),
         },
         Wire::Stuck(it) => Outcome::Stuck { step: StepIx(it.step), why: it.why },
         Wire::Tried(it) => Outcome::Tried {

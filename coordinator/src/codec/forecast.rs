@@ -13,6 +13,8 @@ pub(super) fn of_step(forecast: &Forecast, beyond: u64) -> v1::Forecast {
         samples: forecast.samples,
         scaled: forecast.scaled,
         beyond,
+        p50_bytes: forecast.written.map(|it| it.p50),
+        p95_bytes: forecast.written.map(|it| it.p95),
     }
 }
 

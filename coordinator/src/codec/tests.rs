@@ -418,7 +418,7 @@ fn one_of_each() -> Vec<Body> {
             ms: 5,
             rows: 20_000,
             already: true,
-            measured: Measured { waited_ms: 3, resumed: true },
+            measured: Measured { waited_ms: 3, resumed: true, written: Some(48_000) },
         },
         Body::StepVerified {
             rollout,
@@ -455,7 +455,7 @@ fn one_of_each() -> Vec<Body> {
             ms: 4,
             already: false,
             fingerprint: None,
-            measured: Measured { waited_ms: 0, resumed: true },
+            measured: Measured { resumed: true, written: Some(0), ..Measured::default() },
         },
         Body::StepWaived {
             rollout,
@@ -616,6 +616,7 @@ fn one_of_each() -> Vec<Body> {
                     interval: Interval { p50: 4_000, p95: 9_000 },
                     samples: 14,
                     scaled: true,
+                    written: Some(Interval { p50: 70_000, p95: 90_000 }),
                 },
             }),
         },

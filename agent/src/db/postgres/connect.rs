@@ -34,6 +34,9 @@ pub(in crate::db) struct PostgresConnection {
     /// How it was connected, and the server's number for it.
     options: PgConnectOptions,
     pid: String,
+    /// The server was seen to tell how far its write-ahead log has come. Some that are managed do not, and
+    /// an error would end the transaction that asks.
+    pub(super) tells_log: bool,
 }
 
 /// What the first message tells.
@@ -97,6 +100,7 @@ impl PostgresConnection {
             lock_key: 0,
             options,
             pid: String::new(),
+            tells_log: false,
         };
         let at = location.redacted();
         let sql = format!("{} {WHERE_AM_I}", connection.prologue);
@@ -193,6 +197,15 @@ impl PostgresConnection {
              AND database = (SELECT oid FROM pg_catalog.pg_database \
              WHERE datname = pg_catalog.current_database()));"
         )
+    }
+
+    /// What tells how far the server's log has come, as a value of one row.
+    pub(in crate::db) fn log_position(&self) -> &'static str {
+        if self.tells_log {
+            "pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '0/0')"
+        } else {
+            "NULL"
+        }
     }
 
     pub(in crate::db) async fn send(

@@ -30,7 +30,9 @@ const QUERY_UNPRIVILEGED: &str = "SELECT pg_catalog.version(), \
 
 impl PostgresConnection {
     pub(in crate::db) async fn server(&mut self) -> Result<Server, Broken> {
-        let answers = match self.send(QUERY.to_owned(), Keep::All).await {
+        let told = self.send(QUERY.to_owned(), Keep::All).await;
+        self.tells_log = told.is_ok();
+        let answers = match told {
             Err(broken) if broken.failure.is(&["42501", "0A000", "42883"]) => {
                 self.send(QUERY_UNPRIVILEGED.to_owned(), Keep::All).await?
             }

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, Connection, Row, Sqlite};
 
 use super::failure;
+use super::journal::{Journal, Journaled, beside};
 use super::lock_file::LockFile;
 use crate::db::answer::{Answer, Keep, Reading, drain};
 use crate::db::error::DbError;
@@ -19,6 +20,7 @@ use crate::db::ledger::Tables;
 use crate::db::location::{Engine, Location};
 use crate::db::patience::Patience;
 use crate::db::timeouts::Timeouts;
+use crate::db::written::Position;
 
 /// Operations of SQLite's virtual machine between two looks at the wish to end a statement.
 const PROGRESS: i32 = 10_000;
@@ -31,6 +33,7 @@ pub(in crate::db) struct SqliteConnection {
     lock: Option<LockFile>,
     /// That the statement that runs be ended.
     wish: Wish,
+    journal: Journal,
     /// The file system has failed: a transaction may be committed, and not on the disk.
     in_doubt: bool,
 }
@@ -106,7 +109,8 @@ impl SqliteConnection {
         // Whether keys are enforced is set for each script; the driver's default is not SQLite's.
         let options = options.foreign_keys(false).disable_statement_logging();
         let wish = Wish::default();
-        let connection = connect(&options, &wish).await.map_err(|error| {
+        let journal = Journal::of(&path);
+        let connection = connect(&options, &wish, &journal.journaled).await.map_err(|error| {
             let failure = failure::of(&error);
             DbError::Connect {
                 location: location.redacted(),
@@ -114,7 +118,7 @@ impl SqliteConnection {
                 retryable: failure.transient,
             }
         })?;
-        Ok(Self { connection, options, path, lock, wish, in_doubt: false })
+        Ok(Self { connection, options, path, lock, wish, journal, in_doubt: false })
     }
 
     /// A query that nobody waits for any more is interrupted, and with it this process' thread freed.
@@ -149,6 +153,7 @@ impl SqliteConnection {
         let drained = drain(stream, keep, reading)
             .map_err(|(error, done)| Broken { failure: failure::of(&error), done })
             .await;
+        self.journal.sent();
         if let Err(broken) = &drained {
             self.in_doubt |= failure::is_of_the_disk(&broken.failure);
         }
@@ -163,10 +168,15 @@ impl SqliteConnection {
     /// A script's settings, temporary tables and attached files end with its connection.
     pub(in crate::db) async fn reset(&mut self) -> Result<(), Broken> {
         let broken = |failure: Failure| Broken { failure, done: Vec::new() };
-        let fresh = connect(&self.options, &self.wish).await;
+        let fresh = connect(&self.options, &self.wish, &self.journal.journaled).await;
         let fresh = fresh.map_err(|error| broken(failure::of(&error)))?;
         let stale = std::mem::replace(&mut self.connection, fresh);
         stale.close().await.map_err(|error| broken(failure::of(&error)))
+    }
+
+    /// How far its log has come: between two statements, at the cost of two looks into the directory.
+    pub(in crate::db) fn position(&mut self) -> Position {
+        self.journal.position()
     }
 
     pub(in crate::db) fn killer(&self) -> Killer {
@@ -182,15 +192,21 @@ impl SqliteConnection {
     }
 }
 
-/// A connection that asks now and then whether its statement is to go on.
+/// A connection that asks now and then whether its statement is to go on, and counts what it commits.
 async fn connect(
     options: &SqliteConnectOptions,
     wish: &Wish,
+    journaled: &Journaled,
 ) -> Result<sqlx::SqliteConnection, sqlx::Error> {
     let mut connection = options.connect().await?;
-    let wish = wish.clone();
+    let (wish, journaled) = (wish.clone(), journaled.clone());
+    let journal = beside(options.get_filename(), "-journal");
     let mut handle = connection.lock_handle().await?;
     handle.set_progress_handler(PROGRESS, move || wish.goes_on());
+    handle.set_commit_hook(move || {
+        journaled.commits(&journal);
+        true
+    });
     drop(handle);
     Ok(connection)
 }
@@ -199,9 +215,7 @@ async fn connect(
 /// let read; who writes does it first of all. Where it does not work reading says why.
 async fn roll_back_journal(options: &SqliteConnectOptions) {
     let path = real_path(options.get_filename());
-    let mut journal = path.clone().into_os_string();
-    journal.push("-journal");
-    if !std::fs::metadata(journal).is_ok_and(|journal| journal.len() > 0) {
+    if !std::fs::metadata(beside(&path, "-journal")).is_ok_and(|journal| journal.len() > 0) {
         return;
     }
     // Who holds the lock is at work, and the journal his.

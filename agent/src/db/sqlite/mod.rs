@@ -2,6 +2,7 @@
 
 mod connect;
 mod failure;
+mod journal;
 mod lock_file;
 mod observe;
 mod schema;

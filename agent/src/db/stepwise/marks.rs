@@ -11,6 +11,7 @@ use crate::db::session::Session;
 use crate::db::sql::mentions;
 use crate::db::step_error::{Cause, StepError};
 use crate::db::verdict::Verdict;
+use crate::db::written::Position;
 
 use super::Run;
 use super::pieces::Ran;
@@ -112,8 +113,11 @@ impl Session {
         sent.map(|_| ()).map_err(|broken| failed(broken.failure))
     }
 
-    /// The ledger row, in place of the intent.
-    pub(in crate::db) async fn write_ledger_row(&mut self, order: &Order) -> Result<(), StepError> {
+    /// The ledger row, in place of the intent. How far the log has come then.
+    pub(in crate::db) async fn write_ledger_row(
+        &mut self,
+        order: &Order,
+    ) -> Result<Option<Position>, StepError> {
         let failed = |failure: Failure| {
             let mut error = StepError::of(order, Cause::Database, Verdict::Fully, failure);
             if error.session_lost {
@@ -128,6 +132,8 @@ impl Session {
         batch.add(&self.tables.raise(order.token));
         let at_insert = batch.add(&self.tables.insert(order));
         batch.add(&self.tables.clear_intent());
+        let log = self.connection.log_position();
+        let at_log = (!log.is_empty()).then(|| batch.add(&log));
         let answers = match self.connection.send(batch.into_sql(), Keep::All).await {
             Ok(answers) => answers,
             Err(broken) => return Err(self.roll_back(failed(broken.failure)).await),
@@ -143,7 +149,10 @@ impl Session {
             return Err(self.roll_back(error).await);
         }
         match self.connection.send("COMMIT;".to_owned(), Keep::Nothing).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(match at_log {
+                Some(at) => Position::of(&answer(&answers, at)),
+                None => self.connection.position(),
+            }),
             Err(broken) => Err(self.roll_back(failed(broken.failure)).await),
         }
     }

@@ -34,6 +34,7 @@ use crate::db::transactional::{check_fence, lock_lost, millis, verify_failed};
 use crate::db::units::{self, Unit};
 use crate::db::verdict::{Recovery, Verdict};
 use crate::db::verify::Checks;
+use crate::db::written::{self, Position};
 use crate::db::{script_line, standing};
 
 /// One run over a file's pieces.
@@ -52,6 +53,8 @@ struct Run<'a> {
 pub(in crate::db) struct Before {
     pub(in crate::db) latest: Option<LedgerRow>,
     pub(in crate::db) intent: Option<Intent>,
+    /// How far the log had come.
+    log: Option<Position>,
 }
 
 impl Run<'_> {
@@ -114,12 +117,14 @@ impl Session {
             self.run_unit(&mut run, at, unit).await?;
         }
         self.verify_after(&run).await?;
-        self.write_ledger_row(order).await?;
+        let log = self.write_ledger_row(order).await?;
+        let written = written::between(before.log, log);
         self.reset_after(order).await;
         let (ms, waited_ms) =
             (millis(started.elapsed().saturating_sub(run.waited)), millis(run.waited));
         let resumed_at = before.intent.is_some().then_some(count(at) + 1);
-        Ok(Outcome::Applied { rows: run.rows, ms, waited_ms, fingerprint_after: None, resumed_at })
+        let (rows, fingerprint_after) = (run.rows, None);
+        Ok(Outcome::Applied { rows, ms, waited_ms, written, fingerprint_after, resumed_at })
     }
 
     /// Before a statement: waits where somebody holds it back. What stands is written down before that: a wait may be long.
@@ -153,7 +158,7 @@ impl Session {
             self.make_tables(order).await?;
         }
         if !self.made.base {
-            return Ok(Before { latest: None, intent: None });
+            return Ok(Before { latest: None, intent: None, log: None });
         }
         let mut batch = Batch::default();
         if self.engine() == Engine::Sqlite {
@@ -165,6 +170,8 @@ impl Session {
         let at_intent = self.made.intent.then(|| batch.add(&self.tables.read_intent()));
         let holds_lock = self.connection.holds_lock();
         let at_lock = (!holds_lock.is_empty()).then(|| batch.add(&holds_lock));
+        let log = self.connection.log_position();
+        let at_log = (!log.is_empty()).then(|| batch.add(&log));
         let answers = self.connection.send(batch.into_sql(), Keep::All).await;
         let answers = answers.map_err(|broken| {
             StepError::of(order, Cause::Database, Verdict::Never, broken.failure)
@@ -179,7 +186,11 @@ impl Session {
             Some(at) => intent::read(&answer(&answers, at)).map_err(damaged)?,
             None => None,
         };
-        Ok(Before { latest: latest.into_iter().next(), intent })
+        let log = match at_log {
+            Some(at) => Position::of(&answer(&answers, at)),
+            None => self.connection.position(),
+        };
+        Ok(Before { latest: latest.into_iter().next(), intent, log })
     }
 
     async fn make_tables(&mut self, order: &Order) -> Result<(), StepError> {

@@ -353,9 +353,10 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
     Ok(Some(*about))
 }
 
-/// How long a step took from its first try on; `None`: not all of it was measured.
-fn took(ms: u64, already: bool, measured: Measured) -> Option<u64> {
-    (!already && !measured.resumed).then(|| ms.saturating_add(measured.waited_ms))
+/// How long a step took from its first try on, and what was written for it; `None`: not all of it was measured.
+fn took(ms: u64, already: bool, measured: Measured) -> Option<step::Took> {
+    let Measured { waited_ms, resumed, written } = measured;
+    (!already && !resumed).then(|| step::Took { ms: ms.saturating_add(waited_ms), written })
 }
 
 fn state_mut(fleet: &mut Fleet, rollout: RolloutId) -> Result<&mut run::State, Impossible> {

@@ -13,6 +13,15 @@ use crate::state::measures::{Measurement, What, Work};
 use crate::state::rollout::{Lane, Phase};
 use crate::state::target::Doubt;
 
+/// What one step took.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Took {
+    /// Milliseconds.
+    pub(super) ms: u64,
+    /// Bytes of the engine's log.
+    pub(super) written: Option<u64>,
+}
+
 pub(super) fn backed_up(
     fleet: &mut Fleet,
     at: Millis,
@@ -31,16 +40,18 @@ pub(super) fn backed_up(
         target.bytes = archive.target_bytes;
     }
     if archive.exemption.is_empty() {
-        measure(fleet, ix, What::Backup(archive.scope), archive.ms);
+        let took = Took { ms: archive.ms, written: None };
+        measure(fleet, ix, What::Backup(archive.scope), took);
     }
     Ok(())
 }
 
-/// Work was done on a target, and so long it took.
-fn measure(fleet: &mut Fleet, ix: TargetIx, what: What, ms: u64) {
+/// Work was done on a target, and this is what it took.
+fn measure(fleet: &mut Fleet, ix: TargetIx, what: What, took: Took) {
     let Some(target) = fleet.targets.get(ix) else { return };
     let work = Work { what, engine: target.description.engine };
-    let measurement = Measurement { ms, bytes: target.bytes };
+    let Took { ms, written } = took;
+    let measurement = Measurement { ms, bytes: target.bytes, written };
     fleet.measures.add(work, fleet.seq, measurement);
 }
 
@@ -48,7 +59,7 @@ pub(super) fn applied(
     fleet: &mut Fleet,
     rollout: RolloutId,
     target: &TargetId,
-    (step, took): (StepIx, Option<u64>),
+    (step, took): (StepIx, Option<Took>),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     let state = state_mut(fleet, rollout)?;
@@ -80,10 +91,15 @@ pub(super) fn overran(
 }
 
 /// Puts a migration into the ledger that the log keeps, or takes it out.
-fn follow(fleet: &mut Fleet, target: TargetIx, step: &Step, (ran, took): (Direction, Option<u64>)) {
+fn follow(
+    fleet: &mut Fleet,
+    target: TargetIx,
+    step: &Step,
+    (ran, took): (Direction, Option<Took>),
+) {
     let entry = fleet.entries.intern(step.entry.clone());
-    if let Some(ms) = took {
-        measure(fleet, target, What::Step(entry, ran), ms);
+    if let Some(took) = took {
+        measure(fleet, target, What::Step(entry, ran), took);
     }
     let Some(mut target) = fleet.targets.get_mut(target) else { return };
     // Not known until the leg's last step tells it, or the next look; the last look is older.
@@ -245,7 +261,7 @@ pub(super) fn rolled_back(
     fleet: &mut Fleet,
     at: Millis,
     rollout: RolloutId,
-    (target, step, fingerprint, took): (&TargetId, StepIx, Option<Digest>, Option<u64>),
+    (target, step, fingerprint, took): (&TargetId, StepIx, Option<Digest>, Option<Took>),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     let state = state_mut(fleet, rollout)?;

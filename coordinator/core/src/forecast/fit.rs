@@ -1,32 +1,20 @@
-//! What measurements of one kind of work say of a target of some size. Whole numbers throughout: the same
-//! answer on every machine.
-//!
-//! Where larger targets took longer, a line is laid through the measurements: its slope is the median of the
-//! slopes between each two of them (Theil and Sen), and how far they stand off it is told by their ratio to it.
-//! Else, and where they are few, the size counts for nothing.
+//! What measurements of one kind of work say of a target of some size.
 
 use std::collections::BTreeMap;
 
+use super::curve::{Curve, Point};
 use super::{Forecast, Interval, Load};
 use crate::plan::Step;
 use crate::spec::{Direction, Engine};
 use crate::state::Fleet;
 use crate::state::measures::{Measurement, Sample, What, Work};
 
-/// With fewer no line is laid through them.
-const LINE_MIN: usize = 10;
-/// Of a hundred pairs so many more must agree that the larger target took longer than disagree (Kendall's tau).
-const AGREE: u64 = 60;
-/// Fractions of a millisecond a byte.
-const FRACTION: u32 = 32;
-
 /// For targets of every size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fit {
-    /// Whatever the size.
-    flat: Interval,
-    /// Where size counts.
-    line: Option<Line>,
+    time: Curve,
+    /// What is written to the engine's log, where that was ever told.
+    written: Option<Curve>,
     /// How often the work was measured.
     pub seen: u64,
     /// Measurements that it rests on.
@@ -35,122 +23,33 @@ pub struct Fit {
     pub largest: u64,
 }
 
-/// `base + slope × bytes`, and how far measurements stand off it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Line {
-    /// Milliseconds.
-    base: i128,
-    /// Milliseconds a byte, shifted by [`FRACTION`].
-    slope: i128,
-    /// Thousandths of the line.
-    ratio: Interval,
-}
-
-impl Line {
-    fn at(&self, lanes: u64, bytes: u64) -> i128 {
-        let grown = self.slope.saturating_mul(i128::from(bytes)) >> FRACTION;
-        self.base.saturating_mul(i128::from(lanes)).saturating_add(grown)
-    }
-
-    fn interval(&self, lanes: u64, bytes: u64) -> Interval {
-        let at = self.at(lanes, bytes);
-        let ms = |ratio: u64| {
-            let ms = at.saturating_mul(i128::from(ratio)) / 1_000;
-            u64::try_from(ms.max(0)).unwrap_or(u64::MAX)
-        };
-        Interval { p50: ms(self.ratio.p50), p95: ms(self.ratio.p95) }
-    }
-}
-
 impl Fit {
     /// `None`: it was never measured.
     pub fn of(sample: &Sample) -> Option<Self> {
         let kept: Vec<Measurement> = sample.kept().collect();
-        let flat = quantiles(kept.iter().map(|one| one.ms))?;
+        let curve = |value: fn(&Measurement) -> Option<u64>| {
+            let points = kept.iter();
+            let points = points
+                .filter_map(|one| Some(Point { value: value(one)?, bytes: one.bytes }))
+                .collect::<Vec<_>>();
+            Curve::of(&points)
+        };
         let largest = kept.iter().map(|one| one.bytes).max().unwrap_or_default();
-        Some(Self { flat, line: line(&kept), seen: sample.seen, kept: kept.len(), largest })
+        let (time, written) = (curve(|one| Some(one.ms))?, curve(|one| one.written));
+        Some(Self { time, written, seen: sample.seen, kept: kept.len(), largest })
     }
 
     /// On one target; of `bytes` zero nobody knows how large it is.
     pub fn on(&self, bytes: u64) -> Forecast {
-        let line = self.line.as_ref().filter(|_| bytes > 0);
-        Forecast {
-            interval: line.map_or(self.flat, |line| line.interval(1, bytes)),
-            samples: self.seen,
-            scaled: line.is_some(),
-        }
+        let (interval, scaled) = self.time.on(bytes);
+        let written = self.written.as_ref().map(|curve| curve.on(bytes).0);
+        Forecast { interval, samples: self.seen, scaled, written }
     }
 
     /// On many, one after another.
     pub(super) fn sum(&self, load: &Load) -> Interval {
-        let flat = |lanes: u32| Interval {
-            p50: self.flat.p50.saturating_mul(lanes.into()),
-            p95: self.flat.p95.saturating_mul(lanes.into()),
-        };
-        match &self.line {
-            None => flat(load.lanes),
-            Some(line) => {
-                let sized = load.lanes.saturating_sub(load.unsized_lanes);
-                line.interval(sized.into(), load.bytes).then(flat(load.unsized_lanes))
-            }
-        }
+        self.time.sum(load)
     }
-}
-
-/// By nearest rank: each is one of the values.
-fn quantiles(values: impl Iterator<Item = u64>) -> Option<Interval> {
-    let mut values: Vec<u64> = values.collect();
-    values.sort_unstable();
-    let rank = |percent: usize| {
-        let rank = (values.len() * percent).div_ceil(100);
-        values.get(rank.saturating_sub(1)).copied()
-    };
-    Some(Interval { p50: rank(50)?, p95: rank(95)? })
-}
-
-fn median(values: &mut [i128]) -> Option<i128> {
-    let middle = values.len().checked_sub(1)? / 2;
-    Some(*values.select_nth_unstable(middle).1)
-}
-
-/// The line through measurements whose target's size is known, where there is one.
-fn line(kept: &[Measurement]) -> Option<Line> {
-    let sized: Vec<&Measurement> = kept.iter().filter(|one| one.bytes > 0).collect();
-    let sizes = sized.iter().map(|one| one.bytes);
-    let (smallest, largest) = (sizes.clone().min()?, sizes.max()?);
-    if sized.len() < LINE_MIN || largest / 2 < smallest {
-        return None;
-    }
-    let mut slopes = Vec::new();
-    let (mut agree, mut disagree) = (0_u64, 0_u64);
-    for (at, one) in sized.iter().enumerate() {
-        for other in sized.iter().skip(at + 1) {
-            let (small, large) = if one.bytes < other.bytes { (one, other) } else { (other, one) };
-            let wider = i128::from(large.bytes - small.bytes);
-            if wider == 0 {
-                continue;
-            }
-            let longer = i128::from(large.ms) - i128::from(small.ms);
-            agree += u64::from(longer > 0);
-            disagree += u64::from(longer < 0);
-            slopes.push((longer << FRACTION) / wider);
-        }
-    }
-    let pairs = u64::try_from(slopes.len()).unwrap_or(u64::MAX);
-    let slope = median(&mut slopes)?;
-    if agree < disagree || (agree - disagree) * 100 < pairs * AGREE || slope <= 0 {
-        return None;
-    }
-    let over = |one: &&Measurement| {
-        i128::from(one.ms) - (slope.saturating_mul(i128::from(one.bytes)) >> FRACTION)
-    };
-    let base = median(&mut sized.iter().map(over).collect::<Vec<_>>())?.max(0);
-    let line = Line { base, slope, ratio: Interval::default() };
-    let ratio = quantiles(sized.iter().map(|one| {
-        let at = u64::try_from(line.at(1, one.bytes)).unwrap_or(u64::MAX).max(1);
-        one.ms.saturating_mul(1_000) / at
-    }))?;
-    Some(Line { ratio, ..line })
 }
 
 /// Fits of one question, made once each.
@@ -198,7 +97,7 @@ mod tests {
         let work = Work { what: What::Backup(Backup::Database), engine: Engine::Sqlite };
         let mut measures = Measures::default();
         for ((ms, bytes), seq) in of.into_iter().zip(0..) {
-            measures.add(work, Seq(seq), Measurement { ms, bytes });
+            measures.add(work, Seq(seq), Measurement { ms, bytes, written: None });
         }
         measures.of(work).and_then(Fit::of)
     }

@@ -2,7 +2,7 @@
 //! and left out.
 //!
 //! ```text
-//!   measurements of one kind of work ──fit──► an interval for a target of some size    (fit)
+//!   measurements of one kind of work ──fit──► an interval for a target of some size    (fit, curve)
 //!   lanes of a wave, by class ──────────────► an interval for the wave                 (load)
 //!   a plan before it runs, a rollout under way, what is left of a window                (plan, rest, window)
 //!   a step that takes longer                                                           (overrun)
@@ -11,6 +11,7 @@
 //! An interval goes from where each piece of work takes its median to where each takes its 95th percentile:
 //! of many targets it says *at most*, since they are never all slow.
 
+mod curve;
 mod fit;
 mod load;
 mod overrun;
@@ -27,7 +28,7 @@ pub use plan::{ClassForecast, Planned, StepForecast, planned};
 pub use rest::{leg, rest};
 pub use window::{Answer, WindowFit, fits, windows};
 
-/// Milliseconds, from the median to the 95th percentile.
+/// From the median to the 95th percentile: milliseconds, or bytes that are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Interval {
     /// Half of them take no longer.
@@ -59,6 +60,8 @@ pub struct Forecast {
     pub samples: u64,
     /// It grows with the target's size, and was reckoned for this one's.
     pub scaled: bool,
+    /// What the engine writes to its log for it, bytes. `None`: nobody ever told.
+    pub written: Option<Interval>,
 }
 
 /// The script that undoes one of a direction.

@@ -86,9 +86,11 @@ fn class(fits: &mut Fits<'_>, (class, load): (&Class, &Load), backup: Backup) ->
 fn spread(fit: Option<&super::Fit>, load: &Load) -> StepForecast {
     let Some(fit) = fit else { return StepForecast::default() };
     let (mean, largest) = (fit.on(load.mean()), fit.on(load.largest));
-    let interval = Interval { p50: mean.interval.p50, p95: largest.interval.p95 };
+    let spread = |mean: Interval, largest: Interval| Interval { p50: mean.p50, p95: largest.p95 };
+    let interval = spread(mean.interval, largest.interval);
+    let written = mean.written.zip(largest.written).map(|(mean, largest)| spread(mean, largest));
     let beyond = if load.largest > fit.largest { fit.largest } else { 0 };
-    StepForecast { forecast: Some(Forecast { interval, ..largest }), beyond }
+    StepForecast { forecast: Some(Forecast { interval, written, ..largest }), beyond }
 }
 
 /// What one leg of a class would take, on a target of this size.

@@ -39,6 +39,8 @@ pub struct Measurement {
     pub ms: u64,
     /// How large the target was; zero: nobody told.
     pub bytes: u64,
+    /// What the engine wrote to its log meanwhile, bytes; `None`: nobody told.
+    pub written: Option<u64>,
 }
 
 /// What is kept of one kind of work.
@@ -96,7 +98,9 @@ mod tests {
 
     fn sample(of: impl Iterator<Item = u64>) -> Sample {
         let mut sample = Sample::default();
-        of.for_each(|seq| sample.add(scattered(seq), Measurement { ms: seq, bytes: 0 }));
+        of.for_each(|seq| {
+            sample.add(scattered(seq), Measurement { ms: seq, bytes: 0, written: None })
+        });
         sample
     }
 

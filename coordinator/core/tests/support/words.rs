@@ -23,7 +23,7 @@
 //! blocks b1 [select=…]   targets that stand apart
 //! start [of=1] [waive=V|*] | pause 1 [at=once | at=batch] why | abort 1 why | resume 1 [rolled-back] [dry] | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
-//! t-1 backed-up [nothing] [schema=x] [bytes=9] | applied 0 [already] [took=9 waited=9] [resumed] | verified 0 |
+//! t-1 backed-up [nothing] [schema=x] [bytes=9] | applied 0 [already] [took=9 waited=9 wrote=9] [resumed] | verified 0 |
 //!     failed 0 [retryable] [partly] | rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
 //! forecast plan|1    of the plan made last, by class and wave; of the rest of a rollout
 //! t-1 baseline quick [queries=1] | gate quick after-step latency=1500 [runs=100]   thousandths of what was before
@@ -482,12 +482,15 @@ fn forecast(world: &mut World, words: &Words<'_>) {
             said.push(match it.forecast {
                 None => format!("class {ix} {what}: never measured"),
                 Some(one) => format!(
-                    "class {ix} {what}: {} to {} ms from {} measurements{}{}",
+                    "class {ix} {what}: {} to {} ms from {} measurements{}{}{}",
                     one.interval.p50,
                     one.interval.p95,
                     one.samples,
                     if one.scaled { ", by size" } else { "" },
-                    if it.beyond > 0 { ", beyond what was measured" } else { "" }
+                    if it.beyond > 0 { ", beyond what was measured" } else { "" },
+                    one.written.map_or_else(String::new, |forecast::Interval { p50, p95 }| {
+                        format!(", writes {p50} to {p95} bytes")
+                    })
                 ),
             });
         }
@@ -883,8 +886,11 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
     let after = words.key("schema").map(digest);
     let message = "syntax error".to_owned();
     let (ms, already) = (u64::from(words.number("took", 1)), words.has("already"));
-    let measured =
-        Measured { waited_ms: u64::from(words.number("waited", 0)), resumed: words.has("resumed") };
+    let measured = Measured {
+        waited_ms: u64::from(words.number("waited", 0)),
+        resumed: words.has("resumed"),
+        written: words.key("wrote").map(|bytes| u64::from(number(bytes))),
+    };
     let outcome = match words.at(1) {
         "backed-up" => {
             let ledger = world.ledger(target);

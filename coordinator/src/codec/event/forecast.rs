@@ -21,6 +21,10 @@ pub(super) fn body(wire: log::StepOverran) -> Body {
             interval: Interval { p50: forecast.p50_ms, p95: forecast.p95_ms },
             samples: forecast.samples,
             scaled: forecast.scaled,
+            written: forecast
+                .p50_bytes
+                .zip(forecast.p95_bytes)
+                .map(|(p50, p95)| Interval { p50, p95 }),
         },
     };
     Body::StepOverran { overrun: Box::new(overrun) }

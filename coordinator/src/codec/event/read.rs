@@ -1,12 +1,13 @@
 //! From disk.
 
-use skein_core::event::{Body, Measured, Stop, Unwind};
+use skein_core::event::{Body, Stop, Unwind};
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId, StepIx, TargetId, WaveIx};
 use skein_core::policy::Policy;
 use skein_proto::log::v1::event::Body as Wire;
 
 use super::super::fleet::{description, observation};
 use super::super::manifest::manifest;
+use super::super::measured;
 use super::super::plan::{backup, knob, plan};
 use super::super::{Malformed, cluster_id, digest, digest_option, incarnation, pace, required};
 use super::{archive, leg_kind, verdict, waiver};
@@ -207,7 +208,7 @@ fn step(wire: Wire) -> Result<Body, Malformed> {
                 ms: applied.ms,
                 rows: applied.rows,
                 already: applied.already,
-                measured: Measured { waited_ms: applied.waited_ms, resumed: applied.resumed },
+                measured: measured::of_applied(&applied),
             }
         }
         Wire::StepVerified(wire) => {
@@ -259,7 +260,7 @@ fn step(wire: Wire) -> Result<Body, Malformed> {
                 ms: undone.ms,
                 already: undone.already,
                 fingerprint: digest_option(&undone.fingerprint, "the schema fingerprint")?,
-                measured: Measured { waited_ms: undone.waited_ms, resumed: undone.resumed },
+                measured: measured::of_undone(&undone),
             }
         }
         Wire::StepStuck(wire) => {

@@ -364,6 +364,7 @@ pub(super) fn body(body: &Body) -> Wire {
                 already: *already,
                 waited_ms: measured.waited_ms,
                 resumed: measured.resumed,
+                written_bytes: measured.written,
             }),
         }),
         Body::StepOverran { overrun } => Wire::StepOverran(super::forecast::out(overrun)),
@@ -427,6 +428,7 @@ pub(super) fn body(body: &Body) -> Wire {
                 fingerprint: digest_out(*fingerprint),
                 waited_ms: measured.waited_ms,
                 resumed: measured.resumed,
+                written_bytes: measured.written,
             }),
         }),
         Body::StepStuck { rollout, target, fence, version, step, why } => {

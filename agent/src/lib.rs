@@ -13,6 +13,7 @@
 //! schema    what people see of a target's schema
 //! gate      what has to hold before a rollout goes on, asked of targets and of what skein.toml names
 //! throttle  what steps wait for: replicas, load, a query, a signal
+//! metrics   what is counted meanwhile, for whoever watches
 //! ```
 //!
 //! There is no journal on the agent's own disk. What must outlive a crash of the agent (which steps
@@ -30,6 +31,7 @@ mod bundles;
 mod discovery;
 mod gate;
 mod leg;
+mod metrics;
 mod observe;
 mod roster;
 mod schema;
@@ -38,4 +40,5 @@ mod text;
 mod throttle;
 
 pub use config::Config;
+pub use metrics::Metrics;
 pub use session::{Coordinators, Dial, Running, StartError, start};

@@ -86,6 +86,11 @@ impl Roster {
         self.lock().get(id).cloned()
     }
 
+    /// How many they are.
+    pub(crate) fn len(&self) -> usize {
+        self.ids().len()
+    }
+
     pub(crate) fn ids(&self) -> Vec<TargetId> {
         self.lock().all().map(|target| target.id.clone()).collect()
     }

@@ -22,6 +22,7 @@ mod follow;
 mod project;
 pub mod render;
 mod role;
+mod scrape;
 pub mod screen;
 mod session;
 

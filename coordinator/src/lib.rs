@@ -24,6 +24,7 @@ pub mod config;
 pub mod doors;
 pub mod host;
 mod leases;
+mod metrics;
 mod node;
 mod raft;
 mod reads;
@@ -35,4 +36,5 @@ mod sessions;
 
 pub use config::Config;
 pub use host::Host;
+pub use metrics::Metrics;
 pub use node::{Running, StartError, start, start_on};

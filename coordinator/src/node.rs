@@ -20,6 +20,7 @@ use crate::calendar::Calendar;
 use crate::codec;
 use crate::config::Config;
 use crate::host::Host;
+use crate::metrics::{Metrics, Seen};
 use crate::raft::{self, Identity, Machine, Network, Peers, Raft, Service};
 use crate::roll_call::call_the_roll;
 use crate::round_trip::{RoundTrips, measure};
@@ -72,6 +73,7 @@ pub struct Running {
     address: Option<SocketAddr>,
     dir: skein_store::DataDir,
     released: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Running {
@@ -152,6 +154,14 @@ pub async fn start_on(config: Config, host: Host) -> Result<Running, StartError>
         stop.clone(),
     );
     let trips = RoundTrips::new(config.raft.round_trip_ms());
+    let seen = Seen {
+        node: config.node,
+        raft: raft.clone(),
+        machine: Arc::clone(&machine),
+        sessions: Arc::clone(&sessions),
+        trips: trips.clone(),
+    };
+    let metrics = Metrics::new(machine.counted(), seen);
     let api = Api {
         timing: Timing { raft: config.raft.clone(), trips: trips.clone() },
         identity: identity.clone(),
@@ -205,6 +215,7 @@ pub async fn start_on(config: Config, host: Host) -> Result<Running, StartError>
         address,
         dir: store.dir.clone(),
         released: Box::pin(store.released()),
+        metrics,
     };
     drop(store);
     tokio::spawn(form(config, policy, machine, raft, (handle, stop)));
@@ -267,6 +278,11 @@ impl Running {
         now.state.is_leader().then_some(now.current_term)
     }
 
+    /// What it tells a system that watches it.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.address
@@ -316,7 +332,7 @@ impl Running {
         if let Err(error) = ended.await {
             tracing::error!(%error, "the history could not be forced to the disk");
         }
-        drop((self.raft, self.identity, self.connections));
+        drop((self.raft, self.identity, self.connections, self.metrics));
         // Whoever opens the data next in this process finds it free.
         if tokio::time::timeout(STOP_LIMIT, self.released).await.is_err() {
             tracing::warn!("the data directory is still in use by this process");

@@ -34,12 +34,14 @@ use skein_core::spec::Knob;
 use skein_core::{Fleet, Refusal};
 use skein_store::Payload;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::calendar::Calendar;
 use crate::clock::LogTime;
 use crate::codec;
 use crate::leases::{Leased, Leases};
+use crate::metrics::{Answered, Counted, kind};
 use crate::raft::{Machine, Raft, Recorded};
 use crate::sessions::Sessions;
 use batch::Batch;
@@ -75,6 +77,16 @@ pub(crate) enum Failure {
     NotLeader,
     /// It may or may not have happened: repeat it with the same id.
     Unknown(String),
+}
+
+impl Failure {
+    fn counted(&self) -> Answered {
+        match self {
+            Self::Refused(_) => Answered::Refused,
+            Self::NotLeader => Answered::NotLeader,
+            Self::Unknown(_) => Answered::Unknown,
+        }
+    }
 }
 
 pub(crate) type Answer = Result<Accepted, Failure>;
@@ -251,12 +263,18 @@ impl Sequencer {
             while let Some(command) = expired(leading.as_mut()).now_or_never() {
                 self.waiting.extend(command.map(own));
             }
+            self.counted().waiting(self.waiting.len());
             eager = self.turn(&mut leading).await;
+            self.counted().waiting(self.waiting.len());
         }
         self.sessions.close_all();
         for job in self.waiting.drain(..) {
             answer(job.reply, Err(stopping()));
         }
+    }
+
+    fn counted(&self) -> &Counted {
+        self.machine.counted()
     }
 
     fn take(&mut self, message: Message, leading: &mut Option<Leading>) {
@@ -292,6 +310,8 @@ impl Sequencer {
             // Also an agent that was let in just before the lead was lost.
             self.sessions.close_all();
             for job in self.waiting.drain(..) {
+                let kind = kind(&job.request.command);
+                self.machine.counted().answered(kind, Answered::NotLeader);
                 answer(job.reply, Err(Failure::NotLeader));
             }
             return false;
@@ -359,7 +379,7 @@ impl Sequencer {
             {
                 let now = leading.now();
                 if let Err(failure) = batch.decide(&mut leading.ahead, now, *job) {
-                    batch.fail(&failure);
+                    batch.fail(&failure, self.counted());
                     // It may be decided again at once.
                     tokio::select! {
                         () = self.stop.cancelled() => {}
@@ -394,19 +414,22 @@ impl Sequencer {
             _ => Ok(()),
         };
         if let Err(failure) = made_sure {
-            batch.fail(&failure);
+            batch.fail(&failure, self.counted());
             return None;
         }
-        batch.settle(leading.ahead.seq);
+        batch.settle(leading.ahead.seq, self.counted());
         self.follow(leading, &batch.events);
         Some(batch.is_full())
     }
 
     async fn write(&self, entry: bytes::Bytes) -> Result<(), Failure> {
-        let write = self.raft.client_write(Payload(entry));
+        let (write, began) = (self.raft.client_write(Payload(entry)), Instant::now());
         match tokio::time::timeout(COMMIT_LIMIT, write).await {
             Ok(Ok(response)) => match Recorded::decode(&response.data.0) {
-                Some(Recorded::Committed) => Ok(()),
+                Some(Recorded::Committed) => {
+                    self.counted().committed(began.elapsed());
+                    Ok(())
+                }
                 Some(Recorded::Stale) | None => {
                     Err(Failure::Unknown("the record met another state".to_owned()))
                 }

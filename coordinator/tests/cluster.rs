@@ -34,6 +34,7 @@ fn configs(root: &TempDir, count: usize) -> Vec<Config> {
             cluster: "test".to_owned(),
             data: root.path().join(format!("node-{node}")),
             listen: Some(address.parse().unwrap()),
+            metrics: None,
             advertise: address.clone(),
             members: members.clone(),
             charter: charter::DEFAULT.as_bytes().to_vec(),

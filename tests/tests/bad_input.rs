@@ -74,6 +74,7 @@ fn a_coordinator_says_what_is_wrong_with_its_configuration() {
         (edit("\"c\"", "\"\""), &["`cluster` is empty"]),
         (edit("127.0.0.1:0", "not an address"), &["line 4"]),
         (edit("127.0.0.1", "0.0.0.0"), &["0.0.0.0:0", "plaintext_beyond_loopback"]),
+        (format!("{head}metrics = \"0.0.0.0:9\"\n"), &["0.0.0.0:9", "plaintext_beyond_loopback"]),
         (format!("{head}lease_ms = 20\n"), &["`lease_ms` is 20"]),
         (format!("{head}[raft]\nheartbeat_ms = 0\n"), &["heartbeat_ms (0)"]),
         (format!("{head}[raft]\nheartbeat_ms = 700\n"), &["heartbeat_ms (700)", "(600)"]),

@@ -1,6 +1,7 @@
 //! `[agent]`: who this agent is and what it may take.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,10 @@ pub struct Agent {
     pub statement_timeout_ms: Option<u32>,
     /// Where bundles are kept. Default `.skein/cache`.
     pub cache: Option<PathBuf>,
+    /// Where metrics are served. Default: nowhere.
+    pub metrics: Option<SocketAddr>,
+    /// They may be served at an address that other machines can reach: everybody there can read them.
+    pub metrics_beyond_loopback: bool,
     /// What it may ask for gates besides its targets, by name.
     #[serde(rename = "gate")]
     pub gates: BTreeMap<String, GateSource>,

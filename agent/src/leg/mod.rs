@@ -42,6 +42,7 @@ use crate::bundles::Bundles;
 use crate::config::{Target, TargetId};
 use crate::db::{Observation, Order, Timeouts, Token};
 use crate::gate::Asker;
+use crate::metrics::{self, Counted};
 use crate::roster::Roster;
 use crate::session::{Lease, Over};
 use crate::throttle::{Brake, Gauge, Pace, Progress, Waits};
@@ -62,6 +63,7 @@ pub(crate) struct Site {
     pub(crate) gauge: Arc<Gauge>,
     pub(crate) waits: Arc<Waits>,
     pub(crate) progress: Arc<Progress>,
+    pub(crate) counted: Counted,
 }
 
 /// Carries a leg out. Returns the id of its last report; none where the lease was lost.
@@ -75,13 +77,18 @@ pub(crate) async fn run(
     let mut brake = Brake::new(shared, (leg.fence, &leg.target), pace, &lease);
     let ended = Box::pin(carry_out(&site, &leg, (&mut lease, &mut brake), &reports)).await;
     match ended {
-        Ok(last) => Some(last),
+        Ok(last) => {
+            site.counted.ended(leg.kind(), "done");
+            Some(last)
+        }
         Err(Stop::Lost(why)) => {
+            site.counted.ended(leg.kind(), "lost");
             tracing::warn!(fence = leg.fence, target = leg.target, why, "the leg was left");
             None
         }
         Err(Stop::Report(outcome)) => {
             tracing::info!(fence = leg.fence, target = leg.target, ?outcome, "the leg has ended");
+            site.counted.ended(leg.kind(), metrics::ended(&outcome));
             Some(reports.send(*outcome))
         }
     }

@@ -132,7 +132,7 @@ impl Hands {
             held.phase = Phase::Running;
             let lease = Lease { control: held.control.subscribe(), renewed: self.renewed.clone() };
             let (leg, pace) = (held.leg.clone(), held.pace.subscribe());
-            let reports = Reports::new(self.mailbox.clone(), &leg);
+            let reports = Reports::new(self.mailbox.clone(), self.site.counted.clone(), &leg);
             let run = carry_out(self.site.clone(), leg, (lease, pace), reports);
             self.running.spawn(run);
         }
@@ -273,6 +273,7 @@ async fn carry_out(
     lease: (Lease, watch::Receiver<Pace>),
     reports: Reports,
 ) -> Finished {
+    let _runs = site.counted.runs();
     let fence = leg.fence;
     let first = leg.steps.first().map_or(0, |step| step.step);
     let fallen = reports.clone();

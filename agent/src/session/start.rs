@@ -27,6 +27,7 @@ use crate::config::{AgentId, Config, Target, TargetId, UrlError, check_address};
 use crate::discovery;
 use crate::gate::Asker;
 use crate::leg::Site;
+use crate::metrics::{Counted, Metrics};
 use crate::roster::Roster;
 use crate::throttle::{Gauge, Waits};
 
@@ -84,6 +85,7 @@ pub struct Running {
     id: AgentId,
     attached: watch::Receiver<Option<Channel>>,
     stopping: CancellationToken,
+    metrics: Metrics,
     talk: AbortOnDropHandle<()>,
     _looks: AbortOnDropHandle<()>,
     _reads: AbortOnDropHandle<()>,
@@ -107,6 +109,11 @@ impl Running {
             // The session has ended; nobody will be welcomed any more.
             std::future::pending::<()>().await;
         }
+    }
+
+    /// What it tells a system that watches it.
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Takes no leg any more, finishes the steps under way however long they take, gives the legs
@@ -150,18 +157,21 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
     let reads = Arc::new(Reads::default());
     let stopping = CancellationToken::new();
     let asker = Arc::new(Asker::new(roster.clone(), config.gates, config.directory));
-    let waits = Arc::new(Waits::default());
+    let (waits, counted) = (Arc::new(Waits::default()), Counted::default());
     let site = Arc::new(Site {
         asker: asker.clone(),
         gauge: Arc::new(Gauge::new(roster.clone(), asker.clone())),
         waits: waits.clone(),
         progress: Arc::default(),
+        counted: counted.clone(),
         roster: roster.clone(),
         timeouts: config.timeouts,
         destination,
         bundles: Bundles::new(config.cache, attached.clone()),
     });
     let slots = usize::try_from(config.slots.get()).unwrap_or(usize::MAX);
+    let watched = (roster.clone(), waits.clone());
+    let metrics = Metrics::new(&counted, attached.clone(), watched, slots);
     let talk = Talk {
         hello: Hello {
             agent: config.id.to_string(),
@@ -193,6 +203,7 @@ pub async fn start(config: Config, coordinators: Coordinators) -> Result<Running
         id: config.id,
         attached,
         stopping,
+        metrics,
         talk: AbortOnDropHandle::new(tokio::spawn(talk.run())),
         _looks: AbortOnDropHandle::new(tokio::spawn(looks.run(roster.clone()))),
         _reads: AbortOnDropHandle::new(tokio::spawn(reads.run(roster.clone()))),

@@ -178,6 +178,7 @@ pub(crate) fn role(words: &[String]) -> Result<()> {
         cluster: "bench".to_owned(),
         data: Path::new(root).join(format!("node-{node}")),
         listen: Some(address.parse().context("a node's address")?),
+        metrics: None,
         advertise: address.clone(),
         members: members.clone(),
         charter: charter::DEFAULT.as_bytes().to_vec(),

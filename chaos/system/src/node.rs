@@ -31,6 +31,7 @@ pub(crate) fn config(node: u64, count: u64, cut: Cut) -> Config {
         cluster: "simulated".to_owned(),
         data: PathBuf::from(host(node)),
         listen: None,
+        metrics: None,
         advertise: format!("{}:{}", host(node), wire::PORT),
         members: members(count),
         charter: charter::DEFAULT.as_bytes().to_vec(),

@@ -1,5 +1,6 @@
 //! Long-running roles, and the files that come with an installation.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -14,6 +15,9 @@ pub struct InitArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct CoordinatorArgs {
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics (default: `metrics` of the configuration)
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
     /// Read and check the configuration, then stop
     #[arg(long)]
     pub check: bool,
@@ -21,6 +25,9 @@ pub struct CoordinatorArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct AgentArgs {
+    /// Serve metrics for Prometheus at http://ADDRESS/metrics (default: `metrics` in [agent])
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
     /// Read and check the configuration, then stop
     #[arg(long)]
     pub check: bool,

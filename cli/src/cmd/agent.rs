@@ -7,6 +7,7 @@ use crate::exit::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::project::Project;
 use crate::role::{self, Ends};
+use crate::scrape::Scrapes;
 use crate::screen::Screen;
 
 pub(crate) async fn run(
@@ -27,6 +28,18 @@ pub(crate) async fn run(
             .next("name one in [coordinator] of skein.toml, or with --coordinator"));
     }
     let (id, targets) = (config.id.to_string(), config.targets.len());
+    let metrics = args.metrics.or(file.agent.metrics);
+    if let Some(address) = metrics
+        && !address.ip().is_loopback()
+        && !file.agent.metrics_beyond_loopback
+    {
+        return Err(Failure::usage(format!(
+            "metrics at {address} can be read from other machines, by everybody and not encrypted"
+        ))
+        .next(
+            "serve them at a loopback address, or say `metrics_beyond_loopback = true` in [agent]",
+        ));
+    }
     if args.check {
         screen.done(&format!(
             "{}: agent {id} with {targets} targets is in order",
@@ -35,11 +48,17 @@ pub(crate) async fn run(
         return Ok(ExitCode::Done);
     }
     let mut ends = Ends::listen()?;
+    let scrapes = match metrics {
+        Some(address) => Some(Scrapes::listen(address).await?),
+        None => None,
+    };
     let running =
         skein_agent::start(config, Coordinators::Addresses(addresses)).await.map_err(|error| {
             Failure::usage(chain(&error))
                 .next("repair it there; `skein agent --check` reads it without starting")
         })?;
+    let metrics = running.metrics();
+    let _served = scrapes.map(|scrapes| scrapes.serve(move || metrics.text()));
     tracing::info!(agent = id, targets, "the agent is up");
     role::ready();
     ends.asked().await;

@@ -8,6 +8,7 @@ use crate::args::{CoordinatorArgs, Global};
 use crate::exit::ExitCode;
 use crate::failure::{Failure, chain};
 use crate::role::{self, Ends};
+use crate::scrape::Scrapes;
 use crate::screen::Screen;
 
 const NAME: &str = "coordinator.toml";
@@ -18,12 +19,16 @@ pub(crate) async fn run(
     screen: &mut Screen,
 ) -> Result<ExitCode, Failure> {
     let path = global.config.as_deref().unwrap_or(Path::new(NAME));
-    let config = Config::read(path).map_err(|error| unread(&error))?;
+    let config = Config::read_with(path, args.metrics).map_err(|error| unread(&error))?;
     if args.check {
         screen.done(&format!("{} is in order", path.display()));
         return Ok(ExitCode::Done);
     }
     let mut ends = Ends::listen()?;
+    let scrapes = match config.metrics {
+        Some(address) => Some(Scrapes::listen(address).await?),
+        None => None,
+    };
     let (node, data) = (config.node, config.data.clone());
     let running = Box::pin(skein_coordinator::start(config)).await.map_err(|error| {
         let exit = match &error {
@@ -39,6 +44,8 @@ pub(crate) async fn run(
     })?;
     let address =
         running.address().map_or_else(|| "nowhere".to_owned(), |address| address.to_string());
+    let metrics = running.metrics();
+    let _served = scrapes.map(|scrapes| scrapes.serve(move || metrics.text()));
     tracing::info!(node, address, data = %data.display(), "the coordinator is up");
     role::ready();
     let failed = tokio::select! {

@@ -26,6 +26,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen. `None`: in this process only.
     pub listen: Option<SocketAddr>,
+    /// Where metrics are served. `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// How others reach this node: `host:port`.
     pub advertise: String,
     /// The nodes that form the cluster, with their addresses. Empty: wait to be added.
@@ -47,6 +49,7 @@ struct File {
     cluster: String,
     data: PathBuf,
     listen: SocketAddr,
+    metrics: Option<SocketAddr>,
     advertise: Option<String>,
     #[serde(default, rename = "member")]
     members: Vec<Member>,
@@ -104,6 +107,14 @@ impl Config {
     /// # Errors
     /// Names the file, the line and what to do.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::read_with(path, None)
+    }
+
+    /// The same, with metrics served at another address than the file says.
+    ///
+    /// # Errors
+    /// As for [`Config::read`].
+    pub fn read_with(path: &Path, metrics: Option<SocketAddr>) -> Result<Self, ConfigError> {
         let text = read(path)?;
         let text = String::from_utf8_lossy(&text);
         let file: File = toml::from_str(&text).map_err(|error| ConfigError::Parse {
@@ -138,6 +149,7 @@ impl Config {
             cluster: file.cluster,
             data: base.join(file.data),
             listen: Some(file.listen),
+            metrics: metrics.or(file.metrics),
             advertise: file.advertise.unwrap_or_else(|| file.listen.to_string()),
             members: file.members.into_iter().map(|member| (member.node, member.address)).collect(),
             charter,
@@ -158,6 +170,7 @@ impl Config {
             cluster: "embedded".to_owned(),
             data: data.to_owned(),
             listen: None,
+            metrics: None,
             advertise: "in-process".to_owned(),
             members: vec![(1, "in-process".to_owned())],
             charter,
@@ -187,6 +200,15 @@ impl Config {
             return Err(format!(
                 "`listen = \"{listen}\"` can be reached from other machines, and connections are not \
                  encrypted; put an encrypted tunnel in front, or say `plaintext_beyond_loopback = true`"
+            ));
+        }
+        if let Some(metrics) = self.metrics
+            && !metrics.ip().is_loopback()
+            && !beyond_loopback
+        {
+            return Err(format!(
+                "metrics at {metrics} can be read from other machines, by everybody and not encrypted; \
+                 serve them at a loopback address, or say `plaintext_beyond_loopback = true`"
             ));
         }
         if self.members.len() > 7 {

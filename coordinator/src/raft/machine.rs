@@ -13,6 +13,7 @@ use skein_store::{Applied, Halt};
 use tokio::sync::watch;
 
 use crate::codec;
+use crate::metrics::Counted;
 
 /// The replicated state of this node, as far as it has applied the log.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct Machine {
     fleet: RwLock<Fleet>,
     /// The number of events applied: readers wait for a change.
     applied: watch::Sender<u64>,
+    counted: Counted,
 }
 
 /// What became of a record.
@@ -49,7 +51,16 @@ impl Recorded {
 
 impl Machine {
     pub(crate) fn new() -> Self {
-        Self { fleet: RwLock::new(Fleet::default()), applied: watch::Sender::new(0) }
+        Self {
+            fleet: RwLock::new(Fleet::default()),
+            applied: watch::Sender::new(0),
+            counted: Counted::default(),
+        }
+    }
+
+    /// What it counts.
+    pub(crate) fn counted(&self) -> &Counted {
+        &self.counted
     }
 
     /// The state as applied here. Hold it for a moment only: applying waits for it.
@@ -109,6 +120,7 @@ impl skein_store::Machine for Machine {
                     .map(|(bytes, seq)| read(seq, bytes))
                     .collect::<Result<Vec<Event>, Halt>>()?;
                 self.take_in(&decoded)?;
+                self.counted.applied(decoded.len());
                 Ok(Applied { events, chunk: None, response: Recorded::Committed.encode() })
             }
         }

@@ -10,12 +10,17 @@ use skein_core::ids::{Millis, RolloutId, Seq};
 
 use super::{Accepted, Failure, Job, Reply, answer};
 use crate::codec;
+use crate::metrics::{Answered, Counted, kind};
 
 /// A record is closed at about this size, so that one message to a peer stays small, bytes.
 const RECORD_BYTES: usize = 256 * 1024;
 
 /// What is told when it is certain; nobody asked for what the node asks itself.
-type Held = (Option<Reply>, Result<Option<RolloutId>, Refusal>);
+struct Held {
+    reply: Option<Reply>,
+    kind: &'static str,
+    decided: Result<Option<RolloutId>, Refusal>,
+}
 
 /// Decided, and not durable yet.
 pub(super) struct Batch {
@@ -39,7 +44,7 @@ impl Batch {
 
     /// Whether somebody waits to be told.
     pub(super) fn has_askers(&self) -> bool {
-        self.held.iter().any(|(reply, _)| reply.is_some())
+        self.held.iter().any(|held| held.reply.is_some())
     }
 
     /// The bytes of the events made since this was last asked.
@@ -58,6 +63,7 @@ impl Batch {
         now: Millis,
         mut job: Job,
     ) -> Result<(), Failure> {
+        let kind = kind(&job.request.command);
         job.request.now = now;
         if job.reply.is_none() {
             job.request.charter = ahead.charter();
@@ -72,7 +78,7 @@ impl Batch {
                 for event in events {
                     if let Err(error) = evolve(ahead, &event) {
                         tracing::error!(%error, "a decision contradicts the state");
-                        self.held.push((job.reply, Ok(rollout)));
+                        self.held.push(Held { reply: job.reply, kind, decided: Ok(rollout) });
                         return Err(Failure::Unknown(format!(
                             "a decision contradicts the state: {error}"
                         )));
@@ -85,13 +91,15 @@ impl Batch {
                 Ok(rollout)
             }
         };
-        self.held.push((job.reply, decided));
+        self.held.push(Held { reply: job.reply, kind, decided });
         Ok(())
     }
 
     /// It is durable: everybody is told what was decided.
-    pub(super) fn settle(&mut self, seq: Seq) {
-        for (reply, decided) in self.held.drain(..) {
+    pub(super) fn settle(&mut self, seq: Seq, counted: &Counted) {
+        for Held { reply, kind, decided } in self.held.drain(..) {
+            let refused = decided.is_err();
+            counted.answered(kind, if refused { Answered::Refused } else { Answered::Accepted });
             let told =
                 decided.map(|rollout| Accepted { seq: seq.0, rollout }).map_err(Failure::Refused);
             answer(reply, told);
@@ -99,8 +107,9 @@ impl Batch {
     }
 
     /// It is not, or nobody knows: everybody is told so.
-    pub(super) fn fail(&mut self, failure: &Failure) {
-        for (reply, _) in self.held.drain(..) {
+    pub(super) fn fail(&mut self, failure: &Failure, counted: &Counted) {
+        for Held { reply, kind, .. } in self.held.drain(..) {
+            counted.answered(kind, failure.counted());
             answer(reply, Err(failure.clone()));
         }
     }

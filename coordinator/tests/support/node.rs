@@ -29,6 +29,7 @@ pub(crate) fn configs(root: &TempDir, count: u64) -> Vec<Config> {
             cluster: "test".to_owned(),
             data: root.path().join(format!("node-{node}")),
             listen: Some(address.parse().unwrap()),
+            metrics: None,
             advertise: address.clone(),
             members: members.clone(),
             charter: charter::DEFAULT.as_bytes().to_vec(),

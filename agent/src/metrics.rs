@@ -1,4 +1,5 @@
-//! What an agent tells of itself to a system that watches it, in the OpenMetrics text format (`docs/metrics.md`).
+//! What an agent tells of itself to a system that watches it, in the text format of `OpenMetrics`
+//! (`docs/metrics.md`).
 //!
 //! What must hold: no series has a target's name, so that their number does not grow with what the agent
 //! serves; to count costs a leg an addition.
@@ -112,12 +113,14 @@ impl Counted {
         let result = match outcome {
             Outcome::Applied(it) if it.already => "found",
             Outcome::Applied(it) => {
-                self.measured(it.ms, it.waited_ms, it.written_bytes);
+                let locked_ms = it.locked_ms.unwrap_or_default();
+                self.measured(it.ms, it.waited_ms + locked_ms, it.written_bytes);
                 "applied"
             }
             Outcome::RolledBack(it) if it.already => "found_undone",
             Outcome::RolledBack(it) => {
-                self.measured(it.ms, it.waited_ms, it.written_bytes);
+                let locked_ms = it.locked_ms.unwrap_or_default();
+                self.measured(it.ms, it.waited_ms + locked_ms, it.written_bytes);
                 "undone"
             }
             Outcome::Failed(it) if it.cancelled => "cancelled",

@@ -156,7 +156,12 @@ fn forecasts() {
     plan.forecast = Some(v1::PlanForecast {
         classes: vec![v1::ClassForecast {
             steps: vec![
-                v1::Forecast { scaled: true, ..known(4_000, 9_200) },
+                v1::Forecast {
+                    scaled: true,
+                    p50_bytes: Some(12 << 20),
+                    p95_bytes: Some(31 << 20),
+                    ..known(4_000, 9_200)
+                },
                 never,
                 v1::Forecast { beyond: 8_500_000, ..known(300, 300) },
             ],
@@ -401,7 +406,12 @@ fn some_events() -> Vec<log::Event> {
                 target: target(),
                 fence: 5,
                 version: version(),
-                applied: Some(agent::Applied { ms: 12, ..Default::default() }),
+                applied: Some(agent::Applied {
+                    ms: 3_240,
+                    locked_ms: Some(1_100),
+                    written_bytes: Some(49_152),
+                    ..Default::default()
+                }),
             }),
         ),
         event(

@@ -132,8 +132,10 @@ impl World {
         }
         let mut spec = AgentSpec::new("a1").serve(&databases);
         spec.more = agent;
-        project
-            .write("pg/0001_work.up.sql", "CREATE TABLE done AS SELECT 1 AS n, pg_sleep(0.4);\n");
+        project.write(
+            "pg/0001_work.up.sql",
+            "CREATE TABLE done AS SELECT 1 AS n WHERE pg_sleep(0.4) IS NOT NULL;\n",
+        );
         project.write("pg/0001_work.down.sql", "DROP TABLE done;\n");
         project.write("strategy.toml", "parallelism = 1\nbackup = \"schema\"\n");
         let cluster = Cluster::start_with(&project, 3, Timing::default(), &node).await;

@@ -1,11 +1,14 @@
 //! One connection, whichever the engine: sends SQL, brings answers, judges errors.
 
+use std::time::Duration;
+
 use super::answer::{Answer, Keep};
 use super::failure::Broken;
 use super::fingerprint::Schema;
 use super::kill::Killer;
 use super::ledger::Tables;
 use super::location::Engine;
+use super::lock_wait::{Onlooker, Whose};
 use super::mysql::MysqlConnection;
 use super::postgres::PostgresConnection;
 use super::sqlite::{SqliteConnection, Wanted};
@@ -114,6 +117,23 @@ impl Connection {
         match self {
             Self::Postgres(_) | Self::Mysql(_) => None,
             Self::Sqlite(connection) => connection.while_wanted().await,
+        }
+    }
+
+    /// Who sees from outside how long its statements wait for locks.
+    pub(crate) fn onlooker(&self) -> Onlooker {
+        match self {
+            Self::Postgres(connection) => connection.onlooker(),
+            Self::Mysql(connection) => connection.onlooker(),
+            Self::Sqlite(_) => Onlooker::new(Whose::Own),
+        }
+    }
+
+    /// How long they have waited, as the connection itself knows it, since this was last asked.
+    pub(crate) fn take_waited(&mut self) -> Option<Duration> {
+        match self {
+            Self::Postgres(_) | Self::Mysql(_) => None,
+            Self::Sqlite(connection) => Some(connection.take_waited()),
         }
     }
 

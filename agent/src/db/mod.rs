@@ -18,6 +18,7 @@ mod identity;
 mod intent;
 mod kill;
 mod ledger;
+mod lock_wait;
 mod mend;
 mod order;
 mod step_error;

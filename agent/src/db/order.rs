@@ -69,8 +69,10 @@ pub enum Outcome {
         /// Rows changed, as the server counts them.
         rows: u64,
         /// From the first to the last byte of the try that succeeded, in milliseconds. A wait for a lock
-        /// that was had in the end is in it: no engine tells a session how long it waited.
+        /// that was had in the end is in it.
         ms: u64,
+        /// That wait, as it was seen from outside. `None`: nobody could see.
+        locked_ms: Option<u64>,
         /// Before that: tries that had no effect (a lock timeout, a deadlock), and the pauses between them.
         waited_ms: u64,
         /// What the engine wrote to its log meanwhile, bytes; what others wrote is in it. `None`: it does not

@@ -24,6 +24,7 @@ use super::sql::mentions;
 use super::sqlite::SqliteConnection;
 use super::step_error::{Cause, StepError};
 use super::timeouts::Timeouts;
+use super::transactional::millis;
 use super::verdict::Verdict;
 use super::verify::Checks;
 
@@ -189,7 +190,30 @@ impl Session {
         between: Option<&mut dyn Between>,
     ) -> Result<Outcome, StepError> {
         self.enter_step(order)?;
-        let done = match &order.plan.mode {
+        self.connection.take_waited();
+        let onlooker = self.connection.onlooker();
+        let (mut done, seen) = onlooker.watch(Box::pin(self.run(order, between))).await;
+        let waited = self.connection.take_waited().or(seen);
+        if let Ok(Outcome::Applied { ms, waited_ms, locked_ms, .. }) = &mut done {
+            // Tries that a lock ended are counted already.
+            let locked = waited.map(|it| millis(it).saturating_sub(*waited_ms).min(*ms));
+            *locked_ms = locked;
+        }
+        match &done {
+            Ok(Outcome::Applied { .. }) => self.known.iter_mut().for_each(|known| known.add(order)),
+            Ok(Outcome::Already(_)) => {}
+            Err(_) => self.known = None,
+        }
+        self.busy = false;
+        done
+    }
+
+    async fn run(
+        &mut self,
+        order: &Order,
+        between: Option<&mut dyn Between>,
+    ) -> Result<Outcome, StepError> {
+        match &order.plan.mode {
             Mode::InTransaction if self.engine() != Engine::Mysql => {
                 self.apply_in_transaction(order).await
             }
@@ -201,14 +225,7 @@ impl Session {
                 }
                 done
             }
-        };
-        match &done {
-            Ok(Outcome::Applied { .. }) => self.known.iter_mut().for_each(|known| known.add(order)),
-            Ok(Outcome::Already(_)) => {}
-            Err(_) => self.known = None,
         }
-        self.busy = false;
-        done
     }
 
     pub(super) fn enter_step(&mut self, order: &Order) -> Result<(), StepError> {

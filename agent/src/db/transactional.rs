@@ -74,6 +74,7 @@ impl Session {
             rows,
             ms: millis(started.elapsed()),
             waited_ms: millis(waited),
+            locked_ms: None,
             written,
             fingerprint_after: None,
             resumed_at: None,

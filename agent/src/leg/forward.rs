@@ -116,13 +116,21 @@ pub(super) async fn step(
     let step = task.step(at);
     let outcome = hold.apply(order, lease, brake).await.map_err(|undone| undone.stop(step))?;
     let (applied, known) = match outcome {
-        Outcome::Applied { rows, ms, waited_ms, written, fingerprint_after, resumed_at } => {
+        Outcome::Applied {
+            rows,
+            ms,
+            waited_ms,
+            locked_ms,
+            written,
+            fingerprint_after,
+            resumed_at,
+        } => {
             if let Some(statement) = resumed_at {
                 tracing::info!(%order, statement, "an interrupted step was taken up again");
             }
             let resumed = resumed_at.is_some();
             let applied = Applied { step, ms, rows, waited_ms, resumed, ..Applied::default() };
-            (Applied { written_bytes: written, ..applied }, fingerprint_after)
+            (Applied { written_bytes: written, locked_ms, ..applied }, fingerprint_after)
         }
         Outcome::Already(_) => (Applied { step, already: true, ..Applied::default() }, None),
     };

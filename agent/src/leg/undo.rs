@@ -74,10 +74,18 @@ pub(super) async fn step(
     let step = task.step(at);
     let outcome = hold.apply(order, lease, brake).await.map_err(|undone| undone.stop(step))?;
     let (done, known) = match outcome {
-        Outcome::Applied { ms, waited_ms, written, fingerprint_after, resumed_at, .. } => {
+        Outcome::Applied {
+            ms,
+            waited_ms,
+            locked_ms,
+            written,
+            fingerprint_after,
+            resumed_at,
+            ..
+        } => {
             let resumed = resumed_at.is_some();
             let done = RolledBack { step, ms, waited_ms, resumed, ..RolledBack::default() };
-            (RolledBack { written_bytes: written, ..done }, fingerprint_after)
+            (RolledBack { written_bytes: written, locked_ms, ..done }, fingerprint_after)
         }
         Outcome::Already(_) => (RolledBack { step, already: true, ..RolledBack::default() }, None),
     };

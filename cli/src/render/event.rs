@@ -33,6 +33,9 @@ pub struct Event {
     /// What the engine wrote to its log while a step ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written_bytes: Option<u64>,
+    /// Of a step's own time: how long it waited for locks that it got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked_ms: Option<u64>,
     /// What happened, in one sentence.
     pub said: String,
 }
@@ -406,7 +409,9 @@ impl Event {
                 };
                 self.written_bytes = applied.written_bytes;
                 let written = written(applied.written_bytes);
-                let (version, target, took) = (&e.version, &e.target, duration(applied.ms));
+                self.locked_ms = applied.locked_ms;
+                let took = took(applied.ms, applied.locked_ms);
+                let (version, target) = (&e.version, &e.target);
                 format!("applied {version} to {target} in {took}{waited}{written}")
             };
             self.of("step_applied", said);
@@ -449,7 +454,9 @@ impl Event {
             } else {
                 self.written_bytes = undone.written_bytes;
                 let written = written(undone.written_bytes);
-                format!("undid {} on {} in {}{written}", e.version, e.target, duration(undone.ms))
+                self.locked_ms = undone.locked_ms;
+                let took = took(undone.ms, undone.locked_ms);
+                format!("undid {} on {} in {took}{written}", e.version, e.target)
             };
             self.of("step_rolled_back", said);
         } else if let Body::StepStuck(e) = body {
@@ -470,6 +477,14 @@ impl Event {
                 if tried.note.is_empty() { String::new() } else { format!(": {}", tried.note) };
             self.of("step_tried", format!("{} {outcome} on {}{note}", e.version, e.target));
         }
+    }
+}
+
+/// `3.2 s, 1.1 s of it waiting for locks`, where there was such a wait.
+fn took(ms: u64, locked_ms: Option<u64>) -> String {
+    match locked_ms.filter(|ms| *ms > 0) {
+        None => duration(ms),
+        Some(locked) => format!("{}, {} of it waiting for locks", duration(ms), duration(locked)),
     }
 }
 

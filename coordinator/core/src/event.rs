@@ -112,6 +112,9 @@ pub struct Measured {
     /// What the engine wrote to its log meanwhile, bytes. What others wrote there is in it. `None`: its agent
     /// does not tell.
     pub written: Option<u64>,
+    /// Of the step's own time: so long its statements waited for locks that they got, milliseconds. `None`: its
+    /// agent could not see.
+    pub locked_ms: Option<u64>,
 }
 
 /// A step under way that has taken longer than was forecast for it.

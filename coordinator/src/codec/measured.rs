@@ -4,9 +4,19 @@ use skein_core::event::Measured;
 use skein_proto::agent::v1::{Applied, RolledBack};
 
 pub(crate) fn of_applied(wire: &Applied) -> Measured {
-    Measured { waited_ms: wire.waited_ms, resumed: wire.resumed, written: wire.written_bytes }
+    Measured {
+        waited_ms: wire.waited_ms,
+        resumed: wire.resumed,
+        written: wire.written_bytes,
+        locked_ms: wire.locked_ms,
+    }
 }
 
 pub(crate) fn of_undone(wire: &RolledBack) -> Measured {
-    Measured { waited_ms: wire.waited_ms, resumed: wire.resumed, written: wire.written_bytes }
+    Measured {
+        waited_ms: wire.waited_ms,
+        resumed: wire.resumed,
+        written: wire.written_bytes,
+        locked_ms: wire.locked_ms,
+    }
 }

@@ -418,7 +418,12 @@ fn one_of_each() -> Vec<Body> {
             ms: 5,
             rows: 20_000,
             already: true,
-            measured: Measured { waited_ms: 3, resumed: true, written: Some(48_000) },
+            measured: Measured {
+                waited_ms: 3,
+                resumed: true,
+                written: Some(48_000),
+                locked_ms: Some(2),
+            },
         },
         Body::StepVerified {
             rollout,

@@ -1,4 +1,5 @@
-//! What a node tells of itself to a system that watches it, in the OpenMetrics text format (`docs/metrics.md`).
+//! What a node tells of itself to a system that watches it, in the text format of `OpenMetrics`
+//! (`docs/metrics.md`).
 //!
 //! ```text
 //!   counted   counters that the sequencer and the fold move as they work

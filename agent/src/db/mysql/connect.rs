@@ -14,6 +14,7 @@ use crate::db::fingerprint::Schema;
 use crate::db::kill::{How, Killer};
 use crate::db::ledger::Tables;
 use crate::db::location::{Engine, Location};
+use crate::db::lock_wait::{Onlooker, Whose};
 use crate::db::patience::Patience;
 use crate::db::sql::{hex, literal, name};
 use crate::db::timeouts::Timeouts;
@@ -219,6 +220,10 @@ impl MysqlConnection {
 
     pub(in crate::db) fn killer(&self) -> Killer {
         Killer::new(How::Mysql { options: self.options.clone(), number: self.number.clone() })
+    }
+
+    pub(in crate::db) fn onlooker(&self) -> Onlooker {
+        Onlooker::new(Whose::Mysql { options: self.options.clone(), number: self.number.clone() })
     }
 
     pub(in crate::db) async fn close(self) {

@@ -18,6 +18,7 @@ use crate::db::fingerprint::Schema;
 use crate::db::kill::{How, Killer};
 use crate::db::ledger::Tables;
 use crate::db::location::{Engine, Location};
+use crate::db::lock_wait::{Onlooker, Whose};
 use crate::db::patience::Patience;
 use crate::db::sql::{literal, name};
 use crate::db::timeouts::Timeouts;
@@ -252,6 +253,10 @@ impl PostgresConnection {
 
     pub(in crate::db) fn killer(&self) -> Killer {
         Killer::new(How::Postgres { options: self.options.clone(), pid: self.pid.clone() })
+    }
+
+    pub(in crate::db) fn onlooker(&self) -> Onlooker {
+        Onlooker::new(Whose::Postgres { options: self.options.clone(), pid: self.pid.clone() })
     }
 
     pub(in crate::db) async fn close(self) {

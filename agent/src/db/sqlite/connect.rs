@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use futures::TryFutureExt;
+use futures::{StreamExt, TryFutureExt};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Column, ConnectOptions, Connection, Row, Sqlite};
+use sqlx::{AssertSqlSafe, Column, ConnectOptions, Connection, Either, Row, Sqlite};
+use tokio::time::Instant;
 
 use super::failure;
 use super::journal::{Journal, Journaled, beside};
@@ -25,6 +27,9 @@ use crate::db::written::Position;
 /// Operations of SQLite's virtual machine between two looks at the wish to end a statement.
 const PROGRESS: i32 = 10_000;
 
+/// What begins sooner has not waited for the file's lock, but for a processor.
+const WAIT_MIN: Duration = Duration::from_millis(50);
+
 pub(in crate::db) struct SqliteConnection {
     // Declared first: the connection goes before the lock.
     connection: sqlx::SqliteConnection,
@@ -34,6 +39,8 @@ pub(in crate::db) struct SqliteConnection {
     /// That the statement that runs be ended.
     wish: Wish,
     journal: Journal,
+    /// How long transactions waited for the file's lock when they began, and had it.
+    waited: Duration,
     /// The file system has failed: a transaction may be committed, and not on the disk.
     in_doubt: bool,
 }
@@ -118,7 +125,16 @@ impl SqliteConnection {
                 retryable: failure.transient,
             }
         })?;
-        Ok(Self { connection, options, path, lock, wish, journal, in_doubt: false })
+        Ok(Self {
+            connection,
+            options,
+            path,
+            lock,
+            wish,
+            journal,
+            waited: Duration::ZERO,
+            in_doubt: false,
+        })
     }
 
     /// A query that nobody waits for any more is interrupted, and with it this process' thread freed.
@@ -149,11 +165,27 @@ impl SqliteConnection {
             },
             affected: sqlx::sqlite::SqliteQueryResult::rows_affected,
         };
+        // The statement that takes the lock is the first, or behind one that takes no time.
+        let begins = sql.starts_with("BEGIN IMMEDIATE");
+        let second = !begins && sql.starts_with("PRAGMA foreign_keys");
+        let (sent, mut answers, mut took) = (Instant::now(), 0, Duration::ZERO);
         let stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.connection);
+        let stream = stream.inspect(|item| {
+            if matches!(item, Ok(Either::Left(_))) {
+                answers += 1;
+                if answers == 1 + u32::from(second) {
+                    took = sent.elapsed();
+                }
+            }
+        });
+        let stream = stream.boxed();
         let drained = drain(stream, keep, reading)
             .map_err(|(error, done)| Broken { failure: failure::of(&error), done })
             .await;
         self.journal.sent();
+        if (begins || second) && took >= WAIT_MIN {
+            self.waited += took;
+        }
         if let Err(broken) = &drained {
             self.in_doubt |= failure::is_of_the_disk(&broken.failure);
         }
@@ -177,6 +209,11 @@ impl SqliteConnection {
     /// How far its log has come: between two statements, at the cost of two looks into the directory.
     pub(in crate::db) fn position(&mut self) -> Position {
         self.journal.position()
+    }
+
+    /// How long transactions have waited for the file's lock since this was last asked.
+    pub(in crate::db) fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     pub(in crate::db) fn killer(&self) -> Killer {

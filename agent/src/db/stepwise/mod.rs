@@ -123,8 +123,15 @@ impl Session {
         let (ms, waited_ms) =
             (millis(started.elapsed().saturating_sub(run.waited)), millis(run.waited));
         let resumed_at = before.intent.is_some().then_some(count(at) + 1);
-        let (rows, fingerprint_after) = (run.rows, None);
-        Ok(Outcome::Applied { rows, ms, waited_ms, written, fingerprint_after, resumed_at })
+        Ok(Outcome::Applied {
+            rows: run.rows,
+            ms,
+            locked_ms: None,
+            waited_ms,
+            written,
+            fingerprint_after: None,
+            resumed_at,
+        })
     }
 
     /// Before a statement: waits where somebody holds it back. What stands is written down before that: a wait may be long.

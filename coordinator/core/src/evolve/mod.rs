@@ -355,7 +355,7 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
 
 /// How long a step took from its first try on, and what was written for it; `None`: not all of it was measured.
 fn took(ms: u64, already: bool, measured: Measured) -> Option<step::Took> {
-    let Measured { waited_ms, resumed, written } = measured;
+    let Measured { waited_ms, resumed, written, locked_ms: _ } = measured;
     (!already && !resumed).then(|| step::Took { ms: ms.saturating_add(waited_ms), written })
 }
 

@@ -890,6 +890,7 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
         waited_ms: u64::from(words.number("waited", 0)),
         resumed: words.has("resumed"),
         written: words.key("wrote").map(|bytes| u64::from(number(bytes))),
+        locked_ms: None,
     };
     let outcome = match words.at(1) {
         "backed-up" => {

@@ -365,6 +365,7 @@ pub(super) fn body(body: &Body) -> Wire {
                 waited_ms: measured.waited_ms,
                 resumed: measured.resumed,
                 written_bytes: measured.written,
+                locked_ms: measured.locked_ms,
             }),
         }),
         Body::StepOverran { overrun } => Wire::StepOverran(super::forecast::out(overrun)),
@@ -429,6 +430,7 @@ pub(super) fn body(body: &Body) -> Wire {
                 waited_ms: measured.waited_ms,
                 resumed: measured.resumed,
                 written_bytes: measured.written,
+                locked_ms: measured.locked_ms,
             }),
         }),
         Body::StepStuck { rollout, target, fence, version, step, why } => {

@@ -1,4 +1,5 @@
 //! How long a step waited for a lock that it got, held against how long somebody else held that.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 mod db_support;
 

@@ -1,4 +1,5 @@
 //! What each engine is said to have written to its log for a step, held against what the step wrote.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 mod db_support;
 

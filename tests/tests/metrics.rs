@@ -179,6 +179,11 @@ impl World {
 async fn metrics_are_what_the_page_says_whoever_leads() {
     let test = "metrics_are_what_the_page_says_whoever_leads";
     let Some(mut world) = World::start(test).await else { return };
+    let leader = world.cluster.leader().await;
+    until("the ways between nodes were measured", LIMIT, async || {
+        world.node(leader).await.text.contains("skein_peer_round_trip_seconds{")
+    })
+    .await;
     let mut page = Runbook::on(PAGE, "metrics");
     page.place("migrations", "pg");
     let words = page.next("skein apply");

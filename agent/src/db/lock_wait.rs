@@ -216,7 +216,9 @@ mod tests {
         let began = Instant::now();
         let at = |ms| began + Duration::from_millis(ms);
         let mut seen = Seen { last: None, waited: Duration::ZERO, blind: false };
-        looks.iter().for_each(|(ms, waits)| seen.add(began, at(*ms), *waits));
+        for (ms, waits) in looks {
+            seen.add(began, at(*ms), *waits);
+        }
         seen.end(began, at(end)).map(|it| u64::try_from(it.as_millis()).unwrap())
     }
 

@@ -15,7 +15,7 @@ pub struct InitArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct CoordinatorArgs {
-    /// Serve metrics for Prometheus at http://ADDRESS/metrics (default: `metrics` of the configuration)
+    /// Serve metrics for Prometheus at this address, as /metrics (default: `metrics` of the configuration)
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
     /// Read and check the configuration, then stop
@@ -25,7 +25,7 @@ pub struct CoordinatorArgs {
 
 #[derive(Debug, Clone, Args)]
 pub struct AgentArgs {
-    /// Serve metrics for Prometheus at http://ADDRESS/metrics (default: `metrics` in [agent])
+    /// Serve metrics for Prometheus at this address, as /metrics (default: `metrics` in [agent])
     #[arg(long, value_name = "ADDRESS")]
     pub metrics: Option<SocketAddr>,
     /// Read and check the configuration, then stop

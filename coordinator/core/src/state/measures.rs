@@ -99,7 +99,7 @@ mod tests {
     fn sample(of: impl Iterator<Item = u64>) -> Sample {
         let mut sample = Sample::default();
         of.for_each(|seq| {
-            sample.add(scattered(seq), Measurement { ms: seq, bytes: 0, written: None })
+            sample.add(scattered(seq), Measurement { ms: seq, bytes: 0, written: None });
         });
         sample
     }

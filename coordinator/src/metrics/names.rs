@@ -25,6 +25,7 @@ pub(crate) fn kind(command: &Command) -> &'static str {
         Command::Thaw { .. } => "thaw",
         Command::CancelLanes { .. } => "cancel_lanes",
         Command::AbortRollout { .. } => "abort_rollout",
+        Command::AbortLanes { .. } => "abort_lanes",
         Command::ResumeRollout { .. } => "resume_rollout",
         Command::RollBackRollout { .. } => "roll_back_rollout",
         Command::SoakWave { .. } => "soak_wave",

@@ -5,8 +5,9 @@
 //! answers that real processes left puts them in order with [`crate::history`].
 
 use skein_core::event::Event;
-use skein_core::ids::{Digest, Fence, Millis, RequestId, Seq, TargetId};
-use skein_core::spec::Direction;
+use skein_core::hours::Openings;
+use skein_core::ids::{Digest, Fence, Millis, RequestId, RolloutId, Seq, TargetId};
+use skein_core::spec::{Direction, Quantiles};
 use skein_core::state::Fleet;
 use skein_core::state::ledger::Entry;
 
@@ -54,6 +55,19 @@ pub struct Mended {
     pub database: Database,
 }
 
+/// What an executor measured before it begins something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gauged {
+    /// Under which fence it is at work.
+    pub fence: Fence,
+    /// For which throttle.
+    pub throttle: String,
+    /// In the unit of the throttle's limit; of a signal, zero says go on. `None`: it could not be read.
+    pub value: Option<u64>,
+    /// When, milliseconds of its own clock.
+    pub at: u64,
+}
+
 /// One thing that was seen.
 #[derive(Debug, Clone, Copy)]
 pub enum Seen<'a> {
@@ -63,6 +77,29 @@ pub enum Seen<'a> {
     Effect(&'a Effect),
     /// An executor has set a ledger right. Under a lease; in the order in which it happened.
     Mended(&'a Mended),
+    /// An executor has measured what its steps may have to wait for.
+    Gauged(&'a Gauged),
+    /// What the windows of a rollout come to, as its leader reckons; anew, where that has changed.
+    Reckoned {
+        /// Which.
+        rollout: RolloutId,
+        /// For each window of its strategy.
+        openings: &'a Openings,
+    },
+    /// An executor begins a step of which nothing is in force.
+    Begins {
+        /// Under which fence.
+        fence: Fence,
+        /// When, milliseconds of its own clock.
+        at: u64,
+    },
+    /// An agent that asks a gate holds how quickly a target answers against this.
+    Compared {
+        /// Under which fence it asks.
+        fence: Fence,
+        /// How quickly it answered before, as far as the agent was told.
+        baseline: &'a [Quantiles],
+    },
     /// The fence row of a database was written.
     Fence {
         /// Whose.

@@ -6,6 +6,7 @@
 mod acked;
 mod adoptions;
 mod backup_first;
+mod baselines;
 mod budget;
 mod clock;
 mod content;
@@ -19,6 +20,7 @@ mod gates;
 mod grants;
 mod halves;
 mod intents;
+mod late;
 mod ledger_rows;
 mod mends;
 mod one_executor;
@@ -31,6 +33,7 @@ mod plan_order;
 mod possible;
 mod principals;
 mod reads;
+mod regions;
 mod replay;
 mod requests;
 mod resolves;
@@ -39,8 +42,10 @@ mod same_log;
 mod secrets;
 mod settled;
 mod soaks;
+mod throttles;
 mod undo_order;
 mod waves;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -194,6 +199,7 @@ impl Default for Watch {
                 acked::Acked,
                 adoptions::Adoptions,
                 backup_first::BackupFirst,
+                baselines::Baselines,
                 budget::Budget,
                 clock::Clock,
                 content::Content,
@@ -208,6 +214,7 @@ impl Default for Watch {
                 grants::Grants,
                 halves::Halves,
                 intents::Intents,
+                late::Late,
                 ledger_rows::LedgerRows,
                 mends::Mends,
                 one_executor::OneExecutor,
@@ -222,13 +229,16 @@ impl Default for Watch {
                 plan_order::PlanOrder,
                 principals::Principals,
                 reads::Reads,
+                regions::Regions,
                 replay::Replay,
                 requests::Requests,
                 same_log::SameLog,
                 secrets::Secrets,
                 settled::Settled,
+                throttles::Throttles,
                 undo_order::UndoOrder,
                 waves::Waves,
+                windows::Windows,
                 possible::Possible,
             ],
             past: Past::default(),

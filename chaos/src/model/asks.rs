@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use skein_core::command::{Command, Judgement};
 use skein_core::ids::Fence;
-use skein_core::outbox::asks_after;
+use skein_core::outbox::{Ask as Given, asks_after};
+use skein_core::spec::Question;
 
+use super::coverage::Reach;
+use super::mutation::Mutation;
 use super::network::Message;
 use super::{Happening, Sim};
+use crate::observation::Seen;
 
 /// What an agent asks.
 pub(super) type Asks = BTreeMap<Fence, Ask>;
@@ -33,29 +37,51 @@ impl Sim {
             ask.fence.0 < durable && !self.agents[agent].asks.contains_key(&ask.fence)
         });
         if !asks.is_empty() {
-            let asks = asks.into_iter().map(|ask| (ask.fence, ask.for_ms)).collect();
             self.send(Message::Asks { agent, life, asks });
         }
     }
 
     /// An agent is handed gates. Being handed one twice changes nothing.
-    pub(super) fn asked(&mut self, agent: usize, life: u32, asks: Vec<(Fence, u64)>) {
+    pub(super) fn asked(&mut self, agent: usize, life: u32, asks: Vec<Given>) {
         if !self.awake(agent, life) {
             return;
         }
         let (now, healed) = (self.now, self.healed);
-        let state = &mut self.agents[agent];
-        for (fence, long) in asks {
-            let dice = &mut state.dice;
-            state.asks.entry(fence).or_insert_with(|| {
-                let passed = healed || dice.chance(850);
-                let inconclusive = !passed && dice.chance(500);
-                let due = now + long + dice.between(1, 400);
-                let measured = if passed { "0" } else { "3" }.to_owned();
-                Ask { due, judgement: Judgement { passed, inconclusive, measured } }
-            });
+        for given in asks {
+            if self.agents[agent].asks.contains_key(&given.fence) {
+                continue;
+            }
+            let comparable = self.compares(&given);
+            let dice = &mut self.agents[agent].dice;
+            let passed = (healed || dice.chance(850)) && comparable;
+            let inconclusive = !passed && dice.chance(500) || !comparable;
+            let due = now + given.for_ms + dice.between(1, 400);
+            let measured = if passed { "0" } else { "3" }.to_owned();
+            let ask = Ask { due, judgement: Judgement { passed, inconclusive, measured } };
+            self.agents[agent].asks.insert(given.fence, ask);
         }
         self.at(500, Happening::Judge { agent, life });
+    }
+
+    /// Holds what it measures against what was before; false: nothing was, and nobody can tell.
+    fn compares(&mut self, given: &Given) -> bool {
+        let Question::Latency(latency) = &given.gate.question else { return true };
+        if !latency.compares() {
+            return true;
+        }
+        let mut baseline = given.baseline.clone();
+        if self.mutated(Mutation::ComparesWithAnother) {
+            let rollout = self.leader.applied.rollouts.get(&given.rollout);
+            let mut all = rollout.into_iter().flat_map(|rollout| rollout.baselines.values());
+            let other = all.find(|other| ***other != *baseline);
+            baseline = other.map_or(baseline, |other| other.to_vec());
+        }
+        if baseline.is_empty() {
+            return false;
+        }
+        self.reach(Reach::Compared);
+        self.see(Seen::Compared { fence: given.fence, baseline: &baseline });
+        true
     }
 
     /// Tells what is decided; what nobody waits for any more is forgotten.

@@ -146,6 +146,18 @@ kinds! {
         DriftAccepted,
         /// A failed step is tried again.
         Retried,
+        /// A step waits for something that has too much to do.
+        Throttled,
+        /// A step waits since what it waits for cannot be read.
+        Unread,
+        /// What was measured before a leg is what a gate is held against.
+        Compared,
+        /// A target waits for a window, or for the end of a blackout.
+        OutsideWindow,
+        /// A target joins a rollout that is under way.
+        JoinedLate,
+        /// A plan goes through the values of a label, one after the other.
+        CutByLabel,
         /// A verification fails.
         VerificationFailed,
         /// A new leader starts from a snapshot and the tail behind it.

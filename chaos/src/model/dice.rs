@@ -15,6 +15,7 @@ pub(super) enum Stream {
     Network,
     Leader,
     Work,
+    Gauge,
 }
 
 /// A xorshift generator.

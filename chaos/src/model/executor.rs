@@ -1,6 +1,6 @@
 //! An executor: one leg, one small step at a time, so that a crash can fall between any two.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use skein_core::command::Outcome as Told;
 use skein_core::event::{Archive, LegKind, Verdict};
@@ -57,6 +57,8 @@ pub(super) struct Executor {
     pub(super) reports: VecDeque<(u32, Told)>,
     pub(super) serial: u32,
     pub(super) sent_at: Option<u64>,
+    /// Until when a good reading of each throttle holds, and the limit that it was good for.
+    pub(super) good: BTreeMap<String, (u64, u64)>,
     /// It does nothing any more, where that bug is planted.
     pub(super) asleep: bool,
     /// The step that was told before its effect, where that bug is planted.
@@ -87,6 +89,7 @@ impl Executor {
             at: 0,
             found: 0,
             lost: false,
+            good: BTreeMap::new(),
             asleep: false,
             reports: VecDeque::new(),
             serial: 0,
@@ -158,6 +161,7 @@ impl Sim {
             if let Some(executor) = self.agents[agent].executors.get_mut(&fence) {
                 executor.cancelled |= leg.cancelled;
                 executor.killed |= leg.kill;
+                executor.leg.throttles = leg.throttles;
                 continue;
             }
             let Some(database) = self.place_of(&leg.target) else { continue };
@@ -294,7 +298,9 @@ impl Sim {
                 if executor.serial == 0 {
                     // What gates compare with is measured before anything runs.
                     for gate in executor.leg.measure.clone() {
-                        let queries = vec![Quantiles { p50: 1, p95: 2, p99: 3 }];
+                        // No two targets answer alike.
+                        let p50 = u64::try_from(executor.database).unwrap_or_default() + 1;
+                        let queries = vec![Quantiles { p50, p95: 100 + p50, p99: self.now }];
                         executor.tell(Told::Baseline { gate: gate.name, queries });
                     }
                     let database = &self.databases[executor.database];

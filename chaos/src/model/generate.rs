@@ -57,6 +57,7 @@ pub(super) fn sim(seed: u64, options: &Options) -> Sim {
         databases,
         bundles,
         requests: Vec::new(),
+        openings: BTreeMap::new(),
         watch: Watch::default().with_secrets(&secrets),
         options: options.clone(),
         run: Run::default(),

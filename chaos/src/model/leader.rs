@@ -198,6 +198,7 @@ impl Sim {
     }
 
     pub(super) fn propose(&mut self, mut events: Vec<Event>) {
+        self.misplace(&mut events);
         if self.mutated(Mutation::TrustsClock) {
             let own = self.now + 10_000_000;
             for event in &mut events {
@@ -314,6 +315,7 @@ impl Sim {
     /// Does what the schedule says, and hands out what is durable.
     pub(super) fn schedule(&mut self) {
         let presence = self.presence();
+        self.note_closed(&presence.hours);
         for _ in 0..1_000 {
             let now = self.clock();
             let mut next = schedule(&self.leader.ahead, &presence, now);
@@ -338,7 +340,8 @@ impl Sim {
         }
     }
 
-    fn presence(&self) -> Presence {
+    fn presence(&mut self) -> Presence {
+        let hours = self.hours();
         let here = || self.leader.heard.keys().filter_map(|agent| self.agents.get(*agent));
         Presence {
             slots: here().map(|agent| (agent.id.clone(), agent.slots)).collect(),
@@ -348,6 +351,7 @@ impl Sim {
                 .filter(|agent| self.healed || agent.life % 4 != 3)
                 .map(|agent| agent.id.clone())
                 .collect(),
+            hours,
             ..Presence::default()
         }
     }
@@ -364,10 +368,13 @@ impl Sim {
         let durable = self.leader.applied.seq.0;
         let mut legs: Vec<Leg> = outbox(&self.leader.ahead, id);
         legs.retain(|leg| early || leg.fence.0 < durable);
+        self.throttle(id, &mut legs);
         let known = &self.agents[agent].executors;
         let news = legs.iter().any(|leg| {
             known.get(&leg.fence).is_none_or(|executor| {
-                executor.cancelled != leg.cancelled || executor.killed != leg.kill
+                executor.cancelled != leg.cancelled
+                    || executor.killed != leg.kill
+                    || executor.leg.throttles != leg.throttles
             })
         });
         if news {

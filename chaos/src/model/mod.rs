@@ -9,8 +9,10 @@
 
 mod agent;
 mod asks;
+mod calendar;
 mod dice;
 mod executor;
+mod gauge;
 mod generate;
 mod leader;
 mod mender;
@@ -30,9 +32,11 @@ pub mod mutation;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use skein_core::bundle::Manifest;
-use skein_core::ids::{Fence, TargetId};
+use skein_core::hours::Openings;
+use skein_core::ids::{Fence, RolloutId, TargetId};
 use skein_core::state::Fleet;
 use skein_core::state::rollout::Status;
 
@@ -154,6 +158,8 @@ struct Sim {
     databases: Vec<Database>,
     bundles: Vec<Manifest>,
     requests: Vec<operator::Asked>,
+    /// When windows are open, as far as somebody asked.
+    openings: BTreeMap<RolloutId, Arc<Openings>>,
     watch: Watch,
     options: Options,
     run: Run,

@@ -47,6 +47,8 @@ pub enum Mutation {
     GrantsHeld,
     /// Something gives out legs of targets that somebody froze.
     GrantsFrozen,
+    /// Something gives out legs outside of windows, and in blackouts.
+    GrantsClosed,
     /// Something gives out legs after the budget is broken.
     GrantsAfterBreach,
     /// A repeated request id is decided as a new one.
@@ -81,6 +83,20 @@ pub enum Mutation {
     ForgetsArrivals,
     /// Something says again that a step takes long.
     CriesTwice,
+    /// A step begins without asking what it waits for.
+    NoThrottle,
+    /// What cannot be read counts as good.
+    FailsOpen,
+    /// A good reading holds for ever.
+    MeasuresOnce,
+    /// A target is measured again when a step has run.
+    MeasuresLate,
+    /// A target is held against what was measured in another.
+    ComparesWithAnother,
+    /// A late target joins with other steps than it owes, or where everybody has passed.
+    JoinsAnyhow,
+    /// A wave of one region has a target of another.
+    MixesRegions,
     /// A rollout that left a half is called rolled back.
     CallsItRolledBack,
     /// One more leg than a rollout's strategy allows.
@@ -93,7 +109,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 51] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -116,6 +132,7 @@ impl Mutation {
         Self::GrantsWhilePaused,
         Self::GrantsHeld,
         Self::GrantsFrozen,
+        Self::GrantsClosed,
         Self::GrantsAfterBreach,
         Self::ForgetsRequests,
         Self::Anonymous,
@@ -133,6 +150,13 @@ impl Mutation {
         Self::NeverFinishes,
         Self::ForgetsArrivals,
         Self::CriesTwice,
+        Self::NoThrottle,
+        Self::FailsOpen,
+        Self::MeasuresOnce,
+        Self::MeasuresLate,
+        Self::ComparesWithAnother,
+        Self::JoinsAnyhow,
+        Self::MixesRegions,
         Self::CallsItRolledBack,
         Self::GrantsPastRoom,
         Self::AdoptsInVain,

@@ -286,6 +286,7 @@ impl Sim {
         self.healed = true;
         self.leader.clock_ms = 0;
         self.leader.old = None;
+        self.openings.clear();
         for agent in 0..self.agents.len() {
             self.agents[agent].stalled_until =
                 self.agents[agent].stalled_until.min(self.now + 2_000);

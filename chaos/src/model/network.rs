@@ -2,7 +2,7 @@
 
 use skein_core::command::{Judgement, Outcome as Told};
 use skein_core::ids::{Fence, Seq, TargetId};
-use skein_core::outbox::{Leg, Mend};
+use skein_core::outbox::{Ask, Leg, Mend};
 use skein_core::state::target::Observation;
 
 use super::coverage::Fault;
@@ -45,7 +45,7 @@ pub(super) enum Message {
     Asks {
         agent: usize,
         life: u32,
-        asks: Vec<(Fence, u64)>,
+        asks: Vec<Ask>,
     },
     Judged {
         agent: usize,

@@ -46,6 +46,7 @@ impl Sim {
         self.leader.up = false;
         self.leader.heard.clear();
         self.leader.leases.clear();
+        self.openings.clear();
         let pause = self.leader.dice.between(50, 2_500);
         self.at(pause, Happening::Elect);
     }
@@ -154,6 +155,11 @@ impl Sim {
 
     /// Situations that an event tells of.
     pub(super) fn came_to(&mut self, body: &Body) {
+        if let Body::RolloutPlanned { plan, .. } = body
+            && plan.waves.iter().any(|wave| wave.part != plan.waves[0].part)
+        {
+            self.reach(Reach::CutByLabel);
+        }
         let fleet = &self.leader.applied;
         match body {
             Body::RolloutPlanned { plan, .. } if classes(plan) > 1 => {
@@ -190,6 +196,9 @@ impl Sim {
                 }
             }
             Body::StepRetried { .. } => self.reach(Reach::Retried),
+            Body::ArrivalsSettled { joined, .. } if !joined.is_empty() => {
+                self.reach(Reach::JoinedLate);
+            }
             _ => {}
         }
     }

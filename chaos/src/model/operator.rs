@@ -11,7 +11,7 @@ use super::coverage::Reach;
 use super::database::digest;
 use super::dice::{Dice, Stream};
 use super::leader::Waiter;
-use super::{Happening, Sim, spec};
+use super::{Happening, Sim, calendar, spec};
 
 /// A request, kept to be sent again.
 #[derive(Debug, Clone)]
@@ -148,7 +148,9 @@ impl Sim {
 
     fn make_plan(&mut self, dice: &mut Dice) -> Option<(Spec, Plan)> {
         let held = self.leader.ahead.targets.iter().any(|(_, one)| !one.problem.is_empty());
-        let spec = spec::question(dice, &self.bundles, &self.databases, held);
+        let mut own = dice.clone();
+        let mut spec = spec::question(dice, &self.bundles, &self.databases, held);
+        calendar::pace(&mut own, self.clock(), &mut spec);
         match plan::make(&self.leader.ahead, &spec) {
             Ok(made) => Some((spec, made)),
             Err(refusal) => {
@@ -306,7 +308,12 @@ impl Sim {
                 Command::AbortLanes { rollout, selector, wave, reason }
             }
             5 | 6 => Command::ReleaseLanes { rollout, selector, wave },
-            _ => Command::SetKnobs { rollout, knobs: knobs(dice) },
+            _ => {
+                let state = self.leader.ahead.rollouts.get(&rollout);
+                let throttled =
+                    state.is_some_and(|state| !state.plan.spec.strategy.throttles.is_empty());
+                Command::SetKnobs { rollout, knobs: knobs(dice, throttled) }
+            }
         }
     }
 
@@ -415,12 +422,14 @@ impl Sim {
     }
 }
 
-fn knobs(dice: &mut Dice) -> Vec<Knob> {
+fn knobs(dice: &mut Dice, throttled: bool) -> Vec<Knob> {
     // Of their own: whatever else a seed means, it meant before there were throttles.
     let mut own = dice.clone();
     let mut knobs: Vec<Knob> = (0..=dice.below(2)).map(|_| knob(dice)).collect();
-    if own.chance(200) {
+    if own.chance(if throttled { 800 } else { 200 }) {
         knobs = vec![spec::setting(&mut own)];
+    } else if own.chance(60) {
+        knobs = vec![Knob::Windows(own.chance(300))];
     }
     knobs
 }

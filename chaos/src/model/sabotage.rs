@@ -2,8 +2,9 @@
 
 use skein_core::event::{Body, Event, LegKind, Overrun};
 use skein_core::forecast::Forecast;
-use skein_core::hours::frozen;
-use skein_core::ids::{RepairId, StepIx, WaveIx};
+use skein_core::hours::{Hours, Shut, frozen};
+use skein_core::ids::{ClassIx, RepairId, StepIx, WaveIx};
+use skein_core::spec::{Gate, Quantiles, Question};
 use skein_core::state::repair::Order;
 use skein_core::state::rollout::{Lane, Phase, State, Status};
 use skein_core::state::target;
@@ -95,6 +96,19 @@ impl Sim {
                     all: false,
                 });
             }
+            Mutation::MeasuresLate => {
+                let compares = |gate: &&Gate| matches!(&gate.question, Question::Latency(latency) if latency.compares());
+                let gate = state.plan.spec.strategy.gates.iter().find(compares)?;
+                let late = |lane: &&Lane| lane.phase == Phase::Leased && lane.applied > 0;
+                let lane = state.lanes.iter().map(|(_, lane)| lane).find(late)?;
+                return Some(Body::BaselineTaken {
+                    rollout: state.id,
+                    target: self.leader.ahead.targets.get(lane.target)?.id.clone(),
+                    fence: lane.fence?,
+                    gate: gate.name.clone(),
+                    queries: vec![Quantiles::default()],
+                });
+            }
             Mutation::GrantsPastRoom => {
                 let full = state.status == Status::Running
                     && !state.breached()
@@ -135,6 +149,23 @@ impl Sim {
                 let lane = state.lanes.iter().find(|(_, lane)| running && meant(lane));
                 return self.lease(state, lane?.1.target);
             }
+            Mutation::GrantsClosed => {
+                let fleet = &self.leader.ahead;
+                let mut hours = Hours::default();
+                let openings = self.openings.get(&state.id).cloned();
+                hours.rollouts.extend(openings.map(|openings| (state.id, openings)));
+                let shut = Shut::new(fleet, state, (&hours, fleet.time));
+                let running = state.status == Status::Running && !state.breached();
+                let meant = |lane: &Lane| {
+                    let target = fleet.targets.get(lane.target);
+                    lane.held.is_none()
+                        && lane.phase == Phase::Ready
+                        && target.is_some_and(|target| shut.closed(target).is_some())
+                        && target.is_some_and(|it| frozen(fleet, it, fleet.time).is_none())
+                };
+                let lane = state.lanes.iter().find(|(_, lane)| running && meant(lane));
+                return self.lease(state, lane?.1.target);
+            }
             Mutation::GrantsWhilePaused => state.status == Status::Paused && !state.turned,
             Mutation::GrantsAfterBreach => state.status == Status::Running && state.breached(),
             _ => false,
@@ -159,6 +190,40 @@ impl Sim {
         let order = Box::new(vain.next()?);
         let next = fleet.repairs.last_key_value().map_or(1, |(last, _)| last.0 + 1);
         Some(Body::RepairOrdered { repair: RepairId(next), order })
+    }
+
+    /// What was decided rightly is written down wrongly.
+    pub(super) fn misplace(&self, events: &mut [Event]) {
+        for event in events {
+            match &mut event.body {
+                Body::ArrivalsSettled { rollout, classes, joined, .. }
+                    if self.mutated(Mutation::JoinsAnyhow) =>
+                {
+                    let Some(state) = self.leader.ahead.rollouts.get(rollout) else { continue };
+                    let known = state.plan.classes.len() + state.late.len();
+                    if let Some(class) = classes.first_mut().filter(|it| it.steps.len() > 1) {
+                        class.steps.remove(0);
+                    } else if let Some((_, wave, class)) = joined.first_mut() {
+                        let other = (0..).map(ClassIx).take(known).find(|other| other != class);
+                        *class = other.unwrap_or(*class);
+                        *wave = WaveIx(0);
+                    }
+                }
+                Body::RolloutPlanned { plan, .. } if self.mutated(Mutation::MixesRegions) => {
+                    let waves = &mut plan.waves;
+                    let first = waves.iter().position(|wave| !wave.part.is_empty());
+                    let Some(first) = first else { continue };
+                    let part = waves[first].part.clone();
+                    let other = waves.iter().position(|it| !it.part.is_empty() && it.part != part);
+                    if let Some(other) = other {
+                        let member = waves[other].targets[0].clone();
+                        waves[other].targets[0] = waves[first].targets[0].clone();
+                        waves[first].targets[0] = member;
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     fn lease(&self, state: &State, target: skein_core::ids::TargetIx) -> Option<Body> {

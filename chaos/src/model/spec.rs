@@ -154,7 +154,7 @@ fn stages(dice: &mut Dice, bundle: &Manifest) -> Vec<Stage> {
     stages
 }
 
-/// Its executors measure nothing: what is played is who knows of them, and what they are set to.
+/// What is measured is [`super::gauge`]'s.
 fn throttles(dice: &mut Dice) -> Vec<Throttle> {
     if !dice.chance(200) {
         return Vec::new();
@@ -178,7 +178,7 @@ pub(super) fn setting(dice: &mut Dice) -> Knob {
     let setting = match dice.below(4) {
         0 => Setting::Off,
         1 => Setting::On,
-        2 => Setting::Value(u64::from(dice.below(3)) * 1_000),
+        2 => Setting::Value([0, 400, 2_000][dice.place(3)]),
         _ => Setting::Time(500),
     };
     Knob::Throttle(name.to_owned(), setting)

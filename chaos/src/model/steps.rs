@@ -60,6 +60,12 @@ impl Sim {
         if begun && theirs {
             self.reach(Reach::HalfCompleted);
         }
+        if !begun {
+            if self.throttled(executor) {
+                return Next::Later;
+            }
+            self.see(Seen::Begins { fence: executor.leg.fence, at: self.now });
+        }
         let database = &self.databases[executor.database];
         if begun && theirs && self.agents[agent].dice.chance(150) {
             let why = "there is no probe".to_owned();

@@ -370,8 +370,64 @@ pub const MUTANTS: &[Mutant] = &[
         name: "what goes forward again begins with later waves",
         edits: &[edit(
             "decide/forward.rs",
-            "back().map(|lane| lane.wave).min();",
-            "back().map(|lane| lane.wave).max();",
+            "homes(fleet, state).map(|(wave, _)| wave).min();",
+            "homes(fleet, state).map(|(wave, _)| wave).max();",
+        )],
+    },
+    Mutant {
+        name: "legs wait for no throttle",
+        edits: &[edit(
+            "outbox.rs",
+            "LegKind::Forward => state.throttles_of(lane, target),",
+            "LegKind::Forward => state.throttles_of(lane, target).into_iter().skip(1).collect(),",
+        )],
+    },
+    Mutant {
+        name: "a throttle that was set holds at its planned limit",
+        edits: &[edit(
+            "state/rollout.rs",
+            "Setting::Time(limit) | Setting::Value(limit) => Some((throttle, limit)),",
+            "Setting::Time(_) | Setting::Value(_) => Some((throttle, throttle.limit)),",
+        )],
+    },
+    Mutant {
+        name: "a gate is held against what another target answered",
+        edits: &[edit(
+            "outbox.rs",
+            ".and_then(|lane| state.baseline(lane, ask.gate))",
+            ".and_then(|_| state.baselines.values().next().map(|it| &**it))",
+        )],
+    },
+    Mutant {
+        name: "a late target joins the first wave that means it, open or not",
+        edits: &[edit(
+            "plan/waves.rs",
+            "if ix.0 >= opened && of_its_part && takes(wanted) {",
+            "if of_its_part && takes(wanted) {",
+        )],
+    },
+    Mutant {
+        name: "a late target joins the wave of another region",
+        edits: &[edit(
+            "plan/waves.rs",
+            "if ix.0 >= opened && of_its_part && takes(wanted) {",
+            "if ix.0 >= opened && takes(wanted) {",
+        )],
+    },
+    Mutant {
+        name: "regions are gone through together",
+        edits: &[edit(
+            "plan/parts.rs",
+            "waves.push(make(strategy, wanted, (called, value.clone()), taken));",
+            "waves.insert(at.min(waves.len()), make(strategy, wanted, (called, value.clone()), taken));",
+        )],
+    },
+    Mutant {
+        name: "a window that is closed holds nobody back",
+        edits: &[edit(
+            "hours.rs",
+            "        first.map(Closed::Window)\n",
+            "        first.map(Closed::Window).filter(|_| false)\n",
         )],
     },
 ];

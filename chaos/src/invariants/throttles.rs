@@ -1,0 +1,97 @@
+//! No step begins while what it waits for was last read as too busy, or could not be read: what nobody can read
+//! counts as closed. A good reading holds for its interval and no longer, and for the lease that it was taken under.
+
+use std::collections::BTreeMap;
+
+use skein_core::event::{Body, LegKind};
+use skein_core::ids::{Fence, RolloutId, Seq};
+use skein_core::spec::{Knob, Setting, Throttle};
+
+use super::{Held, Invariant, Past};
+use crate::observation::{Gauged, Seen};
+
+/// Kept from what is seen: the state's own account is what is checked.
+#[derive(Debug, Default)]
+pub(super) struct Throttles {
+    /// What each was set to, in order.
+    set: BTreeMap<(RolloutId, String), Vec<(Seq, Setting)>>,
+    /// The last reading under each lease.
+    read: BTreeMap<(Fence, String), Gauged>,
+}
+
+impl Throttles {
+    /// The loosest limit that whoever works under a lease may know of; `None`: he may know that there is none.
+    /// A setting takes its time to reach him.
+    fn limit(&self, rollout: RolloutId, throttle: &Throttle, fence: Fence) -> Option<u64> {
+        let planned = if throttle.measure.has_limit() { throttle.limit } else { 1 };
+        let of = |setting: Setting| match setting {
+            Setting::Off => None,
+            Setting::On => Some(planned),
+            Setting::Time(limit) | Setting::Value(limit) => Some(limit),
+        };
+        let set = self.set.get(&(rollout, throttle.name.clone())).map_or(&[][..], Vec::as_slice);
+        let (before, since) = set.split_at(set.partition_point(|(seq, _)| seq.0 < fence.0));
+        let first = before.last().map_or(Setting::On, |(_, setting)| *setting);
+        let since = since.iter().map(|(_, setting)| *setting);
+        std::iter::once(first)
+            .chain(since)
+            .map(of)
+            .try_fold(0, |most, limit| Some(most.max(limit?)))
+    }
+
+    fn begins(&self, fence: Fence, at: u64, past: &Past) -> Held {
+        // One without a lease is for others to say.
+        let Some((grant, state)) = past.granted(fence) else { return Ok(()) };
+        let back = past.lane(state, &grant.target).is_some_and(|lane| lane.unwind);
+        let Some((_, target)) = past.fleet.target(&grant.target) else { return Ok(()) };
+        if grant.kind != LegKind::Forward || state.turned || back {
+            return Ok(());
+        }
+        let means = |one: &&Throttle| one.selector.names(&grant.target, &target.description);
+        for throttle in state.plan.spec.strategy.throttles.iter().filter(means) {
+            let Some(limit) = self.limit(state.id, throttle, fence) else { continue };
+            let name = &throttle.name;
+            let wrong = match self.read.get(&(fence, name.clone())) {
+                None => "was not read".to_owned(),
+                Some(Gauged { value: None, .. }) => "could not be read".to_owned(),
+                Some(Gauged { value: Some(value), .. }) if *value >= limit => {
+                    format!("was {value}, which is not below {limit}")
+                }
+                Some(read) if read.at.saturating_add(throttle.interval_ms) <= at => {
+                    let age = at.saturating_sub(read.at);
+                    format!("was read {age} ms before, and holds for {}", throttle.interval_ms)
+                }
+                Some(_) => continue,
+            };
+            return Err(format!(
+                "a step of {} on {} began under fence {fence}, and `{name}` {wrong}",
+                state.id, grant.target
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for Throttles {
+    fn sentence(&self) -> &'static str {
+        "no step begins while what holds it back was last read as closed, could not be read, or was read too long ago"
+    }
+
+    fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
+        match seen {
+            Seen::Gauged(read) => {
+                self.read.insert((read.fence, read.throttle.clone()), read.clone());
+            }
+            Seen::Event(event) => {
+                if let Body::KnobSet { rollout, knob: Knob::Throttle(name, setting) } = &event.body
+                {
+                    let set = self.set.entry((*rollout, name.clone())).or_default();
+                    set.push((event.seq, *setting));
+                }
+            }
+            Seen::Begins { fence, at } => return self.begins(fence, at, past),
+            _ => {}
+        }
+        Ok(())
+    }
+}

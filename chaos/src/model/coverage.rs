@@ -168,7 +168,7 @@ kinds! {
 }
 
 /// The name of an event's kind.
-pub(super) fn kind(body: &Body) -> &'static str {
+pub fn kind(body: &Body) -> &'static str {
     match body {
         Body::ClusterFormed { .. } => "ClusterFormed",
         Body::CharterAdopted { .. } => "CharterAdopted",

@@ -262,7 +262,14 @@ impl Sim {
             return false;
         }
         let rollout = RolloutId(last.saturating_sub(dice.below(3)));
-        let command = match dice.below(5) {
+        let what = dice.below(5);
+        // Windows are the schedule's to keep: the rules know no calendar.
+        let paced = self.leader.ahead.rollouts.get(&rollout).is_some_and(|state| {
+            let strategy = &state.plan.spec.strategy;
+            !strategy.windows.is_empty() || !strategy.blackouts.is_empty()
+        });
+        let command = match what {
+            _ if what == 3 && paced => return false,
             4 => Command::AssignRepair {
                 target: self.databases[dice.place(self.databases.len())].id.clone(),
                 agent: self.agents[dice.place(self.agents.len())].id.clone(),

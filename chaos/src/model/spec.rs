@@ -174,11 +174,11 @@ fn throttles(dice: &mut Dice) -> Vec<Throttle> {
 
 /// What somebody sets one of them to.
 pub(super) fn setting(dice: &mut Dice) -> Knob {
-    let name = if dice.chance(500) { QUERY } else { SIGNAL };
-    let setting = match dice.below(4) {
+    let name = if dice.chance(700) { QUERY } else { SIGNAL };
+    let setting = match dice.below(6) {
         0 => Setting::Off,
         1 => Setting::On,
-        2 => Setting::Value([0, 400, 2_000][dice.place(3)]),
+        2..=4 => Setting::Value([0, 400, 400, 2_000][dice.place(4)]),
         _ => Setting::Time(500),
     };
     Knob::Throttle(name.to_owned(), setting)

@@ -407,14 +407,6 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
-        name: "a late target joins the wave of another region",
-        edits: &[edit(
-            "plan/waves.rs",
-            "if ix.0 >= opened && of_its_part && takes(wanted) {",
-            "if ix.0 >= opened && takes(wanted) {",
-        )],
-    },
-    Mutant {
         name: "regions are gone through together",
         edits: &[edit(
             "plan/parts.rs",

@@ -67,6 +67,8 @@ pub(crate) fn config(agent: u64, targets: u64) -> Config {
 pub(crate) async fn run(agent: u64, nodes: u64, targets: u64) -> turmoil::Result {
     let name = host(agent);
     world::begins(&name);
+    // One more comes when rollouts are under way.
+    let targets = if world::world(|world| world.grown) { targets } else { targets - 1 };
     let mut addresses: Vec<String> =
         (1..=nodes).map(|node| format!("http://{}:{}", node::host(node), wire::PORT)).collect();
     // Not all of them go to the same node first.

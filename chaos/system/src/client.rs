@@ -14,22 +14,24 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use crate::node::host;
-use crate::wire;
 use crate::world::{Node, Told, world};
+use crate::{strategy, wire};
 
 /// One of them, with connections to all nodes.
 pub(crate) struct Client {
     number: u32,
-    chance: Chance,
+    pub(crate) chance: Chance,
     channels: Vec<Channel>,
     digest: Vec<u8>,
     content: Vec<u8>,
     /// Reads need not be linearizable: a planted bug.
     stale: bool,
+    /// Throttles hold nothing back: a planted bug.
+    unthrottled: bool,
 }
 
 /// Everything before this is recorded, said a node.
-fn acked(node: Node, seq: u64) {
+pub(crate) fn acked(node: Node, seq: u64) {
     world(|world| world.told.push(Told::Acked(node, Seq(seq))));
 }
 
@@ -55,11 +57,16 @@ impl Client {
         };
         let digest = skein_agent::wire::digest(&content).to_vec();
         let channels = (1..=nodes).map(channel).collect();
-        Self { number, chance, channels, digest, content, stale: false }
+        Self { number, chance, channels, digest, content, stale: false, unthrottled: false }
     }
 
     pub(crate) fn stale(mut self, stale: bool) -> Self {
         self.stale = stale;
+        self
+    }
+
+    pub(crate) fn unthrottled(mut self, unthrottled: bool) -> Self {
+        self.unthrottled = unthrottled;
         self
     }
 
@@ -68,7 +75,7 @@ impl Client {
         (at as Node + 1, self.channels[at].clone())
     }
 
-    fn asker(&mut self) -> v1::Asker {
+    pub(crate) fn asker(&mut self) -> v1::Asker {
         let id = [self.chance.number(), self.chance.number()];
         let id: Vec<u8> = id.iter().flat_map(|half| half.to_be_bytes()).collect();
         v1::Asker {
@@ -84,7 +91,10 @@ impl Client {
     }
 
     /// Asks until the outcome is known, with the same id. What it was answered.
-    async fn ask<T, F>(&mut self, ask: impl Fn(Channel) -> F) -> Result<(Node, T), Status>
+    pub(crate) async fn ask<T, F>(
+        &mut self,
+        ask: impl Fn(Channel) -> F,
+    ) -> Result<(Node, T), Status>
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
@@ -126,42 +136,12 @@ impl Client {
         direction: v1::Direction,
         goal: v1::goal::Goal,
     ) -> Result<String, Status> {
-        let on_breach = match self.chance.below(3) {
-            0 => v1::OnBreach::Halt,
-            1 => v1::OnBreach::RollbackWave,
-            _ => v1::OnBreach::RollbackRollout,
-        };
-        let region = v1::LabelMatch { name: "region".to_owned(), values: vec!["eu".to_owned()] };
-        let labels = vec![region];
-        let eu = v1::Selector { labels, ..Default::default() };
-        let waves = if self.chance.percent(50) {
-            vec![v1::WaveSpec {
-                name: "first".to_owned(),
-                selector: Some(eu),
-                ..Default::default()
-            }]
-        } else {
-            Vec::new()
-        };
-        let backup = if self.chance.percent(40) {
-            v1::BackupScope::BackupDatabase
-        } else {
-            v1::BackupScope::BackupNone
-        };
         let spec = v1::PlanSpec {
             bundle: self.digest.clone().into(),
             direction: direction.into(),
             goal: Some(v1::Goal { goal: Some(goal) }),
-            strategy: Some(v1::Strategy {
-                waves,
-                parallelism: u32::try_from(self.chance.between(1, 5)).unwrap_or(1),
-                budget: Some(v1::Budget { failed: 1, ..Default::default() }),
-                on_breach: on_breach.into(),
-                retries: 3,
-                backup: backup.into(),
-                ..Default::default()
-            }),
-            accept_drift: true,
+            strategy: Some(strategy::draw(&mut self.chance, self.unthrottled)),
+            accept_drift: self.chance.percent(80),
             ..Default::default()
         };
         let request = v1::PlanRequest { asker: Some(self.asker()), spec: Some(spec), dry: false };
@@ -227,19 +207,6 @@ impl Client {
         Ok(())
     }
 
-    async fn roll_back(&mut self, rollout: &str) -> Result<(), Status> {
-        let request = v1::RollBackRequest {
-            asker: Some(self.asker()),
-            rollout: rollout.to_owned(),
-            ..Default::default()
-        };
-        let back = |channel| {
-            let request = request.clone();
-            async move { RolloutsClient::new(channel).roll_back(request).await }
-        };
-        self.ask(back).await.map(drop)
-    }
-
     /// A read that shows what was acknowledged before it began.
     async fn status(&mut self) -> Result<v1::StatusReply, Status> {
         let (_, channel) = self.anyone();
@@ -279,8 +246,11 @@ impl Client {
                 let paused = rollout.state() == v1::RolloutState::Paused;
                 if paused && (healed || self.chance.percent(40)) {
                     drop(self.resume(&rollout.id).await);
-                } else if !healed && self.chance.percent(6) {
-                    drop(self.roll_back(&rollout.id).await);
+                }
+                if healed || self.chance.percent(15) {
+                    self.let_everything_go(&rollout).await;
+                } else if self.chance.percent(6) {
+                    drop(self.roll_back_some(&rollout.id).await);
                 }
             } else if !healed {
                 drop(self.next_rollout().await);
@@ -313,7 +283,18 @@ impl Client {
             if world(|world| world.healed) {
                 continue;
             }
-            match self.chance.below(4) {
+            match self.chance.below(8) {
+                4.. => {
+                    // What is said of one that has ended is refused, or has it undone.
+                    let last = self
+                        .status()
+                        .await
+                        .ok()
+                        .and_then(|reply| reply.rollouts.into_iter().next_back());
+                    if let Some(rollout) = last {
+                        self.say_something(&rollout.id).await;
+                    }
+                }
                 0 => {
                     if let Some(rollout) = self.running().await {
                         drop(self.pause(&rollout.id).await);

@@ -7,6 +7,8 @@
 //!   node     a real coordinator: openraft, sequencer, codec, sessions, api, store, as they are
 //!   agent    a real agent, on real SQLite files
 //!   client   people: rollouts forward and back, pauses, reads, repeats of requests
+//!   strategy waves, soaks, gates, throttles and windows that they ask for
+//!   words    what they say to a rollout that is under way: knobs, holds, cancels, chosen rollbacks, freezes
 //!   nemesis  partitions, crashes, power cuts, clocks, disks
 //!   damage   bits that flip on a node's disk, and sectors that are written elsewhere
 //!   watch    what is seen goes to the invariants of `skein-chaos`
@@ -21,15 +23,18 @@ mod bundle;
 mod client;
 mod damage;
 mod log;
+mod measured;
 pub mod mutation;
 mod nemesis;
 mod node;
 mod panics;
 mod run;
 mod seal;
+mod strategy;
 mod targets;
 mod watch;
 mod wire;
+mod words;
 mod world;
 
 pub use run::{Options, Run, run};

@@ -84,6 +84,7 @@ struct Sum {
     events: u64,
     effects: u64,
     rollouts: u64,
+    kinds: BTreeMap<String, u64>,
     faults: BTreeMap<String, u64>,
     answers: [u64; 3],
     cuts: u64,
@@ -106,6 +107,9 @@ impl Sum {
         self.events += one.events;
         self.effects += one.effects;
         self.rollouts += one.rollouts;
+        for (kind, count) in &one.kinds {
+            *self.kinds.entry(kind.clone()).or_default() += count;
+        }
         for (kind, count) in &one.faults {
             *self.faults.entry(kind.clone()).or_default() += count;
         }
@@ -144,6 +148,9 @@ impl Sum {
             self.answers[1],
             self.answers[2]
         )?;
+        for (kind, count) in &self.kinds {
+            writeln!(out, "    {kind:<18} {count}")?;
+        }
         writeln!(out, "{} faults:", self.faults.values().sum::<u64>())?;
         for (kind, count) in &self.faults {
             writeln!(out, "    {kind:<14} {count}")?;

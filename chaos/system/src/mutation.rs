@@ -17,6 +17,8 @@ pub enum Mutation {
     StaleReads,
     /// An executor does not look at the fence, nor raise it.
     NoFence,
+    /// What throttles measure is never too much.
+    NoThrottle,
     /// A step that is reported leaves no row in the ledger.
     RowLost,
     /// Two nodes differ in an event.
@@ -27,13 +29,14 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::AckedBeforeSync,
         Self::LogNotSynced,
         Self::PurgedTooSoon,
         Self::EffectNotSynced,
         Self::StaleReads,
         Self::NoFence,
+        Self::NoThrottle,
         Self::RowLost,
         Self::OtherEvent,
         Self::UncheckedRot,

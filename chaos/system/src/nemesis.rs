@@ -64,6 +64,8 @@ pub(crate) struct Nemesis {
     /// Hosts that are down, and when they come up again.
     down: BTreeMap<String, u64>,
     next: u64,
+    /// When one more target comes.
+    grows: u64,
     heal_net: u64,
     heal_disk: u64,
     pub(crate) counts: BTreeMap<&'static str, u64>,
@@ -80,6 +82,7 @@ impl Nemesis {
             damage: None,
             down: BTreeMap::new(),
             next: 2_500,
+            grows: u64::MAX,
             heal_net: u64::MAX,
             heal_disk: u64::MAX,
             counts: BTreeMap::new(),
@@ -88,6 +91,19 @@ impl Nemesis {
 
     pub(crate) fn lying(&mut self, lie: disk::Lie, targets: disk::Lie) {
         (self.lie, self.target_lie) = (lie, targets);
+    }
+
+    /// One more target comes at this time.
+    pub(crate) fn growing(&mut self, at: u64) {
+        self.grows = at;
+    }
+
+    /// Agents name one more target once they are started again: one of them is, at once.
+    fn grow(&mut self, sim: &mut turmoil::Sim<'_>, os: &Simulation, now: u64) {
+        self.grows = u64::MAX;
+        os.note("one more target comes");
+        world(|world| world.grown = true);
+        self.kill(sim, os, &agent::host(1), now + 300);
     }
 
     /// Disks are damaged, too. Which and when has a source of its own: the other faults are the same without.
@@ -216,8 +232,12 @@ impl Nemesis {
         if let Some(host) = self.damage.as_mut().and_then(Damage::end) {
             self.mend(sim, os, &host, now);
         }
+        if self.grows < u64::MAX {
+            self.grow(sim, os, now);
+        }
         self.calm_net(sim);
         self.calm_disks();
+        world(|world| world.set_clock = now);
         for host in self.hosts() {
             world(|world| world.skews.remove(&host));
             if let Some(owner) = world(|world| world.processes.get(&host).map(|it| it.owner)) {
@@ -269,6 +289,9 @@ impl Nemesis {
             self.calm_disks();
         }
         self.damage(sim, os, now);
+        if now >= self.grows {
+            self.grow(sim, os, now);
+        }
         if now < self.next {
             return;
         }
@@ -352,7 +375,10 @@ impl Nemesis {
                 let at = usize::try_from(self.chance.below(hosts.len() as u64)).unwrap_or(0);
                 let by = self.chance.between(0, 20_000_000_000).cast_signed() - 10_000_000_000;
                 if let Some(host) = hosts.get(at) {
-                    world(|world| world.skews.insert(host.clone(), by));
+                    world(|world| {
+                        world.set_clock = now;
+                        world.skews.insert(host.clone(), by)
+                    });
                     if let Some(owner) = world(|world| world.processes.get(host).map(|it| it.owner))
                     {
                         skein_chaos_interpose::skew(owner, by);

@@ -54,6 +54,8 @@ pub struct Run {
     pub effects: u64,
     /// Rollouts that came to an end.
     pub rollouts: u64,
+    /// Durable events by their kind.
+    pub kinds: BTreeMap<String, u64>,
     /// Faults by their kind.
     pub faults: BTreeMap<String, u64>,
     /// Processes that ended by themselves.
@@ -81,6 +83,8 @@ const AGENTS: u64 = 2;
 const TICK: u64 = 2;
 /// Tells the generator of damage from the others.
 const DAMAGE: u64 = 0xda3a_9e00_0000_0000;
+/// Tells the generator of what grows from the others.
+const GROWS: u64 = 0x6067_3057_0000_0000;
 /// How long a system may take, once faults are over, until nothing moves any more.
 const REST_MS: u64 = 60_000;
 
@@ -190,6 +194,7 @@ fn play(os: &Simulation, seed: u64, options: Options, content: &[u8]) -> Run {
         let chance = Chance::new(seed ^ DAMAGE);
         nemesis.damaging(Damage::new(chance, NODES, options.mutation));
     }
+    nemesis.growing(Chance::new(seed ^ GROWS).between(3_000, 25_000));
     nemesis.prepare();
     let mut sim = turmoil::Builder::new()
         .rng_seed(chance.number())
@@ -205,6 +210,7 @@ fn play(os: &Simulation, seed: u64, options: Options, content: &[u8]) -> Run {
     for number in 1..=AGENTS {
         sim.host(agent::host(number), move || agent::run(number, NODES, targets));
     }
+    let unthrottled = options.mutation == Some(Mutation::NoThrottle);
     let stale = options.mutation == Some(Mutation::StaleReads);
     for number in 1..=3 {
         let (chance, content) = (chance.fork(), content.to_owned());
@@ -212,6 +218,7 @@ fn play(os: &Simulation, seed: u64, options: Options, content: &[u8]) -> Run {
             let (chance, content) = (chance.clone(), content.clone());
             async move {
                 let client = Client::new(number, chance, NODES, content);
+                let client = client.unthrottled(unthrottled);
                 match number {
                     1 => client.operate().await,
                     2 => client.interfere().await,
@@ -231,7 +238,7 @@ fn play(os: &Simulation, seed: u64, options: Options, content: &[u8]) -> Run {
             watcher.wrong(format!("a host has ended: {error}"));
             break;
         }
-        watcher.look();
+        watcher.look(now);
         nemesis.supervise(&mut sim, os, now);
         if now < faults {
             nemesis.act(&mut sim, os, now);
@@ -247,7 +254,7 @@ fn play(os: &Simulation, seed: u64, options: Options, content: &[u8]) -> Run {
             quiet = if watcher.is_at_rest() { quiet + 1 } else { 0 };
         }
         if quiet >= 6 {
-            watcher.end();
+            watcher.end(now);
             break;
         }
         if now > healed + REST_MS {
@@ -273,6 +280,7 @@ fn play(os: &Simulation, seed: u64, options: Options, content: &[u8]) -> Run {
         events: watcher.events().len() as u64,
         effects: effects as u64,
         rollouts: rollouts as u64,
+        kinds: watcher.kinds(),
         faults: nemesis.counts.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect(),
         exits: world(|world| std::mem::take(&mut world.exits)),
         answers: world(|world| world.answers),

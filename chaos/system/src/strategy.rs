@@ -142,8 +142,7 @@ fn throttles(chance: &mut Chance) -> Vec<v1::Throttle> {
         timeout_ms: 2_000,
         ..Default::default()
     };
-    let query =
-        format!("SELECT CAST(strftime('%s', 'now') AS INTEGER) % {PERIOD} < {TOO_MUCH}");
+    let query = format!("SELECT CAST(strftime('%s', 'now') AS INTEGER) % {PERIOD} < {TOO_MUCH}");
     let mut throttles = vec![throttle(BUSY, query)];
     if chance.percent(25) {
         throttles.push(throttle(BLIND, "SELECT busy FROM of_a_table_that_is_not_there".to_owned()));

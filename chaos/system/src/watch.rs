@@ -1,9 +1,11 @@
 //! Looks at everything after every moment of the simulation, and says what it sees to the invariants.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
 use skein_chaos::invariants::Watch;
+use skein_chaos::model::coverage::kind;
 use skein_chaos::observation::Seen;
 use skein_chaos_interpose::disk;
 use skein_coordinator::{Running, audit};
@@ -52,6 +54,14 @@ impl Watcher {
         self.watch.fleet()
     }
 
+    pub(crate) fn kinds(&self) -> BTreeMap<String, u64> {
+        let mut kinds = BTreeMap::new();
+        for event in self.events() {
+            *kinds.entry(kind(&event.body).to_owned()).or_default() += 1;
+        }
+        kinds
+    }
+
     pub(crate) fn see(&mut self, seen: Seen<'_>) {
         if let Err(broken) = self.watch.see(seen) {
             self.wrong(broken.to_string());
@@ -63,9 +73,9 @@ impl Watcher {
     }
 
     /// After a moment has passed.
-    pub(crate) fn look(&mut self) {
+    pub(crate) fn look(&mut self, now: u64) {
         self.moments += 1;
-        self.effects();
+        self.effects(now);
         self.histories(self.moments.is_multiple_of(LAZILY));
         if self.moments.is_multiple_of(LAZILY) {
             self.damaged();
@@ -87,17 +97,17 @@ impl Watcher {
         }
     }
 
-    fn effects(&mut self) {
+    fn effects(&mut self, now: u64) {
         for (file, image) in disk::take_commits() {
             let mut targets = std::mem::take(&mut self.targets);
             if let Some(target) = targets.iter_mut().find(|target| target.is(&file)) {
-                self.effects_on(target, &image);
+                self.effects_on(target, (&image, now));
             }
             self.targets = targets;
         }
     }
 
-    fn effects_on(&mut self, target: &mut Target, image: &[u8]) {
+    fn effects_on(&mut self, target: &mut Target, (image, now): (&[u8], u64)) {
         // Beside the simulated disks.
         let copy = Path::new("../image.db");
         let changes = std::fs::write(copy, image)
@@ -117,6 +127,7 @@ impl Watcher {
                     }
                 }
                 Change::Effect(effect) => {
+                    self.throttles(effect.fence, now);
                     self.see(Seen::Effect(&effect));
                     if self.mutation == Some(Mutation::RowLost) {
                         target.forget_row();
@@ -196,6 +207,7 @@ impl Watcher {
             }
             if stored.seq == self.watch.log().len() as u64 {
                 self.see(Seen::Event(&event));
+                self.windows(&event);
             }
             self.see(Seen::Applied { node, event: &event });
         }
@@ -244,8 +256,8 @@ impl Watcher {
     }
 
     /// Nothing moves any more.
-    pub(crate) fn end(&mut self) {
-        self.look();
+    pub(crate) fn end(&mut self, now: u64) {
+        self.look(now);
         self.histories(true);
         let mut roots = Vec::new();
         for node in 1..=self.nodes {

@@ -242,13 +242,4 @@ impl Client {
         }
         drop(self.thaw().await);
     }
-
-    /// Whatever may hold this one back.
-    pub(crate) async fn help(&mut self, rollout: &v1::RolloutStatus) {
-        if rollout.waits_for_word > 0 {
-            drop(self.approve(&rollout.id).await);
-        } else {
-            self.let_everything_go(rollout).await;
-        }
-    }
 }

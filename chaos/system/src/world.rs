@@ -55,6 +55,10 @@ pub(crate) struct World {
     pub(crate) damaged: Option<String>,
     /// Processes that ended by themselves since they had read what is damaged, and said which file it is.
     pub(crate) named: u64,
+    /// When a wall clock was last set, simulated milliseconds.
+    pub(crate) set_clock: u64,
+    /// Agents that start name one more target.
+    pub(crate) grown: bool,
     /// Faults are over.
     pub(crate) healed: bool,
     /// Requests of clients that were accepted, refused, and of unknown outcome.

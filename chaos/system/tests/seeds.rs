@@ -96,6 +96,11 @@ fn a_forgotten_fence_is_found() {
 }
 
 #[test]
+fn a_throttle_that_holds_nothing_back_is_found() {
+    found(Mutation::NoThrottle, 15);
+}
+
+#[test]
 fn an_effect_ahead_of_the_disk_is_found() {
     found(Mutation::EffectNotSynced, 10);
 }

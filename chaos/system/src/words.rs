@@ -80,6 +80,7 @@ impl Client {
             reason: "somebody wants to look at these".to_owned(),
             now: false,
             part: Some(self.part()),
+            ..Default::default()
         };
         let (node, reply) = put!(self, RolloutsClient.pause(request))?;
         acked(node, reply.seq);
@@ -88,7 +89,7 @@ impl Client {
 
     async fn let_go(&mut self, rollout: &str, part: v1::Part) -> Result<(), Status> {
         let (asker, rollout) = (Some(self.asker()), rollout.to_owned());
-        let request = v1::ResumeRequest { asker, rollout, part: Some(part) };
+        let request = v1::ResumeRequest { asker, rollout, part: Some(part), ..Default::default() };
         let (node, reply) = put!(self, RolloutsClient.resume(request))?;
         acked(node, reply.seq);
         Ok(())
@@ -114,7 +115,8 @@ impl Client {
 
     async fn abort(&mut self, rollout: &str) -> Result<(), Status> {
         let (asker, rollout) = (Some(self.asker()), rollout.to_owned());
-        let request = v1::AbortRequest { asker, rollout, reason: "a mistake".to_owned() };
+        let request =
+            v1::AbortRequest { asker, rollout, reason: "a mistake".to_owned(), part: None };
         let (node, reply) = put!(self, RolloutsClient.abort(request))?;
         acked(node, reply.seq);
         Ok(())

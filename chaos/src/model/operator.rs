@@ -231,14 +231,6 @@ impl Sim {
         if aborted && dice.chance(500) {
             return self.request(Command::ResumeRollout { rollout, all: false });
         }
-        // Of its own: whatever else a seed means, it meant before anything went forward again.
-        let mut own = dice.clone();
-        if matches!(status, Some(Status::Halted | Status::RolledBack)) && own.chance(400) {
-            let all = own.chance(400);
-            self.comes_to(rollout, false);
-            self.goes_forward(rollout, all);
-            return self.request(Command::ResumeRollout { rollout, all });
-        }
         let widen = status == Some(Status::Unwinding) && dice.chance(500);
         if !widen && dice.chance(300) {
             let command = self.turn_a_knob(rollout, dice);
@@ -251,8 +243,10 @@ impl Sim {
             }
             1..=3 => {
                 self.comes_to(rollout, false);
-                self.goes_forward(rollout, false);
-                Command::ResumeRollout { rollout, all: false }
+                // Of its own: whatever else a seed means, it meant before.
+                let all = dice.clone().chance(300);
+                self.goes_forward(rollout, all);
+                Command::ResumeRollout { rollout, all }
             }
             _ => {
                 self.comes_to(rollout, true);

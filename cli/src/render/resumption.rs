@@ -22,13 +22,13 @@ pub struct Resumption {
     /// One-based: this wave and the later ones open anew; 0: none.
     pub from_wave: u32,
     /// With what was taken back and goes forward again.
-    pub waves: Vec<Wave>,
+    pub waves: Vec<Anew>,
     /// What failed, and is tried again.
     pub again: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct Wave {
+pub struct Anew {
     /// One-based.
     pub wave: u32,
     pub name: String,
@@ -45,7 +45,7 @@ impl Resumption {
             Way::Back => "back",
             Way::Forward => "forward",
         };
-        let waves = reply.waves.into_iter().map(|wave| Wave {
+        let waves = reply.waves.into_iter().map(|wave| Anew {
             wave: wave.wave,
             name: wave.name,
             targets: wave.targets,

@@ -20,9 +20,9 @@ pub fn forward_again(state: &State) -> u32 {
     if !over || !state.turned || state.trial() || undone == 0 {
         return 0;
     }
-    let open = |lane: &Lane| match lane.phase {
-        Phase::UndoReady | Phase::UndoLeased => true,
-        _ => lane.is_back() && (!lane.breach || lane.may_be_undone()),
+    let open = |lane: &Lane| {
+        matches!(lane.phase, Phase::UndoReady | Phase::UndoLeased)
+            || (lane.is_back() && (!lane.breach || lane.may_be_undone()))
     };
     if state.lanes.iter().any(|(_, lane)| open(lane)) { 0 } else { undone }
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::marks::Unwritten;
 use super::pieces;
 use super::{Run, count};
-use crate::db::answer::{Answer, Keep, text};
+use crate::db::answer::{Answer, Keep, is_true, text};
 use crate::db::batch::{Batch, answer};
 use crate::db::batches::{self, Ground, Keys};
 use crate::db::between::{self, Between, SoFar};
@@ -269,9 +269,15 @@ impl Session {
             let error = StepError::new(run.order, Cause::Stuck, Verdict::Unknown, why);
             return Err((error, None));
         };
-        let above = done.flatten().map(|done| format!("{key} > {done} AND ")).unwrap_or_default();
+        let above = match done.flatten() {
+            Some(done) => format!("{key} > {done}"),
+            // One may have come since it was seen that there is none.
+            None => format!("{key} IS NOT NULL"),
+        };
+        // Not bounded above: of a table that was never analysed PostgreSQL takes a range between two keys for
+        // a few rows, and sorts all that are left.
         let rows = format!(
-            "SELECT {} FROM {table} AS skein_rows WHERE {above}{key} <= {bound} ORDER BY {key}",
+            "SELECT {}, {key} <= {bound} FROM {table} AS skein_rows WHERE {above} ORDER BY {key}",
             as_text(engine, key)
         );
         let mut batch = Batch::default();
@@ -284,7 +290,11 @@ impl Session {
                 return Err(self.take_back(batched.broken(run, ground, ours(broken))).await);
             }
         };
-        let first = |at| answer(&answers, at).scalar().map(str::to_owned);
+        let first = |at| {
+            let found = answer(&answers, at);
+            let row = found.rows.first().filter(|row| is_true(text(row, 1)))?;
+            text(row, 0).map(str::to_owned)
+        };
         let from = first(at_from);
         // Fewer are left than a batch has.
         Ok(from.map(|from| Keyed { from, to: first(at_to).unwrap_or_else(|| last.clone()) }))

@@ -5,6 +5,7 @@ use skein_core::event::Body;
 use skein_core::ids::{ClassIx, RolloutId, TargetId, Version, WaveIx};
 use skein_core::spec::Goal;
 
+use super::regions::is_last_of_its_stage;
 use super::{Held, Invariant, Past};
 use crate::observation::Seen;
 
@@ -13,8 +14,9 @@ pub(super) struct Late;
 
 fn joins(id: RolloutId, (target, wave, class): (&TargetId, WaveIx, ClassIx), past: &Past) -> Held {
     let Some(state) = past.fleet.rollouts.get(&id) else { return Ok(()) };
-    let last = state.plan.waves.len().saturating_sub(1);
-    let is_last = usize::try_from(wave.0).is_ok_and(|wave| wave == last);
+    // The last one takes whom no other does, also when it is open: of a stage that is not gone through.
+    let is_last =
+        is_last_of_its_stage(&state.plan, wave) && state.plan.stage_of(wave) >= state.stage();
     if wave.0 < state.opened && !is_last {
         return Err(format!(
             "{target} joined wave {wave} of {id}, of which {} are open",

@@ -39,23 +39,29 @@ fn planned(id: RolloutId, plan: &Plan, past: &Past) -> Held {
     if cut != 1 {
         return Ok(());
     }
-    let parts = plan.waves.iter().map(|wave| wave.part.as_str()).filter(|part| !part.is_empty());
+    // Each stage goes through all of them.
+    let parts = plan.waves.iter().map(|wave| (wave.stage, wave.part.as_str()));
     let mut gone = BTreeSet::new();
-    let mut now = "";
-    for part in parts {
+    let mut now = (0, "");
+    for part in parts.filter(|(_, part)| !part.is_empty()) {
         if part != now && !gone.insert(part) {
-            return Err(format!("{id} goes back to {part} when it has left it"));
+            return Err(format!("{id} goes back to {} when it has left it", part.1));
         }
         now = part;
     }
     Ok(())
 }
 
+/// Whether no wave of the same stage comes after it.
+pub(super) fn is_last_of_its_stage(plan: &Plan, wave: WaveIx) -> bool {
+    let next = plan.wave(WaveIx(wave.0 + 1));
+    next.is_none_or(|next| next.stage > plan.stage_of(wave))
+}
+
 fn joined(id: RolloutId, (target, wave): (&TargetId, WaveIx), past: &Past) -> Held {
     let Some(state) = past.fleet.rollouts.get(&id) else { return Ok(()) };
     // Whom no other wave takes is in the last one.
-    let last = state.plan.waves.len().saturating_sub(1);
-    let is_last = usize::try_from(wave.0).is_ok_and(|wave| wave == last);
+    let is_last = is_last_of_its_stage(&state.plan, wave);
     let Some(found) = state.plan.wave(wave).filter(|it| !it.part.is_empty() && !is_last) else {
         return Ok(());
     };

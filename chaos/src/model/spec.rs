@@ -75,7 +75,7 @@ pub(super) fn question(
             blackouts: Vec::new(),
             throttles: throttles(&mut own),
             stages: stages(&mut own, &bundles[bundle]),
-            batching: Batching::default(),
+            batching: batching(&mut own),
         },
         out_of_order: dice.chance(200),
         accept_drift: dice.chance(if held { 600 } else { 100 }),
@@ -121,6 +121,12 @@ fn gates(dice: &mut Dice) -> Vec<Gate> {
         (when, dice.chance(500))
     });
     kinds.enumerate().map(gate).collect()
+}
+
+/// Its executors know no batches: what is played is what is refused.
+fn batching(dice: &mut Dice) -> Batching {
+    let (size, pause_ms) = if dice.chance(20) { (500, u64::MAX) } else { (0, 0) };
+    Batching { size, pause_ms }
 }
 
 /// Of the bundle's versions, in their order but for a few.

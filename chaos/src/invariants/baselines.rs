@@ -43,6 +43,18 @@ impl Baselines {
         Ok(())
     }
 
+    /// What was taken back whole has its first step before it again.
+    fn begin_again(&mut self, rollout: RolloutId, targets: &[TargetId], past: &Past) {
+        let Some(state) = past.fleet.rollouts.get(&rollout) else { return };
+        for target in targets {
+            let lane = past.lane(state, target);
+            self.begun.remove(&(rollout, target.clone()));
+            if lane.is_some_and(|lane| lane.applied == 0) {
+                self.taken.retain(|(other, of, _), _| (*other, &*of) != (rollout, target));
+            }
+        }
+    }
+
     fn passes(&self, judged: &Judged, past: &Past) -> Held {
         let state = past.fleet.rollouts.get(&judged.rollout);
         let Some(target) = judged.target.as_ref() else { return Ok(()) };
@@ -79,6 +91,17 @@ impl Invariant for Baselines {
                     self.asks.insert(Fence(event.seq.0), asked);
                 }
                 Body::GatePassed { judged } => return self.passes(judged, past),
+                Body::RolloutTurnedForward { rollout, targets, .. } => {
+                    self.begin_again(*rollout, targets, past);
+                }
+                // Each stage on a target is a leg of its own.
+                Body::WaveStarted { rollout, wave } => {
+                    let plan = past.fleet.rollouts.get(rollout).map(|state| &state.plan);
+                    let wave = plan.and_then(|plan| plan.wave(*wave)).filter(|it| it.stage > 0);
+                    for (target, _) in wave.into_iter().flat_map(|wave| &wave.targets) {
+                        self.begun.remove(&(*rollout, target.clone()));
+                    }
+                }
                 _ => {}
             },
             Seen::Compared { fence, baseline } => {

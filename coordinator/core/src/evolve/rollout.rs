@@ -17,19 +17,21 @@ pub(super) fn planned(
     plan_id: Digest,
     plan: &Plan,
 ) -> Result<(), Impossible> {
-    let (mut lanes, mut known) = (Vec::new(), BTreeSet::new());
+    let (mut lanes, mut known, mut again) = (Vec::new(), BTreeSet::new(), Vec::new());
     for (wave, number) in plan.waves.iter().zip(0..) {
         for (target, class) in &wave.targets {
             let ix = target_ix(fleet, target)?;
+            let bytes = fleet.targets.get(ix).map_or(0, |target| target.bytes);
             // In another stage it is there again.
             if !plan.stages.is_empty() && !known.insert(ix) {
+                again.push((WaveIx(number), *class, bytes));
                 continue;
             }
-            let bytes = fleet.targets.get(ix).map_or(0, |target| target.bytes);
             lanes.push(Lane::new((ix, bytes), WaveIx(number), *class, Phase::Waiting));
         }
     }
     let mut state = State::new((id, fleet.seq), plan_id, Arc::new(plan.clone()), lanes);
+    again.into_iter().for_each(|load| state.lies_ahead(load));
     for absent in &plan.absent {
         state.awaited.insert(target_ix(fleet, &absent.target)?, absent.why.as_str().into());
     }

@@ -47,6 +47,10 @@ pub(super) fn wave_started(
     lanes.retain(|ix| state.lanes.get(*ix).is_some_and(goes_on));
     let state = state_mut(fleet, id)?;
     for ix in lanes {
+        let moved = state.lanes.get(ix).filter(|lane| lane.wave != wave && !state.came_late(ix));
+        if let Some(load) = moved.map(|lane| (wave, lane.class, lane.bytes)) {
+            state.begins(load);
+        }
         state.change(ix, |lane, _| {
             lane.wave = wave;
             lane.phase = Phase::Ready;

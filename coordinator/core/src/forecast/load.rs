@@ -1,6 +1,8 @@
 //! Lanes of one class, and how long many of them take side by side.
 
 use super::{Fits, Interval};
+use std::ops::Range;
+
 use crate::ids::ClassIx;
 use crate::plan::{Class, Step};
 use crate::spec::{Backup, Direction, Engine};
@@ -87,9 +89,11 @@ pub(super) struct Legs<'a> {
 }
 
 impl<'a> Legs<'a> {
-    /// All steps of a class, from the first one on.
-    pub(super) fn of(class: &'a Class, backup: Backup) -> Self {
-        Self { engine: class.engine, steps: &class.steps, backup }
+    /// These steps of a class.
+    pub(super) fn of((class, leg): (&'a Class, Range<u32>), backup: Backup) -> Self {
+        let place = |step: u32| usize::try_from(step).unwrap_or(usize::MAX).min(class.steps.len());
+        let steps = class.steps.get(place(leg.start)..place(leg.end)).unwrap_or_default();
+        Self { engine: class.engine, steps, backup }
     }
 
     /// The same behind the first steps, whose backup is there.
@@ -192,7 +196,7 @@ impl Side {
 pub(super) fn side<'a>(
     fits: &mut Fits<'_>,
     loads: impl Iterator<Item = (&'a ClassIx, &'a Load)>,
-    (class, backup): (impl Fn(ClassIx) -> Option<&'a Class>, Backup),
+    (class, backup): (impl Fn(ClassIx) -> Option<(&'a Class, Range<u32>)>, Backup),
 ) -> Side {
     let mut side = Side::default();
     for (ix, load) in loads {

@@ -1,6 +1,7 @@
 //! How long a plan takes that nobody has started. Costs as much as the plan is long.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::load::{Legs, is_tried, side};
 use super::{Amount, Fits, Forecast, Interval, Load};
@@ -59,7 +60,8 @@ pub fn planned(fleet: &Fleet, plan: &Plan) -> Option<Planned> {
                 load.add(bytes);
             }
         }
-        let side = side(&mut fits, loads.iter(), (|ix| plan.class(ix), strategy.backup));
+        let leg = |ix| plan.class(ix).map(|class| (class, plan.leg(class, wave.stage)));
+        let side = side(&mut fits, loads.iter(), (leg, strategy.backup));
         let own = wave.parallelism;
         let amount = side.at_once(if own > 0 { own } else { strategy.parallelism });
         let watched = Interval { p50: wave.soak_ms, p95: wave.soak_ms };
@@ -94,6 +96,10 @@ fn spread(fit: Option<&super::Fit>, load: &Load) -> StepForecast {
 }
 
 /// What one leg of a class would take, on a target of this size.
-pub(super) fn one(fits: &mut Fits<'_>, class: &Class, (backup, bytes): (Backup, u64)) -> Amount {
-    Legs::of(class, backup).one(fits, bytes)
+pub(super) fn one(
+    fits: &mut Fits<'_>,
+    leg: (&Class, Range<u32>),
+    (backup, bytes): (Backup, u64),
+) -> Amount {
+    Legs::of(leg, backup).one(fits, bytes)
 }

@@ -1,9 +1,12 @@
 //! How long the rest of a rollout takes on its way forward. Looks at its waves and classes, and at legs under
 //! way, never at its lanes.
 
+use std::ops::Range;
+
 use super::load::{Legs, Side, is_tried, side};
 use super::{Amount, Fits, Interval};
-use crate::ids::{Millis, WaveIx};
+use crate::ids::{ClassIx, Millis, WaveIx};
+use crate::plan::Class;
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, Soak, State, Status};
 use crate::state::target;
@@ -24,12 +27,19 @@ pub fn rest(fleet: &Fleet, state: &State, now: Millis) -> Option<Amount> {
     let strategy = &state.plan.spec.strategy;
     for wave in (state.opened..).map(WaveIx).take_while(|wave| state.plan.wave(*wave).is_some()) {
         let loads = state.todo(wave).into_iter().flatten();
-        let side = side(&mut fits, loads, (|ix| state.class_at(ix), strategy.backup));
+        let leg = |ix| leg_of(state, (ix, wave));
+        let side = side(&mut fits, loads, (leg, strategy.backup));
         let long = state.soak_ms(wave);
         rest = rest.then(side.at_once(state.parallelism_of(Some(wave))));
         rest.interval = rest.interval.then(Interval { p50: long, p95: long });
     }
     Some(rest)
+}
+
+/// What a wave's stage brings a class.
+fn leg_of(state: &State, (ix, wave): (ClassIx, WaveIx)) -> Option<(&Class, Range<u32>)> {
+    let class = state.class_at(ix)?;
+    Some((class, state.plan.leg(class, state.plan.stage_of(wave))))
 }
 
 /// What is left of the watch over the open wave.
@@ -48,8 +58,8 @@ fn open(fleet: &Fleet, state: &State, (fits, now): (&mut Fits<'_>, Millis)) -> A
     let mut all = Side::default();
     for wave in (0..state.opened).map(WaveIx) {
         for (ix, load) in state.todo(wave).into_iter().flatten() {
-            if let Some(class) = state.class_at(*ix) {
-                all.with(fits, &Legs::of(class, strategy.backup), load);
+            if let Some(leg) = leg_of(state, (*ix, wave)) {
+                all.with(fits, &Legs::of(leg, strategy.backup), load);
             }
         }
     }
@@ -72,7 +82,9 @@ pub fn leg(
     (fits, now): (&mut Fits<'_>, Millis),
 ) -> Option<Amount> {
     let class = state.class(lane).filter(|_| !is_tried(state.plan.spec.direction))?;
-    let legs = Legs::of(class, state.plan.spec.strategy.backup);
+    let leg = state.floor(lane)..state.until(lane);
+    let begun = lane.applied.saturating_sub(leg.start);
+    let legs = Legs::of((class, leg), state.plan.spec.strategy.backup);
     let passed = match lane.phase {
         Phase::Leased => now.0.saturating_sub(lane.since.0),
         Phase::Waiting | Phase::Ready => 0,
@@ -85,6 +97,6 @@ pub fn leg(
         | Phase::Residual
         | Phase::Waived => return None,
     };
-    let legs = if lane.archive.is_some() { legs.from(lane.applied) } else { legs };
+    let legs = if lane.archive.is_some() { legs.from(begun) } else { legs };
     Some(legs.rest(fits, target.bytes, passed))
 }

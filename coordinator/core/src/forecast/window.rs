@@ -55,7 +55,8 @@ pub fn windows(fleet: &Fleet, plan: &Plan, shut: &Shut<'_>) -> Option<WindowFit>
     for (id, class) in &wave.targets {
         let Some((_, target)) = fleet.target(id) else { continue };
         let Some(class) = plan.class(*class) else { continue };
-        let leg = one(&mut known, class, (plan.spec.strategy.backup, target.bytes));
+        let leg = (class, plan.leg(class, wave.stage));
+        let leg = one(&mut known, leg, (plan.spec.strategy.backup, target.bytes));
         let Some((answer, left)) = fits(shut, target, &leg) else { continue };
         all.open += 1;
         match answer {

@@ -20,6 +20,7 @@ pub use stages::Homes;
 pub(crate) use waves::place;
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::ids::{ClassIx, Digest, TargetId, Version, WaveIx};
 use crate::spec::{Direction, Engine, Lock, Spec, TransactionMode};
@@ -243,6 +244,11 @@ impl Plan {
     /// Steps of a class that are in force before a stage begins.
     pub fn floor(&self, class: &Class, stage: u32) -> u32 {
         stage.checked_sub(1).map_or(0, |before| self.reach(class, before))
+    }
+
+    /// A class's steps of one stage.
+    pub fn leg(&self, class: &Class, stage: u32) -> Range<u32> {
+        self.floor(class, stage)..self.reach(class, stage)
     }
 
     /// Whether there is anything to do.

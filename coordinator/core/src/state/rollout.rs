@@ -587,6 +587,21 @@ impl State {
         }
     }
 
+    /// Of a plan in stages: what lies ahead of a target in another wave than its first, too.
+    pub(crate) fn lies_ahead(&mut self, (wave, class, bytes): (WaveIx, ClassIx, u64)) {
+        if let Some(wave) = self.todo.get_mut(place(wave)) {
+            wave.entry(class).or_default().add(bytes);
+        }
+    }
+
+    /// It begins there now, and is counted with its lane.
+    pub(crate) fn begins(&mut self, (wave, class, bytes): (WaveIx, ClassIx, u64)) {
+        let load = self.todo.get_mut(place(wave)).and_then(|wave| wave.get_mut(&class));
+        if let Some(load) = load {
+            load.sub(bytes);
+        }
+    }
+
     /// The wave that is under way: the last one opened.
     pub fn wave(&self) -> Option<WaveIx> {
         self.opened.checked_sub(1).map(WaveIx)
@@ -766,6 +781,11 @@ impl State {
     /// Lanes of targets that came late.
     pub(crate) fn late_lanes(&self) -> impl Iterator<Item = LaneIx> {
         self.lanes.iter().skip(self.planned).map(|(ix, _)| ix)
+    }
+
+    /// It is in no wave of the plan.
+    pub(crate) fn came_late(&self, ix: LaneIx) -> bool {
+        usize::try_from(ix.0).is_ok_and(|ix| ix >= self.planned)
     }
 
     /// Of which stage the open wave is.

@@ -135,7 +135,10 @@ impl Session {
             let size = match &mut between {
                 None => spec.size,
                 Some(between) => {
-                    match between.before_batch(batched.so_far(&ground), may_wait).await {
+                    let began = Instant::now();
+                    let next = between.before_batch(batched.so_far(&ground), may_wait).await;
+                    run.held += began.elapsed();
+                    match next {
                         Ok(size) => size,
                         Err(between::Left) => return Err(self.left(run, &batched, &ground).await),
                     }

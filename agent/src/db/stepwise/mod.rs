@@ -44,6 +44,8 @@ struct Run<'a> {
     rows: u64,
     /// Tries that had no effect, and the pauses between them.
     waited: Duration,
+    /// Between statements and batches, held back by somebody: no work of the step.
+    held: Duration,
     /// MariaDB: tables whose changes no transaction takes back. `None`: not asked since the last
     /// definition statement.
     untransacted: Option<Vec<String>>,
@@ -97,8 +99,8 @@ impl Session {
             None => 0,
             Some(open) => self.take_up(order, &units, open).await?,
         };
-        let mut run =
-            Run { order, units: &units, rows: 0, waited: Duration::ZERO, untransacted: None };
+        let (waited, held) = (Duration::ZERO, Duration::ZERO);
+        let mut run = Run { order, units: &units, rows: 0, waited, held, untransacted: None };
         let resumed = before.intent.is_some();
         for (at, unit) in units.iter().enumerate().skip(at) {
             if let Some(batch) = &unit.batch {
@@ -112,7 +114,7 @@ impl Session {
             }
             // The first statement was asked about with its step.
             if let Some(between) = between.as_deref_mut().filter(|_| at > 0 || resumed) {
-                self.hold_back(&run, at, between).await?;
+                self.hold_back(&mut run, at, between).await?;
             }
             self.run_unit(&mut run, at, unit).await?;
         }
@@ -120,8 +122,8 @@ impl Session {
         let log = self.write_ledger_row(order).await?;
         let written = written::between(before.log, log);
         self.reset_after(order).await;
-        let (ms, waited_ms) =
-            (millis(started.elapsed().saturating_sub(run.waited)), millis(run.waited));
+        let worked = started.elapsed().saturating_sub(run.waited + run.held);
+        let (ms, waited_ms) = (millis(worked), millis(run.waited));
         let resumed_at = before.intent.is_some().then_some(count(at) + 1);
         Ok(Outcome::Applied {
             rows: run.rows,
@@ -137,7 +139,7 @@ impl Session {
     /// Before a statement: waits where somebody holds it back. What stands is written down before that: a wait may be long.
     async fn hold_back(
         &mut self,
-        run: &Run<'_>,
+        run: &mut Run<'_>,
         at: usize,
         between: &mut dyn Between,
     ) -> Result<(), StepError> {
@@ -146,7 +148,10 @@ impl Session {
             return Ok(());
         }
         self.stop_before(run, at).await;
-        if between.until_free().await == Err(between::Left) {
+        let began = Instant::now();
+        let free = between.until_free().await;
+        run.held += began.elapsed();
+        if free == Err(between::Left) {
             let (cause, message) = (Cause::Statement, between::left(run.order));
             let mut error = StepError::new(run.order, cause, run.up_to(at), message);
             error.cancelled = true;

@@ -17,7 +17,7 @@ mod batch;
 mod meant;
 
 use openraft::async_runtime::WatchReceiver as _;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -178,6 +178,8 @@ struct Leading {
     standing: Vec<bool>,
     /// Not before then it is asked again which steps take longer than was forecast.
     overruns_at: Millis,
+    /// When legs were last said to be held back by a throttle.
+    held: BTreeMap<Fence, Millis>,
 }
 
 impl Leading {
@@ -188,14 +190,22 @@ impl Leading {
 
     /// Adds what is to be said of steps that take longer than was forecast; when to ask again, while any
     /// leg is under way. Asked at a pace, since each asking looks at all of them.
-    fn overruns(&mut self, now: Millis, commands: &mut Vec<Command>) -> Option<Millis> {
-        let under_way = self.ahead.agents.values().any(|agent| !agent.legs.is_empty());
-        if !under_way {
+    fn overruns(
+        &mut self,
+        (presence, now): (&Presence, Millis),
+        commands: &mut Vec<Command>,
+    ) -> Option<Millis> {
+        let legs = || self.ahead.agents.values().flat_map(|agent| agent.legs.keys());
+        if legs().next().is_none() {
+            self.held.clear();
             return None;
         }
         if now >= self.overruns_at {
+            let live: BTreeSet<Fence> = legs().copied().collect();
+            self.held.retain(|fence, _| live.contains(fence));
+            self.held.extend(presence.throttled.values().map(|it| (it.fence, now)));
             self.overruns_at = Millis(now.0.saturating_add(OVERRUN_PACE_MS));
-            commands.extend(overruns(&self.ahead, now));
+            commands.extend(overruns(&self.ahead, &self.held, now));
         }
         Some(self.overruns_at)
     }
@@ -362,6 +372,7 @@ impl Sequencer {
             wake_in: None,
             standing: Vec::new(),
             overruns_at: Millis(0),
+            held: BTreeMap::new(),
         })
     }
 
@@ -399,7 +410,7 @@ impl Sequencer {
             let hours = self.calendar.hours(&leading.ahead, now);
             let presence = Presence { hours, ..self.sessions.presence() };
             let mut next = schedule(&leading.ahead, &presence, now);
-            let wake_at = [next.wake_at, leading.overruns(now, &mut next.commands)];
+            let wake_at = [next.wake_at, leading.overruns((&presence, now), &mut next.commands)];
             let wake_at = wake_at.into_iter().flatten().min();
             leading.wake_in = wake_at.map(|at| Duration::from_millis(at.0.saturating_sub(now.0)));
             let commands = next.commands.into_iter();

@@ -322,7 +322,7 @@ impl Sim {
             if self.mutated(Mutation::NeverFinishes) {
                 next.commands.retain(|one| !matches!(one, Command::FinishRollout { .. }));
             }
-            next.commands.extend(overruns(&self.leader.ahead, now));
+            next.commands.extend(overruns(&self.leader.ahead, &BTreeMap::new(), now));
             if next.commands.is_empty() {
                 break;
             }

@@ -354,6 +354,8 @@ pub enum Command {
         target: TargetId,
         /// Under which lease.
         fence: Fence,
+        /// When it was last known to be held back; zero: never.
+        held: Millis,
     },
     /// An agent tells what happened in a leg.
     Report {

@@ -80,9 +80,14 @@ pub(super) fn expire(
 }
 
 /// A step under way has taken too long; nothing, where it has not, or its lease is another one by now.
-pub(super) fn overran(fleet: &Fleet, id: &TargetId, fence: Fence, now: Millis) -> Vec<Body> {
+pub(super) fn overran(
+    fleet: &Fleet,
+    id: &TargetId,
+    fence: Fence,
+    (held, now): (Millis, Millis),
+) -> Vec<Body> {
     let ix = fleet.target(id).map(|(ix, _)| ix);
-    let overrun = ix.and_then(|ix| forecast::overran(fleet, ix, now));
+    let overrun = ix.and_then(|ix| forecast::overran(fleet, ix, held, now));
     let overrun = overrun.filter(|overrun| overrun.fence == fence);
     overrun.map(|it| Body::StepOverran { overrun: Box::new(it) }).into_iter().collect()
 }

@@ -187,8 +187,9 @@ fn bodies(fleet: &Fleet, request: &Request) -> Result<Vec<Body>, Refusal> {
         }
         Command::HaltRollout { rollout, reason } => restore::halt(fleet, *rollout, reason),
         Command::ExpireLease { target, fence, why } => leg::expire(fleet, target, *fence, why),
-        Command::RecordOverrun { target, fence } => {
-            Ok(leg::overran(fleet, target, *fence, Millis(request.now.0.max(fleet.time.0))))
+        Command::RecordOverrun { target, fence, held } => {
+            let now = Millis(request.now.0.max(fleet.time.0));
+            Ok(leg::overran(fleet, target, *fence, (*held, now)))
         }
         Command::Report { agent: _, target, fence, outcome } => report::decide(
             fleet,

@@ -1,9 +1,11 @@
 //! Steps that take longer than was forecast. Looks at legs under way, never at the fleet.
 
+use std::collections::BTreeMap;
+
 use super::{Fits, back};
 use crate::command::Command;
 use crate::event::Overrun;
-use crate::ids::{Millis, StepIx, TargetIx};
+use crate::ids::{Fence, Millis, StepIx, TargetIx};
 use crate::spec::When;
 use crate::state::Fleet;
 use crate::state::rollout::{Lane, Phase, State};
@@ -38,11 +40,16 @@ fn runs(state: &State, lane: &Lane) -> Option<(StepIx, bool)> {
     }
 }
 
-fn of(fits: &mut Fits<'_>, fleet: &Fleet, ix: TargetIx, now: Millis) -> Option<Overrun> {
+fn of(
+    fits: &mut Fits<'_>,
+    fleet: &Fleet,
+    ix: TargetIx,
+    (held, now): (Millis, Millis),
+) -> Option<Overrun> {
     let target = fleet.targets.get(ix)?;
     let lease = target.lease.as_ref()?;
     let (state, lane) = fleet.lane(ix)?;
-    let ms = now.0.saturating_sub(lane.since.0);
+    let ms = now.0.saturating_sub(lane.since.max(held).0);
     if lane.overran || ms <= GRACE_MS {
         return None;
     }
@@ -65,14 +72,19 @@ fn of(fits: &mut Fits<'_>, fleet: &Fleet, ix: TargetIx, now: Millis) -> Option<O
 }
 
 /// Whether the step that is under way on a target has taken longer than was forecast, and nobody has said so.
-pub fn overran(fleet: &Fleet, target: TargetIx, now: Millis) -> Option<Overrun> {
-    of(&mut Fits::new(fleet), fleet, target, now)
+/// `held`: when it was last known to be held back, by a throttle; what it waited is not its work.
+pub fn overran(fleet: &Fleet, target: TargetIx, held: Millis, now: Millis) -> Option<Overrun> {
+    of(&mut Fits::new(fleet), fleet, target, (held, now))
 }
 
-/// What is to be recorded now.
-pub fn overruns(fleet: &Fleet, now: Millis) -> Vec<Command> {
+/// What is to be recorded now; with when legs were last known to be held back.
+pub fn overruns(fleet: &Fleet, held: &BTreeMap<Fence, Millis>, now: Millis) -> Vec<Command> {
     let mut fits = Fits::new(fleet);
-    let legs = fleet.agents.values().flat_map(|agent| agent.legs.values());
-    let late = legs.filter_map(|ix| of(&mut fits, fleet, *ix, now));
-    late.map(|it| Command::RecordOverrun { target: it.target, fence: it.fence }).collect()
+    let legs = fleet.agents.values().flat_map(|agent| &agent.legs);
+    let late = legs.filter_map(|(fence, ix)| {
+        let held = held.get(fence).copied().unwrap_or_default();
+        let late = of(&mut fits, fleet, *ix, (held, now))?;
+        Some(Command::RecordOverrun { target: late.target, fence: late.fence, held })
+    });
+    late.collect()
 }

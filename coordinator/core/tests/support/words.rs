@@ -297,7 +297,9 @@ fn verb(world: &mut World, words: &Words<'_>) {
         "ask" if words.at(1) == "overrun" => {
             let target: TargetId = words.at(2).into();
             let fence = world.lease(&target).map_or(Fence(0), |(_, fence)| fence);
-            world.ask("scheduler", Command::RecordOverrun { target, fence });
+            let ago = words.key("held").map(|ago| u64::from(number(ago)));
+            let held = ago.map_or(Millis(0), |ago| Millis(world.now.0.saturating_sub(ago)));
+            world.ask("scheduler", Command::RecordOverrun { target, fence, held });
         }
         "ask" => {
             let rollout = RolloutId(number(words.at(2)));

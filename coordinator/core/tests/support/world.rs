@@ -137,7 +137,7 @@ impl World {
     pub(crate) fn tick(&mut self) {
         for _ in 0..10_000 {
             let mut next = schedule(&self.fleet, &self.presence, self.now);
-            next.commands.extend(overruns(&self.fleet, self.now));
+            next.commands.extend(overruns(&self.fleet, &BTreeMap::new(), self.now));
             if next.commands.is_empty() {
                 return;
             }

@@ -32,6 +32,11 @@ pub fn why(
             let said = leased(state, lane, (target, stops));
             said + &so_far.unwrap_or_default() + &waits.unwrap_or_default()
         }
+        Phase::Done if state.has_stages_left(lane) => {
+            let stage = state.plan.stage(state.plan.stage_of(lane.wave));
+            let name = stage.map_or("", |stage| stage.name.as_str());
+            format!("every step of stage `{name}` is in force and verified; others are to come")
+        }
         Phase::Done => "every step is in force and verified".to_owned(),
         Phase::Failed => {
             "a step failed for good: it counts against the budget until somebody resumes \

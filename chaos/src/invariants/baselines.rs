@@ -20,8 +20,8 @@ pub(super) struct Baselines {
     taken: BTreeMap<Asked, Vec<Quantiles>>,
     /// Something of the rollout had an effect there.
     begun: BTreeSet<(RolloutId, TargetId)>,
-    /// Gates of waves in agents' hands.
-    asks: BTreeMap<Fence, Asked>,
+    /// Gates of waves in agents' hands, with what had been measured when they were asked.
+    asks: BTreeMap<Fence, (Asked, Option<Vec<Quantiles>>)>,
 }
 
 /// Whether a gate is held against what was before.
@@ -88,7 +88,8 @@ impl Invariant for Baselines {
                 }
                 Body::GateAsked { rollout, gate, target: Some(target), .. } => {
                     let asked = (*rollout, target.clone(), gate.clone());
-                    self.asks.insert(Fence(event.seq.0), asked);
+                    let taken = self.taken.get(&asked).cloned();
+                    self.asks.insert(Fence(event.seq.0), (asked, taken));
                 }
                 Body::GatePassed { judged } => return self.passes(judged, past),
                 Body::RolloutTurnedForward { rollout, targets, .. } => {
@@ -105,8 +106,8 @@ impl Invariant for Baselines {
                 _ => {}
             },
             Seen::Compared { fence, baseline } => {
-                let Some(asked) = self.asks.get(&fence) else { return Ok(()) };
-                if self.taken.get(asked).is_none_or(|taken| taken != baseline) {
+                let Some((asked, taken)) = self.asks.get(&fence) else { return Ok(()) };
+                if taken.as_ref().is_none_or(|taken| taken != baseline) {
                     let (rollout, target, gate) = asked;
                     return Err(format!(
                         "`{gate}` of {rollout} in {target} is held against {baseline:?}, which was not measured there"

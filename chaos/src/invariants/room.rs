@@ -112,6 +112,8 @@ impl Invariant for Room {
                 return Err(format!("{target} was given up, and leased to {rollout}"));
             }
             Body::LegAssigned { rollout, target, .. } => {
+                // It got to its end before it could stop.
+                self.stopping.remove(&(*rollout, target.clone()));
                 return self.assigned(*rollout, target, past);
             }
             _ => {}

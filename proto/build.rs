@@ -29,11 +29,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .bytes(".")
         .btree_map(".")
-        // A plan is much larger than other events. Each event is taken apart where it is decoded.
-        .enum_attribute(
-            "skein.log.v1.Event.body",
-            "#[expect(clippy::large_enum_variant, reason = \"taken apart where it is decoded\")]",
-        )
         // Most of what a coordinator says are legs.
         .enum_attribute(
             "skein.agent.v1.FromCoordinator.message",

@@ -207,7 +207,7 @@ async fn a_batch_that_fails_leaves_those_before_it() {
         target.raw("DELETE FROM taken WHERE id = 1000").await;
         match session.apply(&order).await.unwrap() {
             Outcome::Applied { rows, resumed_at, .. } => {
-                assert_eq!((rows, resumed_at), (1_000, Some(2)))
+                assert_eq!((rows, resumed_at), (1_000, Some(2)));
             }
             already @ Outcome::Already(_) => panic!("{already:?}"),
         }

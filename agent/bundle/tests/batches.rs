@@ -140,10 +140,7 @@ fn every_format_keeps_its_directives() {
         vec![("1_a.up.sql", sql.clone()), ("1_a.down.sql", down.clone())],
         vec![("20240101000000_a.sql", format!("-- migrate:up\n{sql}\n-- migrate:down\n{down}"))],
         vec![("00001_a.sql", format!("-- +goose Up\nSELECT 1;\n{sql}\n-- +goose Down\n{down}"))],
-        vec![
-            ("2024-01-01-000000_a/up.sql", sql.clone()),
-            ("2024-01-01-000000_a/down.sql", down.clone()),
-        ],
+        vec![("2024-01-01-000000_a/up.sql", sql), ("2024-01-01-000000_a/down.sql", down)],
     ] {
         let files: Vec<_> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
         let bundle = read(fixture::dir(&files).path(), None).unwrap();

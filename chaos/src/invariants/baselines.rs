@@ -50,7 +50,7 @@ impl Baselines {
             let lane = past.lane(state, target);
             self.begun.remove(&(rollout, target.clone()));
             if lane.is_some_and(|lane| lane.applied == 0) {
-                self.taken.retain(|(other, of, _), _| (*other, &*of) != (rollout, target));
+                self.taken.retain(|(other, of, _), _| (*other, of) != (rollout, target));
             }
         }
     }

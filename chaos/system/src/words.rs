@@ -135,7 +135,7 @@ impl Client {
             3 => {
                 request.steps = u32::try_from(self.chance.between(1, 2)).unwrap_or(1);
             }
-            4 => request.to_version = "1".to_owned(),
+            4 => "1".clone_into(&mut request.to_version),
             _ => request.part = Some(v1::Part { selector: None, wave: 1 }),
         }
         put!(self, RolloutsClient.roll_back(request)).map(drop)

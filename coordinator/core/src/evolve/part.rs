@@ -105,7 +105,15 @@ pub(super) fn left(
     let arrived = state.lanes.get(ix).is_some_and(|lane| match lane.phase {
         Phase::Done => !state.has_stages_left(lane),
         Phase::Undone => true,
-        _ => false,
+        Phase::Waiting
+        | Phase::Ready
+        | Phase::Leased
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::UndoReady
+        | Phase::UndoLeased
+        | Phase::Residual
+        | Phase::Waived => false,
     });
     if arrived {
         // It got to its end before it could stop.

@@ -31,7 +31,9 @@ pub(super) fn planned(
         }
     }
     let mut state = State::new((id, fleet.seq), plan_id, Arc::new(plan.clone()), lanes);
-    again.into_iter().for_each(|load| state.lies_ahead(load));
+    for load in again {
+        state.lies_ahead(load);
+    }
     for absent in &plan.absent {
         state.awaited.insert(target_ix(fleet, &absent.target)?, absent.why.as_str().into());
     }

@@ -96,6 +96,12 @@ impl Invariant for Room {
                     left.insert((*rollout, id.clone()));
                 }
             }
+            // Until a time that has passed.
+            Body::TargetsRetried { rollout, targets } => {
+                for id in targets {
+                    self.given_up.remove(&(*rollout, id.clone()));
+                }
+            }
             // It stopped before its end. Who got there first may be taken back with the others.
             Body::LeaseExpired { rollout, target, .. }
             | Body::StepFailed { rollout, target, .. }

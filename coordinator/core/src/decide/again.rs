@@ -199,5 +199,21 @@ pub(super) fn skip(
         ));
     }
     let targets = skips(fleet, id, selector)?;
-    Ok(vec![Body::TargetsSkipped { rollout: id, targets, reason: reason.to_owned(), until }])
+    let (rollout, reason) = (id, reason.to_owned());
+    // Nobody completes a half that is left: to be given up says that somebody has to look at it first.
+    let state = super::rollout(fleet, id)?;
+    let half = |lane: &Lane| lane.partly && !lane.doubt && lane.phase != Phase::Waived;
+    let halves: Vec<TargetId> = chosen(fleet, state, selector, half)
+        .into_iter()
+        .map(|(_, target)| target.id.clone())
+        .filter(|id| targets.contains(id))
+        .collect();
+    let given_up = (!halves.is_empty()).then(|| Body::LanesAborted {
+        rollout,
+        targets: halves,
+        reason: reason.clone(),
+        part: None,
+    });
+    let skipped = Body::TargetsSkipped { rollout, targets, reason, until };
+    Ok(given_up.into_iter().chain([skipped]).collect())
 }

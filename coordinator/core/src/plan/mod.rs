@@ -237,8 +237,10 @@ impl Plan {
     /// comes late may owe more than anybody who was planned for.
     pub fn reach(&self, class: &Class, stage: u32) -> u32 {
         let last = self.waves.last().map_or(0, |last| last.stage);
-        let through = self.stage(stage).filter(|_| stage < last).map(|stage| stage.through);
-        class.steps_through(through.unwrap_or(u32::MAX))
+        match self.stage(stage).filter(|_| stage < last) {
+            Some(stage) => class.steps_through(stage.through),
+            None => u32::try_from(class.steps.len()).unwrap_or(u32::MAX),
+        }
     }
 
     /// Steps of a class that are in force before a stage begins.

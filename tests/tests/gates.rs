@@ -24,6 +24,9 @@ const PAGE: &str = "gates.md";
 /// What only the agent and the server know.
 const TOKEN: &str = "t0ken-of-nobody";
 
+/// Asked in any target but one it is good.
+const IN_B_1: &str = "test \"$SKEIN_TARGET\" != b-1 || exit $(cat answer)";
+
 /// A shop, and a Prometheus beside it, as far as a gate sees them.
 #[derive(Debug, Default)]
 struct Shop {
@@ -165,7 +168,7 @@ impl World {
     async fn judged(&self) -> Vec<(bool, GateJudged)> {
         let judged = |event: Event| match event.body {
             Some(Body::GatePassed(judged)) => Some((true, judged)),
-            Some(Body::GateFailed(judged)) => Some((false, judged)),
+            Some(Body::GateFailed(judged) | Body::GateBreached(judged)) => Some((false, judged)),
             _ => None,
         };
         self.events().await.into_iter().filter_map(judged).collect()
@@ -438,7 +441,7 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
              command = \"smoke\"\n"
         )
     };
-    program(&world.project, "smoke", "test \"$SKEIN_TARGET\" != b-1 || exit $(cat answer)");
+    program(&world.project, "smoke", IN_B_1);
     world.project.write("answer", "3");
     world.strategy(&strategy("before_step"));
     let id = "mig-0001";
@@ -476,6 +479,61 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
     world.project.write("answer", "0");
     world.cli.run("resume mig-0002").await.exits(0);
     assert_eq!(world.in_force().await, vec![vec!["1".to_owned(), "2".to_owned()]; 4]);
+    world.done().await;
+}
+
+/// One failure is within the budget, and yet nothing goes on: until the gate passes, or because the gate itself
+/// leaves it to the budget.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_around_a_step_are_a_breach_unless_they_count_against_the_budget() {
+    let test = "gates_around_a_step_are_a_breach_unless_they_count_against_the_budget";
+    let Some(mut world) = World::start(test, 1).await else { return };
+    program(&world.project, "smoke", IN_B_1);
+    let strategy = |more: &str| {
+        format!(
+            "on_breach = \"halt\"\nbudget.failed = 1\ncover_classes = false\n\
+             [[wave]]\nname = \"first\"\ntargets = [\"b-*\"]\n\
+             [[wave]]\nname = \"rest\"\n\
+             [[gate]]\nname = \"smoke\"\nwhen = \"after_step\"\ncommand = \"smoke\"\n{more}"
+        )
+    };
+    world.project.write("answer", "3");
+    world.strategy(&strategy(""));
+    world.begin().await;
+    world.until_it("mig-0001", "it halts", |it| it.state() == RolloutState::Halted).await;
+    let reason = world.status("mig-0001").await.reason;
+    let said = "gate `smoke` of step 1 did not pass in b-1: 3 (expected 0)";
+    assert!(reason.contains(said), "{reason}");
+    let none = Vec::<String>::new();
+    let here = vec!["1".to_owned()];
+    assert_eq!(world.in_force().await, [&none, &none, &here, &none].map(Clone::clone));
+    let told = world.cli.run("history --rollout mig-0001").await.exits(0).stdout;
+    assert!(told.contains("did not pass in b-1, for step 1, a breach: 3"), "{told}");
+    // A new leader holds it back as well, and a retry of the target alone is all that it takes.
+    world.behead().await;
+    world.project.write("answer", "0");
+    world.cli.run("repair retry mig-0001 --on b-1").await.exits(0);
+    world.until_it("mig-0001", "it is done", |it| it.state() == RolloutState::Completed).await;
+    assert_eq!(world.in_force().await, vec![here.clone(); 4]);
+
+    migration(&world.project, 2, "carts (id int PRIMARY KEY)", "carts");
+    world.project.write("answer", "3");
+    world.strategy(&strategy("on_failure = \"budget\"\n"));
+    let plan = world.cli.run("plan migrations --strategy strategy.toml").await.exits(0).stdout;
+    assert!(plan.contains("counts against the budget"), "{plan}");
+    world.begin().await;
+    // The others are done, one failure is left over.
+    world.until_it("mig-0002", "it halts", |it| it.state() == RolloutState::Halted).await;
+    let status = world.status("mig-0002").await;
+    assert!(!status.reason.contains("gate"), "{status:?}");
+    let both = ["1".to_owned(), "2".to_owned()].to_vec();
+    assert_eq!(world.in_force().await, vec![both; 4]);
+    world.project.write("answer", "0");
+    world.cli.run("resume mig-0002").await.exits(0);
+
+    world.strategy("[[gate]]\nname = \"x\"\nwhen = \"after_wave\"\ncommand = \"smoke\"\non_failure = \"budget\"\n");
+    let plan = world.cli.run("plan migrations --strategy strategy.toml").await.exits(2).stderr;
+    assert!(plan.contains("is for gates around steps"), "{plan}");
     world.done().await;
 }
 

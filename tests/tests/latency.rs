@@ -82,7 +82,7 @@ impl World {
     async fn judged(&self) -> Vec<(bool, GateJudged)> {
         let judged = |event: Event| match event.body {
             Some(Body::GatePassed(judged)) => Some((true, judged)),
-            Some(Body::GateFailed(judged)) => Some((false, judged)),
+            Some(Body::GateFailed(judged) | Body::GateBreached(judged)) => Some((false, judged)),
             _ => None,
         };
         self.events().await.into_iter().filter_map(judged).collect()

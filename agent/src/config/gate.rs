@@ -31,6 +31,18 @@ pub struct Gate {
     pub interval: Duration,
     /// For one answer.
     pub timeout: Duration,
+    /// What it does not to pass.
+    pub on_failure: OnFailure,
+}
+
+/// What it does to a rollout when a gate does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// The whole rollout is held back, and what `on_breach` says is done.
+    Breach,
+    /// Of a gate around a step: the target fails, and counts against the budget.
+    Budget,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +65,12 @@ struct Raw {
     interval: Duration,
     #[serde(default = "timeout", deserialize_with = "super::time::read")]
     timeout: Duration,
+    #[serde(default = "breach")]
+    on_failure: OnFailure,
+}
+
+fn breach() -> OnFailure {
+    OnFailure::Breach
 }
 
 fn one() -> u32 {
@@ -171,6 +189,13 @@ impl TryFrom<Raw> for Gate {
         let Some(expect) = expect else {
             return Err(format!("gate `{}`: say what you `expect`: \"0\" or \"< 0.01\"", raw.name));
         };
+        let of_a_step = matches!(raw.when, When::BeforeStep | When::AfterStep);
+        if raw.on_failure == OnFailure::Budget && !of_a_step {
+            return Err(format!(
+                "gate `{}`: `on_failure = \"budget\"` is for gates around steps: one that is asked of a wave is always a breach",
+                raw.name
+            ));
+        }
         Ok(Self {
             name: raw.name,
             when: raw.when,
@@ -181,6 +206,7 @@ impl TryFrom<Raw> for Gate {
             need: raw.need.unwrap_or(raw.samples),
             interval: raw.interval,
             timeout: raw.timeout,
+            on_failure: raw.on_failure,
         })
     }
 }
@@ -213,6 +239,7 @@ impl Gate {
             need: self.need,
             interval_ms: millis(self.interval),
             timeout_ms: millis(self.timeout),
+            breach: self.on_failure == OnFailure::Breach,
         }
     }
 }

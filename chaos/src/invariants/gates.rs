@@ -1,5 +1,5 @@
 //! No rollout goes on from a wave before its gates passed, asked anew since the last work in it; and from one
-//! that did not pass none goes on before somebody says so.
+//! that did not pass, of the wave or around a step of it, none goes on before somebody says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,8 @@ struct Asked {
     passed: BTreeSet<(String, Option<TargetId>)>,
     /// A gate that did not pass.
     failed: Option<String>,
+    /// Gates around steps that did not pass, where that is a breach.
+    breached: BTreeMap<TargetId, String>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +31,7 @@ impl Gates {
         let Some(state) = past.fleet.rollouts.get(&rollout) else { return Ok(()) };
         let asked = self.0.entry(rollout).or_default();
         let seq = event.seq;
-        if let Some(gate) = &asked.failed {
+        if let Some(gate) = asked.failed.as_ref().or(asked.breached.values().next()) {
             return Err(format!("{rollout} went on (event {seq}) though `{gate}` did not pass"));
         }
         let Some(wave) = asked.wave.filter(|_| !state.trial()) else { return Ok(()) };
@@ -76,6 +78,16 @@ impl Invariant for Gates {
             Body::GateFailed { judged } if judged.version.is_empty() => {
                 self.0.entry(judged.rollout).or_default().failed = Some(judged.gate.clone());
             }
+            Body::GateBreached { judged } => {
+                let asked = self.0.entry(judged.rollout).or_default();
+                let target = judged.target.clone();
+                asked.breached.extend(target.map(|target| (target, judged.gate.clone())));
+            }
+            Body::TargetsRetried { rollout, targets }
+            | Body::TargetsSkipped { rollout, targets, .. } => {
+                let asked = self.0.entry(*rollout).or_default();
+                asked.breached.retain(|target, _| !targets.contains(target));
+            }
             Body::GatesOpened { rollout, .. } => {
                 self.0.entry(*rollout).or_default().passed.clear();
             }
@@ -91,7 +103,9 @@ impl Invariant for Gates {
                 *self.0.entry(*rollout).or_default() = Asked::default();
             }
             Body::RolloutResumed { rollout } | Body::RollbackStarted { rollout, .. } => {
-                self.0.entry(*rollout).or_default().failed = None;
+                let asked = self.0.entry(*rollout).or_default();
+                asked.failed = None;
+                asked.breached.clear();
             }
             Body::WaveVerified { rollout, .. } | Body::RolloutCompleted { rollout } => {
                 self.goes_on(event, *rollout, past)?;

@@ -99,7 +99,9 @@ fn right(body: &Body) -> Right<'_> {
         | Body::StepRolledBack { target, fence, .. }
         | Body::StepStuck { target, fence, .. }
         | Body::StepTried { target, fence, .. } => Right::Holder(*fence, target),
-        Body::GatePassed { judged } | Body::GateFailed { judged } => Right::Asker(judged),
+        Body::GatePassed { judged }
+        | Body::GateFailed { judged }
+        | Body::GateBreached { judged } => Right::Asker(judged),
         Body::TargetMended { target, fence, .. } | Body::RepairFailed { target, fence, .. } => {
             Right::Holder(*fence, target)
         }

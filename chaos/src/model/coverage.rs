@@ -197,6 +197,7 @@ pub fn kind(body: &Body) -> &'static str {
         Body::BaselineTaken { .. } => "BaselineTaken",
         Body::GatePassed { .. } => "GatePassed",
         Body::GateFailed { .. } => "GateFailed",
+        Body::GateBreached { .. } => "GateBreached",
         Body::WaveApproved { .. } => "WaveApproved",
         Body::KnobSet { .. } => "KnobSet",
         Body::LanesHeld { .. } => "LanesHeld",

@@ -115,6 +115,7 @@ fn gates(dice: &mut Dice) -> Vec<Gate> {
         need: 1,
         interval_ms: 100,
         timeout_ms: 100,
+        breach: false,
     };
     let kinds = (0..=dice.below(2)).map(|_| {
         let when = if dice.chance(300) { When::Soak } else { When::AfterWave };

@@ -127,6 +127,7 @@ fn gates(chance: &mut Chance) -> Vec<v1::Gate> {
             need: 1,
             interval_ms: 200,
             timeout_ms: 3_000,
+            breach: chance.percent(50),
         }
     };
     let count = chance.between(1, 3);

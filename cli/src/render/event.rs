@@ -145,7 +145,8 @@ impl Event {
             | Body::GateReleased(_)
             | Body::BaselineTaken(_)
             | Body::GatePassed(_)
-            | Body::GateFailed(_) => super::gate::told(self, body, seq),
+            | Body::GateFailed(_)
+            | Body::GateBreached(_) => super::gate::told(self, body, seq),
             Body::ChangesFrozen(_)
             | Body::ChangesThawed(_)
             | Body::LanesCancelled(_)

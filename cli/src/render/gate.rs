@@ -25,6 +25,8 @@ pub struct Gate {
     pub need: u32,
     pub interval_ms: u64,
     pub timeout_ms: u64,
+    /// `breach`, or `budget`: the target fails, and counts against the budget.
+    pub on_failure: &'static str,
 }
 
 impl Gate {
@@ -49,6 +51,7 @@ impl Gate {
             v1::Comparison::Above => ">",
             v1::Comparison::AtLeast => ">=",
         };
+        let of_a_step = matches!(gate.when(), v1::GateWhen::BeforeStep | v1::GateWhen::AfterStep);
         Self {
             name: gate.name.clone(),
             when: match gate.when() {
@@ -69,6 +72,7 @@ impl Gate {
             need: gate.need,
             interval_ms: gate.interval_ms,
             timeout_ms: gate.timeout_ms,
+            on_failure: if of_a_step && !gate.breach { "budget" } else { "breach" },
         }
     }
 
@@ -90,6 +94,10 @@ impl Gate {
             format!("{} of {}, every {}", self.need, self.samples, duration(self.interval_ms))
         } else {
             "once".to_owned()
+        };
+        let often = match self.on_failure {
+            "budget" => format!("{often}, counts against the budget"),
+            _ => often,
         };
         [
             format!("gate {}", self.name),
@@ -148,6 +156,11 @@ pub(super) fn told(event: &mut Event, body: &Body, seq: u64) {
     } else if let Body::GatePassed(e) = body {
         judged(event, e);
         event.of("gate_passed", format!("gate {} passed {}: {}", e.gate, subject(e), e.measured));
+    } else if let Body::GateBreached(e) = body {
+        judged(event, e);
+        let how = if e.inconclusive { "had too few answers" } else { "did not pass" };
+        let said = format!("gate {} {how} {}, a breach: {}", e.gate, subject(e), e.measured);
+        event.of("gate_breached", said);
     } else if let Body::GateFailed(e) = body {
         judged(event, e);
         let how = if e.inconclusive { "had too few answers" } else { "did not pass" };

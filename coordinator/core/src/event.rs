@@ -379,6 +379,8 @@ pub enum Body {
     GatePassed { judged: Box<Judged> },
     /// They were not, or there were too few of them. Of a step: the step's failure follows.
     GateFailed { judged: Box<Judged> },
+    /// A gate around a step was not good, and that is a breach. The step's failure follows.
+    GateBreached { judged: Box<Judged> },
     /// Targets of a rollout that failed are tried again.
     TargetsRetried { rollout: RolloutId, targets: Vec<TargetId> },
     /// A rollout goes on without these targets, which are left as they are. `until`: from then on they owe

@@ -32,6 +32,7 @@ pub(super) fn gate(wire: v1::Gate) -> Result<Gate, Malformed> {
         need: wire.need,
         interval_ms: wire.interval_ms,
         timeout_ms: wire.timeout_ms,
+        breach: wire.breach,
     })
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn gate_out(gate: &Gate) -> v1::Gate {
         need: gate.need,
         interval_ms: gate.interval_ms,
         timeout_ms: gate.timeout_ms,
+        breach: gate.breach,
     }
 }
 
@@ -174,6 +176,7 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         },
         Wire::GatePassed(wire) => Body::GatePassed { judged: Box::new(judged(wire)) },
         Wire::GateFailed(wire) => Body::GateFailed { judged: Box::new(judged(wire)) },
+        Wire::GateBreached(wire) => Body::GateBreached { judged: Box::new(judged(wire)) },
         _ => return Err(Malformed::new("an event about a gate", "is of no kind known here")),
     })
 }

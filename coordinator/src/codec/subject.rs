@@ -111,7 +111,9 @@ fn subject(body: Option<&Body>) -> (Vec<&str>, Option<u32>) {
         Body::GatesOpened(it) => (Vec::new(), Some(it.rollout)),
         Body::GateAsked(it) => (of_target(&it.target), Some(it.rollout)),
         Body::GateReleased(it) => (Vec::new(), Some(it.rollout)),
-        Body::GatePassed(it) | Body::GateFailed(it) => (of_target(&it.target), Some(it.rollout)),
+        Body::GatePassed(it) | Body::GateFailed(it) | Body::GateBreached(it) => {
+            (of_target(&it.target), Some(it.rollout))
+        }
         Body::BaselineTaken(it) => (vec![&it.target], Some(it.rollout)),
         Body::StepWaived(it) => (Vec::new(), Some(it.rollout)),
         Body::LegAssigned(it) => (vec![&it.target], Some(it.rollout)),

@@ -647,6 +647,7 @@ fn one_of_each() -> Vec<Body> {
             reason: "sold".to_owned(),
             part: Some(Part { selector: by_label("region", "eu"), wave: None }),
         },
+        Body::GateBreached { judged: Box::new(judged(Some("eu-1"), "0002")) },
     ]
 }
 
@@ -689,6 +690,7 @@ fn gates() -> Vec<Gate> {
         need: 3,
         interval_ms: 2_000,
         timeout_ms: 1_000,
+        breach: at % 2 == 0,
     };
     gates.enumerate().map(gate).collect()
 }
@@ -787,6 +789,7 @@ fn place(body: &Body) -> usize {
         Body::BaselineTaken { .. } => 60,
         Body::RolloutTurnedForward { .. } => 61,
         Body::LanesAborted { .. } => 62,
+        Body::GateBreached { .. } => 63,
     }
 }
 
@@ -797,7 +800,7 @@ fn every_kind_of_event_comes_back_as_it_was() {
         assert_eq!(place(&event.body), at);
         assert_eq!(decode_event(&encode_event(event)).as_ref(), Ok(event));
     }
-    assert_eq!(events.len(), 63);
+    assert_eq!(events.len(), 64);
 }
 
 /// Readers of 0.1 did not say whether a script changes the schema: what was written then is read as it was.

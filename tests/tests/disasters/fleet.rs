@@ -109,8 +109,9 @@ impl Fleet {
         }
     }
 
-    /// Points the agent and the user at the nodes that there are now, and starts the agent again.
-    pub(crate) fn turn_to_the_cluster(&mut self) {
+    /// Points the agent and the user at the nodes that there are now, and starts the agent again. It serves its
+    /// targets by then.
+    pub(crate) async fn turn_to_the_cluster(&mut self) {
         self.agent.kill9();
         self.agent = Agent::start(
             &self.project,
@@ -118,6 +119,13 @@ impl Fleet {
             &AgentSpec::new("a1").serve(&self.databases),
         );
         self.cli = Cli::new(&self.project, &self.cluster, "");
+        let leader = self.leader().await;
+        let served = || async {
+            let known = leader.targets().await.unwrap_or_default();
+            let connected = known.iter().filter(|target| target.connected).count();
+            connected == self.databases.len()
+        };
+        until("every target has its agent", LIMIT, served).await;
     }
 
     /// A new node, started with an empty disk; added and given its vote by the runbook's own commands.

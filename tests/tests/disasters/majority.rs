@@ -51,7 +51,7 @@ async fn one_disk_of_three_is_enough_to_begin_again() {
     book.done_by_hand("systemctl enable --now skein-coordinator");
     fleet.cluster.start_node(4);
     fleet.cluster.leader().await;
-    fleet.turn_to_the_cluster();
+    fleet.turn_to_the_cluster().await;
     let reply = fleet.follow(&mut book, "skein cluster members").await.exits(0).json();
     assert_eq!(members(&reply), [(4, true)], "{reply}");
     held.close().await;

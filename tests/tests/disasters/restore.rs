@@ -38,7 +38,7 @@ async fn restored(fleet: &mut Fleet, book: &mut Runbook, node: u64) {
     book.done_by_hand("systemctl enable --now skein-coordinator");
     fleet.cluster.start_node(node);
     fleet.cluster.leader().await;
-    fleet.turn_to_the_cluster();
+    fleet.turn_to_the_cluster().await;
     let reply = fleet.follow(book, "skein cluster members").await.exits(0).json();
     assert_eq!((members(&reply), &reply["leader"]), (vec![(node, true)], &node.into()), "{reply}");
     assert_ne!(reply["incarnation"], "", "{reply}");

@@ -34,6 +34,7 @@ fn gate() -> v1::Gate {
         need: 2,
         interval_ms: 1_000,
         timeout_ms: 1_000,
+        breach: true,
     }
 }
 

@@ -148,7 +148,11 @@ pub(super) fn of_step(
             measured: bounded(&judgement.measured),
             inconclusive: judgement.inconclusive && !judgement.passed,
         });
-        return Ok(vec![verdict(judgement.passed, judged)]);
+        return Ok(vec![if known.breach && !judgement.passed {
+            Body::GateBreached { judged }
+        } else {
+            verdict(judgement.passed, judged)
+        }]);
     }
     Err(Refusal::new(
         Kind::Invalid,

@@ -349,7 +349,7 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
         "{} failed, more than the budget of the {whose} allows{first}",
         count_of_targets(count)
     );
-    let cause = gate.map_or(budget, |gate| gate.why.clone());
+    let cause = state.failed_gate().map_or(budget, ToOwned::to_owned);
     let in_scope = |lane: &Lane| match scope {
         OnBreach::Halt => false,
         // Who was interrupted in the middle is no better than who failed.

@@ -26,6 +26,7 @@ pub(super) fn turned(
     state.stopping = false;
     state.aborted = None;
     state.gate_failed = None;
+    state.step_gates_failed.clear();
     state.again.clear();
     state.reason.clear();
     state.ended_at = Millis(0);

@@ -143,15 +143,31 @@ pub(super) fn failed(fleet: &mut Fleet, judged: &Judged) -> Result<(), Impossibl
     state.soaking_since = None;
     let wave = state.plan.wave(judged.wave).map_or("", |wave| wave.name.as_str());
     let place = judged.target.as_ref().map(|target| format!(" in {target}")).unwrap_or_default();
-    let how = if judged.inconclusive { "could not be told" } else { "did not pass" };
     let why = format!(
-        "gate `{}` of wave {} ({wave}) {how}{place}: {}",
+        "gate `{}` of wave {} ({wave}) {}{place}: {}",
         judged.gate,
         judged.wave.0 + 1,
+        how(judged),
         judged.measured
     );
     state.gate_failed = Some(Failed { why, target });
     Ok(())
+}
+
+/// The rollout is held back by a gate around a step, until that target is tried again or left out.
+pub(super) fn breached(fleet: &mut Fleet, judged: &Judged) -> Result<(), Impossible> {
+    let target = judged.target.as_ref();
+    let Some((id, ix)) = target.and_then(|id| Some((id, fleet.targets.find(id)?))) else {
+        return Err(Impossible(format!("gate `{}` is of no known target", judged.gate)));
+    };
+    let (gate, version, measured) = (&judged.gate, &judged.version, &judged.measured);
+    let why = format!("gate `{gate}` of step {version} {} in {id}: {measured}", how(judged));
+    state_mut(fleet, judged.rollout)?.step_gates_failed.insert(ix, why);
+    Ok(())
+}
+
+fn how(judged: &Judged) -> &'static str {
+    if judged.inconclusive { "could not be told" } else { "did not pass" }
 }
 
 /// Nothing is asked of a rollout's wave any more: a late answer is none.

@@ -205,6 +205,10 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
             gate::failed(fleet, judged)?;
             &judged.rollout
         }
+        Body::GateBreached { judged } => {
+            gate::breached(fleet, judged)?;
+            &judged.rollout
+        }
         Body::WaveSoaked { rollout, wave } => {
             gate::forget(fleet, *rollout)?;
             let state = state_mut(fleet, *rollout)?;

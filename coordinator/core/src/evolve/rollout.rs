@@ -176,6 +176,7 @@ pub(super) fn resumed(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible
     state.at_batch = false;
     state.aborted = None;
     state.gate_failed = None;
+    state.step_gates_failed.clear();
     state.reason.clear();
     state.ended_at = Millis(0);
     let again: Vec<(LaneIx, Phase)> = state
@@ -262,6 +263,7 @@ pub(super) fn retried(
         try_again(state, ix, phase);
         let Some(target) = state.lanes.get(ix).map(|lane| lane.target) else { continue };
         state.exempt.remove(&target);
+        state.step_gates_failed.remove(&target);
         state.again.insert(target, ix);
     }
     // Nobody is at work who was to stop.
@@ -314,6 +316,7 @@ pub(super) fn leave_out(
             lane.note = Some(format!("left out by {}: {}", exempt.by, exempt.reason).into());
         });
         let target = state.lanes.get(ix).map(|lane| lane.target);
+        target.and_then(|target| state.step_gates_failed.remove(&target));
         if let Some(exempt) = target.and_then(|target| state.exempt.get_mut(&target)) {
             exempt.lane = Some(ix);
         }

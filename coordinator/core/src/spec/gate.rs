@@ -137,6 +137,9 @@ pub struct Gate {
     pub interval_ms: u64,
     /// How long one answer may take, milliseconds.
     pub timeout_ms: u64,
+    /// Around a step: not to pass is a breach. Without it the target fails, and counts against the budget.
+    /// Of waves it always is.
+    pub breach: bool,
 }
 
 impl Gate {

@@ -515,6 +515,8 @@ pub struct State {
     pub baselines: BTreeMap<(LaneIx, u32), Box<[Quantiles]>>,
     /// A gate that did not pass: it holds the rollout back until somebody resumes it.
     pub gate_failed: Option<gate::Failed>,
+    /// Targets in which a gate around a step did not pass, where that is a breach, and why.
+    pub step_gates_failed: BTreeMap<TargetIx, String>,
     /// Waves that somebody lets open.
     pub approved: BTreeSet<WaveIx>,
     /// Targets that are tried again by themselves, whatever holds the others back, until they are at an end.
@@ -580,6 +582,7 @@ impl State {
             round: None,
             baselines: BTreeMap::new(),
             gate_failed: None,
+            step_gates_failed: BTreeMap::new(),
             approved: BTreeSet::new(),
             again: BTreeMap::new(),
             todo,
@@ -829,10 +832,16 @@ impl State {
         (wants && !self.approved.contains(&next)).then_some(next)
     }
 
+    /// What did not pass, and holds the rollout back whatever its budget.
+    pub fn failed_gate(&self) -> Option<&str> {
+        let of_wave = self.gate_failed.as_ref().map(|gate| gate.why.as_str());
+        of_wave.or_else(|| self.step_gates_failed.values().next().map(String::as_str))
+    }
+
     /// More targets have failed than the budget allows, or a gate has not passed.
     pub fn breached(&self) -> bool {
         let Some(wave) = self.wave() else { return false };
-        if self.gate_failed.is_some() {
+        if self.failed_gate().is_some() {
             return true;
         }
         let budget = self.budget();

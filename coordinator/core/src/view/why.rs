@@ -187,8 +187,8 @@ fn ready(
             return format!("the rollout has ended: {}", state.reason);
         }
         Status::Running if state.breached() => {
-            return match &state.gate_failed {
-                Some(gate) => format!("{}: nothing new is begun", gate.why),
+            return match state.failed_gate() {
+                Some(why) => format!("{why}: nothing new is begun"),
                 None => "the failure budget is broken: nothing new is begun".to_owned(),
             };
         }

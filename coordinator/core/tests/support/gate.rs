@@ -81,6 +81,7 @@ fn gate(name: &str, when: &str, keys: &BTreeMap<&str, &str>) -> Gate {
         need: number("need", samples),
         interval_ms: 100,
         timeout_ms: 1_000,
+        breach: keys.contains_key("breach"),
     }
 }
 

@@ -195,9 +195,11 @@ fn body(body: &Body) -> String {
             format!("GateReleased {rollout} ({ask}) {agent} fence {fence}{}", tail(why))
         }
         Body::GatePassed { judged } => format!("GatePassed {}", self::judged(judged)),
-        Body::GateFailed { judged } => {
+        Body::GateFailed { judged } | Body::GateBreached { judged } => {
+            let breach = matches!(body, Body::GateBreached { .. });
+            let name = if breach { "GateBreached" } else { "GateFailed" };
             let how = if judged.inconclusive { ", inconclusive" } else { "" };
-            format!("GateFailed {}{how}", self::judged(judged))
+            format!("{name} {}{how}", self::judged(judged))
         }
         Body::LegAssigned { rollout, target, agent, kind } => {
             let kind = match kind {

@@ -174,7 +174,8 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
         | Wire::GateReleased(_)
         | Wire::GatePassed(_)
         | Wire::BaselineTaken(_)
-        | Wire::GateFailed(_)) => super::super::gate::body(wire)?,
+        | Wire::GateFailed(_)
+        | Wire::GateBreached(_)) => super::super::gate::body(wire)?,
         Wire::ArrivalsSettled(wire) => super::late::body(wire)?,
         Wire::StepOverran(wire) => super::forecast::body(wire),
         wire @ (Wire::StepBackedUp(_)

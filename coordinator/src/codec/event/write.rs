@@ -267,6 +267,7 @@ pub(super) fn body(body: &Body) -> Wire {
         }
         Body::GatePassed { judged } => Wire::GatePassed(judged_out(judged)),
         Body::GateFailed { judged } => Wire::GateFailed(judged_out(judged)),
+        Body::GateBreached { judged } => Wire::GateBreached(judged_out(judged)),
         Body::ChangesFrozen { freeze, selector, until, reason } => {
             Wire::ChangesFrozen(log::ChangesFrozen {
                 freeze: freeze.0,

@@ -30,6 +30,8 @@ pub struct Strategy {
     pub per: BTreeMap<String, u32>,
     /// The same for each resource group, over all rollouts; 0: no limit.
     pub per_group: u32,
+    /// `heavy = { steps = ["7"], per_group = 1 }`. Default: none.
+    pub heavy: Heavy,
     /// How long a wave is watched when it is done, before the next one opens or the rollout ends.
     #[serde(deserialize_with = "super::time::read")]
     pub soak: Duration,
@@ -189,6 +191,16 @@ pub enum Backup {
     None,
 }
 
+/// Steps that a host bears few of at one time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Heavy {
+    /// Versions.
+    pub steps: Vec<String>,
+    /// Targets of one resource group that are worked on with one of them, over all rollouts.
+    pub per_group: u32,
+}
+
 impl Default for Strategy {
     fn default() -> Self {
         Self {
@@ -199,6 +211,7 @@ impl Default for Strategy {
             backup: Backup::default(),
             per: BTreeMap::new(),
             per_group: 0,
+            heavy: Heavy::default(),
             soak: Duration::ZERO,
             order: Order::default(),
             cover_classes: true,
@@ -228,9 +241,12 @@ impl Strategy {
 
     pub fn to_wire(&self) -> v1::Strategy {
         // No coordinator that knows nothing of windows or throttles may work at any time, nor one that knows of no
-        // stages go through them at once.
+        // stages go through them at once, nor one that knows of no heavy steps run many of them.
         let hours = !self.windows.is_empty() || !self.blackouts.is_empty();
-        let bars = hours || !self.throttles.is_empty() || !self.stages.is_empty();
+        let heavy = v1::Heavy { steps: self.heavy.steps.clone(), per_group: self.heavy.per_group };
+        let heavy = (heavy != v1::Heavy::default()).then_some(heavy);
+        let bars =
+            hours || !self.throttles.is_empty() || !self.stages.is_empty() || heavy.is_some();
         let bar = bars.then(v1::Limit::default);
         let stage = |it: &Stage| v1::StageSpec { name: it.name.clone(), to: it.to.clone() };
         let batching = v1::Batching { size: self.batch, pause_ms: millis(self.batch_pause) };
@@ -257,6 +273,7 @@ impl Strategy {
                 .chain(bar)
                 .collect(),
             per_group: self.per_group,
+            heavy,
             soak_ms: millis(self.soak),
             order: self
                 .order

@@ -1,10 +1,11 @@
 //! No more targets with one value of a label are worked on than was said last, and none that somebody holds; and of
-//! one resource group no more than any rollout says that has targets of it.
+//! one resource group no more than any rollout says that has targets of it, of all legs and of those with heavy steps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::event::Body;
-use skein_core::ids::{RolloutId, TargetId};
+use skein_core::ids::{AgentId, Fence, RolloutId, TargetId};
+use skein_core::outbox::outbox;
 use skein_core::spec::Knob;
 use skein_core::state::target;
 
@@ -16,6 +17,9 @@ use crate::observation::Seen;
 pub(super) struct Room {
     labels: BTreeMap<(RolloutId, String), u32>,
     groups: BTreeMap<RolloutId, u32>,
+    heavies: BTreeMap<RolloutId, u32>,
+    /// Legs that were given out with heavy steps.
+    heavy: BTreeSet<Fence>,
     held: BTreeMap<(RolloutId, TargetId), bool>,
     /// Given up while an agent was at work.
     stopping: BTreeSet<(RolloutId, TargetId)>,
@@ -55,8 +59,9 @@ impl Room {
         // Whoever has targets of it says it for all.
         let here = past.fleet.targets.iter().filter(|(_, one)| one.description.group == *group);
         let here: BTreeSet<RolloutId> = here.filter_map(|(_, one)| Some(one.lane?.0)).collect();
+        let planned = |of: &RolloutId| Some(&past.fleet.rollouts.get(of)?.plan.spec.strategy);
         let said = |of: &RolloutId| {
-            let planned = || Some(past.fleet.rollouts.get(of)?.plan.spec.strategy.per_group);
+            let planned = || Some(planned(of)?.per_group);
             self.groups.get(of).copied().or_else(planned).filter(|most| *most > 0)
         };
         let count = leased(&|one| one.description.group == *group);
@@ -64,7 +69,35 @@ impl Room {
         if let Some(most) = most.filter(|most| count > *most) {
             return Err(format!("{count} targets of group {group} are leased, most {most}"));
         }
+        let said = |of: &RolloutId| {
+            let planned = || Some(planned(of)?.heavy.per_group);
+            self.heavies.get(of).copied().or_else(planned).filter(|most| *most > 0)
+        };
+        let is_heavy = |one: &target::State| {
+            one.lease.as_ref().is_some_and(|lease| self.heavy.contains(&lease.fence))
+        };
+        let count = leased(&|one| one.description.group == *group && is_heavy(one));
+        let most = here.iter().filter_map(said).min().filter(|_| !group.is_empty());
+        if let Some(most) = most.filter(|most| is_heavy(target) && count > *most) {
+            return Err(format!(
+                "{count} targets of group {group} are leased with heavy steps, most {most}"
+            ));
+        }
         Ok(())
+    }
+
+    /// What its agent is given has a heavy step in it.
+    fn weigh(&mut self, rollout: RolloutId, agent: &AgentId, fence: Fence, past: &Past) {
+        let Some(state) = past.fleet.rollouts.get(&rollout) else { return };
+        let heavy = &state.plan.spec.strategy.heavy.steps;
+        if heavy.is_empty() {
+            return;
+        }
+        let given = outbox(&past.fleet, agent).into_iter().find(|leg| leg.fence == fence);
+        let mut steps = given.into_iter().flat_map(|leg| leg.steps);
+        if steps.any(|step| heavy.contains(&step.entry.version)) {
+            self.heavy.insert(fence);
+        }
     }
 }
 
@@ -81,6 +114,9 @@ impl Invariant for Room {
             }
             Body::KnobSet { rollout, knob: Knob::PerGroup(most) } => {
                 self.groups.insert(*rollout, *most);
+            }
+            Body::KnobSet { rollout, knob: Knob::HeavyPerGroup(most) } => {
+                self.heavies.insert(*rollout, *most);
             }
             Body::LanesHeld { rollout, targets, .. }
             | Body::LanesCancelled { rollout, targets, held: true, .. } => {
@@ -117,7 +153,8 @@ impl Invariant for Room {
             {
                 return Err(format!("{target} was given up, and leased to {rollout}"));
             }
-            Body::LegAssigned { rollout, target, .. } => {
+            Body::LegAssigned { rollout, target, agent, .. } => {
+                self.weigh(*rollout, agent, past.fleet.fence(event.seq), past);
                 // It got to its end before it could stop.
                 self.stopping.remove(&(*rollout, target.clone()));
                 return self.assigned(*rollout, target, past);

@@ -3,9 +3,9 @@
 use skein_core::bundle::Manifest;
 use skein_core::ids::Version;
 use skein_core::spec::{
-    Backup, Batching, Bound, Budget, Ceiling, Comparison, Direction, Gate, Goal, Knob, Latency,
-    Limit, Measure, OnBreach, Order, Quantile, Question, Scope, Selector, Setting, Spec, Stage,
-    Strategy, Throttle, Wave, When, Window,
+    Backup, Batching, Bound, Budget, Ceiling, Comparison, Direction, Gate, Goal, Heavy, Knob,
+    Latency, Limit, Measure, OnBreach, Order, Quantile, Question, Scope, Selector, Setting, Spec,
+    Stage, Strategy, Throttle, Wave, When, Window,
 };
 
 use super::database::{Database, digest};
@@ -76,6 +76,7 @@ pub(super) fn question(
             throttles: throttles(&mut own),
             stages: stages(&mut own, &bundles[bundle]),
             batching: batching(&mut own),
+            heavy: heavy(&mut own, &bundles[bundle]),
         },
         out_of_order: dice.chance(200),
         accept_drift: dice.chance(if held { 600 } else { 100 }),
@@ -159,6 +160,19 @@ fn stages(dice: &mut Dice, bundle: &Manifest) -> Vec<Stage> {
         stages.push(Stage { name: "last".to_owned(), to: Version::from("none") });
     }
     stages
+}
+
+/// Some of its steps, and sometimes one that it does not have.
+fn heavy(dice: &mut Dice, bundle: &Manifest) -> Heavy {
+    if !dice.chance(150) {
+        return Heavy::default();
+    }
+    let versions = bundle.migrations.iter().map(|migration| &migration.version);
+    let mut steps: Vec<Version> = versions.filter(|_| dice.chance(500)).cloned().collect();
+    if dice.chance(30) {
+        steps.push(Version::from("none"));
+    }
+    Heavy { steps, per_group: if dice.chance(900) { 1 + dice.below(2) } else { 0 } }
 }
 
 /// What is measured is [`super::gauge`]'s.

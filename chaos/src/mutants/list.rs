@@ -283,16 +283,24 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a resource group's limit counts one rollout's legs alone",
         edits: &[edit(
             "room.rs",
-            "used += hands.legs;",
-            "used += if of == rollout { hands.legs } else { 0 };",
+            "legs.says((of, rollout), hands.legs,",
+            "legs.says((of, rollout), if of == rollout { hands.legs } else { 0 },",
         )],
     },
     Mutant {
         name: "what one rollout says of a resource group holds for it alone",
         edits: &[edit(
             "room.rs",
-            "if most > 0 && smallest.is_none_or(less) {",
-            "if most > 0 && of == rollout && smallest.is_none_or(less) {",
+            "if most > 0 && self.smallest.is_none_or(less) {",
+            "if most > 0 && of == asks && self.smallest.is_none_or(less) {",
+        )],
+    },
+    Mutant {
+        name: "a leg that is under way with heavy steps takes no place",
+        edits: &[edit(
+            "room.rs",
+            "heavy.says((of, rollout), hands.heavy,",
+            "heavy.says((of, rollout), 0,",
         )],
     },
     Mutant {

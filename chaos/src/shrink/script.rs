@@ -375,9 +375,11 @@ fn strategy(spec: &Spec) -> String {
         OnBreach::RollbackWave => "wave",
         OnBreach::RollbackRollout => "rollout",
     };
+    let heavy = &strategy.heavy.steps;
+    let heavy: Vec<String> = heavy.iter().map(ToString::to_string).collect();
     format!(
         "strategy waves={} parallel={} budget={} percent={} breach={breach} retries={} backup={} \
-         soak={} group={} order={order} stages={stages}{limits}{all}{cover}",
+         soak={} group={} heavy={}:{} order={order} stages={stages}{limits}{all}{cover}",
         waves.join(","),
         strategy.parallelism,
         strategy.budget.failed,
@@ -386,6 +388,8 @@ fn strategy(spec: &Spec) -> String {
         backup(strategy.backup),
         strategy.soak_ms,
         strategy.per_group,
+        heavy.join("/"),
+        strategy.heavy.per_group,
     )
 }
 
@@ -394,6 +398,7 @@ fn knob(knob: &Knob) -> String {
         Knob::Parallelism(most) => format!("parallel={most}"),
         Knob::Limit(limit) => format!("{}={}", limit.label, limit.most),
         Knob::PerGroup(most) => format!("group={most}"),
+        Knob::HeavyPerGroup(most) => format!("heavy={most}"),
         Knob::SoakMs(soak) => format!("soak={soak}"),
         Knob::BudgetFailed(failed) => format!("budget={failed}"),
         Knob::BudgetPercent(percent) => format!("percent={percent}"),

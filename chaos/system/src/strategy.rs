@@ -55,6 +55,7 @@ pub(crate) fn draw(chance: &mut Chance, unthrottled: bool) -> v1::Strategy {
         retries: 3,
         backup: backup.into(),
         per_group: u32::from(chance.percent(15)),
+        heavy: heavy(chance),
         cover_classes: chance.percent(40),
         limits,
         soak_ms,
@@ -63,6 +64,12 @@ pub(crate) fn draw(chance: &mut Chance, unthrottled: bool) -> v1::Strategy {
         windows: windows(chance),
         ..Default::default()
     }
+}
+
+/// One that every bundle has.
+fn heavy(chance: &mut Chance) -> Option<v1::Heavy> {
+    let heavy = v1::Heavy { steps: vec!["0002".to_owned()], per_group: 1 };
+    chance.percent(15).then_some(heavy)
 }
 
 fn number(chance: &mut Chance, least: u64, most: u64) -> u32 {

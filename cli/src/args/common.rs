@@ -175,6 +175,10 @@ pub struct StrategyArgs {
     /// The same for each resource group, over all rollouts
     #[arg(long, value_name = "N")]
     pub per_group: Option<u32>,
+    /// Versions that a host bears few of at one time, and how many for each resource group, over all rollouts
+    /// (`7,12=1`)
+    #[arg(long, value_name = "VERSIONS=N", value_parser = heavy)]
+    pub heavy: Option<v1::Heavy>,
     /// How long each wave is watched when it is done, before the next one opens (30s, 10m, 2h)
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub soak: Option<Duration>,
@@ -206,10 +210,14 @@ impl StrategyArgs {
     pub fn over(&self, mut strategy: v1::Strategy) -> v1::Strategy {
         if !self.stages.is_empty() {
             strategy.stages.clone_from(&self.stages);
-            // A coordinator that knows of no stages refuses it.
-            if !strategy.limits.contains(&v1::Limit::default()) {
-                strategy.limits.push(v1::Limit::default());
-            }
+        }
+        if self.heavy.is_some() {
+            strategy.heavy.clone_from(&self.heavy);
+        }
+        // A coordinator that knows of no stages or heavy steps refuses it.
+        let news = !self.stages.is_empty() || self.heavy.is_some();
+        if news && !strategy.limits.contains(&v1::Limit::default()) {
+            strategy.limits.push(v1::Limit::default());
         }
         if !self.waves.is_empty() {
             strategy.waves = self.waves.iter().map(WaveArg::wave).collect();
@@ -259,8 +267,16 @@ fn stage(text: &str) -> Result<v1::StageSpec, String> {
         Some((name, to)) if !name.is_empty() && !to.is_empty() => {
             Ok(v1::StageSpec { name: name.to_owned(), to: to.to_owned() })
         }
-        _ => Err(format!("`{text}` is not NAME=VERSION, for example expand=0004")),
+        _ => Err(format!("`{text}` is not NAME=VERSION, for example expand=4")),
     }
+}
+
+fn heavy(text: &str) -> Result<v1::Heavy, String> {
+    let wrong = || format!("`{text}` is not VERSIONS=N, for example 7,12=1");
+    let (steps, most) = text.split_once('=').ok_or_else(wrong)?;
+    let steps = steps.split(',').filter(|step| !step.is_empty()).map(str::to_owned).collect();
+    let per_group = most.parse().map_err(|_not_a_number| wrong())?;
+    Ok(v1::Heavy { steps, per_group })
 }
 
 fn limit(text: &str) -> Result<v1::Limit, String> {

@@ -261,7 +261,7 @@ pub struct ApproveArgs {
 pub struct SetArgs {
     /// Rollout
     pub rollout: String,
-    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`, `windows=off`, `throttle.NAME=2s`, `batch=500`, `batch_pause=200ms`
+    /// What: `parallelism=4`, `per.region=2`, `per_group=1`, `heavy.per_group=1`, `soak=10m`, `budget=3`, `budget=5%`, `retries=2`, `windows=off`, `throttle.NAME=2s`, `batch=500`, `batch_pause=200ms`
     #[arg(required = true, value_name = "KNOB=VALUE")]
     pub knobs: Vec<KnobArg>,
 }
@@ -289,6 +289,7 @@ impl FromStr for KnobArg {
         let knob = match name {
             "parallelism" => Knob::Parallelism(number()?),
             "per_group" => Knob::PerGroup(number()?),
+            "heavy.per_group" => Knob::HeavyPerGroup(number()?),
             "retries" => Knob::Retries(number()?),
             "soak" => Knob::SoakMs(millis(duration(value)?)),
             "batch" => Knob::Batch(number()?.into()),
@@ -312,7 +313,7 @@ impl FromStr for KnobArg {
                 None => {
                     return Err(format!(
                         "`{name}` cannot be set while a rollout runs; these can: parallelism, \
-                         per.LABEL, per_group, soak, budget, budget.percent, retries, windows, throttle.NAME, batch, batch_pause"
+                         per.LABEL, per_group, heavy.per_group, soak, budget, budget.percent, retries, windows, throttle.NAME, batch, batch_pause"
                     ));
                 }
             },

@@ -30,6 +30,7 @@ pub fn knob(knob: &v1::Knob) -> Knob {
         Some(Wire::Parallelism(most)) => ("parallelism".to_owned(), most.to_string()),
         Some(Wire::Limit(of)) => (format!("per.{}", of.label), limit(of.most)),
         Some(Wire::PerGroup(most)) => ("per_group".to_owned(), limit(*most)),
+        Some(Wire::HeavyPerGroup(most)) => ("heavy.per_group".to_owned(), limit(*most)),
         Some(Wire::SoakMs(0)) => ("soak".to_owned(), "none".to_owned()),
         Some(Wire::SoakMs(soak)) => ("soak".to_owned(), duration(*soak)),
         Some(Wire::BudgetFailed(failed)) => ("budget".to_owned(), failed.to_string()),

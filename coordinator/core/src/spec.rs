@@ -14,7 +14,9 @@ pub use latency::{Bound, Ceiling, Latency, Quantile, Quantiles};
 pub use part::{Part, Standing, Word};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-pub use strategy::{Backup, Budget, Knob, Limit, OnBreach, Order, Scope, Stage, Strategy, Wave};
+pub use strategy::{
+    Backup, Budget, Heavy, Knob, Limit, OnBreach, Order, Scope, Stage, Strategy, Wave,
+};
 pub use throttle::{Measure, Setting, Throttle};
 pub use window::{AtClose, Blackout, Window};
 

@@ -310,6 +310,9 @@ fn knobs(state: &rollout::State) -> Vec<v1::Knob> {
         Knob::Retries(state.retries()),
     ]);
     let strategy = &state.plan.spec.strategy;
+    if !strategy.heavy.steps.is_empty() || state.heavy_per_group() > 0 {
+        knobs.push(Knob::HeavyPerGroup(state.heavy_per_group()));
+    }
     if !strategy.windows.is_empty() || !strategy.blackouts.is_empty() {
         knobs.push(Knob::Windows(state.windows()));
     }

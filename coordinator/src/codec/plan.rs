@@ -5,7 +5,8 @@ use sha2::{Digest as _, Sha256};
 use skein_core::ids::{ClassIx, Digest, TargetId, Version};
 use skein_core::plan::{Absent, Class, Plan, Stage, Step, Undo, Wave};
 use skein_core::spec::{
-    self, Backup, Budget, Direction, Goal, Knob, Limit, OnBreach, Order, Scope, Spec, Strategy,
+    self, Backup, Budget, Direction, Goal, Heavy, Knob, Limit, OnBreach, Order, Scope, Spec,
+    Strategy,
 };
 use skein_proto::v1;
 
@@ -104,9 +105,10 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
     let (on_breach, backup) = (on_breach(wire.on_breach()), backup(wire.backup()));
     let budget = wire.budget.unwrap_or_default();
     let (windows, blackouts) = pace::read(wire.windows, wire.blackouts)?;
-    // Beside windows, throttles and stages it is there for coordinators that know of none.
+    // Beside windows, throttles, stages and heavy steps it is there for coordinators that know of none.
     let hours = !windows.is_empty() || !blackouts.is_empty();
-    let bars = hours || !wire.throttles.is_empty() || !wire.stages.is_empty();
+    let bars =
+        hours || !wire.throttles.is_empty() || !wire.stages.is_empty() || wire.heavy.is_some();
     let limits = wire.limits.into_iter().filter(|limit| !(bars && *limit == v1::Limit::default()));
     let waves = wire
         .waves
@@ -143,6 +145,7 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
         order: order(wire.order),
         limits: limits.map(limit).collect(),
         per_group: wire.per_group,
+        heavy: heavy(wire.heavy),
         soak_ms: wire.soak_ms,
         budget: Budget {
             failed: budget.failed,
@@ -161,6 +164,17 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
         throttles: wire.throttles.into_iter().map(throttle::throttle).collect::<Result<_, _>>()?,
         batching: batching::batching(wire.batching),
     })
+}
+
+fn heavy(wire: Option<v1::Heavy>) -> Heavy {
+    let wire = wire.unwrap_or_default();
+    Heavy { steps: wire.steps.into_iter().map(Version).collect(), per_group: wire.per_group }
+}
+
+fn heavy_out(heavy: &Heavy) -> Option<v1::Heavy> {
+    let steps = heavy.steps.iter().map(ToString::to_string).collect();
+    let wire = v1::Heavy { steps, per_group: heavy.per_group };
+    (*heavy != Heavy::default()).then_some(wire)
 }
 
 fn order(wire: Option<v1::Order>) -> Order {
@@ -196,6 +210,7 @@ pub(crate) fn knob(wire: Option<v1::Knob>) -> Result<Knob, Malformed> {
         Wire::Parallelism(most) => Knob::Parallelism(most),
         Wire::Limit(wire) => Knob::Limit(limit(wire)),
         Wire::PerGroup(most) => Knob::PerGroup(most),
+        Wire::HeavyPerGroup(most) => Knob::HeavyPerGroup(most),
         Wire::SoakMs(soak) => Knob::SoakMs(soak),
         Wire::BudgetFailed(failed) => Knob::BudgetFailed(failed),
         Wire::BudgetPercent(percent) => Knob::BudgetPercent(percent),
@@ -213,6 +228,7 @@ pub(crate) fn knob_out(knob: &Knob) -> v1::Knob {
         Knob::Parallelism(most) => Wire::Parallelism(*most),
         Knob::Limit(limit) => Wire::Limit(limit_out(limit)),
         Knob::PerGroup(most) => Wire::PerGroup(*most),
+        Knob::HeavyPerGroup(most) => Wire::HeavyPerGroup(*most),
         Knob::SoakMs(soak) => Wire::SoakMs(*soak),
         Knob::BudgetFailed(failed) => Wire::BudgetFailed(*failed),
         Knob::BudgetPercent(percent) => Wire::BudgetPercent(*percent),
@@ -227,7 +243,9 @@ pub(crate) fn knob_out(knob: &Knob) -> v1::Knob {
 
 fn strategy_out(strategy: &Strategy) -> v1::Strategy {
     let hours = !strategy.windows.is_empty() || !strategy.blackouts.is_empty();
-    let bars = hours || !strategy.throttles.is_empty() || !strategy.stages.is_empty();
+    let heavy = heavy_out(&strategy.heavy);
+    let bars =
+        hours || !strategy.throttles.is_empty() || !strategy.stages.is_empty() || heavy.is_some();
     let bar = bars.then(v1::Limit::default);
     let stage = |it: &spec::Stage| v1::StageSpec { name: it.name.clone(), to: it.to.to_string() };
     v1::Strategy {
@@ -262,6 +280,7 @@ fn strategy_out(strategy: &Strategy) -> v1::Strategy {
         backup: backup_out(strategy.backup).into(),
         limits: strategy.limits.iter().map(limit_out).chain(bar).collect(),
         per_group: strategy.per_group,
+        heavy,
         soak_ms: strategy.soak_ms,
         order: order_out(&strategy.order),
         cover_classes: strategy.cover_classes,

@@ -18,7 +18,7 @@ use skein_core::plan::{Absent, Block, Cause, Class, Nearest, Plan, Stage, Step, 
 use skein_core::policy::Policy;
 use skein_core::spec::{
     self, Backup, Batching, Bound, Budget, Ceiling, Comparison, Direction, Engine, Gate, Goal,
-    Knob, Latency, Limit, Lock, OnBreach, Order, Part, Quantile, Quantiles, Question, Scope,
+    Heavy, Knob, Latency, Limit, Lock, OnBreach, Order, Part, Quantile, Quantiles, Question, Scope,
     Selector, Spec, Strategy, TransactionMode, When,
 };
 use skein_core::state::ledger::Entry;
@@ -117,6 +117,7 @@ fn plan() -> Plan {
                 order: Order::Listed("region".to_owned(), vec!["eu".to_owned()]),
                 limits: vec![Limit { label: "region".to_owned(), most: 2 }],
                 per_group: 1,
+                heavy: Heavy { steps: vec![Version::from("0002")], per_group: 1 },
                 soak_ms: 60_000,
                 budget: Budget { failed: 1, percent: 5, scope: Scope::Rollout },
                 on_breach: OnBreach::RollbackWave,

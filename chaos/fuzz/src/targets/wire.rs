@@ -65,6 +65,7 @@ fn requests() -> Vec<Vec<u8>> {
         backup: v1::BackupScope::BackupDatabase.into(),
         limits: vec![v1::Limit { label: "region".to_owned(), most: 2 }],
         per_group: 1,
+        heavy: Some(v1::Heavy { steps: vec!["0007".to_owned()], per_group: 1 }),
         soak_ms: 60_000,
         order: Some(v1::Order { label: "region".to_owned(), values: vec!["eu".to_owned()] }),
         cover_classes: true,

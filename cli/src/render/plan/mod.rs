@@ -344,6 +344,12 @@ fn strategy(strategy: Option<&v1::Strategy>) -> Strategy {
     if strategy.per_group > 0 {
         limits.push(format!("{} for each resource group, over all rollouts", strategy.per_group));
     }
+    if let Some(heavy) = &strategy.heavy {
+        let (most, steps) = (heavy.per_group, heavy.steps.join(", "));
+        limits.push(format!(
+            "{most} with heavy steps ({steps}) for each resource group, over all rollouts"
+        ));
+    }
     Strategy {
         parallelism: strategy.parallelism,
         limits,

@@ -43,6 +43,7 @@ fn wrong(state: &State, knob: &Knob) -> Option<Refusal> {
         Knob::Parallelism(_)
         | Knob::Limit(_)
         | Knob::PerGroup(_)
+        | Knob::HeavyPerGroup(_)
         | Knob::SoakMs(_)
         | Knob::BudgetFailed(_)
         | Knob::BudgetPercent(_)

@@ -30,11 +30,13 @@ pub(super) fn assigned(
 ) -> Result<(), Impossible> {
     let fence = fleet.fence(seq);
     let (ix, lane) = lane_of(fleet, rollout, target)?;
+    let known = fleet.rollouts.get(&rollout);
+    let heavy = known.is_some_and(|it| it.lanes.get(lane).is_some_and(|lane| it.is_heavy(lane)));
     if let Some(mut target) = fleet.targets.get_mut(ix) {
         if target.lease.is_some() {
             return Err(Impossible(format!("{} is leased twice", target.id)));
         }
-        target.lease = Some(Lease { fence, agent: agent.clone() });
+        target.lease = Some(Lease { fence, agent: agent.clone(), heavy });
     }
     fleet.agents.entry(agent.clone()).or_default().legs.insert(fence, ix);
     super::gate::forget(fleet, rollout)?;

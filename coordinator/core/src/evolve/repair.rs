@@ -129,7 +129,7 @@ pub(super) fn assigned(
         if target.lease.is_some() {
             return Err(Impossible(format!("{} is leased twice", target.id)));
         }
-        target.lease = Some(Lease { fence, agent: agent.clone() });
+        target.lease = Some(Lease { fence, agent: agent.clone(), heavy: false });
     }
     queue(fleet, ix, false);
     fleet.agents.entry(agent.clone()).or_default().legs.insert(fence, ix);

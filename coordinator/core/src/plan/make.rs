@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Absent, Class, Plan, Step, Undo, apart, down, gates, late, stages, throttles, up, waves,
+    Absent, Class, Plan, Step, Undo, apart, down, gates, heavy, late, stages, throttles, up, waves,
 };
 use crate::bundle::{Manifest, Migration, Script};
 use crate::ids::{ClassIx, TargetId};
@@ -37,6 +37,7 @@ pub fn make(fleet: &Fleet, spec: &Spec) -> Result<Plan, Refusal> {
     waves::check(&spec.strategy)?;
     gates::check(&spec.strategy)?;
     throttles::check(&spec.strategy)?;
+    heavy::check(&spec.strategy, manifest)?;
     if !spec.accept_drift {
         apart::check(fleet, spec)?;
     }

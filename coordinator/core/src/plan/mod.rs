@@ -4,6 +4,7 @@
 mod apart;
 mod down;
 mod gates;
+mod heavy;
 mod late;
 mod make;
 mod parts;

@@ -84,6 +84,16 @@ pub struct Limit {
     pub most: u32,
 }
 
+/// Steps that a host bears few of at one time, such as one that rewrites a large table. A leg with one of them before
+/// it takes a place of its resource group's, from its backup to its end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heavy {
+    /// Which migrations.
+    pub steps: Vec<Version>,
+    /// Such legs under way at one time for each resource group, over all rollouts; zero: no limit.
+    pub per_group: u32,
+}
+
 /// One wave as asked for. Of the targets that no earlier wave took it takes those that the selector
 /// matches; of these one of each class, or so many, or the share of all that were selected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -150,6 +160,8 @@ pub struct Strategy {
     pub limits: Vec<Limit>,
     /// The same for each resource group, over all rollouts; zero: no limit.
     pub per_group: u32,
+    /// What takes a place of its own beside that.
+    pub heavy: Heavy,
     /// How long a wave is watched when it is done, before the next one opens or the rollout ends, milliseconds.
     pub soak_ms: u64,
     /// How many may fail.
@@ -183,6 +195,7 @@ impl Default for Strategy {
             parallelism: 1,
             limits: Vec::new(),
             per_group: 0,
+            heavy: Heavy::default(),
             soak_ms: 0,
             budget: Budget::default(),
             on_breach: OnBreach::Halt,
@@ -206,6 +219,8 @@ pub enum Knob {
     Limit(Limit),
     /// The same for each resource group, over all rollouts; zero: no limit.
     PerGroup(u32),
+    /// Legs with heavy steps under way at one time for each resource group, over all rollouts; zero: no limit.
+    HeavyPerGroup(u32),
     /// How long a wave is watched when it is done, of every wave, milliseconds.
     SoakMs(u64),
     /// Targets that may fail.
@@ -231,6 +246,7 @@ impl Knob {
             Self::Parallelism(_) => "parallelism".to_owned(),
             Self::Limit(limit) => format!("per.{}", limit.label),
             Self::PerGroup(_) => "per_group".to_owned(),
+            Self::HeavyPerGroup(_) => "heavy.per_group".to_owned(),
             Self::SoakMs(_) => "soak".to_owned(),
             Self::BudgetFailed(_) => "budget.failed".to_owned(),
             Self::BudgetPercent(_) => "budget.percent".to_owned(),

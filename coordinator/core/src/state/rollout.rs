@@ -374,6 +374,7 @@ pub struct Knobs {
     parallelism: Option<u32>,
     limits: BTreeMap<String, u32>,
     per_group: Option<u32>,
+    heavy_per_group: Option<u32>,
     soak_ms: Option<u64>,
     failed: Option<u32>,
     percent: Option<u32>,
@@ -390,6 +391,7 @@ impl Knobs {
             Knob::Parallelism(most) => self.parallelism = Some(*most),
             Knob::Limit(limit) => drop(self.limits.insert(limit.label.clone(), limit.most)),
             Knob::PerGroup(most) => self.per_group = Some(*most),
+            Knob::HeavyPerGroup(most) => self.heavy_per_group = Some(*most),
             Knob::SoakMs(soak) => self.soak_ms = Some(*soak),
             Knob::BudgetFailed(failed) => self.failed = Some(*failed),
             Knob::BudgetPercent(percent) => self.percent = Some(*percent),
@@ -660,6 +662,24 @@ impl State {
     /// The same for each resource group, over all rollouts; zero: no limit.
     pub fn per_group(&self) -> u32 {
         self.knobs.per_group.unwrap_or(self.plan.spec.strategy.per_group)
+    }
+
+    /// Legs with heavy steps under way at one time for each resource group, over all rollouts; zero: no limit.
+    pub fn heavy_per_group(&self) -> u32 {
+        self.knobs.heavy_per_group.unwrap_or(self.plan.spec.strategy.heavy.per_group)
+    }
+
+    /// The lane's next leg, or the one under way, has a heavy step in it.
+    pub fn is_heavy(&self, lane: &Lane) -> bool {
+        let heavy = &self.plan.spec.strategy.heavy.steps;
+        if heavy.is_empty() {
+            return false;
+        }
+        let back = matches!(lane.phase, Phase::UndoReady | Phase::UndoLeased);
+        let range = if back { lane.keep..lane.applied } else { lane.verified..self.until(lane) };
+        let steps = self.class(lane).into_iter().flat_map(|class| class.steps.iter().zip(0..));
+        let mut ahead = steps.filter(|(_, number)| range.contains(number));
+        ahead.any(|(step, _)| heavy.contains(&step.entry.version))
     }
 
     /// How long a wave is watched when it is done, milliseconds.

@@ -48,6 +48,8 @@ pub struct Lease {
     pub fence: Fence,
     /// The holder.
     pub agent: AgentId,
+    /// For a leg that has heavy steps in it.
+    pub heavy: bool,
 }
 
 /// Why nobody knows what is in a target before somebody looks.

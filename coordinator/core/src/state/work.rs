@@ -13,6 +13,8 @@ pub struct Hands {
     pub targets: u32,
     /// Those that somebody works on.
     pub legs: u32,
+    /// Of these, with heavy steps.
+    pub heavy: u32,
 }
 
 /// Legs of one rollout.
@@ -35,13 +37,16 @@ pub struct Work {
 pub(super) struct Part {
     rollout: RolloutId,
     leg: bool,
+    heavy: bool,
 }
 
 impl Part {
     /// A repair writes rows and runs no script: it is no leg.
     pub(super) fn of(target: &State) -> Option<Self> {
         let (rollout, _) = target.lane?;
-        Some(Self { rollout, leg: target.lease.is_some() && target.mend.is_none() })
+        let lease = target.lease.as_ref().filter(|_| target.mend.is_none());
+        let heavy = lease.is_some_and(|lease| lease.heavy);
+        Some(Self { rollout, leg: lease.is_some(), heavy })
     }
 }
 
@@ -73,6 +78,7 @@ impl Work {
                 let hands = of_group.entry(part.rollout).or_default();
                 hands.targets += 1;
                 hands.legs += u32::from(part.leg);
+                hands.heavy += u32::from(part.heavy);
             }
         }
         if part.leg {
@@ -96,6 +102,7 @@ impl Work {
         {
             hands.targets -= 1;
             hands.legs -= u32::from(part.leg);
+            hands.heavy -= u32::from(part.heavy);
             if hands.targets == 0 {
                 of_group.remove(&part.rollout);
             }

@@ -309,6 +309,8 @@ fn work(fleet: &Fleet) {
         let hands: &mut Hands = groups.entry((group.as_str(), id)).or_default();
         hands.targets += 1;
         hands.legs += u32::from(leg);
+        let heavy = target.lease.as_ref().is_some_and(|lease| lease.heavy);
+        hands.heavy += u32::from(leg && heavy);
         for label in values.iter().map(|(label, _)| *label).collect::<BTreeSet<_>>() {
             let value = own.get(label).map_or("", String::as_str);
             *labels.entry((id, label, value)).or_default() += u32::from(leg);

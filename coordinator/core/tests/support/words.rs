@@ -6,7 +6,7 @@
 //! bundle b1 1 2- 3~ 4* 5? 6#   versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe,
 //!     # it changes rows alone
 //! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
-//!     [stages=expand:1/contract:2] [over-all] [soak=500] [limit=ring:1] [group=1] [order=ring|ring:b/a] [cover]
+//!     [stages=expand:1/contract:2] [over-all] [soak=500] [limit=ring:1] [group=1] [heavy=2/3:1] [order=ring|ring:b/a] [cover]
 //! gate orders before-step|after-step|after-wave|soak [http=health|command=…] [wave=NAME] [below=3]
 //!     [samples=5 need=3]   (in targets, where neither is named) | gate none
 //! judge a1 orders [t-1] good|bad|silent [fence=N] [step=0] | release-gate a1 [fence=N] | asks a1
@@ -54,8 +54,8 @@ use skein_core::plan;
 use skein_core::policy::Policy;
 use skein_core::schedule::{Moment, after_restore, waits_for};
 use skein_core::spec::{
-    AtClose, Backup, Blackout, Budget, Condition, Direction, Engine, Goal, Knob, Limit, OnBreach,
-    Order, Quantiles, Scope, Selector, Spec, Stage, TransactionMode, Wave, Window,
+    AtClose, Backup, Blackout, Budget, Condition, Direction, Engine, Goal, Heavy, Knob, Limit,
+    OnBreach, Order, Quantiles, Scope, Selector, Spec, Stage, TransactionMode, Wave, Window,
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{Evidence, Verb};
@@ -730,6 +730,10 @@ fn strategy(world: &mut World, words: &Words<'_>) {
     };
     strategy.soak_ms = u64::from(words.number("soak", 0));
     strategy.per_group = words.number("group", strategy.per_group);
+    if let Some((steps, most)) = words.key("heavy").and_then(|heavy| heavy.split_once(':')) {
+        let steps = steps.split('/').filter(|step| !step.is_empty()).map(Version::from).collect();
+        strategy.heavy = Heavy { steps, per_group: number(most) };
+    }
     strategy.cover_classes |= words.has("cover");
     if let Some(windows) = words.key("window") {
         let at_close = if words.has("finish") { AtClose::Finish } else { AtClose::Stop };
@@ -1075,6 +1079,7 @@ fn knobs(words: &Words<'_>) -> Vec<Knob> {
         "budget" => Knob::BudgetFailed(number(value)),
         "percent" => Knob::BudgetPercent(number(value)),
         "group" => Knob::PerGroup(number(value)),
+        "heavy" => Knob::HeavyPerGroup(number(value)),
         "retries" => Knob::Retries(number(value)),
         "windows" => Knob::Windows(*value == "on"),
         "batch" => Knob::Batch(u64::from(number(value))),

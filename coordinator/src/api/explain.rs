@@ -6,7 +6,7 @@ use skein_core::ids::{Millis, RolloutId, TargetId};
 use skein_core::schedule::{Moment, awaited, waits_for};
 use skein_core::state::rollout::{Lane, State};
 use skein_core::state::target;
-use skein_core::view::{silences, why};
+use skein_core::view::{silences, spared, why};
 use skein_proto::v1;
 use skein_store::History;
 use tonic::Status;
@@ -67,7 +67,7 @@ pub(super) fn told(
         let silent = presence.into_iter().flat_map(|presence| silences(fleet, state, presence));
         std::iter::once(said).chain(silent.map(|silence| silence.say(now))).collect()
     } else {
-        match (lane(fleet, state, target), without_lane(fleet, state, target)) {
+        match (lane(fleet, state, target), without_lane(fleet, state, (target, moment))) {
             (Some(lane), _) => why(fleet, state, lane, moment),
             (None, Some(sentence)) => vec![sentence],
             (None, None) => {
@@ -97,11 +97,16 @@ fn lane<'a>(
 }
 
 /// Of a target that the rollout means and that has no part in it yet.
-fn without_lane(fleet: &Fleet, state: &State, target: &str) -> Option<String> {
+fn without_lane(
+    fleet: &Fleet,
+    state: &State,
+    (target, moment): (&str, Moment<'_>),
+) -> Option<String> {
     if let Some((_, why)) = awaited(fleet, state).find(|(id, _)| id.as_str() == target) {
         return Some(format!("the rollout waits for it: {why}"));
     }
     let ix = fleet.targets.find(&TargetId(target.to_owned()))?;
     let exempt = state.exempt.get(&ix)?;
-    Some(format!("the rollout goes on without it: {}, by {}", exempt.reason, exempt.by))
+    let spared = spared(Some(exempt), (moment.hours, moment.now));
+    Some(format!("the rollout goes on without it{spared}: {}, by {}", exempt.reason, exempt.by))
 }

@@ -1,7 +1,8 @@
 //! Statements that are killed on somebody's word. Who says so does not want them to count: the lanes are
 //! held or their rollout is paused, and no budget is touched.
 
-use super::knob::{goes_on, meant, open, settled};
+use super::knob::{meant, open, settled};
+use super::part::has_more;
 use super::rollout;
 use crate::event::{Body, Stop};
 use crate::ids::{RolloutId, TargetId, WaveIx};
@@ -29,7 +30,7 @@ pub(super) fn cancel(
     let everything = Selector::default();
     let (selector, wave) = part.map_or((&everything, None), |(selector, wave)| (selector, *wave));
     let meant = meant(fleet, state, selector, wave)?;
-    if held && meant.iter().all(|(lane, _)| !goes_on(lane)) {
+    if held && meant.iter().all(|(lane, _)| !has_more(state, lane)) {
         return Err(Refusal::new(
             Kind::Conflict,
             format!("nothing is left to do for {id} on the selected targets"),
@@ -38,7 +39,7 @@ pub(super) fn cancel(
     }
     let wanted = |lane: &Lane| {
         let runs = lane.fence.is_some() && !lane.kill;
-        runs || (held && goes_on(lane) && lane.held.is_none())
+        runs || (held && has_more(state, lane) && lane.held.is_none())
     };
     let targets: Vec<TargetId> =
         meant.into_iter().filter(|(lane, _)| wanted(lane)).map(|(_, id)| id.clone()).collect();

@@ -5,11 +5,12 @@ use super::again::{awaited, waited_for};
 use super::knob::{goes_on, meant, open, settled};
 use super::rollout;
 use crate::event::{Body, Stop};
+use crate::evolve::coming_to;
 use crate::ids::{RolloutId, TargetId, WaveIx};
 use crate::refusal::{Kind, Refusal};
-use crate::spec::{Part, Selector, Word};
-use crate::state::Fleet;
+use crate::spec::{Part, Selector, Standing, Word};
 use crate::state::rollout::{Lane, Phase, State};
+use crate::state::{Fleet, target};
 
 pub(super) fn hold(
     fleet: &Fleet,
@@ -19,14 +20,20 @@ pub(super) fn hold(
 ) -> Result<Vec<Body>, Refusal> {
     let state = rollout(fleet, id)?;
     open(state)?;
-    let meant = meant(fleet, state, selector, wave)?;
-    if meant.iter().all(|(lane, _)| !goes_on(lane)) {
+    let part = Part::lasting(selector, wave);
+    let to_come = part.is_some() && is_to_come(state, wave);
+    let meant = match meant(fleet, state, selector, wave) {
+        Ok(meant) => meant,
+        Err(_) if to_come => Vec::new(),
+        Err(refusal) => return Err(refusal),
+    };
+    if !to_come && meant.iter().all(|(lane, _)| !has_more(state, lane)) {
         return Err(nothing_left(id));
     }
     // Whoever waited for legs to end does not want to wait any more.
     let at_once = |lane: &Lane| lane.finishes && stop == Stop::AfterSteps;
-    let targets = of(meant, |lane| goes_on(lane) && (lane.held.is_none() || at_once(lane)));
-    let part = Part::lasting(selector, wave);
+    let targets =
+        of(meant, |lane| has_more(state, lane) && (lane.held.is_none() || at_once(lane)));
     let new = part.as_ref().is_some_and(|part| !stands(state, Word::Held, part));
     let held = (new || !targets.is_empty()).then(|| Body::LanesHeld {
         rollout: id,
@@ -79,18 +86,19 @@ pub(super) fn abort(
     }
     // Nobody knows yet in which wave those would be that nobody could look at.
     let absent = if wave.is_none() { awaited(fleet, state, selector) } else { Vec::new() };
+    let part = Part::lasting(selector, wave);
+    let to_come = part.is_some() && is_to_come(state, wave);
     let meant = match meant(fleet, state, selector, wave) {
         Ok(meant) => meant,
-        Err(_) if !absent.is_empty() => Vec::new(),
+        Err(_) if to_come || !absent.is_empty() => Vec::new(),
         Err(refusal) => return Err(refusal),
     };
-    let part = Part::lasting(selector, wave);
     let known = part.as_ref().is_some_and(|part| stands(state, Word::GivenUp, part));
     // Another stage is to come for who is done with one.
     let open = |lane: &Lane| {
         waited_for(lane) || (lane.phase == Phase::Done && state.has_stages_left(lane))
     };
-    if absent.is_empty() && !known && meant.iter().all(|(lane, _)| !open(lane)) {
+    if absent.is_empty() && !known && !to_come && meant.iter().all(|(lane, _)| !open(lane)) {
         return Err(nothing_left(id));
     }
     let mut targets = of(meant, |lane| open(lane) && !lane.given_up);
@@ -113,14 +121,39 @@ pub(super) fn joined(
     state: &State,
     joined: &[(TargetId, WaveIx, crate::ids::ClassIx)],
 ) -> Vec<Body> {
-    let mut bodies = Vec::new();
-    for standing in &state.standing {
+    told(state, |standing| {
         let meant = joined.iter().filter(|(id, wave, _)| {
             let target = fleet.target(id).map(|(_, target)| target);
             let last = target.and_then(|target| state.standing_of(*wave, target));
             last.is_some_and(|last| last == standing)
         });
-        let targets: Vec<TargetId> = meant.map(|(id, ..)| id.clone()).collect();
+        meant.map(|(id, ..)| id.clone()).collect()
+    })
+}
+
+/// What was said of a wave, for targets that come to it from the stage before as it opens.
+pub(super) fn come(fleet: &Fleet, state: &State, wave: WaveIx) -> Vec<Body> {
+    let of_it = |standing: &Standing| standing.part.wave == Some(wave);
+    if state.plan.stages.is_empty() || !state.standing.iter().any(of_it) {
+        return Vec::new();
+    }
+    let coming = coming_to(fleet, state, wave).unwrap_or_default();
+    let coming = coming.iter().filter_map(|ix| state.lanes.get(*ix));
+    // Whoever is held is told of it.
+    let coming = coming.filter(|lane| lane.held.is_none());
+    let coming: Vec<_> = coming.filter_map(|lane| fleet.targets.get(lane.target)).collect();
+    told(state, |standing| {
+        let last = |target: &&&target::State| {
+            of_it(standing) && state.standing_of_wave(wave, target) == Some(standing)
+        };
+        coming.iter().filter(last).map(|target| target.id.clone()).collect()
+    })
+}
+
+fn told(state: &State, meant: impl Fn(&Standing) -> Vec<TargetId>) -> Vec<Body> {
+    let mut bodies = Vec::new();
+    for standing in &state.standing {
+        let targets = meant(standing);
         if targets.is_empty() {
             continue;
         }
@@ -137,6 +170,18 @@ pub(super) fn joined(
         });
     }
     bodies
+}
+
+/// Steps of a lane are still to come: of its leg, or of a stage that has not begun.
+pub(super) fn has_more(state: &State, lane: &Lane) -> bool {
+    let of_a_stage = lane.phase == Phase::Done && !state.turned && state.has_stages_left(lane);
+    goes_on(lane) || of_a_stage
+}
+
+/// Targets come to that wave from the stage before, when it opens.
+fn is_to_come(state: &State, wave: Option<WaveIx>) -> bool {
+    let closed = wave.filter(|wave| wave.0 >= state.opened);
+    !state.plan.stages.is_empty() && closed.is_some_and(|wave| state.plan.wave(wave).is_some())
 }
 
 fn stands(state: &State, word: Word, part: &Part) -> bool {

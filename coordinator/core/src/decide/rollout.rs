@@ -1,6 +1,6 @@
 //! A rollout as a whole: planned, started, paused, resumed, finished.
 
-use super::{rollout, unwind};
+use super::{part, rollout, unwind};
 use crate::command::Waiver;
 use crate::event::{Body, Stop};
 use crate::ids::{Digest, Millis, RolloutId, WaveIx, count_of_targets};
@@ -298,7 +298,9 @@ pub(super) fn start_wave(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Ve
     }
     unasked(state, "its next wave opens")?;
     let mut bodies: Vec<Body> = soaked(state, now)?.into_iter().collect();
-    bodies.push(Body::WaveStarted { rollout: id, wave: WaveIx(state.opened) });
+    let wave = WaveIx(state.opened);
+    bodies.push(Body::WaveStarted { rollout: id, wave });
+    bodies.extend(part::come(fleet, state, wave));
     Ok(bodies)
 }
 

@@ -15,6 +15,8 @@ mod rollout;
 mod stage;
 mod step;
 
+pub(crate) use stage::coming_to;
+
 use std::fmt;
 
 use crate::event::{Body, Event, Measured};

@@ -3,21 +3,19 @@
 use super::{Impossible, rollout, state_mut};
 use crate::ids::{LaneIx, RolloutId, TargetId, WaveIx};
 use crate::state::Fleet;
-use crate::state::rollout::{Lane, Phase};
+use crate::state::rollout::{Lane, Phase, State};
 
-/// A wave of a rollout in stages opens: its targets come from the stage before, or begin.
-pub(super) fn wave_started(
-    fleet: &mut Fleet,
-    id: RolloutId,
+/// Lanes that a wave of a rollout in stages takes over when it opens: its targets come from the stage before, or
+/// begin.
+pub(crate) fn coming_to(
+    fleet: &Fleet,
+    state: &State,
     wave: WaveIx,
-) -> Result<(), Impossible> {
-    let state = state_mut(fleet, id)?;
-    let plan = state.plan.clone();
+) -> Result<Vec<LaneIx>, Impossible> {
+    let plan = &state.plan;
     let planned: Vec<&TargetId> =
         plan.wave(wave).into_iter().flat_map(|it| &it.targets).map(|it| &it.0).collect();
-    let mut lanes = rollout::lanes_of(fleet, id, &planned)?;
-    let state =
-        fleet.rollouts.get(&id).ok_or_else(|| Impossible(format!("{id} does not exist")))?;
+    let mut lanes = rollout::lanes_of(fleet, state.id, &planned)?;
     let stage = plan.stage_of(wave);
     let is_last = plan.wave(WaveIx(wave.0 + 1)).is_none_or(|next| next.stage != stage);
     // Who came late is in no wave of the plan, and goes through each stage with its last one.
@@ -45,6 +43,18 @@ pub(super) fn wave_started(
         | Phase::Waived => false,
     };
     lanes.retain(|ix| state.lanes.get(*ix).is_some_and(goes_on));
+    Ok(lanes)
+}
+
+/// A wave of a rollout in stages opens.
+pub(super) fn wave_started(
+    fleet: &mut Fleet,
+    id: RolloutId,
+    wave: WaveIx,
+) -> Result<(), Impossible> {
+    let state =
+        fleet.rollouts.get(&id).ok_or_else(|| Impossible(format!("{id} does not exist")))?;
+    let lanes = coming_to(fleet, state, wave)?;
     let state = state_mut(fleet, id)?;
     for ix in lanes {
         let moved = state.lanes.get(ix).filter(|lane| lane.wave != wave && !state.came_late(ix));

@@ -624,6 +624,17 @@ impl State {
         words().find(|it| it.word == Word::GivenUp).or_else(|| words().next_back())
     }
 
+    /// The last word that was said of that wave, or of a part of it, with a target in it.
+    pub(crate) fn standing_of_wave(
+        &self,
+        wave: WaveIx,
+        target: &target::State,
+    ) -> Option<&Standing> {
+        let of_it = |it: &&Standing| it.part.wave == Some(wave) && it.part.means(wave, target);
+        let words = || self.standing.iter().filter(of_it);
+        words().find(|it| it.word == Word::GivenUp).or_else(|| words().next_back())
+    }
+
     /// Lanes of the waves opened so far that have neither ended well nor failed.
     pub fn under_way(&self) -> u32 {
         self.total.of(Phase::Ready) + self.leased()

@@ -8,7 +8,7 @@ mod why;
 pub use back::{forward_again, taken_over, unfinished};
 pub use owes::{Debt, creditors, owes};
 pub use silence::{REGION, Silence, silences};
-pub use why::why;
+pub use why::{spared, why};
 
 use std::collections::BTreeMap;
 

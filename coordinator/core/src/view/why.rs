@@ -6,7 +6,7 @@ use crate::ids::{AgentId, Millis, StepIx, count_of_targets};
 use crate::room::Room;
 use crate::schedule::{Moment, Throttled, waits_for};
 use crate::state::Fleet;
-use crate::state::rollout::{Lane, Phase, State, Status};
+use crate::state::rollout::{Exempt, Lane, Phase, State, Status};
 use crate::state::target;
 
 /// One target of a rollout.
@@ -18,7 +18,9 @@ pub fn why(
 ) -> Vec<String> {
     let Moment { presence, hours, now } = moment;
     let mut said = vec![place(state, lane)];
-    if let (Some(reason), Phase::Waiting) = (&lane.held, lane.phase) {
+    let comes_later = lane.phase == Phase::Waiting
+        || (lane.phase == Phase::Done && state.has_stages_left(lane) && !state.turned);
+    if let Some(reason) = lane.held.as_ref().filter(|_| comes_later) {
         said.push(format!("somebody holds it: {reason}"));
     }
     said.push(match lane.phase {
@@ -50,7 +52,10 @@ pub fn why(
         ),
         Phase::Undone => format!("it was taken back, and {} steps stay", lane.keep),
         Phase::Residual => "it is neither where it was nor where it should be".to_owned(),
-        Phase::Waived => "the rollout goes on without it, and it stays as it is".to_owned(),
+        Phase::Waived => {
+            let spared = spared(state.exempt.get(&lane.target), (hours, now));
+            format!("the rollout goes on without it{spared}, and it stays as it is")
+        }
     });
     said.extend(forecast(fleet, state, (lane, target), (hours, now)));
     if let Some(step) = &lane.blocked_by {
@@ -74,6 +79,12 @@ pub fn why(
         said.push(format!("the last word on it: {note}"));
     }
     said
+}
+
+/// Until when a target is left out, in a sentence about that; nothing where it is for good.
+pub fn spared(exempt: Option<&Exempt>, (hours, now): (&Hours, Millis)) -> String {
+    let until = exempt.and_then(|exempt| exempt.until);
+    until.map_or(String::new(), |until| format!(" until {}", (hours.spell)(until, now, "UTC")))
 }
 
 /// How long its leg takes, whether that fits its window, and whether it takes longer than that now.

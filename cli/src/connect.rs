@@ -24,6 +24,10 @@ use crate::failure::Failure;
 /// A plan for a large fleet is larger than the 4 MiB that clients accept otherwise.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
 const CONNECT: Duration = Duration::from_secs(3);
+/// How long a coordinator that fell silent keeps a question: the sum of the two. It answers pings while it works
+/// on one, however long that takes; one that was stopped, or whose machine hangs, does not, and the next is asked.
+const PING_EVERY: Duration = Duration::from_secs(1);
+const PONG_WAIT: Duration = Duration::from_secs(3);
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Metadata of a refusal by a node that does not lead: where the leader is.
@@ -207,8 +211,8 @@ fn stop(address: &str) -> Result<Stop, AddressError> {
     let endpoint = Endpoint::from_shared(full.clone()).map_err(|_invalid_uri| unreadable())?;
     let channel = endpoint
         .connect_timeout(CONNECT)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(10))
+        .http2_keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PONG_WAIT)
         .tcp_nodelay(true)
         .connect_lazy();
     Ok(Stop { address: full, channel })
@@ -306,6 +310,27 @@ mod tests {
             .await;
         answer.unwrap();
         assert_eq!(*asked.lock().unwrap(), ["http://a:1", "http://c:1"]);
+    }
+
+    /// A machine that hangs: the kernel takes the connection, and nobody says a word.
+    #[tokio::test]
+    async fn who_takes_a_connection_and_says_nothing_is_left_for_the_next() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let addresses = [silent.local_addr().unwrap().to_string(), "http://b:1".to_owned()];
+        let link = Link::remote(&addresses, Duration::from_secs(60)).unwrap();
+        let began = tokio::time::Instant::now();
+        let answer = link.ask(|channel| {
+            let next = link.here().unwrap().address == "http://b:1";
+            async move {
+                if next {
+                    return Ok(Response::new(7));
+                }
+                let request = skein_proto::v1::MembersRequest {};
+                super::cluster(channel).members(request).await.map(|_| Response::new(0))
+            }
+        });
+        assert_eq!(answer.await.unwrap(), 7);
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     }
 
     #[tokio::test]

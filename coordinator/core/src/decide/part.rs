@@ -32,8 +32,7 @@ pub(super) fn hold(
     }
     // Whoever waited for legs to end does not want to wait any more.
     let at_once = |lane: &Lane| lane.finishes && stop == Stop::AfterSteps;
-    let targets =
-        of(meant, |lane| has_more(state, lane) && (lane.held.is_none() || at_once(lane)));
+    let targets = of(meant, |lane| has_more(state, lane) && (lane.held.is_none() || at_once(lane)));
     let new = part.as_ref().is_some_and(|part| !stands(state, Word::Held, part));
     let held = (new || !targets.is_empty()).then(|| Body::LanesHeld {
         rollout: id,

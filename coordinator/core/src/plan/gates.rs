@@ -89,8 +89,7 @@ fn is_a_wave(strategy: &Strategy, name: &str) -> bool {
         wave.name == name || (wave.name.is_empty() && unnamed(at))
     };
     let of_a_part = |wave: &crate::spec::Wave| wave.may_be_called(name);
-    name == "rest"
-        || name == "all"
+    name == strategy.last_wave()
         || strategy.waves.iter().enumerate().any(listed)
         || strategy.waves.iter().any(of_a_part)
 }
@@ -98,7 +97,7 @@ fn is_a_wave(strategy: &Strategy, name: &str) -> bool {
 /// Some wave that the gate is for is watched when it is done.
 fn is_watched(strategy: &Strategy, gate: &Gate) -> bool {
     let soak = |wave: &crate::spec::Wave| wave.soak_ms.unwrap_or(strategy.soak_ms);
-    let last = strategy.soak_ms > 0 && (gate.is_for("rest") || gate.is_for("all"));
+    let last = strategy.soak_ms > 0 && gate.is_for(strategy.last_wave());
     last || strategy.waves.iter().any(|wave| is_for(gate, wave) && soak(wave) > 0)
 }
 

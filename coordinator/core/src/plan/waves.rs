@@ -95,9 +95,9 @@ pub(super) fn cut(fleet: &Fleet, spec: &Spec, members: Members) -> Vec<Wave> {
         }
     }
     if !rest.is_empty() {
-        let name = if waves.is_empty() { "all" } else { "rest" };
         let wanted = spec::Wave::default();
-        waves.push(make(strategy, &wanted, (name.to_owned(), String::new()), rest));
+        let name = strategy.last_wave().to_owned();
+        waves.push(make(strategy, &wanted, (name, String::new()), rest));
     }
     waves
 }

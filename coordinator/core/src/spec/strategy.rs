@@ -210,6 +210,13 @@ impl Default for Strategy {
     }
 }
 
+impl Strategy {
+    /// What the wave is called that takes what no other one took.
+    pub fn last_wave(&self) -> &'static str {
+        if self.waves.is_empty() { "all" } else { "rest" }
+    }
+}
+
 /// What of a strategy may change while its rollout runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Knob {

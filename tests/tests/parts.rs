@@ -10,7 +10,7 @@ use skein_agent::db::Engine;
 use skein_proto::log::v1::event::Body;
 use skein_proto::v1::{Lane, LaneState, RolloutState};
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks,
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
     until_some,
 };
 
@@ -181,6 +181,96 @@ async fn a_plain_pause_lets_legs_go_on_to_their_last_step() {
     assert_eq!(world.in_force("eu-2").await, 0);
     world.cli.run("resume mig-0001").await.exits(0);
     assert_eq!(world.in_force("eu-2").await, STEPS);
+    end(world).await;
+}
+
+/// All of a rollout, and one wave of it: paused, cancelled, given up, and resumed from where it stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_are_waves_and_the_whole_are_stopped_as_the_page_says() {
+    let test = "parts_that_are_waves_and_the_whole_are_stopped_as_the_page_says";
+    let Some(mut world) = World::start(test, &["eu-1", "eu-2", "eu-3"]).await else { return };
+    let [strategy] = &blocks(PAGE, "whole", "toml")[..] else { panic!("one strategy") };
+    world.project.write("strategy.toml", strategy);
+    world.comes("a1", &["eu-1", "eu-2", "eu-3"]).await;
+    let mut page = Runbook::on(PAGE, "whole");
+    let has_begun = |lane: &Lane| lane.applied > 0;
+    let state = async |world: &World| {
+        let status = world.client.rollout("mig-0001").await.expect("a status");
+        (status.state(), status.reason)
+    };
+
+    world.run(&mut page, "skein apply").await;
+    world.until_lane("eu-1", "has begun", has_begun).await;
+    world.run(&mut page, "skein pause mig-0001 --now").await;
+    let stopped = world.until_lane("eu-1", "is given back", is(LaneState::Ready)).await;
+    assert!((1..STEPS).contains(&stopped.applied), "{stopped:?}");
+    let paused = (RolloutState::Paused, "paused: the shop is slow".to_owned());
+    assert_eq!(state(&world).await, paused);
+    world.run(&mut page, "skein resume mig-0001 --detach").await;
+
+    // A wave that is not open yet does not begin when it opens, whoever leads.
+    world.run(&mut page, "skein pause mig-0001 --wave 2").await;
+    world.client = world.cluster.behead().await;
+    world.until_lane("eu-1", "is done", is(LaneState::Done)).await;
+    let why = until_some("it says for whom it waits", LIMIT, || async {
+        let reason = world.client.rollout("mig-0001").await.ok()?.reason;
+        reason.contains("held by somebody, such as eu-2").then_some(reason)
+    });
+    let why = why.await;
+    let said = world.run(&mut page, "skein explain mig-0001").await.stdout;
+    assert!(said.contains(&why), "{said}");
+    for id in ["eu-2", "eu-3"] {
+        let lane = world.lane(id).await.expect("it has a lane");
+        assert_eq!((lane.held.as_str(), lane.applied), ("not before noon", 0));
+    }
+    world.run(&mut page, "skein resume mig-0001 --wave 2").await;
+
+    // What runs in a wave is killed, and the wave is held.
+    for id in ["eu-2", "eu-3"] {
+        world.until_lane(id, "has begun", has_begun).await;
+    }
+    world.run(&mut page, "skein cancel mig-0001 --wave 2").await;
+    let mut applied = 0;
+    for id in ["eu-2", "eu-3"] {
+        let lane = world.until_lane(id, "is given back", is(LaneState::Ready)).await;
+        assert_eq!(lane.held, "it locks the shop");
+        assert!((1..STEPS).contains(&lane.applied), "{lane:?}");
+        assert_eq!(world.in_force(id).await, lane.applied);
+        applied = lane.applied;
+    }
+    world.run(&mut page, "skein resume mig-0001 --wave 2").await;
+
+    // The whole is given up in the midst of it, and stands as it stood.
+    world.until_lane("eu-3", "goes on", |lane| lane.applied > applied).await;
+    world.run(&mut page, "skein abort mig-0001").await;
+    let halted = || async { state(&world).await.0 == RolloutState::Halted };
+    until("it is halted", LIMIT, halted).await;
+    let status = world.run(&mut page, "skein status").await.stdout;
+    assert!(status.contains("given up: the release is off"), "{status}");
+    let left = world.in_force("eu-3").await;
+    assert!(left > applied && left < STEPS, "{left}");
+    assert_eq!(world.in_force("eu-1").await, STEPS);
+    world.run(&mut page, "skein resume mig-0001").await;
+    page.ends();
+    for id in ["eu-1", "eu-2", "eu-3"] {
+        assert_eq!(world.in_force(id).await, STEPS, "{id}");
+    }
+
+    // A wave that is given up is left out.
+    let word =
+        "[[wave]]\nname = \"canary\"\ncount = 1\n\n[[wave]]\nname = \"rest\"\napproval = true\n";
+    world.project.write("strategy.toml", word);
+    world.project.write("migrations/0009_table.up.sql", "CREATE TABLE t9 (id int);\n");
+    world.project.write("migrations/0009_table.down.sql", "DROP TABLE t9;\n");
+    let apply = "apply migrations --strategy strategy.toml --yes --detach";
+    world.cli.run(apply).await.exits(0);
+    world.cli.run("abort mig-0002 --wave 2 --reason sold").await.exits(0);
+    world.cli.run("approve mig-0002").await.exits(0);
+    world.cli.run("watch mig-0002").await.exits(0);
+    let status = world.client.rollout("mig-0002").await.expect("a status");
+    let waived = status.lanes.iter().filter(|lane| lane.state() == LaneState::Waived).count();
+    assert_eq!((status.state(), waived), (RolloutState::Completed, 2), "{status:?}");
+    assert_eq!((world.in_force("eu-1").await, world.in_force("eu-2").await), (STEPS + 1, STEPS));
     end(world).await;
 }
 

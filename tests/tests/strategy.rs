@@ -4,9 +4,8 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use skein_agent::db::Engine;
 use skein_proto::log::v1::{Event, event::Body};
@@ -267,6 +266,64 @@ async fn the_page_is_followed_command_by_command() {
     world.done().await;
 }
 
+/// What is set holds from the next decision on: limits for legs, a budget that is lowered, and one that is raised.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_set_holds_from_then_on() {
+    let test = "what_is_set_holds_from_then_on";
+    let Some(world) = World::start(test).await else { return };
+    let strategy = "parallelism = 1\ncover_classes = false\n[[wave]]\nname = \"first\"\ncount = 3\n\
+                    [[wave]]\nname = \"rest\"\napproval = true\n";
+    world.project.write("strategy.toml", strategy);
+    let apply = "apply migrations --strategy strategy.toml --yes --detach";
+    world.cli.run(&format!("{apply} --target version=2")).await.exits(0);
+    world.until_it("the second wave waits for a word", waits_for_a_word).await;
+    world.cli.run("set mig-0001 parallelism=4 per.region=1").await.exits(0);
+    world.cli.run("approve mig-0001").await.exits(0);
+    world.cli.run("watch mig-0001").await.exits(0);
+    let most = Most::of(&world.client.events(0).await.expect("the log can be read"), "2");
+    assert_eq!(most.of_wave, BTreeMap::from([(0, 1), (1, 2)]), "{most:?}");
+    assert_eq!((most.in_region(1, "eu"), most.in_region(1, "us")), (1, 1), "{most:?}");
+
+    // Something is in the way on two targets.
+    let spoiled = ["us-1", "us-2"]
+        .map(|id| world.databases.iter().find(|database| database.id == id).expect("it is there"));
+    for database in spoiled {
+        database.raw("CREATE TABLE t3 (n int)").await.expect("a table can be made");
+    }
+    world.cli.run("targets observe").await.exits(0);
+    let strategy = "cover_classes = false\nretries = 0\non_breach = \"halt\"\n\
+                    [budget]\nfailed = 3\nscope = \"rollout\"\n\
+                    [[wave]]\nname = \"first\"\ntargets = [\"us-1\"]\n\
+                    [[wave]]\nname = \"rest\"\napproval = true\n";
+    world.project.write("strategy.toml", strategy);
+    world.cli.run(&format!("{apply} --accept-drift")).await.exits(0);
+    let until_it = async |what: &str, holds: fn(&RolloutStatus) -> bool| {
+        let it = || async { world.client.rollout("mig-0002").await.is_ok_and(|it| holds(&it)) };
+        until(what, LIMIT, it).await;
+    };
+    let halted = |it: &RolloutStatus| it.state() == RolloutState::Halted;
+    until_it("one has failed within the budget", waits_for_a_word).await;
+    world.cli.run("set mig-0002 budget=0").await.exits(0);
+    until_it("the budget is broken at once", halted).await;
+    world.cli.run("set mig-0002 budget.percent=25").await.exits(0);
+    let knobs = world.cli.run("get mig-0002").await.exits(0).stdout;
+    assert!(knobs.contains("25%") && knobs.contains("the share alone holds"), "{knobs}");
+    world.cli.run("resume mig-0002 --detach").await.exits(0);
+    until_it("a quarter may fail", waits_for_a_word).await;
+    world.cli.run("approve mig-0002").await.exits(0);
+    until_it("everything else is done", halted).await;
+    let lanes = world.client.rollout("mig-0002").await.expect("a status").lanes;
+    let failed = lanes.iter().filter(|lane| lane.state() == LaneState::Failed);
+    let failed: Vec<&str> = failed.map(|lane| lane.target.as_str()).collect();
+    assert_eq!(failed, ["us-1", "us-2"], "{lanes:?}");
+    assert!(lanes.iter().filter(|lane| lane.state() == LaneState::Done).count() == 6, "{lanes:?}");
+    for database in spoiled {
+        database.raw("DROP TABLE t3").await.expect("a table can be dropped");
+    }
+    world.cli.run("resume mig-0002").await.exits(0);
+    world.done().await;
+}
+
 /// The leader is killed while a wave is watched, while one waits for a word, right after a knob was set and
 /// a target held: what comes of it is what comes of it without.
 #[tokio::test(flavor = "multi_thread")]
@@ -322,25 +379,19 @@ async fn a_set_that_the_leader_was_killed_in_is_set_once() {
         };
         until("the leader takes requests", LIMIT, settled).await;
         world.cluster.settled().await;
-        let followers: Vec<u64> =
-            world.cluster.numbers().into_iter().filter(|number| *number != leader).collect();
-        for follower in &followers {
-            world.cluster.process(*follower).expect("it runs").stop();
-        }
+        world.cluster.stop_others(leader);
         let knobs = vec![v1::Knob { knob: Some(Knob::Retries(6 + round)) }];
         let rollout = "mig-0001".to_owned();
         let request = v1::SetRequest { asker: Some(Client::asker()), rollout, knobs };
-        let data = world.cluster.data(leader);
-        let before = written(&data);
+        let before = world.cluster.written(leader);
         let (client, first) = (world.cluster.client(leader), request.clone());
         let set = tokio::spawn(async move { client.rollouts().set(first).await });
         // It stands in the log of the one node that is to die, and nowhere else.
-        until("the leader has it in hand", LIMIT, async || written(&data) != before).await;
+        until("the leader has it in hand", LIMIT, async || world.cluster.written(leader) != before)
+            .await;
         assert!(!set.is_finished(), "it was answered by one node of three");
         world.cluster.kill9(leader);
-        for follower in &followers {
-            world.cluster.process(*follower).expect("it runs").cont();
-        }
+        world.cluster.cont();
         set.await.expect("nobody panics in it").expect_err("nobody is left who could answer");
         // What it had in hand is there again in two rounds of three, before somebody leads.
         if round > 1 {
@@ -364,23 +415,6 @@ async fn a_set_that_the_leader_was_killed_in_is_set_once() {
     world.cli.run("approve mig-0001").await.exits(0);
     world.cli.run("watch mig-0001").await.exits(0);
     world.done().await;
-}
-
-/// Everything that a node has on its disk, as far as sizes and times tell.
-fn written(data: &Path) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
-    let (mut found, mut open) = (Vec::new(), vec![data.to_owned()]);
-    while let Some(directory) = open.pop() {
-        for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            let Ok(about) = entry.metadata() else { continue };
-            if about.is_dir() {
-                open.push(entry.path());
-            } else {
-                found.push((entry.path(), about.len(), about.modified().ok()));
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -477,17 +511,25 @@ async fn what_one_rollout_says_of_a_resource_group_holds_for_another() {
     Agent::until_observed(&client, &ids).await;
     let cli = Cli::new(&project, &cluster, "");
 
-    cli.run("apply migrations --on a-* --per-group 1 --yes --detach").await.exits(0);
-    cli.run("apply migrations --on b-* --yes --detach").await.exits(0);
+    let mut page = Runbook::on(PAGE, "groups");
+    let run = async |page: &mut Runbook, begins: &str| {
+        let words = page.next(begins);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        cli.run_words(&words).await.exits(0).stdout
+    };
+    run(&mut page, "skein apply migrations --on \"a-*\" --per-group 1").await;
+    run(&mut page, "skein apply migrations --on \"b-*\"").await;
+    let said =
+        "1 target of resource group host-1 is worked on, and no more may be, as mig-0001 says";
     let named = || async {
         let why = cli.run("explain mig-0002 b-1").await.stdout;
-        why.contains(
-            "1 target of resource group host-1 is worked on, and no more may be, as mig-0001 says",
-        )
+        why.contains(said)
     };
     until("the second says for whom it waits", LIMIT, named).await;
-    cli.run("watch mig-0001").await.exits(0);
-    cli.run("watch mig-0002").await.exits(0);
+    run(&mut page, "skein explain mig-0002 b-1").await;
+    run(&mut page, "skein watch mig-0001").await;
+    run(&mut page, "skein watch mig-0002").await;
+    page.ends();
 
     let mut spans = Vec::new();
     for database in &databases {

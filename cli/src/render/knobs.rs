@@ -20,6 +20,9 @@ pub struct Knobs {
 pub struct Knob {
     pub name: String,
     pub value: String,
+    /// What else decides.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub note: &'static str,
 }
 
 /// As `skein set` takes it.
@@ -47,18 +50,31 @@ pub fn knob(knob: &v1::Knob) -> Knob {
         Some(Wire::BatchPauseMs(pause)) => ("batch_pause".to_owned(), duration(*pause)),
         None => (String::new(), String::new()),
     };
-    Knob { name, value }
+    Knob { name, value, note: "" }
 }
 
 impl Knobs {
     pub fn new(status: &v1::RolloutStatus) -> Self {
-        Self { rollout: status.id.clone(), knobs: status.knobs.iter().map(knob).collect() }
+        use v1::knob::Knob as Wire;
+        let mut knobs: Vec<Knob> = status.knobs.iter().map(knob).collect();
+        let share = |it: &v1::Knob| matches!(it.knob, Some(Wire::BudgetPercent(1..)));
+        if status.knobs.iter().any(share) {
+            for (knob, wire) in knobs.iter_mut().zip(&status.knobs) {
+                match wire.knob {
+                    Some(Wire::BudgetFailed(0)) => knob.note = "the share alone holds",
+                    Some(Wire::BudgetFailed(_)) => knob.note = "or the share: the smaller holds",
+                    _ => {}
+                }
+            }
+        }
+        Self { rollout: status.id.clone(), knobs }
     }
 
     fn table(&self) -> Table {
         let mut table = Table::new(&["KNOB", "VALUE"]);
         for knob in &self.knobs {
-            table.plain([knob.name.clone(), knob.value.clone()]);
+            let note = if knob.note.is_empty() { "" } else { " · " };
+            table.plain([knob.name.clone(), format!("{}{note}{}", knob.value, knob.note)]);
         }
         table
     }

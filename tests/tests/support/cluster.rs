@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::client::Client;
 use super::process::{Process, Start};
@@ -201,6 +201,37 @@ impl Cluster {
     /// Where a node keeps everything.
     pub(crate) fn data(&self, number: u64) -> PathBuf {
         self.project.join(&format!("node-{number}"))
+    }
+
+    /// Everything that a node has on its disk, as far as sizes and times tell.
+    pub(crate) fn written(&self, number: u64) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+        let (mut found, mut open) = (Vec::new(), vec![self.data(number)]);
+        while let Some(directory) = open.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                let Ok(about) = entry.metadata() else { continue };
+                if about.is_dir() {
+                    open.push(entry.path());
+                } else {
+                    found.push((entry.path(), about.len(), about.modified().ok()));
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Stops all nodes but one, so that it can commit nothing; they are continued by [`Cluster::cont`].
+    pub(crate) fn stop_others(&mut self, number: u64) {
+        for other in self.numbers().into_iter().filter(|other| *other != number) {
+            self.process(other).expect("it runs").stop();
+        }
+    }
+
+    /// Whoever runs goes on.
+    pub(crate) fn cont(&mut self) {
+        for number in self.running() {
+            self.process(number).expect("it runs").cont();
+        }
     }
 
     fn running(&self) -> Vec<u64> {

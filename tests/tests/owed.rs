@@ -6,7 +6,8 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skein_agent::db::Engine;
+use skein_agent::db::{Engine, Session, Timeouts};
+use skein_cli::render::look::rfc3339;
 use skein_proto::log::v1::event::Body;
 use skein_proto::v1::{RolloutState, RolloutStatus};
 use support::{
@@ -371,6 +372,200 @@ async fn what_is_owed_by_a_dump_that_nothing_proves_waits_for_a_word() {
     assert_eq!(dumps[1].in_force().await, [""; 0]);
     world.once_each().await;
     for database in [first].into_iter().chain(dumps) {
+        database.remove().await;
+    }
+}
+
+/// Canary and a word before the rest: time to come late.
+const A_WORD: &str = "cover_classes = false\n\n[[wave]]\nname = \"canary\"\ncount = 1\n\n\
+                      [[wave]]\nname = \"rest\"\napproval = true\n";
+
+/// The leader is killed with a target in hand that comes, and that it cannot commit: whoever leads then hears of it from
+/// the agent, and whatever became of the first time, the target is added once and gets what it owes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_by_a_target_that_the_leader_was_killed_in_adding() {
+    let test = "what_is_owed_by_a_target_that_the_leader_was_killed_in_adding";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
+    let mut world = World::start("owed-added").await;
+    let sqlite = Server::sqlite(&world.project.join("db"));
+    let first = [postgres.database("eu-1").await, postgres.database("eu-2").await];
+    let late = [
+        ("a2", postgres.database("eu-3").await),
+        ("a3", mariadb.database("eu-4").await),
+        ("a4", sqlite.database("eu-5").await),
+    ];
+    for version in 1..=2 {
+        world.migration(version, &table(version));
+    }
+    world.project.write("strategy.toml", A_WORD);
+    let _first = world.agent("a1", &first.iter().collect::<Vec<_>>());
+    Agent::until_observed(&world.client, &["eu-1", "eu-2"]).await;
+    world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
+    let waits = |it: &RolloutStatus| it.reason.contains("waits for somebody's word");
+    world.until_it("mig-0001", "the second wave waits for a word", waits).await;
+
+    let mut agents = Vec::new();
+    for (round, (name, database)) in late.iter().enumerate() {
+        // It serves, and has nothing else to write.
+        let leader = world.cluster.leader().await;
+        let served = world.cluster.client(leader);
+        until("the leader serves", LIMIT, || async { served.rollout("mig-0001").await.is_ok() })
+            .await;
+        world.cluster.settled().await;
+        world.cluster.stop_others(leader);
+        let before = world.cluster.written(leader);
+        let mut spec = AgentSpec::new(name).serve(std::slice::from_ref(database));
+        spec.addresses = vec![format!("http://{}", world.cluster.address(leader))];
+        let agent = Agent::start(&world.project, &world.cluster, &spec);
+        // It stands in the log of the one node that is to die, and nowhere else.
+        until("the leader has it in hand", LIMIT, async || world.cluster.written(leader) != before)
+            .await;
+        world.cluster.kill9(leader);
+        drop(agent);
+        world.cluster.cont();
+        // What it had in hand is there again in two rounds of three, before somebody leads.
+        if round > 0 {
+            world.cluster.start_node(leader);
+        }
+        world.client = world.cluster.client(world.cluster.leader().await);
+        agents.push(world.agent(name, &[database]));
+        let id = database.id.as_str();
+        world.until_it("mig-0001", "it has come", |it| has(it, id)).await;
+        if round == 0 {
+            world.cluster.start_node(leader);
+        }
+        world.client = world.cluster.client(world.cluster.leader().await);
+    }
+    world.cli.run("approve mig-0001").await.exits(0);
+    world.cli.run("watch mig-0001").await.exits(0);
+    for database in first.iter().chain(late.iter().map(|(_, database)| database)) {
+        assert_eq!(database.in_force().await, ["1", "2"], "{}", database.id);
+    }
+    let log = world.client.events(0).await.expect("the log can be read");
+    for (_, database) in &late {
+        let added = log.iter().filter(|event| match &event.body {
+            Some(Body::TargetRegistered(it)) => {
+                it.target.as_ref().is_some_and(|target| target.id == database.id)
+            }
+            _ => false,
+        });
+        assert_eq!(added.count(), 1, "{}", database.id);
+    }
+    world.once_each().await;
+    drop(agents);
+    for database in first.into_iter().chain(late.into_iter().map(|(_, database)| database)) {
+        database.remove().await;
+    }
+}
+
+/// A target that was left out until a time is part of the rollout again from then on, whoever leads; before, it is
+/// not.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_by_who_was_left_out_until_a_time_is_given_then() {
+    let mut world = World::start("owed-until").await;
+    let sqlite = Server::sqlite(&world.project.join("db"));
+    let first = [sqlite.database("eu-1").await, sqlite.database("eu-3").await];
+    let gone = world.project.join("gone.db");
+    let down = Database::at(Engine::Sqlite, "eu-2", &format!("sqlite:{}", gone.display()));
+    world.migration(1, &table(1));
+    world.project.write("strategy.toml", A_WORD);
+    let [one, other] = &first;
+    let _agent = world.agent("a1", &[one, other, &down]);
+    Agent::until_observed(&world.client, &["eu-1", "eu-3"]).await;
+    world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
+    let waits = |it: &RolloutStatus| it.reason.contains("waits for somebody's word");
+    world.until_it("mig-0001", "the second wave waits for a word", waits).await;
+
+    let until_ms = now_ms() + 8_000;
+    let time = rfc3339(until_ms);
+    let words =
+        ["repair", "skip", "mig-0001", "--on", "eu-2", "--waive", "moved", "--until", &time];
+    let words: Vec<&str> = words.into_iter().chain(["--yes"]).collect();
+    world.cli.run_words(&words).await.exits(0);
+    let why = world.cli.run("explain mig-0001 eu-2").await.exits(0).stdout;
+    let said = ["goes on without it until", "moved, by test"];
+    assert!(said.iter().all(|said| why.contains(said)), "{why}");
+    std::fs::write(&gone, "").expect("an empty file is an empty database");
+    world.cli.run("targets observe").await.exits(0);
+    Agent::until_observed(&world.client, &["eu-2"]).await;
+    world.behead().await;
+    let status = world.client.rollout("mig-0001").await.expect("a status");
+    let had = has(&status, "eu-2");
+    assert!(!had || now_ms() >= until_ms, "{status:?}");
+    until("its time has come", LIMIT, async || now_ms() >= until_ms).await;
+    world.cli.run("approve mig-0001").await.exits(0);
+    world.cli.run("watch mig-0001").await.exits(0);
+    for database in first.iter().chain([&down]) {
+        assert_eq!(database.in_force().await, ["1"], "{}", database.id);
+    }
+    let status = world.client.rollout("mig-0001").await.expect("a status");
+    assert!(has(&status, "eu-2") && status.state() == RolloutState::Completed, "{status:?}");
+    world.once_each().await;
+}
+
+fn now_ms() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).expect("after 1970")
+}
+
+/// The scheduler's own repair of a dump is withdrawn while nobody works on it: it is not ordered again, by nobody and
+/// whatever happens, and the rollout says what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_owed_by_a_dump_whose_repair_was_withdrawn_waits_for_a_word() {
+    let test = "what_is_owed_by_a_dump_whose_repair_was_withdrawn_waits_for_a_word";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let mut world = World::start("owed-withdrawn").await;
+    let first = [postgres.database("eu-1").await, postgres.database("eu-2").await];
+    let dump = postgres.database("eu-3").await;
+    world.migration(1, &table(1));
+    dump.raw(&table(1)).await.expect("a dump can be loaded");
+    world.project.write("strategy.toml", A_WORD);
+    let _first = world.agent("a1", &first.iter().collect::<Vec<_>>());
+    Agent::until_observed(&world.client, &["eu-1", "eu-2"]).await;
+    world.cli.run("apply migrations --yes").await.exits(0);
+    world.migration(2, &table(2));
+    world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
+
+    // Its agent has the repair and not the target, and dies.
+    let ours = Session::open(&dump.location(), &Timeouts::default()).await.expect("it is free");
+    let mut agent = world.agent("a2", &[&dump]);
+    let is = async |world: &World, state: &str| {
+        let shown = world.cli.run("repair show rep-0001 -o json").await;
+        shown.code == Some(0) && shown.json()["targets"][0]["state"] == state
+    };
+    until("the repair is leased", LIMIT, async || is(&world, "running").await).await;
+    let refused = world.cli.run("repair withdraw rep-0001 --reason x").await.exits(21);
+    assert!(refused.stderr.contains("agents are at work on the rest"), "{refused:?}");
+    agent.kill9();
+    until("its lease has run out", LIMIT, async || is(&world, "waiting").await).await;
+    let words = ["repair", "withdraw", "rep-0001", "--reason", "it is a copy"];
+    world.cli.run_words(&words).await.exits(0);
+    ours.close().await;
+    agent.restart();
+    Agent::until_observed(&world.client, &["eu-3"]).await;
+    let why = until_some("it is waited for", LIMIT, || async {
+        let why = world.cli.run("explain mig-0002 eu-3").await.stdout;
+        why.contains("but rep-0001 came to nothing").then_some(why)
+    })
+    .await;
+    assert!(why.contains("it is a copy"), "{why}");
+    world.behead().await;
+    world.cli.run("targets observe --on eu-3").await.exits(0);
+    let ordered = |body: &Body| matches!(body, Body::RepairOrdered(_));
+    assert_eq!(said(&world.client, ordered).await, 1);
+
+    let words = ["repair", "skip", "mig-0002", "--on", "eu-3", "--waive", "a copy", "--yes"];
+    world.cli.run_words(&words).await.exits(0);
+    world.cli.run("approve mig-0002").await.exits(0);
+    world.cli.run("watch mig-0002").await.exits(0);
+    assert_eq!(said(&world.client, ordered).await, 1);
+    for database in &first {
+        assert_eq!(database.in_force().await, ["1", "2"], "{}", database.id);
+    }
+    assert_eq!(dump.in_force().await, [""; 0]);
+    world.once_each().await;
+    drop(agent);
+    for database in first.into_iter().chain([dump]) {
         database.remove().await;
     }
 }

@@ -127,12 +127,20 @@ async fn a_table_of_tenants(name: &str, server: &Server) {
     // Conditions, in every verb that chooses.
     assert_eq!(ids(&it.chosen("region == 'eu'").await), ["t/acme", "t/corp"]);
     assert_eq!(ids(&it.chosen("size == '1' || group.endsWith('-2')").await), ["t/bolt", "t/corp"]);
+    let class = acme["class"].as_str().expect("a class has a name");
+    let engine = if server.engine == Engine::Mysql { "mysql" } else { "postgres" };
+    let of_class = format!(
+        "class == '{class}' && kind == 'database' && engine == '{engine}' && \
+         engine_version.at_least('10')"
+    );
+    assert_eq!(ids(&it.chosen(&of_class).await), ["t/acme", "t/bolt", "t/corp"]);
     let wrong = it.cli.run_words(&["targets", "--where", "regoin == 'eu'"]).await.exits(2);
     assert!(wrong.stderr.contains("  | ^^^^^^") && wrong.stderr.contains("region"), "{wrong:?}");
     let eu = "region == 'eu' && version == ''";
     it.cli.run_words(&["migrate", "m", "--where", eu]).await.exits(0);
     assert_eq!(ids(&it.chosen("version.at_least('1')").await), ["t/acme", "t/corp"]);
     assert_eq!(ids(&it.chosen("!('1' in versions)").await), ["t/bolt"]);
+    assert_eq!(ids(&it.chosen(&of_class).await), ["t/bolt"], "the others are of another class now");
     assert_eq!(it.databases[1].in_force().await, Vec::<String>::new());
     let plan = it.cli.run("status -o json").await.exits(0).json();
     let rollout = plan["rollouts"][0]["id"].as_str().expect("a rollout").to_owned();

@@ -296,6 +296,46 @@ async fn gates_the_page_is_followed_command_by_command() {
     world.done().await;
 }
 
+/// Each kind of question at each moment: none is left out in silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_of_every_kind_are_asked_at_every_moment() {
+    let test = "gates_of_every_kind_are_asked_at_every_moment";
+    let Some(world) = World::start(test, 1).await else { return };
+    let kinds = [
+        ("sql", "sql = \"SELECT 1\"\nexpect = 1"),
+        ("http", "http = \"shop\""),
+        ("command", "command = \"smoke\""),
+        (
+            "prometheus",
+            "prometheus = { source = \"prom\", query = \"sum(rate(x[1m]))\" }\nexpect = \"< 1\"",
+        ),
+        ("latency", "latency = { queries = [\"SELECT 1\"], runs = 20 }\nexpect = \"p95 <= 30s\""),
+    ];
+    let moments = ["before_step", "after_step", "after_wave", "soak"];
+    let mut strategy = "soak = \"1s\"\n".to_owned();
+    for when in moments {
+        for (kind, question) in kinds {
+            strategy += &format!(
+                "[[gate]]\nname = \"{when} {kind}\"\nwhen = {when:?}\n{question}\n\
+                 interval = \"300ms\"\ntimeout = \"30s\"\n"
+            );
+        }
+    }
+    world.strategy(&strategy);
+    world.cli.run("apply migrations --strategy strategy.toml --yes").await.exits(0);
+    let judged = world.judged().await;
+    assert!(judged.iter().all(|(passed, _)| *passed), "{judged:?}");
+    for when in moments {
+        for (kind, _) in kinds {
+            // Around a step, and where it is about a target, in each of them; else once.
+            let in_each = when.ends_with("_step") || matches!(kind, "sql" | "latency");
+            let targets = if in_each { &["a-1", "a-2", "b-1", "c-1"][..] } else { &[""] };
+            assert_eq!(passed(&judged, &format!("{when} {kind}")), targets, "{when} {kind}");
+        }
+    }
+    world.done().await;
+}
+
 /// A gate that speaks of one target, and a strategy that halts: what is mended goes on, and runs nothing twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_that_halt_a_rollout_are_asked_again_when_it_is_resumed() {

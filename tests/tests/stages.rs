@@ -209,3 +209,54 @@ async fn a_stage_that_breaks_is_taken_back_and_the_one_before_it_stays_whoever_l
     }
     world.end().await;
 }
+
+/// Who is held while it is done with its stage does not begin the next one, and a wave of a later stage is held before it
+/// opens, whoever leads.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_before_its_next_stage_waits_there_whoever_leads() {
+    let test = "what_is_held_before_its_next_stage_waits_there_whoever_leads";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let targets = ["eu-1", "eu-2", "us-1"].map(|id| (id, &postgres));
+    let mut world = World::start("stages-held", &targets, "").await;
+    let strategy = "[[stage]]\nname = \"expand\"\nto = \"2\"\n\n[[wave]]\nname = \"canary\"\ncount = 1\n\n\
+                    [[wave]]\nname = \"rest\"\napproval = true\n";
+    world.project.write("strategy.toml", strategy);
+    let apply = "apply migrations --strategy strategy.toml --yes --detach";
+    world.cli.run(apply).await.exits(0);
+    let waits = async |client: &Client, what: &str| {
+        until(what, LIMIT, || async {
+            client.rollout("mig-0001").await.is_ok_and(|it| it.reason.contains(what))
+        })
+        .await;
+    };
+    waits(&world.client, "waits for somebody's word").await;
+    for words in [
+        &["pause", "mig-0001", "--on", "eu-1", "--reason", "a fair"][..],
+        &["pause", "mig-0001", "--wave", "4", "--reason", "not before noon"],
+        &["approve", "mig-0001"],
+    ] {
+        world.cli.run_words(words).await.exits(0);
+    }
+    world.client = world.cluster.behead().await;
+    waits(&world.client, "held by somebody, such as eu-1").await;
+    assert_eq!(world.in_force().await, [2, 2, 2]);
+    let why = world.cli.run("explain mig-0001 eu-1").await.exits(0).stdout;
+    assert!(why.contains("somebody holds it: a fair"), "{why}");
+    world.cli.run("resume mig-0001 --on eu-1 --detach").await.exits(0);
+    waits(&world.client, "waits for somebody's word").await;
+    assert_eq!(world.in_force().await, [3, 2, 2]);
+    world.cli.run("approve mig-0001").await.exits(0);
+    waits(&world.client, "held by somebody, such as eu-2").await;
+    world.client = world.cluster.behead().await;
+    waits(&world.client, "held by somebody, such as eu-2").await;
+    assert_eq!(world.in_force().await, [3, 2, 2]);
+    let why = world.cli.run("explain mig-0001 us-1").await.exits(0).stdout;
+    assert!(why.contains("somebody holds it: not before noon"), "{why}");
+    world.cli.run("resume mig-0001 --wave 4").await.exits(0);
+    assert_eq!(world.in_force().await, [3, 3, 3]);
+    let told = world.told().await;
+    for version in ["1", "2", "3"] {
+        assert_eq!(told.iter().filter(|it| *it == version).count(), 3, "each once: {told:?}");
+    }
+    world.end().await;
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::part::has_more;
 use super::rollout;
 use super::rollout::{may_go_on, not_now};
 use crate::event::Body;
@@ -121,8 +122,8 @@ pub fn skips(fleet: &Fleet, id: RolloutId, selector: &Selector) -> Result<Vec<Ta
     let asked: BTreeSet<TargetIx> = unanswered.filter_map(|ask| ask.target).collect();
     let ended = state.status.ended();
     let open = |lane: &Lane| match lane.phase {
-        // Nobody may be there any more who could ask its gates.
-        Phase::Done => asked.contains(&lane.target),
+        // Nobody may be there any more who could ask its gates, or who goes through the next stage.
+        Phase::Done => asked.contains(&lane.target) || has_more(state, lane),
         // It stays as it is when the others go forward again.
         Phase::Undone => ended,
         Phase::Waiting

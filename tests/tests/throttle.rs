@@ -491,6 +491,74 @@ async fn throttle_legs_that_wait_are_paused_held_and_set() {
     world.end(&["1", "2"]).await;
 }
 
+/// What a user may not see is not measured, and holds back until it may be seen, or somebody says that it does not
+/// count.
+#[tokio::test(flavor = "multi_thread")]
+async fn throttle_what_a_user_may_not_see_holds_back() {
+    let test = "throttle_what_a_user_may_not_see_holds_back";
+    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
+    let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
+    let user = format!("skein_blind_{}", std::process::id());
+    let mut databases = [postgres.database("eu-1").await, mariadb.database("eu-2").await];
+    let [of_postgres, of_mariadb] =
+        [0, 1].map(|place| Database::at(databases[place].engine, "x", &databases[place].url));
+    let place = &databases[0].name;
+    for sql in
+        [format!("CREATE ROLE {user} LOGIN"), format!("ALTER DATABASE {place} OWNER TO {user}")]
+    {
+        of_postgres.raw(&sql).await.expect("a user can be made");
+    }
+    let make = format!("CREATE USER {user}@localhost IDENTIFIED BY '{PASSWORD}'");
+    of_mariadb.raw(&make).await.expect("a user can be made");
+    databases[0].url =
+        databases[0].url.replace("postgres://postgres@", &format!("postgres://{user}@"));
+    let replica = databases[1].url.replace(&databases[1].name, "information_schema");
+    let replica = replica.replace("root@", &format!("{user}:{PASSWORD}@"));
+    let more = (
+        &[("eu-2", "replicas = [{ env = \"EU_2_REPLICA_URL\" }]")][..],
+        &[("EU_2_REPLICA_URL", &*replica)][..],
+    );
+    // Somebody else is at work on the server.
+    let url = of_postgres.url.clone();
+    let other = Database::at(Engine::Postgres, "x", &url);
+    let other = tokio::spawn(async move { other.raw("SELECT pg_sleep(120)").await });
+    let world = World::start(test, databases.into(), more).await;
+    world.table(1);
+    let strategy = "[[throttle]]\nname = \"load\"\ntargets = [\"eu-1\"]\nload = 100\ninterval = \"100ms\"\n\n\
+                    [[throttle]]\nname = \"lag\"\ntargets = [\"eu-2\"]\nreplica_lag = \"2s\"\ninterval = \"100ms\"\n";
+    world.project.write("strategy.toml", strategy);
+    world.begin().await;
+    let hidden = "sessions of others are hidden from this user; GRANT pg_monitor TO it";
+    world.until_throttled("mig-0001", "eu-1", hidden).await;
+    let why = world.until_throttled("mig-0001", "eu-2", "replica lag cannot be read").await;
+    assert!(why.contains("denied"), "{why}");
+    let grant = format!("GRANT pg_monitor TO {user}");
+    of_postgres.raw(&grant).await.expect("it may be seen");
+    world.until_done("mig-0001", "eu-1").await;
+    // What may be asked now is no replica.
+    let grant = format!("GRANT REPLICA MONITOR ON *.* TO {user}@localhost");
+    of_mariadb.raw(&grant).await.expect("it may be seen");
+    let denied = || async {
+        let lane = world.lane("mig-0001", "eu-2").await;
+        lane.is_some_and(|it| !it.throttled.is_empty() && !it.throttled.contains("denied"))
+    };
+    until("it may be asked", LIMIT, denied).await;
+    let lane = world.lane("mig-0001", "eu-2").await.expect("it has a lane");
+    assert_eq!((lane.state(), lane.applied), (LaneState::Leased, 0), "{lane:?}");
+    world.ran("set mig-0001 throttle.lag=off").await;
+    world.ran("watch mig-0001").await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' \
+               AND datname = current_database() AND pid <> pg_backend_pid()";
+    of_postgres.raw(end).await.expect("the sleeper can be ended");
+    assert!(other.await.expect("nobody panics in it").is_err());
+    world.end(&["1"]).await;
+    let admin = |variable: &str| std::env::var(variable).expect("it is set");
+    let server = Database::at(Engine::Postgres, "x", &admin("SKEIN_TEST_POSTGRES"));
+    server.raw(&format!("DROP ROLE {user}")).await.expect("it owns nothing");
+    let server = Database::at(Engine::Mysql, "x", &admin("SKEIN_TEST_MARIADB"));
+    server.raw(&format!("DROP USER {user}@localhost")).await.expect("a user can be dropped");
+}
+
 /// A file that runs statement by statement waits between them, with what stands written down; killed there, or left by
 /// an agent that dies, it is taken up at that very statement.
 #[tokio::test(flavor = "multi_thread")]

@@ -164,6 +164,18 @@ async fn batches_the_page_is_followed_command_by_command_kill9() {
         // At the cursor, and not at the beginning.
         world.until_at(target, "it is taken up", |it| (it.batches, it.rows) == (1, 50)).await;
     }
+    // One of them by itself: the others keep their legs.
+    world.run(&mut page, "skein pause mig-0001 --on eu-2 --after-batch").await;
+    world.until_lane("eu-2", "is given back", |it| it.state() == LaneState::Ready).await;
+    let why = world.run(&mut page, "skein explain").await;
+    for said in ["somebody holds it: its report runs", "a part of it is in force"] {
+        assert!(why.contains(said), "{said}\n{why}");
+    }
+    for target in TARGETS.iter().filter(|target| **target != "eu-2") {
+        let lane = world.lane(target).await.expect("it has a lane");
+        assert_eq!(lane.state(), LaneState::Leased, "{lane:?}");
+    }
+    world.run(&mut page, "skein resume mig-0001 --on eu-2").await;
     world.run(&mut page, "skein set").await;
     world.run(&mut page, "skein watch").await;
     let log = world.run(&mut page, "skein history").await;

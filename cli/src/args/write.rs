@@ -194,7 +194,7 @@ pub struct PauseArgs {
     #[arg(long)]
     pub now: bool,
     /// The same, and a statement that runs in batches is left after the batch that it is at
-    #[arg(long, conflicts_with_all = ["now", "on", "labels", "condition", "wave"])]
+    #[arg(long, conflicts_with = "now")]
     pub after_batch: bool,
     #[command(flatten)]
     pub part: PartArgs,

@@ -37,6 +37,10 @@ pub(crate) async fn run(
                 "{id} stops after the steps and the batches that are under way · skein resume {id} goes on with \
                  the next batch"
             ),
+            (Some(_), _) if args.after_batch => format!(
+                "the selected targets of {id} stop after the steps and the batches that are under way, and get no \
+                 more work · skein resume {id} with the same selection goes on with the next batch"
+            ),
             (Some(_), true) => format!(
                 "the selected targets of {id} stop after the steps that are under way, and get no more work · \
                  skein resume {id} with the same selection"

@@ -311,7 +311,8 @@ impl Event {
             on(e.rollout, "knob_set", said.unwrap_or_default());
         } else if let Body::LanesHeld(e) = body {
             let (held, later) = (targets(&e.targets), later(e.part.as_ref()));
-            on(e.rollout, "lanes_held", format!("holds {held}{later}: {}", e.reason));
+            let now = if e.after_batch { " behind the batches under way" } else { "" };
+            on(e.rollout, "lanes_held", format!("holds {held}{later}{now}: {}", e.reason));
         } else if let Body::LanesReleased(e) = body {
             let said = format!("lets {}{} go on", targets(&e.targets), later(e.part.as_ref()));
             on(e.rollout, "lanes_released", said);

@@ -238,7 +238,8 @@ fn anything(dice: &mut Dice, world: &mut World) {
                     selector: Selector { targets: vec![target(dice).0], ..Selector::default() },
                     wave: None,
                     reason: "a fair".to_owned(),
-                    stop: if dice.chance(50) { Stop::AfterSteps } else { Stop::AfterLegs },
+                    stop: [Stop::AfterSteps, Stop::BehindBatches, Stop::AfterLegs]
+                        [dice.below(3) as usize],
                 },
                 13 => Command::AbortLanes {
                     rollout,

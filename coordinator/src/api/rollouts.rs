@@ -48,10 +48,9 @@ impl v1::rollouts_server::Rollouts for Api {
         let reason = request.reason.clone();
         let part = self.part(request.part.clone()).await?;
         let stop = match (request.after_batch, request.now) {
-            // A part stops after its steps.
-            (true, _) if part.is_none() => Stop::BehindBatches,
+            (true, _) => Stop::BehindBatches,
+            (false, true) => Stop::AfterSteps,
             (false, false) => Stop::AfterLegs,
-            (_, true) | (true, false) => Stop::AfterSteps,
         };
         let command = match part {
             Some((selector, wave)) => Command::HoldLanes { rollout, selector, wave, reason, stop },

@@ -829,6 +829,17 @@ fn where_a_pause_stops_the_work_comes_back() {
         }
         assert_eq!(decode_event(&encode_event(&event)), Ok(event));
     }
+    let Some(event) = events().into_iter().find(|it| matches!(it.body, Body::LanesHeld { .. }))
+    else {
+        panic!("no lane was held");
+    };
+    for told in [Stop::AfterLegs, Stop::AfterSteps, Stop::BehindBatches] {
+        let mut event = event.clone();
+        if let Body::LanesHeld { stop, .. } = &mut event.body {
+            *stop = told;
+        }
+        assert_eq!(decode_event(&encode_event(&event)), Ok(event));
+    }
 }
 
 /// The bytes that a release writes, one event after another, each behind its length.

@@ -30,9 +30,14 @@ pub(super) fn hold(
     if !to_come && meant.iter().all(|(lane, _)| !has_more(state, lane)) {
         return Err(nothing_left(id));
     }
-    // Whoever waited for legs to end does not want to wait any more.
-    let at_once = |lane: &Lane| lane.finishes && stop == Stop::AfterSteps;
-    let targets = of(meant, |lane| has_more(state, lane) && (lane.held.is_none() || at_once(lane)));
+    // Whoever waited for legs or steps to end does not want to wait any more.
+    let sooner = |lane: &Lane| match stop {
+        Stop::AfterLegs => false,
+        Stop::AfterSteps => lane.finishes,
+        Stop::BehindBatches => !lane.at_batch,
+    };
+    let wanted = |lane: &Lane| has_more(state, lane) && (lane.held.is_none() || sooner(lane));
+    let targets = of(meant, wanted);
     let new = part.as_ref().is_some_and(|part| !stands(state, Word::Held, part));
     let held = (new || !targets.is_empty()).then(|| Body::LanesHeld {
         rollout: id,

@@ -115,6 +115,7 @@ pub(super) fn end(
         let undoing = lane.phase == Phase::UndoLeased;
         lane.fence = None;
         lane.kill = false;
+        lane.leaves = false;
         lane.doubt = false;
         settle(lane);
         if lane.unwind && !undoing && !lane.given_up {

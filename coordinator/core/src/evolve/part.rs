@@ -35,6 +35,8 @@ pub(super) fn held(
         state.change(ix, |lane, _| {
             lane.held = Some(reason.into());
             lane.finishes = stop == Stop::AfterLegs;
+            lane.at_batch = stop == Stop::BehindBatches;
+            lane.leaves |= lane.at_batch && lane.fence.is_some();
         });
     }
     stands(fleet, id, part, (Word::Held, reason, by))
@@ -53,6 +55,7 @@ pub(super) fn released(
         state.change(ix, |lane, _| {
             lane.held = None;
             lane.finishes = false;
+            lane.at_batch = false;
         });
     }
     if let Some(part) = part {

@@ -198,6 +198,10 @@ pub struct Lane {
     pub held: Option<Box<str>>,
     /// It is held, and its leg under way goes on to its end all the same.
     pub finishes: bool,
+    /// It is held, and a statement in batches is left behind the batch under way.
+    pub at_batch: bool,
+    /// Under a lease: its holder was told so, or may have been.
+    pub(crate) leaves: bool,
     /// The rollout goes on without it as soon as its leg under way is given back.
     pub given_up: bool,
     /// The statement that runs for it is killed.
@@ -246,6 +250,8 @@ impl Lane {
             breach: false,
             held: None,
             finishes: false,
+            at_batch: false,
+            leaves: false,
             given_up: false,
             kill: false,
             blocked_by: None,
@@ -733,7 +739,7 @@ impl State {
 
     /// A leg was told, or may have been, to leave a statement between two batches.
     pub(crate) fn may_leave_batches(&self, lane: &Lane) -> bool {
-        lane.fence.is_some_and(|fence| fence <= self.batches_left)
+        lane.leaves || lane.fence.is_some_and(|fence| fence <= self.batches_left)
     }
 
     /// What a throttle is set to.

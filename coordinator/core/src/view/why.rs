@@ -262,7 +262,7 @@ fn leased(state: &State, lane: &Lane, (target, stops): (&target::State, Option<S
         ", and is asked to stop after its step: the rollout goes on without it".to_owned()
     } else if let Some(reason) = lane.held.as_ref().filter(|_| lane.finishes) {
         format!("; then somebody holds it: {reason}")
-    } else if state.stopping && state.at_batch {
+    } else if (state.stopping && state.at_batch) || (lane.held.is_some() && lane.at_batch) {
         ", and is asked to stop after its step, or after its batch".to_owned()
     } else if state.stopping || lane.held.is_some() || (lane.unwind && lane.phase == Phase::Leased)
     {

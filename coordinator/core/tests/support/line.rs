@@ -71,7 +71,11 @@ fn body(body: &Body) -> String {
         }
         Body::KnobSet { rollout, knob } => format!("KnobSet {rollout} {knob:?}"),
         Body::LanesHeld { rollout, targets, reason, stop, part: _ } => {
-            let end = if *stop == Stop::AfterLegs { " at the end of its leg" } else { "" };
+            let end = match stop {
+                Stop::AfterLegs => " at the end of its leg",
+                Stop::AfterSteps => "",
+                Stop::BehindBatches => " behind its batch",
+            };
             format!("LanesHeld {rollout} {}{end}{}", ids(targets), tail(reason))
         }
         Body::LanesReleased { rollout, targets, part: _ } => {

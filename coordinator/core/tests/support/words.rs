@@ -18,7 +18,7 @@
 //! strategy [window=all|ring:red|t-1] [finish] [blackout=200-900]; hours 1 100-200,400-500 [all window's spans/the next's]
 //! freeze [select=t-1] [until=900] [why=x] | thaw [1] [select=t-1]
 //! cancel 1 [select=t-1] [wave=1] why; t-1 failed 0 cancelled [partly]
-//! hold 1 [select=t-1] [wave=1] why | release 1 [select=t-1] [wave=1]
+//! hold 1 [select=t-1] [wave=1] [at=end | at=batch] why | release 1 [select=t-1] [wave=1]
 //! plan b1 [up|down|validate] [to=V] [steps=N] [time=T] [none] [select=t-1,t-2] [out-of-order] [accept-drift]
 //! blocks b1 [select=…]   targets that stand apart
 //! start [of=1] [waive=V|*] | pause 1 [at=once | at=batch] why | abort 1 why | resume 1 [rolled-back] [dry] | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
@@ -212,10 +212,11 @@ fn verb(world: &mut World, words: &Words<'_>) {
                 selector: selector(words),
                 wave: words.key("wave").map(|wave| WaveIx(number(wave))),
                 reason: words.rest(2),
-                stop: if words.key("at") == Some("end") {
-                    Stop::AfterLegs
-                } else {
-                    Stop::AfterSteps
+                stop: match words.key("at") {
+                    None => Stop::AfterSteps,
+                    Some("end") => Stop::AfterLegs,
+                    Some("batch") => Stop::BehindBatches,
+                    Some(other) => panic!("nobody stops {other}"),
                 },
             };
             world.ask("ann", command);

@@ -34,7 +34,11 @@ pub(super) fn held(wire: log::LanesHeld) -> Body {
         rollout: RolloutId(wire.rollout),
         targets: targets(wire.targets),
         reason: wire.reason,
-        stop: if wire.after_legs { Stop::AfterLegs } else { Stop::AfterSteps },
+        stop: match (wire.after_legs, wire.after_batch) {
+            (true, _) => Stop::AfterLegs,
+            (false, true) => Stop::BehindBatches,
+            (false, false) => Stop::AfterSteps,
+        },
         part: part(wire.part),
     }
 }
@@ -63,10 +67,8 @@ pub(super) fn held_out(
         rollout: rollout.0,
         targets: targets.iter().map(ToString::to_string).collect(),
         reason: reason.to_owned(),
-        after_legs: match stop {
-            Stop::AfterLegs => true,
-            Stop::AfterSteps | Stop::BehindBatches => false,
-        },
+        after_legs: stop == Stop::AfterLegs,
+        after_batch: stop == Stop::BehindBatches,
         part: part_out(part),
     })
 }

@@ -549,27 +549,34 @@ async fn a_rollout_that_is_cancelled_is_paused_and_goes_on() {
         world.project.write(&format!("{dir}/0001_long.up.sql"), &up);
         world.project.write(&format!("{dir}/0001_long.down.sql"), "DROP TABLE t1;\n");
     }
+    let mut pages = Vec::new();
     for (number, id) in [(1, "eu-1"), (2, "eu-2")] {
         let (rollout, database) = (format!("mig-000{number}"), &world.databases[number - 1]);
         let apply = format!("apply m{number} --on {id} --yes --detach");
         world.cli.run(&apply).await.exits(0);
         until("its statement runs", LIMIT, || async { runs(database).await }).await;
-        world.cli.run_words(&["cancel", &rollout, "--reason", "enough"]).await.exits(0);
+        let mut page = Runbook::on(PAGE, "cancel-all");
+        page.place("mig-0001", rollout.clone());
+        world.run(&mut page, "skein cancel").await;
         world.until_lane(&rollout, id, LaneState::Ready).await;
+        let told = world.run(&mut page, "skein status").await.stdout;
+        assert!(told.contains("paused: the shop is down"), "{told}");
+        pages.push(page);
         let status = world.client.rollout(&rollout).await.expect("a status");
         assert_eq!(
             (status.state(), status.reason.as_str()),
-            (RolloutState::Paused, "paused: enough")
+            (RolloutState::Paused, "paused: the shop is down")
         );
         if number == 1 {
             world.behead().await;
         }
     }
     // What MariaDB has of it is completed before it is taken back; nothing of it is left behind.
-    for (number, database) in world.databases.iter().enumerate() {
+    for ((number, database), mut page) in world.databases.iter().enumerate().zip(pages) {
         let [_, _, open] = endless(database.engine);
         database.raw(open).await.expect("nobody holds a lock");
-        world.cli.run(&format!("resume mig-000{}", number + 1)).await.exits(0);
+        world.run(&mut page, "skein resume").await;
+        page.ends();
         let done = until_some("a rollout ends", LIMIT, || async {
             let status = world.client.rollout(&format!("mig-000{}", number + 1)).await.ok()?;
             (status.state() == RolloutState::Completed).then_some(status)

@@ -162,7 +162,8 @@ impl Words {
                 of_wave(*wave),
                 match stop {
                     Stop::AfterLegs => " at=end",
-                    Stop::AfterSteps | Stop::BehindBatches => "",
+                    Stop::AfterSteps => "",
+                    Stop::BehindBatches => " at=batch",
                 }
             ),
             Command::AbortLanes { rollout, selector, wave, reason } => format!(

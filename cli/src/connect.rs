@@ -317,7 +317,7 @@ mod tests {
     async fn who_takes_a_connection_and_says_nothing_is_left_for_the_next() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addresses = [silent.local_addr().unwrap().to_string(), "http://b:1".to_owned()];
-        let link = Link::remote(&addresses, Duration::from_secs(60)).unwrap();
+        let link = Link::remote(&addresses, Duration::from_mins(1)).unwrap();
         let began = tokio::time::Instant::now();
         let answer = link.ask(|channel| {
             let next = link.here().unwrap().address == "http://b:1";

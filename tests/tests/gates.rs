@@ -312,16 +312,15 @@ async fn gates_of_every_kind_are_asked_at_every_moment() {
         ("latency", "latency = { queries = [\"SELECT 1\"], runs = 20 }\nexpect = \"p95 <= 30s\""),
     ];
     let moments = ["before_step", "after_step", "after_wave", "soak"];
-    let mut strategy = "soak = \"1s\"\n".to_owned();
-    for when in moments {
-        for (kind, question) in kinds {
-            strategy += &format!(
-                "[[gate]]\nname = \"{when} {kind}\"\nwhen = {when:?}\n{question}\n\
-                 interval = \"300ms\"\ntimeout = \"30s\"\n"
-            );
-        }
-    }
-    world.strategy(&strategy);
+    let gate = |(when, (kind, question)): (&str, (&str, &str))| {
+        format!(
+            "[[gate]]\nname = \"{when} {kind}\"\nwhen = {when:?}\n{question}\n\
+             interval = \"300ms\"\ntimeout = \"30s\"\n"
+        )
+    };
+    let all = moments.iter().flat_map(|when| kinds.iter().map(move |kind| (*when, *kind)));
+    let gates: String = all.map(gate).collect();
+    world.strategy(&format!("soak = \"1s\"\n{gates}"));
     world.cli.run("apply migrations --strategy strategy.toml --yes").await.exits(0);
     let judged = world.judged().await;
     assert!(judged.iter().all(|(passed, _)| *passed), "{judged:?}");
@@ -466,6 +465,37 @@ async fn gates_of_an_agent_that_died_are_asked_by_another() {
     world.project.write("go", "");
     world.cli.run("watch mig-0001").await.exits(0);
     assert_eq!(passed(&world.judged().await, "smoke"), [""]);
+    world.done().await;
+}
+
+/// Nobody is left who could ask in a target that is done: the rollout says so, and goes on without it on somebody's word.
+#[tokio::test(flavor = "multi_thread")]
+async fn gates_in_a_target_that_went_away_are_passed_by_a_word() {
+    let test = "gates_in_a_target_that_went_away_are_passed_by_a_word";
+    let Some(mut world) = World::start(test, 1).await else { return };
+    world.strategy(
+        "soak = \"2s\"\n[[gate]]\nname = \"rows\"\nwhen = \"soak\"\n\
+         sql = \"SELECT count(*) FROM orders\"\nexpect = 0\ninterval = \"200ms\"\n",
+    );
+    world.begin().await;
+    world.until_it("mig-0001", "it is watched", |it| is_soaking(it, 0)).await;
+    world.agents.clear();
+    let spec = AgentSpec::new("a9").serve(&world.databases[..3]);
+    world.agents.push(Agent::start(&world.project, &world.cluster, &spec));
+    let said = "cannot be asked: no agent that asks gates is connected for c-1";
+    world.until_it("mig-0001", "it says where nobody asks", |it| it.reason.contains(said)).await;
+    world.client = world.cluster.behead().await;
+    world.until_it("mig-0001", "it still does", |it| it.reason.contains(said)).await;
+    let skip =
+        ["repair", "skip", "mig-0001", "--on", "c-1", "--waive", "its host is gone", "--yes"];
+    world.cli.run_words(&skip).await.exits(0);
+    world.cli.run("watch mig-0001").await.exits(0);
+    let status = world.status("mig-0001").await;
+    let left = status.lanes.iter().filter(|lane| lane.state() == LaneState::Waived);
+    let left: Vec<&str> = left.map(|lane| lane.target.as_str()).collect();
+    assert_eq!((status.state(), left), (RolloutState::Completed, vec!["c-1"]), "{status:?}");
+    assert_eq!(passed(&world.judged().await, "rows"), ["a-1", "a-2", "b-1"]);
+    assert_eq!(world.in_force().await, vec![vec!["1".to_owned()]; 4]);
     world.done().await;
 }
 

@@ -96,11 +96,9 @@ impl<'a> Legs<'a> {
         Self { engine: class.engine, steps, backup }
     }
 
-    /// The same behind the first steps, whose backup is there.
-    pub(super) fn from(self, step: u32) -> Self {
-        let at = usize::try_from(step).unwrap_or(usize::MAX);
-        let steps = self.steps.get(at..).unwrap_or_default();
-        Self { steps, backup: Backup::Exempt, ..self }
+    /// The same where the backup is there.
+    pub(super) fn backed_up(self) -> Self {
+        Self { backup: Backup::Exempt, ..self }
     }
 
     fn backup(&self) -> Option<Work> {

@@ -82,8 +82,7 @@ pub fn leg(
     (fits, now): (&mut Fits<'_>, Millis),
 ) -> Option<Amount> {
     let class = state.class(lane).filter(|_| !is_tried(state.plan.spec.direction))?;
-    let leg = state.floor(lane)..state.until(lane);
-    let begun = lane.applied.saturating_sub(leg.start);
+    let leg = state.floor(lane).max(lane.applied)..state.until(lane);
     let legs = Legs::of((class, leg), state.plan.spec.strategy.backup);
     let passed = match lane.phase {
         Phase::Leased => now.0.saturating_sub(lane.since.0),
@@ -97,6 +96,6 @@ pub fn leg(
         | Phase::Residual
         | Phase::Waived => return None,
     };
-    let legs = if lane.archive.is_some() { legs.from(begun) } else { legs };
+    let legs = if lane.archive.is_some() { legs.backed_up() } else { legs };
     Some(legs.rest(fits, target.bytes, passed))
 }

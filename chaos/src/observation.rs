@@ -6,7 +6,7 @@
 
 use skein_core::event::Event;
 use skein_core::hours::Openings;
-use skein_core::ids::{Digest, Fence, Millis, RequestId, RolloutId, Seq, TargetId};
+use skein_core::ids::{Digest, Fence, Millis, RequestId, RolloutId, Seq, TargetId, Version};
 use skein_core::spec::{Direction, Quantiles};
 use skein_core::state::Fleet;
 use skein_core::state::ledger::Entry;
@@ -68,6 +68,19 @@ pub struct Gauged {
     pub at: u64,
 }
 
+/// What an executor was answered by a gate that it asks around a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateAnswer {
+    /// Under which fence it is at work.
+    pub fence: Fence,
+    /// Around which step.
+    pub version: Version,
+    /// Which gate.
+    pub gate: String,
+    /// It was answered, and as expected.
+    pub passed: bool,
+}
+
 /// One thing that was seen.
 #[derive(Debug, Clone, Copy)]
 pub enum Seen<'a> {
@@ -92,6 +105,15 @@ pub enum Seen<'a> {
         fence: Fence,
         /// When, milliseconds of its own clock.
         at: u64,
+    },
+    /// An executor has asked a gate around a step.
+    GateAnswered(&'a GateAnswer),
+    /// An executor begins a step of which nothing is in force, after all that is asked before it.
+    Starts {
+        /// Under which fence.
+        fence: Fence,
+        /// Which step.
+        version: &'a Version,
     },
     /// An agent that asks a gate holds how quickly a target answers against this.
     Compared {

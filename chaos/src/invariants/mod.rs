@@ -42,6 +42,7 @@ mod same_log;
 mod secrets;
 mod settled;
 mod soaks;
+mod step_gates;
 mod throttles;
 mod undo_order;
 mod waves;
@@ -225,6 +226,7 @@ impl Default for Watch {
                 room::Room,
                 gates::Gates,
                 soaks::Soaks,
+                step_gates::StepGates,
                 pause::Pause,
                 plan_order::PlanOrder,
                 principals::Principals,

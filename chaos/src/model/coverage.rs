@@ -152,8 +152,22 @@ kinds! {
         Unread,
         /// What was measured before a leg is what a gate is held against.
         Compared,
+        /// A gate before a step does not pass.
+        StoppedBefore,
+        /// A gate after a step does not pass.
+        StoppedAfter,
+        /// A gate around a step could not be told.
+        Untold,
+        /// Whoever takes a leg over asks what is asked after the last step that it finds.
+        AskedOfFound,
+        /// A leg is given back while gates around a step are asked.
+        GivenBackAsking,
+        /// A throttle closes while gates before a step are asked.
+        ClosedAsking,
         /// A target waits for a window, or for the end of a blackout.
         OutsideWindow,
+        /// A target that was left out until a time is called in.
+        CalledIn,
         /// A target joins a rollout that is under way.
         JoinedLate,
         /// A plan goes through the values of a label, one after the other.

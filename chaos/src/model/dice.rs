@@ -16,6 +16,9 @@ pub(super) enum Stream {
     Leader,
     Work,
     Gauge,
+    Around,
+    Dumps,
+    Waivers,
 }
 
 /// A xorshift generator.
@@ -33,6 +36,11 @@ impl Dice {
         mixed ^= number.wrapping_add(1).wrapping_mul(0xd6e8_feb8_6659_fd93);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0xff51_afd7_ed55_8ccd);
         Self((mixed ^ (mixed >> 31)) | 1)
+    }
+
+    /// Dice of their own for something that comes with what these decide: they go on as if it were not there.
+    pub(super) fn beside(&self, stream: Stream) -> Self {
+        Self::new(self.0, stream, 0)
     }
 
     fn next(&mut self) -> u64 {

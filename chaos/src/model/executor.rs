@@ -1,6 +1,6 @@
 //! An executor: one leg, one small step at a time, so that a crash can fall between any two.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use skein_core::command::Outcome as Told;
 use skein_core::event::{Archive, LegKind, Verdict};
@@ -30,6 +30,7 @@ pub(super) enum Stage {
     Step,
     Statements,
     Told,
+    After,
     Verify,
     Close,
 }
@@ -47,6 +48,10 @@ pub(super) struct Executor {
     pub(super) at: usize,
     /// So many steps were found in force.
     pub(super) found: usize,
+    /// Gates around the step under way that have passed.
+    pub(super) asked: usize,
+    /// Gates that compare, and for which it has measured what was before.
+    pub(super) measured: BTreeSet<String>,
     pub(super) cancelled: bool,
     /// The statement that runs is ended, on somebody's word.
     pub(super) killed: bool,
@@ -88,6 +93,8 @@ impl Executor {
             stage: Stage::Open,
             at: 0,
             found: 0,
+            asked: 0,
+            measured: BTreeSet::new(),
             lost: false,
             good: BTreeMap::new(),
             asleep: false,
@@ -282,7 +289,7 @@ impl Sim {
                 Stage::Read => self.read_mend(executor, &mend),
                 Stage::Told => self.tell_mend(executor, &mend),
                 Stage::Close => Next::Later,
-                Stage::BackUp | Stage::Step | Stage::Statements | Stage::Verify => {
+                Stage::BackUp | Stage::Step | Stage::Statements | Stage::After | Stage::Verify => {
                     self.write_mend(executor, &mend)
                 }
             };
@@ -301,6 +308,7 @@ impl Sim {
                         // No two targets answer alike.
                         let p50 = u64::try_from(executor.database).unwrap_or_default() + 1;
                         let queries = vec![Quantiles { p50, p95: 100 + p50, p99: self.now }];
+                        executor.measured.insert(gate.name.clone());
                         executor.tell(Told::Baseline { gate: gate.name, queries });
                     }
                     let database = &self.databases[executor.database];
@@ -313,6 +321,7 @@ impl Sim {
             Stage::Step => self.step(agent, executor),
             Stage::Statements => self.statements(executor),
             Stage::Told => steps::told(executor, &self.databases[executor.database]),
+            Stage::After => self.after(agent, executor),
             Stage::Verify => self.verify(executor),
             Stage::Close => Next::Later,
         }

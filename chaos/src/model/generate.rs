@@ -26,11 +26,12 @@ pub(super) fn sim(seed: u64, options: &Options) -> Sim {
     let versions = versions(&mut dice);
     let bundles = bundles(&mut dice, &versions);
     let count = 2 + dice.below(7);
-    let databases: Vec<Database> = (1..=count)
+    let mut databases: Vec<Database> = (1..=count)
         .take(options.without.databases_beyond.unwrap_or(usize::MAX))
         .map(|number| database(seed, number, &versions, options))
         .collect();
-    let agents = agents(seed, &mut dice, databases.len());
+    let mut agents = agents(seed, &mut dice, databases.len());
+    dump(&mut Dice::new(seed, Stream::Dumps, 0), (&mut databases, &mut agents), &versions);
     let wires = (0..agents.len())
         .map(|number| Wire {
             dice: Dice::new(seed, Stream::Network, number as u64),
@@ -246,6 +247,28 @@ fn database(seed: u64, number: u32, versions: &[Version], options: &Options) -> 
         unrecorded: BTreeSet::new(),
         undone: BTreeSet::new(),
         restored: false,
+    }
+}
+
+/// Now and then one comes late, and out of a dump of another: with its schema, and without its ledger.
+fn dump(
+    dice: &mut Dice,
+    (databases, agents): (&mut [Database], &mut [Agent]),
+    versions: &[Version],
+) {
+    if !dice.chance(250) || databases.len() < 2 {
+        return;
+    }
+    let last = databases.len() - 1;
+    let engine = databases[0].engine;
+    let count = if dice.chance(700) { versions.len() } else { 1 + dice.place(versions.len()) };
+    let database = &mut databases[last];
+    database.engine = engine;
+    database.ledger.clear();
+    database.unrecorded = versions[..count].iter().cloned().collect();
+    let until = dice.between(1_000, 12_000);
+    for agent in agents.iter_mut().filter(|agent| agent.serves.contains(&last)) {
+        agent.unnamed.insert(last, until);
     }
 }
 

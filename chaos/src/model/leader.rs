@@ -308,6 +308,9 @@ impl Sim {
             self.leader.leases.insert(Fence(event.seq.0), (target.clone(), until));
         }
         *self.run.coverage.events.entry(coverage::kind(&event.body)).or_default() += 1;
+        if event.actor == SCHEDULER && matches!(event.body, Body::TargetsRetried { .. }) {
+            self.reach(Reach::CalledIn);
+        }
         self.came_to(&event.body);
         self.see(Seen::Event(event));
     }

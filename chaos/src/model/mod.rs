@@ -8,6 +8,7 @@
 //! ```
 
 mod agent;
+mod around;
 mod asks;
 mod calendar;
 mod dice;

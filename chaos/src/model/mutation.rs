@@ -105,11 +105,17 @@ pub enum Mutation {
     AdoptsInVain,
     /// Something takes forward again what somebody had rolled back by choice.
     TakesForward,
+    /// A step begins without asking the gates before it.
+    SkipsStepGates,
+    /// A gate around a step that could not be told counts as passed.
+    TakesSilence,
+    /// A step counts as verified though a gate after it did not pass.
+    VerifiesAnyhow,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 54] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -161,6 +167,9 @@ impl Mutation {
         Self::GrantsPastRoom,
         Self::AdoptsInVain,
         Self::TakesForward,
+        Self::SkipsStepGates,
+        Self::TakesSilence,
+        Self::VerifiesAnyhow,
     ];
 
     /// The one of that name.

@@ -1,6 +1,6 @@
 //! What breaks: processes, the network, disks, clocks, databases; and what others do behind our backs.
 
-use skein_core::command::{Command, Outcome as Told};
+use skein_core::command::{Command, Judgement, Outcome as Told};
 use skein_core::event::Verdict;
 use skein_core::ids::{AgentId, Digest, Fence, RolloutId, StepIx, TargetId};
 use skein_core::spec::Backup;
@@ -316,6 +316,11 @@ impl Sim {
 /// What is no true report of a lane.
 fn nonsense(lane: &Lane, exempt: bool, dice: &mut Dice) -> Told {
     let step = StepIx(lane.applied + 1);
+    if dice.beside(Stream::Around).chance(80) {
+        let (gate, measured) = ("no-such".to_owned(), "0".to_owned());
+        let judgement = Judgement { passed: true, inconclusive: false, measured };
+        return Told::Judged { step: StepIx(lane.verified), gate, judgement };
+    }
     match dice.below(6) {
         0 if lane.archive.is_none() => steps::in_force(StepIx(lane.applied), false),
         1 if lane.archive.is_none() && !exempt => {

@@ -43,6 +43,12 @@ impl Sim {
         if !self.leader.up {
             return;
         }
+        let mut beside = dice.beside(Stream::Waivers);
+        if beside.chance(80)
+            && let Some(command) = self.leave_out_for_a_while(&mut beside)
+        {
+            self.request(command);
+        }
         match dice.below(40) {
             _ if idle && dice.chance(600) => self.plan_and_start(number, &mut dice),
             0..=15 => self.plan_and_start(number, &mut dice),
@@ -349,12 +355,31 @@ impl Sim {
             _ => {
                 let reason = if dice.chance(100) { "" } else { "merged" }.to_owned();
                 // Some of them have passed.
-                let away = u64::from(dice.below(20_000));
-                let until = Millis((self.now + away).saturating_sub(2_000));
+                let away = u64::from(dice.below(8_000));
+                let until = Millis((fleet.time.0 + away).saturating_sub(800));
                 let until = dice.chance(300).then_some(until);
                 Command::SkipTargets { rollout, selector, reason, until }
             }
         }
+    }
+
+    /// A target that a rollout goes on without, until a time that it may see.
+    fn leave_out_for_a_while(&self, dice: &mut Dice) -> Option<Command> {
+        let fleet = &self.leader.ahead;
+        let mut running = fleet.rollouts.values().filter(|state| state.status == Status::Running);
+        let state = running.next()?;
+        let idle = |lane: &Lane| {
+            lane.fence.is_none()
+                && matches!(lane.phase, Phase::Waiting | Phase::Ready | Phase::Failed)
+        };
+        let lanes = state.lanes.iter().map(|(_, lane)| lane).filter(|lane| idle(lane));
+        let meant: Vec<TargetIx> =
+            lanes.map(|lane| lane.target).chain(state.awaited.keys().copied()).collect();
+        let target = fleet.targets.get(*meant.get(dice.place(meant.len()))?)?;
+        let selector = Selector { targets: vec![target.id.0.clone()], ..Selector::default() };
+        let until = Some(Millis(fleet.time.0 + dice.between(100, 3_000)));
+        let reason = "it is busy".to_owned();
+        Some(Command::SkipTargets { rollout: state.id, selector, reason, until })
     }
 
     pub(super) fn request(&mut self, command: Command) {

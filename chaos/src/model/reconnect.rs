@@ -16,8 +16,10 @@ impl Sim {
             | Stage::BackUp
             | Stage::Step
             | Stage::Statements
+            | Stage::After
             | Stage::Verify => {
                 if std::mem::take(&mut executor.lost) {
+                    executor.asked = 0;
                     executor.stage = Stage::Open;
                 }
                 self.databases[executor.database()].down_until > self.now

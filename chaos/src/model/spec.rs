@@ -9,7 +9,7 @@ use skein_core::spec::{
 };
 
 use super::database::{Database, digest};
-use super::dice::Dice;
+use super::dice::{Dice, Stream};
 
 const BACKUPS: [Backup; 4] = [Backup::Database, Backup::Tables, Backup::Schema, Backup::Exempt];
 const QUERY: &str = "queue";
@@ -93,23 +93,20 @@ pub(super) fn question(
 /// What agents may ask besides targets.
 pub(crate) const SOURCE: &str = "health";
 
+/// Those of waves, and those around steps.
 fn gates(dice: &mut Dice) -> Vec<Gate> {
-    if !dice.chance(200) {
-        return Vec::new();
-    }
-    let gate = |(number, (when, of_a_target))| Gate {
-        name: format!("gate-{number}"),
+    let mut beside = dice.beside(Stream::Around);
+    let mut gates = of_waves(dice);
+    gates.extend(around_steps(&mut beside));
+    gates
+}
+
+fn gate(name: String, when: When, question: Question) -> Gate {
+    Gate {
+        name,
         when,
         waves: Vec::new(),
-        question: if of_a_target && number == 1 {
-            let quantile = Quantile::P95;
-            let ceilings = vec![Ceiling { quantile, bound: Bound::Thousandths(1_500) }];
-            Question::Latency(Latency { queries: vec!["SELECT 1".to_owned()], runs: 100, ceilings })
-        } else if of_a_target {
-            Question::Sql("SELECT 0".to_owned())
-        } else {
-            Question::Http(SOURCE.to_owned())
-        },
+        question,
         comparison: Comparison::Is,
         expected: "0".to_owned(),
         samples: 1,
@@ -117,6 +114,47 @@ fn gates(dice: &mut Dice) -> Vec<Gate> {
         interval_ms: 100,
         timeout_ms: 100,
         breach: false,
+    }
+}
+
+/// How quickly queries are answered, against what it was before.
+fn latency() -> Question {
+    let quantile = Quantile::P95;
+    let ceilings = vec![Ceiling { quantile, bound: Bound::Thousandths(1_500) }];
+    Question::Latency(Latency { queries: vec!["SELECT 1".to_owned()], runs: 100, ceilings })
+}
+
+fn around_steps(dice: &mut Dice) -> Vec<Gate> {
+    if !dice.chance(200) {
+        return Vec::new();
+    }
+    let kinds = (0..=dice.below(2)).map(|_| (dice.chance(500), dice.below(3), dice.chance(600)));
+    let kinds: Vec<(bool, u32, bool)> = kinds.collect();
+    let gate = |(number, (before, what, breach)): (usize, (bool, u32, bool))| {
+        let when = if before { When::BeforeStep } else { When::AfterStep };
+        let question = match what {
+            0 if !before => latency(),
+            1 => Question::Http(SOURCE.to_owned()),
+            _ => Question::Sql("SELECT 0".to_owned()),
+        };
+        Gate { breach, ..gate(format!("step-gate-{number}"), when, question) }
+    };
+    kinds.into_iter().enumerate().map(gate).collect()
+}
+
+fn of_waves(dice: &mut Dice) -> Vec<Gate> {
+    if !dice.chance(200) {
+        return Vec::new();
+    }
+    let gate = |(number, (when, of_a_target))| {
+        let question = if of_a_target && number == 1 {
+            latency()
+        } else if of_a_target {
+            Question::Sql("SELECT 0".to_owned())
+        } else {
+            Question::Http(SOURCE.to_owned())
+        };
+        gate(format!("gate-{number}"), when, question)
     };
     let kinds = (0..=dice.below(2)).map(|_| {
         let when = if dice.chance(300) { When::Soak } else { When::AfterWave };

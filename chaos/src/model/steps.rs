@@ -7,11 +7,11 @@ use skein_core::ids::StepIx;
 use skein_core::outbox::Step;
 use skein_core::spec::Direction;
 
-use super::Sim;
 use super::coverage::Reach;
 use super::database::{Database, Intent};
 use super::executor::{Executor, Next, SECRET, Stage};
 use super::mutation::Mutation;
+use super::{Sim, around};
 use crate::observation::{Effect, Seen};
 
 impl Sim {
@@ -61,10 +61,12 @@ impl Sim {
             self.reach(Reach::HalfCompleted);
         }
         if !begun {
-            if self.throttled(executor) {
-                return Next::Later;
+            if let Some(next) = self.before(agent, executor, &step) {
+                return next;
             }
-            self.see(Seen::Begins { fence: executor.leg.fence, at: self.now });
+            let fence = executor.leg.fence;
+            self.see(Seen::Begins { fence, at: self.now });
+            self.see(Seen::Starts { fence, version: &step.entry.version });
         }
         let database = &self.databases[executor.database];
         if begun && theirs && self.agents[agent].dice.chance(150) {
@@ -219,7 +221,7 @@ impl Sim {
     }
 }
 
-/// The effect is there; it is told, and then verified.
+/// The effect is there; it is told, asked about, and verified.
 pub(super) fn told(executor: &mut Executor, database: &Database) -> Next {
     let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
     report(executor, &step, false, database);
@@ -246,6 +248,6 @@ fn report(executor: &mut Executor, step: &Step, already: bool, database: &Databa
         executor.stage = Stage::Step;
     } else {
         executor.tell(in_force(step.ix, already));
-        executor.stage = Stage::Verify;
+        executor.stage = around::stage(executor, database);
     }
 }

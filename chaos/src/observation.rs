@@ -68,6 +68,25 @@ pub struct Gauged {
     pub at: u64,
 }
 
+/// Some keys of a statement in batches, changed in one transaction with how far it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Where.
+    pub target: TargetId,
+    /// Of which step.
+    pub version: Version,
+    /// Of which of its scripts.
+    pub script: Direction,
+    /// Under which fence.
+    pub fence: Fence,
+    /// Keys before this one were done.
+    pub from: u32,
+    /// Keys before this one are.
+    pub to: u32,
+    /// So many there are.
+    pub of: u32,
+}
+
 /// What an executor was answered by a gate that it asks around a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GateAnswer {
@@ -105,6 +124,43 @@ pub enum Seen<'a> {
         fence: Fence,
         /// When, milliseconds of its own clock.
         at: u64,
+    },
+    /// An executor goes on within a step that it has begun, with its next statement or batch.
+    GoesOn {
+        /// Under which fence.
+        fence: Fence,
+        /// When, milliseconds of its own clock.
+        at: u64,
+    },
+    /// An executor has changed some keys of a statement in batches. Before the effect that it is a part of.
+    Batch(&'a Batch),
+    /// An executor hears whether statements in batches are to be left behind the batch under way.
+    Leaves {
+        /// Under which fence it is at work.
+        fence: Fence,
+        /// They are.
+        leaves: bool,
+    },
+    /// An executor has left one so.
+    Left {
+        /// Under which fence.
+        fence: Fence,
+    },
+    /// A step is in force.
+    Took {
+        /// Under which fence.
+        fence: Fence,
+        /// Which.
+        version: &'a Version,
+        /// For so long its executor has worked on it, milliseconds: what it waited is not in it.
+        ms: u64,
+    },
+    /// A leader hears that an executor waits for a throttle.
+    Held {
+        /// Under which fence.
+        fence: Fence,
+        /// When, by the leader's clock.
+        at: Millis,
     },
     /// An executor has asked a gate around a step.
     GateAnswered(&'a GateAnswer),

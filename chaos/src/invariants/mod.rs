@@ -7,6 +7,7 @@ mod acked;
 mod adoptions;
 mod backup_first;
 mod baselines;
+mod batches;
 mod budget;
 mod clock;
 mod content;
@@ -45,6 +46,7 @@ mod soaks;
 mod step_gates;
 mod throttles;
 mod undo_order;
+mod waits;
 mod waves;
 mod windows;
 
@@ -201,6 +203,7 @@ impl Default for Watch {
                 adoptions::Adoptions,
                 backup_first::BackupFirst,
                 baselines::Baselines,
+                batches::Batches,
                 budget::Budget,
                 clock::Clock,
                 content::Content,
@@ -239,6 +242,7 @@ impl Default for Watch {
                 settled::Settled,
                 throttles::Throttles,
                 undo_order::UndoOrder,
+                waits::Waits,
                 waves::Waves,
                 windows::Windows,
                 possible::Possible,

@@ -1,4 +1,4 @@
-//! No step begins while what it waits for was last read as too busy, or could not be read: what nobody can read
+//! No step begins, and no statement or batch of one, while what it waits for was last read as too busy, or could not be read: what nobody can read
 //! counts as closed. A good reading holds for its interval and no longer, and for the lease that it was taken under.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,8 @@ use crate::observation::{Gauged, Seen};
 pub(super) struct Throttles {
     /// What each was set to, in order.
     set: BTreeMap<(RolloutId, String), Vec<(Seq, Setting)>>,
+    /// When somebody last had work of a rollout stopped: its half is finished, and nothing holds it back.
+    stopped: BTreeMap<RolloutId, Seq>,
     /// The last reading under each lease.
     read: BTreeMap<(Fence, String), Gauged>,
 }
@@ -37,6 +39,15 @@ impl Throttles {
             .chain(since)
             .map(of)
             .try_fold(0, |most, limit| Some(most.max(limit?)))
+    }
+
+    fn goes_on(&self, fence: Fence, at: u64, past: &Past) -> Held {
+        let rollout = past.grants.get(&fence).map(|grant| grant.rollout);
+        let stopped = rollout.and_then(|rollout| self.stopped.get(&rollout));
+        if stopped.is_some_and(|stopped| fence.0 < stopped.0) {
+            return Ok(());
+        }
+        self.begins(fence, at, past)
     }
 
     fn begins(&self, fence: Fence, at: u64, past: &Past) -> Held {
@@ -64,7 +75,7 @@ impl Throttles {
                 Some(_) => continue,
             };
             return Err(format!(
-                "a step of {} on {} began under fence {fence}, and `{name}` {wrong}",
+                "something of {} on {} began under fence {fence}, and `{name}` {wrong}",
                 state.id, grant.target
             ));
         }
@@ -74,7 +85,7 @@ impl Throttles {
 
 impl Invariant for Throttles {
     fn sentence(&self) -> &'static str {
-        "no step begins while what holds it back was last read as closed, could not be read, or was read too long ago"
+        "no step begins or goes on while what holds it back was last read as closed, could not be read, or was read too long ago"
     }
 
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
@@ -82,13 +93,22 @@ impl Invariant for Throttles {
             Seen::Gauged(read) => {
                 self.read.insert((read.fence, read.throttle.clone()), read.clone());
             }
-            Seen::Event(event) => {
-                if let Body::KnobSet { rollout, knob: Knob::Throttle(name, setting) } = &event.body
-                {
+            Seen::Event(event) => match &event.body {
+                Body::KnobSet { rollout, knob: Knob::Throttle(name, setting) } => {
                     let set = self.set.entry((*rollout, name.clone())).or_default();
                     set.push((event.seq, *setting));
                 }
-            }
+                Body::RolloutPaused { rollout, .. }
+                | Body::RolloutAborted { rollout, .. }
+                | Body::RollbackStarted { rollout, .. }
+                | Body::LanesHeld { rollout, .. }
+                | Body::LanesAborted { rollout, .. }
+                | Body::LanesCancelled { rollout, .. } => {
+                    self.stopped.insert(*rollout, event.seq);
+                }
+                _ => {}
+            },
+            Seen::GoesOn { fence, at } => return self.goes_on(fence, at, past),
             Seen::Begins { fence, at } => return self.begins(fence, at, past),
             _ => {}
         }

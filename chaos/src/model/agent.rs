@@ -141,8 +141,11 @@ impl Sim {
             if before != state.unnamed.len() || !state.told {
                 self.join(agent);
             }
-            let fences = self.agents[agent].executors.keys().copied().collect();
-            self.send(Message::Beat { agent, life, fences });
+            let executors = &self.agents[agent].executors;
+            let fences = executors.keys().copied().collect();
+            let held = executors.iter().filter(|(_, one)| one.held_since.is_some());
+            let held = held.map(|(fence, _)| *fence).collect();
+            self.send(Message::Beat { agent, life, fences, held });
         }
     }
 

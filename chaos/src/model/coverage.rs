@@ -164,6 +164,16 @@ kinds! {
         GivenBackAsking,
         /// A throttle closes while gates before a step are asked.
         ClosedAsking,
+        /// Somebody takes up a statement in batches behind the last one that stands.
+        BatchesTakenUp,
+        /// A statement in batches is left between two, on somebody's word.
+        LeftBehindBatch,
+        /// An agent that is shut down leaves a half to whoever has the leg next.
+        LeftWithoutAWord,
+        /// Between two batches there is a rest.
+        RestsBetweenBatches,
+        /// A step that was begun waits for something that has too much to do.
+        ThrottledWithin,
         /// A target waits for a window, or for the end of a blackout.
         OutsideWindow,
         /// A target that was left out until a time is called in.

@@ -15,7 +15,7 @@ pub struct Intent {
     pub entry: Entry,
     /// Which script.
     pub script: Direction,
-    /// Statements in force; a script has two.
+    /// Statements in force; a script has two. Of one in batches: keys that are done.
     pub done: u32,
     /// Under which fence it was begun.
     pub fence: Fence,

@@ -19,6 +19,7 @@ pub(super) enum Stream {
     Around,
     Dumps,
     Waivers,
+    Batches,
 }
 
 /// A xorshift generator.

@@ -55,6 +55,22 @@ pub(super) struct Executor {
     pub(super) cancelled: bool,
     /// The statement that runs is ended, on somebody's word.
     pub(super) killed: bool,
+    /// Statements in batches are left behind the batch under way, on somebody's word.
+    pub(super) leave: bool,
+    /// Its agent is shut down.
+    pub(super) shut: bool,
+    /// A half that another one left is finished on somebody's word: nothing holds it back.
+    pub(super) free: bool,
+    /// When its last batch was done.
+    pub(super) batched_at: Option<u64>,
+    /// When it began with the step under way.
+    pub(super) began_at: u64,
+    /// For so long it has waited in it.
+    pub(super) held_ms: u64,
+    /// Since when it waits.
+    pub(super) held_since: Option<u64>,
+    /// How long its last step took.
+    pub(super) took_ms: u64,
     /// Its session is gone, and it has not noticed yet.
     pub(super) lost: bool,
     pub(super) backed_up: bool,
@@ -85,6 +101,14 @@ impl Executor {
         Self {
             cancelled: leg.cancelled,
             killed: leg.kill,
+            leave: leg.after_batch,
+            shut: false,
+            free: false,
+            batched_at: None,
+            began_at: 0,
+            held_ms: 0,
+            held_since: None,
+            took_ms: 1,
             backed_up: leg.backed_up || leg.kind != LegKind::Forward,
             leg,
             mend: None,
@@ -112,6 +136,22 @@ impl Executor {
     /// On which database it works.
     pub(super) fn database(&self) -> usize {
         self.database
+    }
+
+    /// A step is begun, or taken up.
+    pub(super) fn begin(&mut self, now: u64) {
+        (self.began_at, self.held_ms, self.held_since) = (now, 0, None);
+        self.batched_at = None;
+    }
+
+    /// Something holds it back.
+    pub(super) fn hold(&mut self, now: u64) {
+        self.held_since.get_or_insert(now);
+    }
+
+    /// Nothing holds it back any more.
+    pub(super) fn go(&mut self, now: u64) {
+        self.held_ms += self.held_since.take().map_or(0, |since| now - since);
     }
 
     pub(super) fn tell(&mut self, told: Told) {
@@ -164,11 +204,15 @@ impl Sim {
             return;
         }
         for leg in legs {
-            let fence = leg.fence;
+            let (fence, leaves) = (leg.fence, leg.after_batch);
             if let Some(executor) = self.agents[agent].executors.get_mut(&fence) {
                 executor.cancelled |= leg.cancelled;
                 executor.killed |= leg.kill;
                 executor.leg.throttles = leg.throttles;
+                executor.leg.batching = leg.batching;
+                if leaves && !std::mem::replace(&mut executor.leave, true) {
+                    self.see(Seen::Leaves { fence, leaves });
+                }
                 continue;
             }
             let Some(database) = self.place_of(&leg.target) else { continue };
@@ -193,6 +237,7 @@ impl Sim {
                 self.reach(Reach::LegOfUnnamed);
                 executor.turn_away(taken_over);
             }
+            self.see(Seen::Leaves { fence, leaves });
             self.begin_work((agent, life), executor);
         }
     }

@@ -1,8 +1,6 @@
 //! Throttles: what an executor measures before it begins a step, and waits for. How busy each thing is changes by
 //! itself, and now and then nobody can read it.
 
-use skein_core::ids::AgentId;
-use skein_core::outbox::{Leg, outbox};
 use skein_core::spec::Throttle;
 
 use super::Sim;
@@ -16,26 +14,9 @@ use crate::observation::{Gauged, Seen};
 const STEADY_MS: u64 = 700;
 
 impl Sim {
-    /// Throttles as the durable log has them: what is only proposed is not handed out.
-    pub(super) fn throttle(&self, agent: &AgentId, legs: &mut [Leg]) {
-        let any = |leg: &Leg| {
-            let rollout = self.leader.applied.rollouts.get(&leg.rollout);
-            rollout.is_some_and(|it| !it.plan.spec.strategy.throttles.is_empty())
-        };
-        if !legs.iter().any(any) {
-            return;
-        }
-        let durable = outbox(&self.leader.applied, agent);
-        for leg in legs {
-            if let Some(known) = durable.iter().find(|known| known.fence == leg.fence) {
-                leg.throttles.clone_from(&known.throttles);
-            }
-        }
-    }
-
     /// Whether something holds the next step back.
     pub(super) fn throttled(&mut self, executor: &mut Executor) -> bool {
-        if self.mutated(Mutation::NoThrottle) {
+        if executor.free || self.mutated(Mutation::NoThrottle) {
             return false;
         }
         for throttle in executor.leg.throttles.clone() {
@@ -53,6 +34,7 @@ impl Sim {
             if !value.map_or(self.mutated(Mutation::FailsOpen), |value| value < limit) {
                 executor.good.remove(&name);
                 self.reach(if value.is_none() { Reach::Unread } else { Reach::Throttled });
+                executor.hold(at);
                 return true;
             }
             executor.good.insert(name, (throttle.limit, at + throttle.interval_ms));

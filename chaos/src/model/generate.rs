@@ -24,7 +24,8 @@ const ENGINES: [Engine; 3] = [Engine::Postgres, Engine::Mysql, Engine::Sqlite];
 pub(super) fn sim(seed: u64, options: &Options) -> Sim {
     let mut dice = Dice::new(seed, Stream::World, 0);
     let versions = versions(&mut dice);
-    let bundles = bundles(&mut dice, &versions);
+    let mut bundles = bundles(&mut dice, &versions);
+    let batched = batched(&mut Dice::new(seed, Stream::Batches, 0), (&versions, &mut bundles));
     let count = 2 + dice.below(7);
     let mut databases: Vec<Database> = (1..=count)
         .take(options.without.databases_beyond.unwrap_or(usize::MAX))
@@ -57,6 +58,7 @@ pub(super) fn sim(seed: u64, options: &Options) -> Sim {
         wires,
         databases,
         bundles,
+        batched,
         requests: Vec::new(),
         openings: BTreeMap::new(),
         watch: Watch::default().with_secrets(&secrets),
@@ -162,6 +164,21 @@ fn bundles(dice: &mut Dice, versions: &[Version]) -> Vec<Manifest> {
             migrations,
         })
         .collect()
+}
+
+/// One of them may be a statement in batches, which runs outside of a transaction on every engine.
+fn batched(dice: &mut Dice, (versions, bundles): (&[Version], &mut [Manifest])) -> Option<Version> {
+    let version = dice.chance(300).then(|| versions[dice.place(versions.len())].clone())?;
+    let migrations = bundles.iter_mut().flat_map(|bundle| &mut bundle.migrations);
+    for migration in migrations.filter(|migration| migration.version == version) {
+        for script in [Some(&mut migration.up), migration.down.as_mut()].into_iter().flatten() {
+            for facts in &mut script.facts {
+                facts.mode = TransactionMode::Statements;
+                "it runs in batches".clone_into(&mut facts.why);
+            }
+        }
+    }
+    Some(version)
 }
 
 /// As the golden scripts of the core make it.

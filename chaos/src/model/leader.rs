@@ -7,7 +7,7 @@ use skein_core::decide::{Decision, decide};
 use skein_core::event::{Body, Event};
 use skein_core::evolve::evolve;
 use skein_core::forecast::overruns;
-use skein_core::ids::{Digest, Fence, Millis, RequestId, Seq, TargetId};
+use skein_core::ids::{AgentId, Digest, Fence, Millis, RequestId, Seq, TargetId};
 use skein_core::outbox::{Leg, outbox};
 use skein_core::refusal::Kind;
 use skein_core::schedule::{Presence, schedule};
@@ -68,6 +68,8 @@ pub(super) struct Leader {
     pub(super) leases: BTreeMap<Fence, (TargetId, u64)>,
     /// The life of each agent that was heard of, and when.
     pub(super) heard: BTreeMap<usize, (u32, u64)>,
+    /// When executors were last said to wait.
+    pub(super) held: BTreeMap<Fence, Millis>,
     /// Its next write fails.
     pub(super) disk_fails: bool,
     /// One that was cut off, and does not know it yet.
@@ -88,6 +90,7 @@ impl Leader {
             clock_ms: 0,
             leases: BTreeMap::new(),
             heard: BTreeMap::new(),
+            held: BTreeMap::new(),
             disk_fails: false,
             old: None,
         }
@@ -325,7 +328,7 @@ impl Sim {
             if self.mutated(Mutation::NeverFinishes) {
                 next.commands.retain(|one| !matches!(one, Command::FinishRollout { .. }));
             }
-            next.commands.extend(overruns(&self.leader.ahead, &BTreeMap::new(), now));
+            next.commands.extend(overruns(&self.leader.ahead, &self.leader.held, now));
             if next.commands.is_empty() {
                 break;
             }
@@ -371,13 +374,17 @@ impl Sim {
         let durable = self.leader.applied.seq.0;
         let mut legs: Vec<Leg> = outbox(&self.leader.ahead, id);
         legs.retain(|leg| early || leg.fence.0 < durable);
-        self.throttle(id, &mut legs);
+        if !early {
+            self.as_recorded(id, &mut legs);
+        }
         let known = &self.agents[agent].executors;
         let news = legs.iter().any(|leg| {
             known.get(&leg.fence).is_none_or(|executor| {
                 executor.cancelled != leg.cancelled
                     || executor.killed != leg.kill
                     || executor.leg.throttles != leg.throttles
+                    || executor.leg.batching != leg.batching
+                    || (leg.after_batch && !executor.leave)
             })
         });
         if news {
@@ -390,7 +397,29 @@ impl Sim {
         }
     }
 
-    pub(super) fn heard(&mut self, agent: usize, life: u32, fences: &[Fence]) {
+    /// Legs as the durable log has them: what is only proposed is not handed out.
+    fn as_recorded(&self, agent: &AgentId, legs: &mut [Leg]) {
+        if self.leader.pending.is_empty() {
+            return;
+        }
+        let durable = outbox(&self.leader.applied, agent);
+        for leg in legs {
+            if let Some(known) = durable.iter().find(|known| known.fence == leg.fence) {
+                leg.clone_from(known);
+            }
+        }
+    }
+
+    /// Executors that wait, as their agent says.
+    fn hear_of_waits(&mut self, held: &[Fence]) {
+        let at = self.clock();
+        for fence in held {
+            self.leader.held.insert(*fence, at);
+            self.see(Seen::Held { fence: *fence, at });
+        }
+    }
+
+    pub(super) fn heard(&mut self, agent: usize, life: u32, (fences, held): (&[Fence], &[Fence])) {
         self.heard_by_old(agent, life);
         if !self.leader.up {
             return;
@@ -400,6 +429,7 @@ impl Sim {
             return;
         }
         self.leader.heard.insert(agent, (life, self.now));
+        self.hear_of_waits(held);
         for fence in fences {
             if let Some((_, until)) = self.leader.leases.get_mut(fence) {
                 *until = self.now + LEASE_MS;

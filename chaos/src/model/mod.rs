@@ -10,6 +10,7 @@
 mod agent;
 mod around;
 mod asks;
+mod batched;
 mod calendar;
 mod dice;
 mod executor;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 
 use skein_core::bundle::Manifest;
 use skein_core::hours::Openings;
-use skein_core::ids::{Fence, RolloutId, TargetId};
+use skein_core::ids::{Fence, RolloutId, TargetId, Version};
 use skein_core::state::Fleet;
 use skein_core::state::rollout::Status;
 
@@ -158,6 +159,8 @@ struct Sim {
     wires: Vec<Wire>,
     databases: Vec<Database>,
     bundles: Vec<Manifest>,
+    /// Its scripts are one statement in batches each.
+    batched: Option<Version>,
     requests: Vec<operator::Asked>,
     /// When windows are open, as far as somebody asked.
     openings: BTreeMap<RolloutId, Arc<Openings>>,

@@ -111,11 +111,19 @@ pub enum Mutation {
     TakesSilence,
     /// A step counts as verified though a gate after it did not pass.
     VerifiesAnyhow,
+    /// Whoever takes up a statement in batches begins it from its first key.
+    BeginsBatchesAnew,
+    /// A statement in batches ends before its last batch.
+    EndsBatchesEarly,
+    /// Who is to leave a statement between two batches goes on.
+    StaysInBatches,
+    /// What a step waited for is told as its work.
+    CountsWaits,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 58] = [
         Self::NoFenceCheck,
         Self::LowersFence,
         Self::ReportsBeforeEffect,
@@ -170,6 +178,10 @@ impl Mutation {
         Self::SkipsStepGates,
         Self::TakesSilence,
         Self::VerifiesAnyhow,
+        Self::BeginsBatchesAnew,
+        Self::EndsBatchesEarly,
+        Self::StaysInBatches,
+        Self::CountsWaits,
     ];
 
     /// The one of that name.

@@ -154,6 +154,7 @@ impl Sim {
         let any = !self.agents[agent].executors.is_empty();
         for executor in self.agents[agent].executors.values_mut() {
             executor.cancelled = true;
+            executor.shut = true;
         }
         any
     }
@@ -322,7 +323,7 @@ fn nonsense(lane: &Lane, exempt: bool, dice: &mut Dice) -> Told {
         return Told::Judged { step: StepIx(lane.verified), gate, judgement };
     }
     match dice.below(6) {
-        0 if lane.archive.is_none() => steps::in_force(StepIx(lane.applied), false),
+        0 if lane.archive.is_none() => steps::in_force(StepIx(lane.applied), (1, false)),
         1 if lane.archive.is_none() && !exempt => {
             Told::BackedUp(Box::new(executor::archive("", Digest::default(), Backup::Exempt)))
         }
@@ -337,6 +338,6 @@ fn nonsense(lane: &Lane, exempt: bool, dice: &mut Dice) -> Told {
             file: "none.sql".to_owned(),
             line: 1,
         },
-        _ => steps::in_force(step, true),
+        _ => steps::in_force(step, (1, true)),
     }
 }

@@ -16,6 +16,7 @@ pub(super) enum Message {
         agent: usize,
         life: u32,
         fences: Vec<Fence>,
+        held: Vec<Fence>,
     },
     Report {
         agent: usize,
@@ -127,7 +128,9 @@ impl Sim {
 
     pub(super) fn arrive(&mut self, message: Message) {
         match message {
-            Message::Beat { agent, life, fences } => self.heard(agent, life, &fences),
+            Message::Beat { agent, life, fences, held } => {
+                self.heard(agent, life, (&fences, &held));
+            }
             Message::Report { .. } => self.reported(message),
             Message::Seen { agent, life, target, seen, as_of } => {
                 self.seen((agent, life), target, (*seen, as_of));

@@ -45,6 +45,7 @@ impl Sim {
         self.leader.disk_fails = false;
         self.leader.up = false;
         self.leader.heard.clear();
+        self.leader.held.clear();
         self.leader.leases.clear();
         self.openings.clear();
         let pause = self.leader.dice.between(50, 2_500);

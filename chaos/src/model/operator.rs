@@ -49,6 +49,18 @@ impl Sim {
         {
             self.request(command);
         }
+        if let Some(further) = self.further(&mut beside).filter(|_| beside.chance(200)) {
+            self.request(further);
+        }
+        let mut beside = dice.beside(Stream::Batches);
+        if let Some(rollout) = self.amid_batches().filter(|_| beside.chance(400)) {
+            let (reason, stop) = ("it is slow".to_owned(), Stop::BehindBatches);
+            self.request(if beside.chance(500) {
+                Command::PauseRollout { rollout, reason, stop }
+            } else {
+                Command::SetKnobs { rollout, knobs: vec![spec::rebatch(&mut beside)] }
+            });
+        }
         match dice.below(40) {
             _ if idle && dice.chance(600) => self.plan_and_start(number, &mut dice),
             0..=15 => self.plan_and_start(number, &mut dice),
@@ -335,17 +347,8 @@ impl Sim {
         };
         let target = fleet.targets.get(target).map(|target| target.id.0.clone());
         let selector = Selector { targets: target.into_iter().collect(), ..Selector::default() };
-        let undone = fleet.rollouts.values().find_map(|state| {
-            let on_its_way = |lane: &Lane| lane.phase == Phase::UndoLeased && lane.keep > 0;
-            let (_, lane) = state.lanes.iter().find(|(_, lane)| on_its_way(lane))?;
-            Some((state.id, fleet.targets.get(lane.target)?.id.0.clone()))
-        });
-        if let Some((rollout, target)) = undone.filter(|_| dice.chance(900)) {
-            // Further than it is being undone just now.
-            let selector = Selector { targets: vec![target], ..Selector::default() };
-            let waivers = waivers(dice);
-            let extent = Extent { selector, ..Extent::default() };
-            return Command::RollBackRollout { rollout, extent, waivers };
+        if let Some(further) = self.further(dice).filter(|_| dice.chance(900)) {
+            return further;
         }
         match (stopping, dice.below(10)) {
             (Some(stopping), 0..4) => {
@@ -361,6 +364,19 @@ impl Sim {
                 Command::SkipTargets { rollout, selector, reason, until }
             }
         }
+    }
+
+    /// Further back than a target is being undone just now.
+    fn further(&self, dice: &mut Dice) -> Option<Command> {
+        let fleet = &self.leader.ahead;
+        let (rollout, target) = fleet.rollouts.values().find_map(|state| {
+            let on_its_way = |lane: &Lane| lane.phase == Phase::UndoLeased && lane.keep > 0;
+            let (_, lane) = state.lanes.iter().find(|(_, lane)| on_its_way(lane))?;
+            Some((state.id, fleet.targets.get(lane.target)?.id.0.clone()))
+        })?;
+        let selector = Selector { targets: vec![target], ..Selector::default() };
+        let extent = Extent { selector, ..Extent::default() };
+        Some(Command::RollBackRollout { rollout, extent, waivers: waivers(dice) })
     }
 
     /// A target that a rollout goes on without, until a time that it may see.

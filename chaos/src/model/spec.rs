@@ -163,10 +163,23 @@ fn of_waves(dice: &mut Dice) -> Vec<Gate> {
     kinds.enumerate().map(gate).collect()
 }
 
-/// Its executors know no batches: what is played is what is refused.
+/// Some that no rollout may have.
 fn batching(dice: &mut Dice) -> Batching {
-    let (size, pause_ms) = if dice.chance(20) { (500, u64::MAX) } else { (0, 0) };
+    let (size, pause_ms) = match dice.below(50) {
+        0 => (500, u64::MAX),
+        1..=10 => (u64::from(dice.below(6)), [0, 60, 500][dice.place(3)]),
+        _ => (0, 0),
+    };
     Batching { size, pause_ms }
+}
+
+/// What somebody sets of it.
+pub(super) fn rebatch(dice: &mut Dice) -> Knob {
+    if dice.chance(500) {
+        Knob::Batch([0, 1, 5, 30][dice.place(4)])
+    } else {
+        Knob::BatchPauseMs([0, 60, 900][dice.place(3)])
+    }
 }
 
 /// Of the bundle's versions, in their order but for a few.

@@ -29,6 +29,9 @@ impl Sim {
             let dice = &mut self.agents[agent].dice;
             let passed = !dice.chance(30);
             let impossible = passed && dice.chance(50);
+            // What a batch commits could not be taken back.
+            let batched = self.in_batches(&step.entry.version);
+            let (passed, impossible) = (passed || batched, impossible || batched);
             let note = if passed { String::new() } else { "no such column".to_owned() };
             let last = executor.last();
             executor.tell(Told::Tried { step: step.ix, passed, impossible, note });
@@ -65,15 +68,28 @@ impl Sim {
                 return next;
             }
             let fence = executor.leg.fence;
+            executor.begin(self.now);
             self.see(Seen::Begins { fence, at: self.now });
             self.see(Seen::Starts { fence, version: &step.entry.version });
         }
+        let batched = self.in_batches(&step.entry.version);
+        if begun {
+            if executor.shut {
+                self.reach(Reach::LeftWithoutAWord);
+                return Next::Stop;
+            }
+            if batched && theirs {
+                self.reach(Reach::BatchesTakenUp);
+            }
+            executor.begin(self.now);
+            executor.free = executor.cancelled;
+        }
         let database = &self.databases[executor.database];
-        if begun && theirs && self.agents[agent].dice.chance(150) {
+        if begun && theirs && !batched && self.agents[agent].dice.chance(150) {
             let why = "there is no probe".to_owned();
             return executor.close(Told::Stuck { step: step.ix, why });
         }
-        if database.by_statements() {
+        if database.by_statements() || batched {
             if database.fence > executor.leg.fence
                 && !self.mutated(Mutation::NoFenceCheck)
                 && !self.mutated(Mutation::NoSessionLock)
@@ -83,8 +99,10 @@ impl Sim {
             let done =
                 if begun { database.intent.as_ref().map_or(0, |intent| intent.done) } else { 0 };
             let fence = executor.leg.fence;
+            let anew = batched && theirs && self.mutated(Mutation::BeginsBatchesAnew);
+            let done = if anew { 0 } else { done };
             let intent = Intent { entry: step.entry, script: step.script, done, fence };
-            if !self.mutated(Mutation::NoIntent) {
+            if batched || !self.mutated(Mutation::NoIntent) {
                 self.databases[executor.database].intent = Some(intent);
             }
             executor.stage = Stage::Statements;
@@ -100,7 +118,7 @@ impl Sim {
             && executor.boasted != Some(step.ix)
         {
             executor.boasted = Some(step.ix);
-            executor.tell(in_force(step.ix, false));
+            executor.tell(in_force(step.ix, (1, false)));
             return Next::Later;
         }
         let blind = self.mutated(Mutation::NoFenceCheck);
@@ -115,6 +133,7 @@ impl Sim {
         }
         database.record(&step.entry, step.script);
         self.effect(executor, step, true);
+        self.took(executor, step);
         executor.stage = Stage::Told;
         Next::On
     }
@@ -122,6 +141,9 @@ impl Sim {
     /// One statement of two, each with its progress row.
     pub(super) fn statements(&mut self, executor: &mut Executor) -> Next {
         let Some(step) = executor.leg.steps.get(executor.at).cloned() else { return Next::Stop };
+        if self.in_batches(&step.entry.version) {
+            return self.batch(executor, &step);
+        }
         let database = &mut self.databases[executor.database];
         let done = database.intent.as_ref().map_or(1, |intent| intent.done);
         if executor.killed {
@@ -138,6 +160,11 @@ impl Sim {
                 file,
                 line,
             });
+        }
+        if done > 0
+            && let Some(next) = self.held_within(executor)
+        {
+            return next;
         }
         let database = &mut self.databases[executor.database];
         let poison =
@@ -159,12 +186,13 @@ impl Sim {
         let intent = database.intent.is_some();
         database.record(&step.entry, step.script);
         self.effect_with(executor, &step, (true, intent));
+        self.took(executor, &step);
         executor.stage = Stage::Told;
         Next::On
     }
 
     /// What stands of a step whose statement has failed, of two.
-    fn left_at(&mut self, database: usize, done: u32) -> Verdict {
+    pub(super) fn left_at(&mut self, database: usize, done: u32) -> Verdict {
         if done > 0 {
             return Verdict::Partly;
         }
@@ -177,7 +205,22 @@ impl Sim {
         self.effect_with(executor, step, (whole, intent));
     }
 
-    fn effect_with(&mut self, executor: &Executor, step: &Step, (whole, intent): (bool, bool)) {
+    /// The step is in force: what it took is told, and what it waited is no part of that.
+    pub(super) fn took(&mut self, executor: &mut Executor, step: &Step) {
+        let (fence, version) = (executor.leg.fence, &step.entry.version);
+        executor.go(self.now);
+        let all = self.now - executor.began_at;
+        let ms = all - executor.held_ms;
+        executor.took_ms = if self.mutated(Mutation::CountsWaits) { all } else { ms };
+        self.see(Seen::Took { fence, version, ms });
+    }
+
+    pub(super) fn effect_with(
+        &mut self,
+        executor: &Executor,
+        step: &Step,
+        (whole, intent): (bool, bool),
+    ) {
         let database = &self.databases[executor.database];
         let effect = Effect {
             target: executor.leg.target.clone(),
@@ -186,7 +229,7 @@ impl Sim {
             fence: executor.leg.fence,
             whole,
             intent,
-            statements: database.by_statements(),
+            statements: database.by_statements() || self.in_batches(&step.entry.version),
         };
         self.note(|| format!("effect {effect:?}"));
         self.see(Seen::Effect(&effect));
@@ -196,7 +239,7 @@ impl Sim {
     }
 
     /// What the database says of a failure may name the way to it; that is for nobody else.
-    fn failed(&self, step: StepIx, verdict: Verdict, retryable: bool) -> Told {
+    pub(super) fn failed(&self, step: StepIx, verdict: Verdict, retryable: bool) -> Told {
         let leaks = self.mutated(Mutation::LeaksSecret);
         let way = if leaks { SECRET } else { "***" };
         let message = format!("syntax error (postgres://skein:{way}@db)");
@@ -234,8 +277,8 @@ fn told_found(executor: &mut Executor, step: &Step, database: &Database) -> Next
 }
 
 /// That a step is in force.
-pub(super) fn in_force(step: StepIx, already: bool) -> Told {
-    Told::Applied { step, ms: 1, rows: 0, already, measured: Measured::default() }
+pub(super) fn in_force(step: StepIx, (ms, already): (u64, bool)) -> Told {
+    Told::Applied { step, ms, rows: 0, already, measured: Measured::default() }
 }
 
 fn report(executor: &mut Executor, step: &Step, already: bool, database: &Database) {
@@ -247,7 +290,7 @@ fn report(executor: &mut Executor, step: &Step, already: bool, database: &Databa
         executor.at += 1;
         executor.stage = Stage::Step;
     } else {
-        executor.tell(in_force(step.ix, already));
+        executor.tell(in_force(step.ix, (executor.took_ms, already)));
         executor.stage = around::stage(executor, database);
     }
 }

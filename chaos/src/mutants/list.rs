@@ -320,6 +320,30 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "a leg does not know the first of the gates around its steps",
+        edits: &[edit(
+            "outbox.rs",
+            "gates.filter_map(|gate| state.gate(gate).cloned()).collect()",
+            "gates.skip(1).filter_map(|gate| state.gate(gate).cloned()).collect()",
+        )],
+    },
+    Mutant {
+        name: "who was told to leave a statement between two batches has failed",
+        edits: &[edit(
+            "decide/report.rs",
+            "self.lane.kill || self.state.may_leave_batches(self.lane);",
+            "self.lane.kill;",
+        )],
+    },
+    Mutant {
+        name: "what a leg waits for a throttle is taken for the work of its step",
+        edits: &[edit(
+            "forecast/overrun.rs",
+            "lane.since.max(held).0",
+            "lane.since.max(Millis(held.0.min(0))).0",
+        )],
+    },
+    Mutant {
         name: "a target that was given up at work goes on",
         edits: &[edit("evolve/leg.rs", "if given_up == Some(true) {", "if false {")],
     },

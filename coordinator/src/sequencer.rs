@@ -178,7 +178,7 @@ struct Leading {
     standing: Vec<bool>,
     /// Not before then it is asked again which steps take longer than was forecast.
     overruns_at: Millis,
-    /// When legs were last said to be held back by a throttle.
+    /// When legs were last said to be held back.
     held: BTreeMap<Fence, Millis>,
 }
 
@@ -203,7 +203,7 @@ impl Leading {
         if now >= self.overruns_at {
             let live: BTreeSet<Fence> = legs().copied().collect();
             self.held.retain(|fence, _| live.contains(fence));
-            self.held.extend(presence.throttled.values().map(|it| (it.fence, now)));
+            self.held.extend(presence.held(&self.ahead).map(|fence| (fence, now)));
             self.overruns_at = Millis(now.0.saturating_add(OVERRUN_PACE_MS));
             commands.extend(overruns(&self.ahead, &self.held, now));
         }
@@ -359,6 +359,10 @@ impl Sequencer {
             Err(_elapsed) => return None,
         }
         let ahead = self.machine.fleet().clone();
+        // Who waits is told with heartbeats, of which a new leader has had none: within a lease all are heard of.
+        let mut time = LogTime::new();
+        let lease_ms = u64::try_from(self.lease.as_millis()).unwrap_or(u64::MAX);
+        let overruns_at = Millis(time.now(ahead.time).0.saturating_add(lease_ms));
         let mut leases = Leases::new(self.lease);
         for (leased, fence) in live_leases(&ahead) {
             leases.grant(fence, leased);
@@ -368,10 +372,10 @@ impl Sequencer {
             term,
             ahead,
             leases,
-            time: LogTime::new(),
+            time,
             wake_in: None,
             standing: Vec::new(),
-            overruns_at: Millis(0),
+            overruns_at,
             held: BTreeMap::new(),
         })
     }

@@ -114,6 +114,17 @@ impl Presence {
         !state.is_throttled() || self.throttles.contains(agent)
     }
 
+    /// Legs that are held back now, or may be: by a throttle, or by the rest between two batches.
+    pub fn held<'a>(&'a self, fleet: &'a Fleet) -> impl Iterator<Item = Fence> + 'a {
+        let rests = |target: &TargetId| {
+            let lane = fleet.target(target).and_then(|(ix, _)| fleet.lane(ix));
+            lane.is_some_and(|(state, _)| state.batching().pause_ms > 0)
+        };
+        let batched = self.batched.iter().filter(move |(target, _)| rests(target));
+        let throttled = self.throttled.values().map(|it| it.fence);
+        throttled.chain(batched.map(|(_, it)| it.fence))
+    }
+
     /// What the leg of a lane waits for now.
     pub fn throttled(&self, lane: &Lane, target: &target::State) -> Option<&Throttled> {
         self.throttled.get(&target.id).filter(|throttled| lane.fence == Some(throttled.fence))

@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) now: Millis,
     pub(crate) presence: Presence,
     pub(crate) bundles: BTreeMap<String, Manifest>,
+    /// When legs were last said to be held back.
+    held: BTreeMap<Fence, Millis>,
     pub(crate) strategy: Strategy,
     pub(crate) charter: Digest,
     pub(crate) plan: Digest,
@@ -53,6 +55,7 @@ impl Default for World {
             now: Millis(1_000),
             presence: Presence::default(),
             bundles: BTreeMap::new(),
+            held: BTreeMap::new(),
             strategy: Strategy { parallelism: 64, ..Strategy::default() },
             charter: digest("charter"),
             plan: Digest::default(),
@@ -137,7 +140,9 @@ impl World {
     pub(crate) fn tick(&mut self) {
         for _ in 0..10_000 {
             let mut next = schedule(&self.fleet, &self.presence, self.now);
-            next.commands.extend(overruns(&self.fleet, &BTreeMap::new(), self.now));
+            let held = self.presence.held(&self.fleet).map(|fence| (fence, self.now));
+            self.held.extend(held);
+            next.commands.extend(overruns(&self.fleet, &self.held, self.now));
             if next.commands.is_empty() {
                 return;
             }

@@ -5,8 +5,9 @@ mod session_support;
 use session_support::{Fake, Fleet, Talk, forward, in_time, three_tables, words};
 use skein_proto::agent::v1::report::Outcome;
 use skein_proto::agent::v1::{Leg, Throttled, Throttles, from_agent, from_coordinator};
-use skein_proto::v1::Throttle;
+use skein_proto::v1::gate::Question;
 use skein_proto::v1::throttle::Measure;
+use skein_proto::v1::{Comparison, Gate, GateWhen, Throttle};
 
 fn queue(limit: u64) -> Throttle {
     Throttle {
@@ -105,4 +106,43 @@ async fn a_leg_that_waits_is_given_back_when_it_is_cancelled() {
     talk.say(of(&leg, Vec::new())).await;
     verified(&mut talk, 0).await;
     assert_eq!(fleet.in_force("a").await, ["1"]);
+}
+
+/// Gates take their time, and what was measured before them holds for its interval only.
+#[tokio::test]
+async fn a_throttle_that_closes_while_gates_are_asked_holds_the_step_back() {
+    let fleet = Fleet::new(&["a"]).await;
+    fleet.run("a", "CREATE TABLE outbox (id int); CREATE TABLE storm (id int)").await;
+    let mut fake = Fake::start().await;
+    let migrations = three_tables();
+    let digest = fake.put(&migrations);
+    let _agent = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut talk = fake.greet().await;
+    let mut leg = forward((10, "a"), &digest, &migrations, 0..1);
+    leg.throttles = vec![queue(3_000)];
+    leg.gates = vec![Gate {
+        name: "calm".to_owned(),
+        when: GateWhen::BeforeStep.into(),
+        question: Some(Question::Sql("SELECT count(*) FROM storm".to_owned())),
+        comparison: Comparison::Equal.into(),
+        expected: "0".to_owned(),
+        samples: 6,
+        need: 6,
+        interval_ms: 400,
+        timeout_ms: 2_000,
+        ..Gate::default()
+    }];
+    talk.hand_out(&leg).await;
+    talk.reports_until(|it| matches!(it, Outcome::BackedUp(_))).await;
+    fleet.run("a", "INSERT INTO outbox VALUES (1), (2), (3)").await;
+    let waits = told(&mut talk, |waits| !waits.is_empty()).await;
+    assert_eq!(waits[0].why, "`queue`: the query answers 3 >= 3");
+    assert!(fleet.in_force("a").await.is_empty());
+
+    // Behind the wait they are asked anew.
+    fleet.run("a", "INSERT INTO storm VALUES (1); DELETE FROM outbox").await;
+    let reports = talk.reports_until(|it| matches!(it, Outcome::Failed(_))).await;
+    let words = words(&reports);
+    assert_eq!(words.last_chunk().map(|[a, b]| (&**a, &**b)), Some(("no gate 0", "failed 0")));
+    assert!(fleet.in_force("a").await.is_empty());
 }

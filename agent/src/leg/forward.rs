@@ -8,7 +8,7 @@ use skein_proto::v1::GateWhen;
 use super::hold::Hold;
 use super::stop::Stop;
 use super::{Task, backup, baseline, gates, half};
-use crate::db::{Fingerprint, Order, Outcome};
+use crate::db::{Between as _, Fingerprint, Order, Outcome};
 use crate::session::{Lease, Over};
 use crate::throttle::Brake;
 
@@ -63,7 +63,7 @@ async fn carry_out(
         }
         // A step that was begun had its gates before it.
         if !*half {
-            gates::ask(task, lease, (at, GateWhen::BeforeStep)).await?;
+            before_step(task, (lease, brake), at).await?;
         }
         last = Some(step(task, hold, (&mut *lease, &mut *brake), (at, order)).await?);
         *half = false;
@@ -75,6 +75,22 @@ async fn carry_out(
 /// A half is what its statements are asked about, not its step: it is to be completed before the leg is given back.
 async fn may_start(lease: &mut Lease, brake: &mut Brake, half: bool) -> Result<(), Over> {
     if half { lease.may_start().await } else { brake.before_step().await }
+}
+
+/// Gates are asked when nothing holds the step back, and asking takes its time: where something does after that, they
+/// are asked anew behind the wait.
+async fn before_step(
+    task: &Task<'_>,
+    (lease, brake): (&mut Lease, &mut Brake),
+    at: usize,
+) -> Result<(), Stop> {
+    loop {
+        gates::ask(task, lease, (at, GateWhen::BeforeStep)).await?;
+        if brake.is_free().await {
+            return Ok(());
+        }
+        brake.before_step().await?;
+    }
 }
 
 /// Tells the steps that an earlier executor did. Returns the last report's id where those are all.

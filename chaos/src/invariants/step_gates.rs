@@ -23,6 +23,8 @@ pub(super) struct StepGates {
     ever: BTreeSet<(Fence, Version, String)>,
     /// Since a step took effect, whoever asked.
     passed: BTreeMap<(TargetId, Version), BTreeSet<String>>,
+    /// Who has an older one changes nothing any more.
+    reached: BTreeMap<TargetId, Fence>,
     /// Nobody asks about what a repair wrote down.
     unasked: BTreeSet<(TargetId, Version)>,
     /// Steps whose gate did not pass, as the log has it.
@@ -69,6 +71,9 @@ impl StepGates {
                     ));
                 }
             }
+        }
+        if self.reached.get(&grant.target).is_some_and(|reached| *reached > fence) {
+            return Ok(());
         }
         // What the log has verified was looked at then.
         let before = (lane.verified..state.steps(lane))
@@ -173,6 +178,9 @@ impl Invariant for StepGates {
             Seen::Starts { fence, version } => {
                 self.told = true;
                 return self.starts(fence, version, past);
+            }
+            Seen::Fence { target, new, .. } => {
+                self.reached.insert(target.clone(), new);
             }
             Seen::Effect(effect) if effect.whole => {
                 let step = (effect.target.clone(), effect.entry.version.clone());

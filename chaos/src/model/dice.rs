@@ -20,6 +20,7 @@ pub(super) enum Stream {
     Dumps,
     Waivers,
     Batches,
+    Slow,
 }
 
 /// A xorshift generator.

@@ -69,6 +69,8 @@ pub(super) struct Executor {
     pub(super) held_ms: u64,
     /// Since when it waits.
     pub(super) held_since: Option<u64>,
+    /// Its step is in force, and its server says so then.
+    pub(super) slow_until: u64,
     /// How long its last step took.
     pub(super) took_ms: u64,
     /// Its session is gone, and it has not noticed yet.
@@ -108,6 +110,7 @@ impl Executor {
             began_at: 0,
             held_ms: 0,
             held_since: None,
+            slow_until: 0,
             took_ms: 1,
             backed_up: leg.backed_up || leg.kind != LegKind::Forward,
             leg,
@@ -365,6 +368,7 @@ impl Sim {
             }
             Stage::Step => self.step(agent, executor),
             Stage::Statements => self.statements(executor),
+            Stage::Told if self.now < executor.slow_until => Next::Later,
             Stage::Told => steps::told(executor, &self.databases[executor.database]),
             Stage::After => self.after(agent, executor),
             Stage::Verify => self.verify(executor),

@@ -2,10 +2,10 @@
 
 use skein_core::command::{Command, Depth, Extent, Waiver};
 use skein_core::event::Stop;
-use skein_core::ids::{Digest, FreezeId, Millis, RequestId, RolloutId, TargetIx, WaveIx};
+use skein_core::ids::{Digest, FreezeId, Millis, RequestId, RolloutId, WaveIx};
 use skein_core::plan::{self, Plan};
 use skein_core::spec::{Condition, Knob, Limit, Selector, Spec};
-use skein_core::state::rollout::{Lane, Phase, State, Status};
+use skein_core::state::rollout::{State, Status};
 
 use super::coverage::Reach;
 use super::database::digest;
@@ -236,7 +236,7 @@ impl Sim {
         }
     }
 
-    fn some_rollout(&self, dice: &mut Dice) -> RolloutId {
+    pub(super) fn some_rollout(&self, dice: &mut Dice) -> RolloutId {
         let last = self.leader.ahead.rollouts.last_key_value().map_or(0, |(id, _)| id.0);
         RolloutId(last.saturating_sub(dice.below(3)))
     }
@@ -329,75 +329,6 @@ impl Sim {
         }
     }
 
-    /// Targets that are tried again, or left out: those that failed, mostly.
-    fn on_some_targets(&mut self, dice: &mut Dice) -> Command {
-        let fleet = &self.leader.ahead;
-        let stopping = fleet.rollouts.values().find(|state| state.stopping && state.leased() > 0);
-        let failed =
-            |lane: &Lane| matches!(lane.phase, Phase::Failed | Phase::Stuck | Phase::Residual);
-        let lanes = fleet.rollouts.values().flat_map(|state| {
-            let lanes = state.lanes.iter().filter(|(_, lane)| failed(lane));
-            lanes.map(|(_, lane)| (state.id, lane.target))
-        });
-        let lanes: Vec<(RolloutId, TargetIx)> = lanes.collect();
-        let (rollout, target) = if lanes.is_empty() || dice.chance(100) {
-            (self.some_rollout(dice), TargetIx(dice.below(4)))
-        } else {
-            lanes[dice.place(lanes.len())]
-        };
-        let target = fleet.targets.get(target).map(|target| target.id.0.clone());
-        let selector = Selector { targets: target.into_iter().collect(), ..Selector::default() };
-        if let Some(further) = self.further(dice).filter(|_| dice.chance(900)) {
-            return further;
-        }
-        match (stopping, dice.below(10)) {
-            (Some(stopping), 0..4) => {
-                Command::RetryTargets { rollout: stopping.id, selector: Selector::default() }
-            }
-            (_, 0..7) => Command::RetryTargets { rollout, selector },
-            _ => {
-                let reason = if dice.chance(100) { "" } else { "merged" }.to_owned();
-                // Some of them have passed.
-                let away = u64::from(dice.below(8_000));
-                let until = Millis((fleet.time.0 + away).saturating_sub(800));
-                let until = dice.chance(300).then_some(until);
-                Command::SkipTargets { rollout, selector, reason, until }
-            }
-        }
-    }
-
-    /// Further back than a target is being undone just now.
-    fn further(&self, dice: &mut Dice) -> Option<Command> {
-        let fleet = &self.leader.ahead;
-        let (rollout, target) = fleet.rollouts.values().find_map(|state| {
-            let on_its_way = |lane: &Lane| lane.phase == Phase::UndoLeased && lane.keep > 0;
-            let (_, lane) = state.lanes.iter().find(|(_, lane)| on_its_way(lane))?;
-            Some((state.id, fleet.targets.get(lane.target)?.id.0.clone()))
-        })?;
-        let selector = Selector { targets: vec![target], ..Selector::default() };
-        let extent = Extent { selector, ..Extent::default() };
-        Some(Command::RollBackRollout { rollout, extent, waivers: waivers(dice) })
-    }
-
-    /// A target that a rollout goes on without, until a time that it may see.
-    fn leave_out_for_a_while(&self, dice: &mut Dice) -> Option<Command> {
-        let fleet = &self.leader.ahead;
-        let mut running = fleet.rollouts.values().filter(|state| state.status == Status::Running);
-        let state = running.next()?;
-        let idle = |lane: &Lane| {
-            lane.fence.is_none()
-                && matches!(lane.phase, Phase::Waiting | Phase::Ready | Phase::Failed)
-        };
-        let lanes = state.lanes.iter().map(|(_, lane)| lane).filter(|lane| idle(lane));
-        let meant: Vec<TargetIx> =
-            lanes.map(|lane| lane.target).chain(state.awaited.keys().copied()).collect();
-        let target = fleet.targets.get(*meant.get(dice.place(meant.len()))?)?;
-        let selector = Selector { targets: vec![target.id.0.clone()], ..Selector::default() };
-        let until = Some(Millis(fleet.time.0 + dice.between(100, 3_000)));
-        let reason = "it is busy".to_owned();
-        Some(Command::SkipTargets { rollout: state.id, selector, reason, until })
-    }
-
     pub(super) fn request(&mut self, command: Command) {
         let number = u64::try_from(self.requests.len()).unwrap_or(u64::MAX);
         let mut id = [0; 16];
@@ -486,7 +417,7 @@ fn knob(dice: &mut Dice) -> Knob {
     }
 }
 
-fn waivers(dice: &mut Dice) -> Vec<Waiver> {
+pub(super) fn waivers(dice: &mut Dice) -> Vec<Waiver> {
     let waiver =
         |step: &str, reason: &str| Waiver { step: step.to_owned(), reason: reason.to_owned() };
     match dice.below(12) {

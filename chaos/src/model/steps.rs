@@ -9,6 +9,7 @@ use skein_core::spec::Direction;
 
 use super::coverage::Reach;
 use super::database::{Database, Intent};
+use super::dice::{Dice, Stream};
 use super::executor::{Executor, Next, SECRET, Stage};
 use super::mutation::Mutation;
 use super::{Sim, around};
@@ -211,6 +212,10 @@ impl Sim {
         executor.go(self.now);
         let all = self.now - executor.began_at;
         let ms = all - executor.held_ms;
+        let mut dice = Dice::new(self.seed, Stream::Slow, fence.0 << 8 | u64::from(step.ix.0));
+        if dice.chance(40) {
+            executor.slow_until = self.now + dice.between(2_500, 6_000);
+        }
         executor.took_ms = if self.mutated(Mutation::CountsWaits) { all } else { ms };
         self.see(Seen::Took { fence, version, ms });
     }

@@ -132,7 +132,9 @@ impl StepGates {
     fn event(&mut self, body: &Body, past: &Past) -> Held {
         match body {
             Body::GatePassed { judged } => self.judged(judged, true),
-            Body::GateFailed { judged } => self.judged(judged, false),
+            Body::GateFailed { judged } | Body::GateBreached { judged } => {
+                self.judged(judged, false)
+            }
             Body::StepVerified { rollout, target, version, .. } => {
                 self.settled(*rollout, target);
                 let Some(state) = past.fleet.rollouts.get(rollout).filter(|_| self.told) else {

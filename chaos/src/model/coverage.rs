@@ -263,7 +263,7 @@ pub fn kind(body: &Body) -> &'static str {
 
 /// Every kind of event that something can ask for. Nothing makes an agent leave, and a cluster is restored
 /// before any node runs.
-pub const EVENTS: [&str; 61] = [
+pub const EVENTS: [&str; 62] = [
     "ClusterFormed",
     "CharterAdopted",
     "AgentJoined",
@@ -289,6 +289,7 @@ pub const EVENTS: [&str; 61] = [
     "BaselineTaken",
     "GatePassed",
     "GateFailed",
+    "GateBreached",
     "WaveApproved",
     "KnobSet",
     "LanesHeld",

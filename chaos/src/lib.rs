@@ -6,6 +6,9 @@
 //! the words of [`observation`], which other simulators and [`history`] say as well. A run is a
 //! function of its seed, so that a violation is replayed by naming it.
 //!
+//! [`people`] are those who own a fleet: the strategies that they ask for and what they say to a rollout, for
+//! the simulator of the whole system and the chaos on real processes alike.
+//!
 //! [`writer`] is the store's writer in a process of its own, that is killed, or loses its power.
 
 pub mod cmd;
@@ -15,6 +18,7 @@ pub mod invariants;
 pub mod model;
 pub mod mutants;
 pub mod observation;
+pub mod people;
 pub mod place;
 pub mod shrink;
 pub mod writer;

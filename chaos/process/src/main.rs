@@ -4,7 +4,10 @@
 //! provide    what the system lacks
 //! enclose    namespaces of our own: whatever is made goes with this program
 //! world      three coordinators, agents in three regions, two database servers, wires between them
-//! workload   users: rollouts forward and back, pauses
+//! workload   users of the command line: rollouts forward and back
+//! owner      who owns a part of the fleet: strategies, words     speaker   who says them, and gets in the way
+//! hand       who migrates by hand, and repairs the ledger        comer     targets that come late, and go
+//! strategy   what strategies may ask for here (the rest is shared: chaos/src/people)
 //! fault      what goes wrong       round   for how long, and how it is put right
 //! register   linearizability: histories of clients, and their checker
 //! check      what must hold afterwards
@@ -13,13 +16,18 @@
 //! ```
 
 mod check;
+mod comer;
 mod enclose;
 mod fault;
+mod hand;
+mod owner;
 mod provide;
 mod regions;
 mod register;
 mod report;
 mod round;
+mod speaker;
+mod strategy;
 mod workload;
 mod world;
 
@@ -34,6 +42,18 @@ use report::Report;
 use round::Campaign;
 use world::{Ground, Timing, World};
 
+/// Faults in a round, where nothing else is said.
+const FAULTS: usize = 7;
+
+/// Bugs that are planted to see whether they are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Planted {
+    /// A signal that should hold steps back says go on, and every rollout is to heed it.
+    NoThrottle,
+    /// Somebody adds a row to a ledger, and no repair.
+    ForgedRow,
+}
+
 /// Real `skein` processes on make-believe machines, under faults that come from a seed.
 #[derive(Debug, Parser)]
 #[command(version)]
@@ -42,7 +62,7 @@ struct Args {
     #[arg(long, default_value_t = 3)]
     rounds: u64,
     /// Faults in a round
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = FAULTS)]
     faults: usize,
     /// From which everything is drawn; without one it is drawn, and said
     #[arg(long)]
@@ -59,8 +79,11 @@ struct Args {
     /// Where the report goes besides standard output
     #[arg(long)]
     report: Option<PathBuf>,
+    /// Plant a bug: the run has to fail
+    #[arg(long, value_enum)]
+    mutation: Option<Planted>,
     /// Three regions far apart instead of rounds: rollouts while regions are cut off
-    #[arg(long, conflicts_with_all = ["loopback", "only", "from"])]
+    #[arg(long, conflicts_with_all = ["loopback", "only", "from", "mutation"])]
     regions: bool,
     /// Keep everything on loopback, as for an ordinary user
     #[arg(long)]
@@ -152,7 +175,7 @@ async fn campaign(args: &Args, ground: Ground, why: Option<String>) -> Result<bo
         say(&format!("LEFT OUT: {what}"));
     }
     say(&format!("seed {seed}; everything is below {}", dir.path().display()));
-    let mut campaign = Campaign::new(world, seed, &args.only)?;
+    let mut campaign = Campaign::new(world, seed, &args.only)?.planted(args.mutation);
     let mut violation = None;
     match campaign.found().await {
         Ok(()) => {}
@@ -171,11 +194,15 @@ async fn campaign(args: &Args, ground: Ground, why: Option<String>) -> Result<bo
             Err(error) => violation = Some((number, format!("{error:#}"))),
         }
     }
-    report.tally(&campaign.tally);
+    report.tally(&campaign.tally, campaign.checker.played(), campaign.world.web.counts());
     if let Some((number, what)) = &violation {
         say(&format!("round {number}: {what}"));
-        say(&format!("    again: skein-chaos-process --seed {seed} --from {number} --rounds 1"));
-        report.violation(*number, what);
+        say(&format!("    again: {}", report::again(seed, *number, args)));
+        report.violation(*number, what, report::again(seed, *number, args));
+    }
+    let never = report.never();
+    if !never.is_empty() {
+        say(&format!("NEVER PLAYED: {}", never.join(", ")));
     }
     let text = report.markdown();
     std::io::stdout().write_all(text.as_bytes())?;

@@ -29,6 +29,8 @@ use crate::workload::fixture;
 use crate::world::client::Client;
 use crate::world::make::{NODES, REGIONS, USER};
 use crate::world::space::Space;
+use crate::world::target::Target;
+use crate::world::tenants::HAND;
 use crate::world::wait::until_some;
 use crate::world::{Ground, Timing, Who, World};
 
@@ -133,7 +135,8 @@ impl Regions {
         self.region_after_region(&rollout).await.with_context(|| what.to_owned())?;
         let Campaign { world, checker, promises, .. } = &mut self.campaign;
         let seen = checker.check(world, promises).await.with_context(|| what.to_owned())?;
-        for target in &self.campaign.world.targets {
+        let by_hand = |target: &&Target| target.id.starts_with(HAND);
+        for target in self.campaign.world.targets.iter().filter(|target| !by_hand(target)) {
             let seen = target.observe().await?;
             let applied: Vec<&str> = seen.applied().iter().map(|row| row.step.as_str()).collect();
             let due: Vec<String> =
@@ -280,19 +283,15 @@ impl Regions {
             }
             return Ok(());
         }
-        let wires = self.world().wires.iter().filter(|wire| wire.from != USER);
-        for wire in
-            wires.filter(|wire| (region(&wire.from) == *name) != (region(&wire.to) == *name))
-        {
-            let database = !NODES.contains(&wire.to.as_str());
-            wire.hold(!database);
-        }
-        Ok(())
+        // No filter: the cables of its machines are pulled.
+        self.spaces()
+            .filter(|space| region(&space.name) == *name)
+            .try_for_each(|space| space.connect(false))
     }
 
     fn heal(&self) -> Result<()> {
-        self.world().wires.iter().for_each(|wire| wire.hold(false));
-        self.spaces().try_for_each(Space::hear)
+        self.spaces().try_for_each(|space| space.connect(true))?;
+        if filters() { self.spaces().try_for_each(Space::hear) } else { Ok(()) }
     }
 
     fn spaces(&self) -> impl Iterator<Item = &Space> {

@@ -7,12 +7,16 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+use skein_chaos::people::played::{Capability, Played};
+
 use crate::check::Seen;
 use crate::fault::Kind;
 use crate::register::Counts;
 use crate::round::Outcome;
 use crate::workload::Tally;
 use crate::world::Ground;
+use crate::{Args, FAULTS};
 
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -27,9 +31,26 @@ pub(crate) struct Report {
     agents: Vec<Duration>,
     ended: Vec<Duration>,
     took: Duration,
-    /// Verbs, pauses, and verbs whose outcome their user never heard.
-    users: (usize, usize, usize),
-    violation: Option<(u64, String)>,
+    /// What users did, and how often.
+    users: Vec<(&'static str, usize)>,
+    played: Played,
+    /// In which round, what, and the command that replays it.
+    violation: Option<(u64, String, String)>,
+}
+
+/// The command that plays a round once more.
+pub(crate) fn again(seed: u64, number: u64, args: &Args) -> String {
+    let mut line = format!("skein-chaos-process --seed {seed} --from {number} --rounds 1");
+    if args.faults != FAULTS {
+        line += &format!(" --faults {}", args.faults);
+    }
+    if !args.only.is_empty() {
+        line += &format!(" --only '{}'", args.only);
+    }
+    if let Some(planted) = args.mutation.and_then(|planted| planted.to_possible_value()) {
+        line += &format!(" --mutation {}", planted.get_name());
+    }
+    line
 }
 
 impl Report {
@@ -46,7 +67,8 @@ impl Report {
             agents: Vec::new(),
             ended: Vec::new(),
             took: Duration::ZERO,
-            users: (0, 0, 0),
+            users: Vec::new(),
+            played: Played::default(),
             violation: None,
         }
     }
@@ -83,13 +105,28 @@ impl Report {
         )
     }
 
-    pub(crate) fn tally(&mut self, tally: &Tally) {
+    pub(crate) fn tally(&mut self, tally: &Tally, played: &Played, web: (usize, usize)) {
         let read = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::Relaxed);
-        self.users = (read(&tally.verbs), read(&tally.pauses), read(&tally.unknown));
+        self.users = vec![
+            ("verbs of the command line", read(&tally.verbs)),
+            ("strategies planned", read(&tally.plans)),
+            ("of them refused", read(&tally.no_plans)),
+            ("words said to rollouts", read(&tally.words)),
+            ("of them refused", read(&tally.refused)),
+            ("verbs, plans and words without an answer", read(&tally.unknown)),
+            ("questions of gates and throttles over HTTP", web.0),
+            ("of them answered with no", web.1),
+        ];
+        self.played = played.clone();
     }
 
-    pub(crate) fn violation(&mut self, number: u64, what: &str) {
-        self.violation = Some((number, what.to_owned()));
+    /// Capabilities that never came up: to be said aloud.
+    pub(crate) fn never(&self) -> Vec<&'static str> {
+        self.played.never().map(Capability::words).collect()
+    }
+
+    pub(crate) fn violation(&mut self, number: u64, what: &str, again: String) {
+        self.violation = Some((number, what.to_owned(), again));
     }
 
     pub(crate) fn markdown(&self) -> String {
@@ -111,13 +148,9 @@ impl Report {
             self.seed,
             commit()
         )?;
-        if let Some((number, what)) = &self.violation {
+        if let Some((number, what, again)) = &self.violation {
             writeln!(out, "Round {number}: {what}\n")?;
-            writeln!(
-                out,
-                "Again: `skein-chaos-process --seed {} --from {number} --rounds 1`\n",
-                self.seed
-            )?;
+            writeln!(out, "Again: `{again}`\n")?;
         }
         writeln!(
             out,
@@ -137,16 +170,18 @@ impl Report {
             writeln!(out, "| {} | {count} |", kind.words())?;
         }
         let seen = &self.seen;
-        let (verbs, pauses, unknown) = self.users;
         writeln!(out, "\n| what users did, and what came of it | |\n|---|--:|")?;
+        for (what, count) in &self.users {
+            writeln!(out, "| {what} | {count} |")?;
+        }
         for (what, count) in [
-            ("verbs of the command line", verbs),
-            ("of them without an answer", unknown),
-            ("pauses", pauses),
             ("promises kept (acknowledgements, ends that were told)", seen.promises),
             ("events", seen.events),
             ("effects on targets, each counted", seen.effects),
             ("of them found by a later holder", seen.already),
+            ("of them told by nobody, of targets that were given up", seen.untold),
+            ("of them held against what a signal had said before", seen.gauged),
+            ("ledgers set right by a repair", seen.mended),
             ("rollouts completed", seen.completed),
             ("rolled back", seen.rolled_back),
             ("halted, an operator asked for", seen.halted),
@@ -159,6 +194,17 @@ impl Report {
             ("of them without an answer", self.registers.unanswered),
         ] {
             writeln!(out, "| {what} | {count} |")?;
+        }
+        writeln!(out, "\n| capability | played |\n|---|--:|")?;
+        for capability in Capability::ALL {
+            let times = self.played.times(*capability);
+            if times > 0 {
+                writeln!(out, "| {} | {times} |", capability.words())?;
+            }
+        }
+        let never = self.never();
+        if !never.is_empty() {
+            writeln!(out, "\nNever played in these rounds: {}.", never.join(", "))?;
         }
         writeln!(out, "\n| after everything was healed, s | median | longest |\n|---|--:|--:|")?;
         for (what, times) in [

@@ -8,23 +8,33 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use skein_proto::v1::{self, RolloutState as State};
+use skein_agent::db::Engine;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::check::{Checker, Promises, Seen};
+use crate::check::{Checker, Promises, Seen, Span};
 use crate::fault::{Fault, Kind, fallen, heal_all};
 use crate::register::{Counts, Registers};
+use crate::speaker::Speaker;
 use crate::workload::{Tally, Work, fixture};
-use crate::world::client::asker;
-use crate::world::wait::until_some;
+use crate::world::target::Target;
+use crate::world::tenants::{BY, HAND};
+use crate::world::web::{Web, now_ms};
 use crate::world::{Who, World};
+use crate::{Planted, comer, hand};
 
 /// After everything was healed: until all nodes know a leader, until all agents are back, and until
 /// everything that was begun has ended.
 const LEADER_LIMIT: Duration = Duration::from_secs(30);
 const AGENTS_LIMIT: Duration = Duration::from_secs(30);
 const ENDS_LIMIT: Duration = Duration::from_mins(2);
+/// Users have so long at the least: rollouts of several waves have to come to something.
+const WORK: Duration = Duration::from_secs(14);
+/// What one half of the fleet owns, and the other; neither is migrated by hand.
+const OWNED: [&str; 2] = ["eu/*", "us/*"];
+const ALL: &str = "eu/*,us/*,ap/*";
+/// How often the way back is tried where something stands in it.
+const TRIES: usize = 4;
 
 /// What a round came to.
 #[derive(Debug, Default)]
@@ -46,6 +56,9 @@ pub(crate) struct Campaign {
     pub(crate) promises: Promises,
     pub(crate) tally: Arc<Tally>,
     pub(crate) seed: u64,
+    planted: Option<Planted>,
+    /// Came in the last round, and goes in this one.
+    late: Option<String>,
     kinds: Vec<Kind>,
     /// Of the migrations, as they are stored.
     bundle: Vec<u8>,
@@ -62,11 +75,25 @@ impl Campaign {
         let checker = Checker::new(&world);
         let (promises, tally) = (Promises::default(), Arc::default());
         let (bundle, deck) = (Vec::new(), Vec::new());
-        Ok(Self { world, checker, promises, tally, seed, kinds, bundle, deck })
+        let (planted, late) = (None, None);
+        Ok(Self { world, checker, promises, tally, seed, planted, late, kinds, bundle, deck })
+    }
+
+    /// With a bug that should be found.
+    pub(crate) fn planted(mut self, planted: Option<Planted>) -> Self {
+        self.planted = planted;
+        if planted == Some(Planted::NoThrottle) {
+            self.world.web.lie();
+        }
+        self
     }
 
     fn work(&self, over: &Arc<AtomicBool>) -> Work {
+        let ids = self.world.targets.iter().map(|target| target.id.clone());
         Work {
+            planted: self.planted,
+            // Who repairs by hand does so without being talked to.
+            targets: ids.filter(|id| !id.starts_with(HAND)).collect(),
             cli: self.world.cli.clone(),
             doors: self.world.doors(),
             promises: self.promises.clone(),
@@ -102,19 +129,7 @@ impl Campaign {
         let over = Arc::new(AtomicBool::new(false));
         let registers =
             Registers::begin(&self.world, &self.bundle, &self.promises, dice.random()).await?;
-        let mut users = JoinSet::new();
-        let wave = |name: &str, on: &str| format!("{name}={on}");
-        let halves = [
-            ("eu/*,us/*", vec![wave("canary", "eu/pg"), wave("eu", "eu/*")]),
-            ("ap/*", vec![wave("canary", "ap/lite")]),
-            // It gets in the way of both.
-            ("us/my,ap/my", Vec::new()),
-        ];
-        for (on, waves) in halves {
-            users.spawn(self.work(&over).submit(on.to_owned(), waves, dice.random()));
-        }
-        users.spawn(self.work(&over).operate(dice.random()));
-
+        let users = self.users(number, &over, &mut dice).await?;
         let mut outcome = Outcome::default();
         let excused = self.nemesis(faults, &mut dice, &mut outcome, say).await?;
         over.store(true, Ordering::Relaxed);
@@ -123,23 +138,86 @@ impl Campaign {
         self.supervise(&excused).await?;
         outcome.leader = healed.elapsed();
         outcome.agents = self.world.agents_here(AGENTS_LIMIT).await.context("liveness")?;
-        let ends = async {
-            while let Some(user) = users.join_next().await {
-                user.context("a user's task")??;
-            }
-            Ok::<_, anyhow::Error>(())
-        };
-        timeout(ENDS_LIMIT, ends)
+        timeout(ENDS_LIMIT, self.ends(users, &over, dice.random()))
             .await
             .map_err(|_elapsed| anyhow::anyhow!("what users began has not ended"))
             .context("liveness")??;
         outcome.registers = registers.end(&self.world).await?;
-        self.quiet().await.context("liveness")?;
         outcome.ended = healed.elapsed();
         outcome.seen = self.checker.check(&self.world, &self.promises).await?;
         self.restore().await?;
         outcome.took = begun.elapsed();
         Ok(outcome)
+    }
+
+    /// All who do something in a round. What each draws does not move what the others draw.
+    async fn users(
+        &mut self,
+        number: u64,
+        over: &Arc<AtomicBool>,
+        dice: &mut StdRng,
+    ) -> Result<JoinSet<Result<()>>> {
+        let mut users = JoinSet::new();
+        let coming = self.late(number, dice).await?;
+        let work = self.work(over);
+        let canary = vec!["canary=ap/lite".to_owned()];
+        // One half is owned by somebody with a strategy; the other is as well, or a pipeline goes up and down.
+        let (pipeline, seed) = (dice.random(), dice.random());
+        if pipeline {
+            users.spawn(self.work(over).submit("ap/*".to_owned(), canary, seed));
+        } else {
+            let owner = Speaker::new(work.clone(), "owner", seed)?;
+            users.spawn(owner.own(vec!["ap/*".to_owned()], self.bundle.clone()));
+        }
+        // It gets in the way of both.
+        users.spawn(self.work(over).submit("us/my,ap/my".to_owned(), Vec::new(), dice.random()));
+        let owned = OWNED.map(str::to_owned).to_vec();
+        let owner = Speaker::new(work.clone(), "owner", dice.random())?;
+        users.spawn(owner.own(owned, self.bundle.clone()));
+        users.spawn(Speaker::new(work.clone(), "operator", dice.random())?.operate());
+        let by_hand = |target: &&Target| target.id.starts_with(HAND);
+        let by_hand: Vec<Target> = self.world.targets.iter().filter(by_hand).cloned().collect();
+        users.spawn(hand::mend(work.clone(), by_hand, dice.random()));
+        let (comes, goes) = (dice.random_range(500..6_000), dice.random_range(500..9_000));
+        let (comes, goes) = (Duration::from_millis(comes), Duration::from_millis(goes));
+        let tenants = &self.world.tenants;
+        let going = self.late.replace(coming.id.clone());
+        users.spawn(comer::come(tenants.clone(), coming, comes));
+        if let Some(id) = going {
+            let owner = Speaker::new(work.clone(), "operator", dice.random())?;
+            users.spawn(comer::go(owner, tenants.clone(), id, goes));
+        }
+        users.spawn(weather(work, self.world.web.clone(), dice.random()));
+        Ok(users)
+    }
+
+    /// The database of a target that no agent knows yet.
+    async fn late(&mut self, number: u64, dice: &mut StdRng) -> Result<Target> {
+        let engines = [Engine::Postgres, Engine::Mysql, Engine::Sqlite];
+        let engine = engines.get(dice.random_range(0..3)).copied().unwrap_or(Engine::Sqlite);
+        let id = format!("{BY}/late-{number}");
+        let target = self.world.servers.target(&self.world.dir, &id, engine).await?;
+        self.world.targets.push(target.clone());
+        Ok(target)
+    }
+
+    /// Until everybody is done and nothing is under way; whatever is held is let go.
+    async fn ends(
+        &self,
+        mut users: JoinSet<Result<()>>,
+        over: &Arc<AtomicBool>,
+        seed: u64,
+    ) -> Result<()> {
+        let mut someone = Speaker::new(self.work(over), "operator", seed)?;
+        loop {
+            while let Some(user) = users.try_join_next() {
+                user.context("a user's task")??;
+            }
+            if someone.let_all_go().await? && users.is_empty() {
+                return someone.thaw().await;
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 
     async fn nemesis(
@@ -149,6 +227,7 @@ impl Campaign {
         outcome: &mut Outcome,
         say: &mut dyn FnMut(&str),
     ) -> Result<Vec<Who>> {
+        let least = Instant::now() + WORK;
         let mut open: Vec<(Instant, Fault)> = Vec::new();
         let mut excused: Vec<Who> = Vec::new();
         for _ in 0..faults {
@@ -159,18 +238,22 @@ impl Campaign {
             *outcome.faults.entry(fault.kind).or_default() += 1;
             excused.extend(self.world.everybody().filter(|who| fault.may_end(*who)));
             let until = Instant::now() + fault.span;
+            let from = now_ms();
+            let span = u64::try_from(fault.span.as_millis()).unwrap_or_default();
+            self.checker.disturbed(Span { from, to: from + span });
             open.push((until, fault));
             // One in three goes on while the next begins.
             if dice.random_ratio(2, 3) {
                 for (until, fault) in open.drain(..) {
-                    tokio::time::sleep_until(until).await;
+                    sleep_until(until).await;
                     fault.heal(&mut self.world).with_context(|| format!("healing {fault}"))?;
                 }
             }
         }
         for (until, _) in &open {
-            tokio::time::sleep_until(*until).await;
+            sleep_until(*until).await;
         }
+        sleep_until(least).await;
         heal_all(&mut self.world)?;
         Ok(excused)
     }
@@ -204,58 +287,92 @@ impl Campaign {
         self.deck.swap_remove(dice.random_range(0..self.deck.len()))
     }
 
-    /// Waits until no rollout is under way.
-    async fn quiet(&self) -> Result<()> {
-        let client = self.world.direct(self.world.leader(LEADER_LIMIT).await?.0)?;
+    /// Back to the first step everywhere, for the next round. Where words have left halves and doubts, somebody
+    /// has a look and goes on.
+    async fn restore(&mut self) -> Result<()> {
         let mut last = String::new();
-        let quiet = until_some("every rollout has ended", ENDS_LIMIT, async || {
-            let status = client.status("").await.ok()?;
-            let open = status.rollouts.iter().find(|rollout| {
-                rollout.started_by == "chaos"
-                    && matches!(rollout.state(), State::Running | State::Paused | State::Unwinding)
-            });
-            let Some(open) = open else { return Some(()) };
-            // A pause that nobody waits for any more may still come, also after the operator's last look.
-            if open.state() == State::Paused {
-                let (asker, rollout) = (Some(asker("operator")), open.id.clone());
-                drop(
-                    client
-                        .rollouts()
-                        .resume(v1::ResumeRequest {
-                            asker,
-                            rollout,
-                            part: None,
-                            rolled_back: false,
-                        })
-                        .await,
-                );
+        for _ in 0..TRIES {
+            let left = self.left().await?;
+            if left.is_empty() {
+                return Ok(());
             }
-            None
-        })
-        .await;
-        if quiet.is_err()
-            && let Ok(status) = client.status("").await
-        {
-            last = format!("{:?}", status.rollouts);
+            for (target, first) in left {
+                if let Some(step) = first {
+                    let words = ["--version", &step, "--on", &target, "--accept-drift"];
+                    last += &self.migrate(&words).await?;
+                }
+            }
+            last += &self.migrate(&["--direction", "down", "--version", "1", "--on", ALL]).await?;
+            if self.left().await?.is_empty() {
+                return Ok(());
+            }
+            let observe = ["targets", "observe", "--on", ALL, "--timeout", "20s"];
+            let looked = self.world.cli.run(&observe, ENDS_LIMIT).await?;
+            last += &format!("\nskein {}: {}{}", looked.line, looked.stdout, looked.stderr);
+            last += &self
+                .migrate(&["--direction", "down", "--version", "1", "--on", ALL, "--accept-drift"])
+                .await?;
         }
-        quiet.with_context(|| last)?;
+        let left = self.left().await?;
+        ensure!(left.is_empty(), "with everything healed, the way back left {left:?}:\n{last}");
         Ok(())
     }
 
-    /// Back to the first step everywhere, for the next round.
-    async fn restore(&mut self) -> Result<()> {
-        let fixture = fixture().display().to_string();
-        let words = ["migrate", &fixture, "--direction", "down", "--version", "1"];
-        let words =
-            [&words[..], &["--on", "eu/*,us/*,ap/*", "--retries", "8", "-o", "json"]].concat();
-        let ran = self.world.cli.run(&words, ENDS_LIMIT).await?;
-        ensure!(
-            ran.code == Some(0),
-            "with everything healed, the way back to the first step ended with {:?}:\n{}{}",
-            ran.code,
-            ran.stdout,
-            ran.stderr
-        );
-        Ok(())
+    /// What is not at the first step, and up to which one it has to go before it can go back: a half that goes
+    /// forward is carried to its end, and who came and was given nothing gets the first step.
+    async fn left(&self) -> Result<Vec<(String, Option<String>)>> {
+        let mut left = Vec::new();
+        for target in &self.world.targets {
+            let counts = !target.id.starts_with(HAND) && self.world.tenants.serves(&target.id);
+            if !counts {
+                continue;
+            }
+            let seen = target.observe().await?;
+            let applied = seen.applied();
+            let is_at_first = matches!(applied.as_slice(), [row] if row.step == "1");
+            let up = |direction| direction == skein_agent::db::Direction::Up;
+            let half = seen.intent.as_ref().filter(|half| up(half.direction));
+            let nothing = applied.is_empty().then(|| "1".to_owned());
+            let first = half.map(|half| half.step.clone()).or(nothing);
+            if !is_at_first || first.is_some() {
+                left.push((target.id.clone(), first));
+            }
+        }
+        Ok(left)
     }
+
+    /// What it said, where it did not end well.
+    async fn migrate(&self, words: &[&str]) -> Result<String> {
+        let fixture = fixture().display().to_string();
+        let words = [&["migrate", &fixture][..], words, &["--retries", "8", "-o", "json"]].concat();
+        let ran = self.world.cli.run(&words, ENDS_LIMIT).await?;
+        if ran.code == Some(0) {
+            return Ok(String::new());
+        }
+        Ok(format!("\nskein {} ended with {:?}: {}{}", ran.line, ran.code, ran.stdout, ran.stderr))
+    }
+}
+
+/// The shop breaks down now and then, and the signal says wait for some seconds, until it is over.
+async fn weather(work: Work, web: Web, seed: u64) -> Result<()> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let mut until = Instant::now();
+    let mut busy = false;
+    while !work.over() {
+        if Instant::now() >= until {
+            busy = !busy;
+            web.busy(busy);
+            let ms = if busy {
+                dice.random_range(3_000..8_000)
+            } else {
+                dice.random_range(1_000..5_000)
+            };
+            until = Instant::now() + Duration::from_millis(ms);
+            web.broken(dice.random_ratio(1, 3));
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    web.busy(false);
+    web.broken(false);
+    Ok(())
 }

@@ -1,5 +1,6 @@
-//! What users do while things go wrong: rollouts forward and back by several submitters at a time, and
-//! an operator who pauses and resumes them.
+//! What users of the command line do while things go wrong: rollouts forward and back by several submitters at a
+//! time. Who owns a part of the fleet (`owner`), who gets in the way of rollouts (`speaker`) and who repairs by hand
+//! (`hand`) share what is here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,17 +10,15 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use skein_proto::v1;
 use tokio::time::sleep;
 
+use crate::Planted;
 use crate::check::{Promise, Promises};
+use crate::speaker::Told;
 use crate::world::cli::{Cli, Ran};
-use crate::world::client::{Client, asker};
 
 /// A verb that has not ended after so long has lost its user's patience.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// How long an answer to the operator may take.
-const ANSWER: Duration = Duration::from_secs(3);
 
 /// The migrations that everybody brings.
 pub(crate) fn fixture() -> PathBuf {
@@ -30,9 +29,41 @@ pub(crate) fn fixture() -> PathBuf {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) verbs: AtomicUsize,
-    pub(crate) pauses: AtomicUsize,
+    /// What was said over gRPC, and refused.
+    pub(crate) words: AtomicUsize,
+    pub(crate) refused: AtomicUsize,
+    /// Strategies that were planned, and refused.
+    pub(crate) plans: AtomicUsize,
+    pub(crate) no_plans: AtomicUsize,
     /// By people who lost patience, or who found nobody.
     pub(crate) unknown: AtomicUsize,
+}
+
+impl Tally {
+    pub(crate) fn said<T>(&self, told: &Told<T>) {
+        self.words.fetch_add(1, Ordering::Relaxed);
+        self.came(told, &self.refused);
+    }
+
+    pub(crate) fn planned<T>(&self, told: &Told<T>) {
+        self.plans.fetch_add(1, Ordering::Relaxed);
+        self.came(told, &self.no_plans);
+    }
+
+    fn came<T>(&self, told: &Told<T>, refused: &AtomicUsize) {
+        match told {
+            Told::Done(..) => {}
+            Told::Refused(status) => {
+                refused.fetch_add(1, Ordering::Relaxed);
+                if std::env::var_os("SKEIN_KEEP").is_some() {
+                    crate::say(&format!("        refused: {}", status.message()));
+                }
+            }
+            Told::Unknown => {
+                self.unknown.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 /// What all of them share.
@@ -44,14 +75,18 @@ pub(crate) struct Work {
     pub(crate) tally: Arc<Tally>,
     /// Nobody begins anything new.
     pub(crate) over: Arc<AtomicBool>,
+    /// Targets that words may be about.
+    pub(crate) targets: Vec<String>,
+    /// A bug that should be found.
+    pub(crate) planted: Option<Planted>,
 }
 
 impl Work {
-    fn over(&self) -> bool {
+    pub(crate) fn over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 
-    async fn verb(&self, words: &[&str]) -> Result<Ran> {
+    pub(crate) async fn verb(&self, words: &[&str]) -> Result<Ran> {
         self.tally.verbs.fetch_add(1, Ordering::Relaxed);
         let ran = self.cli.run(words, PATIENCE).await?;
         match ran.code {
@@ -107,59 +142,5 @@ impl Work {
             self.promises.add(Promise::Completed(rollout));
         }
         Ok(())
-    }
-
-    /// Looks at what runs, pauses some of it for a moment, and resumes whatever is paused.
-    pub(crate) async fn operate(self, seed: u64) -> Result<()> {
-        let mut dice = StdRng::seed_from_u64(seed);
-        loop {
-            let over = self.over();
-            let door = self.doors.get(dice.random_range(0..self.doors.len()));
-            let Some(door) = door else { bail!("there is no way to any node") };
-            let client = Client::new(door, ANSWER)?;
-            let Ok(status) = client.status("").await else {
-                if over {
-                    return Ok(());
-                }
-                sleep(Duration::from_millis(200)).await;
-                continue;
-            };
-            for rollout in status.rollouts.iter().filter(|rollout| rollout.started_by == "chaos") {
-                match rollout.state() {
-                    v1::RolloutState::Paused => self.resume(&client, &rollout.id).await,
-                    v1::RolloutState::Running | v1::RolloutState::Unwinding
-                        if !over && dice.random_ratio(1, 3) =>
-                    {
-                        self.pause(&client, &rollout.id).await;
-                    }
-                    _ => {}
-                }
-            }
-            if over {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(dice.random_range(150..600))).await;
-        }
-    }
-
-    async fn pause(&self, client: &Client, rollout: &str) {
-        let reason = "to look at it".to_owned();
-        let asker = Some(asker("operator"));
-        let request =
-            v1::PauseRequest { asker, rollout: rollout.to_owned(), reason, ..Default::default() };
-        if client.rollouts().pause(request).await.is_ok() {
-            self.tally.pauses.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    async fn resume(&self, client: &Client, rollout: &str) {
-        let request = v1::ResumeRequest {
-            asker: Some(asker("operator")),
-            rollout: rollout.to_owned(),
-            part: None,
-            rolled_back: false,
-        };
-        // Refused where it has been resumed meanwhile; asked again where nobody answered.
-        drop(client.rollouts().resume(request).await);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use skein_chaos::people::Person;
 use skein_chaos_interpose::Chance;
 use skein_coordinator::charter;
 use skein_core::ids::Seq;
@@ -43,6 +44,22 @@ fn answer(which: usize) {
     });
 }
 
+impl Person for Client {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.chance.below(bound)
+    }
+
+    fn asker(&mut self) -> v1::Asker {
+        let id = [self.chance.number(), self.chance.number()];
+        let id: Vec<u8> = id.iter().flat_map(|half| half.to_be_bytes()).collect();
+        v1::Asker {
+            request_id: id.into(),
+            actor: format!("client-{}", self.number),
+            charter: charter::hash(charter::DEFAULT.as_bytes()).0.to_vec().into(),
+        }
+    }
+}
+
 impl Client {
     pub(crate) fn new(number: u32, chance: Chance, nodes: Node, content: Vec<u8>) -> Self {
         let channel = |node| {
@@ -73,16 +90,6 @@ impl Client {
     fn anyone(&mut self) -> (Node, Channel) {
         let at = usize::try_from(self.chance.below(self.channels.len() as u64)).unwrap_or(0);
         (at as Node + 1, self.channels[at].clone())
-    }
-
-    pub(crate) fn asker(&mut self) -> v1::Asker {
-        let id = [self.chance.number(), self.chance.number()];
-        let id: Vec<u8> = id.iter().flat_map(|half| half.to_be_bytes()).collect();
-        v1::Asker {
-            request_id: id.into(),
-            actor: format!("client-{}", self.number),
-            charter: charter::hash(charter::DEFAULT.as_bytes()).0.to_vec().into(),
-        }
     }
 
     async fn rest(&mut self, least: u64, most: u64) {
@@ -140,7 +147,7 @@ impl Client {
             bundle: self.digest.clone().into(),
             direction: direction.into(),
             goal: Some(v1::Goal { goal: Some(goal) }),
-            strategy: Some(strategy::draw(&mut self.chance, self.unthrottled)),
+            strategy: Some(strategy::of(self, self.unthrottled)),
             accept_drift: self.chance.percent(80),
             ..Default::default()
         };

@@ -19,6 +19,8 @@ pub(super) struct News {
     pub(super) term: u64,
     /// How many nodes have them.
     pub(super) nodes: u64,
+    /// Of all events, on each of them.
+    pub(super) root: Vec<u8>,
 }
 
 /// The events from one on, as every node has them.
@@ -59,5 +61,5 @@ pub(super) async fn news(world: &World, from: u64) -> Result<News> {
         ensure!(event.seq.0 == seq, "event {seq} says that it is {}", event.seq);
         events.push(event);
     }
-    Ok(News { events, term, nodes: world.nodes.len() as u64 })
+    Ok(News { events, term, nodes: world.nodes.len() as u64, root })
 }

@@ -5,17 +5,21 @@
 //! truth       what each target's own tables and rows say, and whether they say the same
 //! replay      the log, event by event, with the targets' own rows put where they took effect, under
 //!             the eyes of the same invariants that watch the model (chaos/src/invariants)
+//! measured    what throttles and windows came to, for the invariants about them
 //! promises    what users were told
 //! ```
 
 mod agreement;
+mod measured;
 mod promises;
 mod replay;
 mod truth;
 
+pub(crate) use measured::Span;
 pub(crate) use promises::{Promise, Promises};
 
 use anyhow::Result;
+use skein_chaos::people::played::Played;
 
 use crate::world::World;
 
@@ -34,6 +38,12 @@ pub(crate) struct Seen {
     pub(crate) halted: usize,
     pub(crate) elections: usize,
     pub(crate) promises: usize,
+    /// Ledgers that a repair wrote.
+    pub(crate) mended: usize,
+    /// Rows that no event tells of: their targets were given up before their executor could.
+    pub(crate) untold: usize,
+    /// Steps that were held against a throttle that was closed not long before.
+    pub(crate) gauged: usize,
 }
 
 impl std::ops::AddAssign for Seen {
@@ -49,6 +59,9 @@ impl std::ops::AddAssign for Seen {
         self.halted += other.halted;
         self.elections += other.elections;
         self.promises += other.promises;
+        self.mended += other.mended;
+        self.untold += other.untold;
+        self.gauged += other.gauged;
     }
 }
 
@@ -61,7 +74,17 @@ pub(crate) struct Checker {
 
 impl Checker {
     pub(crate) fn new(world: &World) -> Self {
-        Self { replay: replay::Replay::new(&world.targets), term: 0 }
+        Self { replay: replay::Replay::new(world.web.clone()), term: 0 }
+    }
+
+    /// What of the capabilities the log has seen.
+    pub(crate) fn played(&self) -> &Played {
+        self.replay.played()
+    }
+
+    /// A fault was there: what is measured during it may be old once it is over.
+    pub(crate) fn disturbed(&mut self, span: Span) {
+        self.replay.disturbed(span);
     }
 
     /// Everything. What does not hold is an error that says so.
@@ -74,12 +97,13 @@ impl Checker {
         for target in &world.targets {
             found.push(truth::look(target).await?);
         }
+        self.replay.know(&world.targets);
         self.replay.events(&news, &found, &mut seen)?;
         for (target, found) in world.targets.iter().zip(&found) {
             truth::agrees(target, found, self.replay.named(&target.id))?;
         }
-        self.replay.end(&found)?;
-        seen.promises = promises.kept(self.replay.fleet(), self.replay.requests())?;
+        self.replay.end(&news, &found, &promises.acked())?;
+        seen.promises = promises.kept(&self.replay)?;
         Ok(seen)
     }
 }

@@ -27,11 +27,15 @@ fn leaves(step: &str, direction: Direction) -> &'static [&'static str] {
         ("4", Direction::Down) => &["-4"],
         ("5", Direction::Up) => &["5"],
         ("5", Direction::Down) => &["-5"],
+        ("6", Direction::Up) => &["6a", "6b"],
+        ("6", Direction::Down) => &["-6a", "-6b"],
         _ => &[],
     }
 }
 
-/// Rows of `items`, and what their amounts come to before the last step adds one to each.
+/// Steps that add one to each amount.
+const ADDS: [&str; 2] = ["5", "6"];
+/// Rows of `items`, and what their amounts come to before any of them.
 const ITEMS: (i64, i64) = (10_000, 180_000);
 
 pub(super) async fn look(target: &Target) -> Result<Found> {
@@ -73,7 +77,8 @@ pub(super) fn agrees(target: &Target, found: &Found, named: bool) -> Result<()> 
     );
     let applied: Vec<&str> = found.seen.applied().iter().map(|row| row.step.as_str()).collect();
     let (rows, sum) = ITEMS;
-    let amount = if applied.contains(&"5") { sum + rows } else { sum };
+    let added = applied.iter().filter(|step| ADDS.contains(step)).count();
+    let amount = sum + rows * i64::try_from(added)?;
     ensure!(
         found.amount.is_none_or(|found| found == amount),
         "{id}: the amounts come to {:?} with {applied:?} in force",

@@ -31,6 +31,10 @@ impl Client {
         Ok(Self { channel: endpoint.connect_lazy() })
     }
 
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
     pub(crate) fn fleet(&self) -> FleetClient<Channel> {
         FleetClient::new(self.channel.clone())
     }

@@ -12,7 +12,9 @@ use super::cli::Cli;
 use super::process::{Launch, Process};
 use super::space::{self, Space};
 use super::target::{Servers, Target};
+use super::tenants::{self, Reach, Tenants};
 use super::wait::until_some;
+use super::web::Web;
 use super::wire::{self, End, Wire};
 use super::{Ground, Member, Timing, World};
 use crate::enclose::run;
@@ -25,6 +27,12 @@ pub(crate) const REGIONS: [&str; 3] = ["eu", "us", "ap"];
 /// In each region, one of each engine.
 const ENGINES: [(&str, Engine); 3] =
     [("pg", Engine::Postgres), ("my", Engine::Mysql), ("lite", Engine::Sqlite)];
+/// The agent that stays away.
+const STILL: &str = "still";
+/// What lies beside every region, as wires name it.
+const POSTGRES: &str = "pg";
+const MYSQL: &str = "my";
+const WEB: &str = "web";
 const PORT: u16 = 7000;
 /// Of a machine, where it may have one of its own.
 const DISK_BYTES: &str = "size=96m";
@@ -52,28 +60,41 @@ impl World {
                 targets.push(servers.target(dir, &format!("{region}/{engine}"), which).await?);
             }
         }
+        let mut by_hand = Vec::new();
+        for (engine, which) in ENGINES {
+            let id = format!("{}{engine}", tenants::HAND);
+            by_hand.push(servers.target(dir, &id, which).await?);
+        }
         let mut still = Vec::new();
         for number in 1..=2 {
             still.push(servers.target(dir, &format!("still/{number}"), Engine::Sqlite).await?);
         }
 
+        let web = Web::open(dir)?;
         let mut plan = Plan::new(dir, ground, faketime)?;
-        plan.draw(&servers)?;
+        plan.draw(&servers, &web)?;
+        let tenants = Tenants::new(dir, plan.reach(tenants::BY)?);
+        by_hand.iter().try_for_each(|target| tenants.name(target))?;
         let nodes = plan.nodes(timing)?;
         let mut agents = Vec::new();
         for region in REGIONS {
             let served: Vec<&Target> =
                 targets.iter().filter(|target| target.region == region).collect();
-            agents.push(plan.agent(region, &served)?);
+            let found = (region == tenants::BY).then_some(&tenants);
+            agents.push(plan.agent(region, &served, found)?);
         }
-        let mut away = plan.agent("still", &still.iter().collect::<Vec<_>>())?;
+        targets.extend(by_hand);
+        let mut away = plan.agent(STILL, &still.iter().collect::<Vec<_>>(), None)?;
         let cli = plan.cli()?;
         let mut world = Self {
             ground,
+            dir: dir.to_owned(),
             nodes,
             agents,
             wires: plan.wires,
             servers,
+            web,
+            tenants,
             targets,
             still,
             cli,
@@ -130,7 +151,7 @@ impl Plan {
                 plan.named.push(format!("{name}:{PORT}"));
                 writeln!(text, "127.0.1.{place} {name}")?;
             }
-            for (place, region) in (11..).zip(REGIONS.into_iter().chain(["still"])) {
+            for (place, region) in (11..).zip(REGIONS.into_iter().chain([STILL])) {
                 plan.spaces.push(Space::make(region, place)?);
             }
             let hosts = dir.join("hosts");
@@ -146,19 +167,22 @@ impl Plan {
     }
 
     /// Opens every wire.
-    fn draw(&mut self, servers: &Servers) -> Result<()> {
-        let databases = [("pg", 5432, Engine::Postgres), ("my", 3306, Engine::Mysql)];
+    fn draw(&mut self, servers: &Servers, web: &Web) -> Result<()> {
+        let beside = [
+            (POSTGRES, 5432, servers.socket(Engine::Postgres)?),
+            (MYSQL, 3306, servers.socket(Engine::Mysql)?),
+            (WEB, 8080, web.socket.clone()),
+        ];
         if self.ground == Ground::Loopback {
             // One way to each place, whoever goes.
-            let ports = free(NODES.len() + databases.len())?;
+            let ports = free(NODES.len() + beside.len())?;
             let mut ports = ports.into_iter();
             for ((node, at), end) in NODES.iter().zip(ports.by_ref()).zip(&self.listen) {
                 self.wires.push(Wire::new(USER, node, at, End::Tcp(*end)));
                 self.named.push(at.to_string());
             }
-            for ((name, _, engine), at) in databases.into_iter().zip(ports) {
-                let end = End::Unix(servers.socket(engine)?);
-                self.wires.push(Wire::new("any", name, at, end));
+            for ((name, _, socket), at) in beside.into_iter().zip(ports) {
+                self.wires.push(Wire::new("any", name, at, End::Unix(socket)));
             }
             return wire::open(None, self.wires.clone());
         }
@@ -171,10 +195,9 @@ impl Plan {
                 wires.push(Wire::new(&from, to, at, End::Tcp(*end)));
             }
             if REGIONS.contains(&from.as_str()) {
-                for (place, (name, port, engine)) in (1..).zip(databases) {
-                    let at = SocketAddr::new(Ipv4Addr::new(127, 0, 2, place).into(), port);
-                    let end = End::Unix(servers.socket(engine)?);
-                    wires.push(Wire::new(&from, name, at, end));
+                for (place, (name, port, socket)) in (1..).zip(&beside) {
+                    let at = SocketAddr::new(Ipv4Addr::new(127, 0, 2, place).into(), *port);
+                    wires.push(Wire::new(&from, name, at, End::Unix(socket.clone())));
                 }
             }
             wire::open(space, wires.clone())?;
@@ -204,7 +227,12 @@ impl Plan {
         Ok(nodes)
     }
 
-    fn agent(&self, region: &str, targets: &[&Target]) -> Result<Member> {
+    fn agent(
+        &self,
+        region: &str,
+        targets: &[&Target],
+        tenants: Option<&Tenants>,
+    ) -> Result<Member> {
         let disk = self.disk(region)?;
         let mut text = format!(
             "[coordinator]\naddresses = {:?}\n\n[agent]\nid = \"{region}\"\nslots = 4\nbackups = \"{}\"\n\
@@ -213,35 +241,48 @@ impl Plan {
             disk.join("backups").display(),
             disk.join("cache").display()
         );
+        if region != STILL {
+            text += &self.asked(region)?;
+        }
         for target in targets {
-            let url = self.url(region, target)?;
+            let url =
+                if region == STILL { target.url.clone() } else { self.reach(region)?.url(target) };
             write!(
                 text,
-                "\n[[target]]\nid = {:?}\nurl = {url:?}\nlabels = {{ region = {region:?} }}\n",
-                target.id
+                "\n[[target]]\nid = {:?}\nurl = {url:?}\ngroup = \"{}\"\nlabels = {{ region = {region:?} }}\n",
+                target.id, target.engine
+            )?;
+        }
+        if let Some(tenants) = tenants {
+            write!(
+                text,
+                "\n[[discovery]]\nname = \"tenants\"\ncommand = [\"cat\", {:?}]\nevery = \"1s\"\n",
+                tenants.file().display().to_string()
             )?;
         }
         self.member(region, "agent", &text, (disk, String::new()))
     }
 
-    /// How an agent reaches a target: over its own wire to the server.
-    fn url(&self, region: &str, target: &Target) -> Result<String> {
-        let name = match target.engine {
-            Engine::Sqlite => return Ok(target.url.clone()),
-            Engine::Postgres => "pg",
-            Engine::Mysql => "my",
-        };
-        let found = self
-            .wires
-            .iter()
-            .find(|wire| wire.to == name && (wire.from == region || wire.from == "any"));
-        let at = found.context("every agent has a way to each server")?.at;
-        Ok(match target.engine {
-            Engine::Mysql => format!("mysql://root@{at}/{}?ssl-mode=DISABLED", target.name),
-            Engine::Postgres | Engine::Sqlite => {
-                format!("postgres://postgres@{at}/{}?sslmode=disable", target.name)
-            }
-        })
+    /// What gates and throttles may ask: the shop, a signal, programs.
+    fn asked(&self, region: &str) -> Result<String> {
+        let at = self.way(region, WEB)?;
+        Ok(format!(
+            "\n[agent.gate.shop]\nhttp = \"http://{at}/shop\"\n\n[agent.gate.signal]\n\
+             http = \"http://{at}/signal\"\n\n[agent.gate.fine]\ncommand = [\"true\"]\n\n\
+             [agent.gate.moody]\ncommand = [\"sh\", \"-c\", \"test $(($(date +%s) % 4)) -gt 0\"]\n"
+        ))
+    }
+
+    /// Where what lies beside a region is found from there.
+    fn way(&self, region: &str, to: &str) -> Result<SocketAddr> {
+        let from = |wire: &&Wire| wire.from == region || wire.from == "any";
+        let found = self.wires.iter().filter(from).find(|wire| wire.to == to);
+        Ok(found.with_context(|| format!("there is no way from {region} to {to}"))?.at)
+    }
+
+    /// How an agent reaches the database servers.
+    fn reach(&self, region: &str) -> Result<Reach> {
+        Ok(Reach { postgres: self.way(region, POSTGRES)?, mysql: self.way(region, MYSQL)? })
     }
 
     fn cli(&self) -> Result<Cli> {

@@ -5,6 +5,8 @@
 //! wire      what lies between them, in this program
 //! process   one `skein`: killed, stopped, continued; its log
 //! target    databases, and their servers
+//! web       a shop and a signal over HTTP
+//! tenants   targets that an agent finds by itself: they come late, and go
 //! make      all of it, put together
 //! client    questions over gRPC      cli   `skein VERB …`      wait   until a condition holds
 //! ```
@@ -15,7 +17,9 @@ pub(crate) mod make;
 pub(crate) mod process;
 pub(crate) mod space;
 pub(crate) mod target;
+pub(crate) mod tenants;
 pub(crate) mod wait;
+pub(crate) mod web;
 pub(crate) mod wire;
 
 use std::collections::BTreeSet;
@@ -29,7 +33,9 @@ use client::Client;
 use process::Process;
 use space::Space;
 use target::{Servers, Target};
+use tenants::Tenants;
 use wait::until_some;
+use web::Web;
 use wire::Wire;
 
 /// How a run stands in its machine.
@@ -112,12 +118,15 @@ pub(crate) struct Member {
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) ground: Ground,
+    pub(crate) dir: PathBuf,
     /// Three.
     pub(crate) nodes: Vec<Member>,
     /// One in each region.
     pub(crate) agents: Vec<Member>,
     pub(crate) wires: Vec<Wire>,
     pub(crate) servers: Servers,
+    pub(crate) web: Web,
+    pub(crate) tenants: Tenants,
     /// Those that are migrated.
     pub(crate) targets: Vec<Target>,
     /// Those whose agent stays away: rollouts on them stand still until somebody asks for something.
@@ -184,7 +193,8 @@ impl World {
                     name == Some(id) && target.connected && target.observation.is_some()
                 })
             };
-            self.targets.iter().all(|target| here(&target.id)).then_some(())
+            let mut named = self.targets.iter().filter(|target| self.tenants.serves(&target.id));
+            named.all(|target| here(&target.id)).then_some(())
         })
         .await?;
         Ok(took)

@@ -50,6 +50,32 @@ impl Target {
         rows.with_context(|| format!("failed to ask {}", self.id))
     }
 
+    /// One statement, as somebody types it by hand.
+    pub(crate) async fn execute(&self, sql: &str) -> Result<()> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self.engine {
+            Engine::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await?;
+                let done = connection.execute(sql).await;
+                connection.close().await?;
+                done.map(drop)
+            }
+            Engine::Mysql => {
+                let mut connection = MySqlConnection::connect(&self.url).await?;
+                let done = connection.execute(sql).await;
+                connection.close().await?;
+                done.map(drop)
+            }
+            Engine::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.url).await?;
+                let done = connection.execute(sql).await;
+                connection.close().await?;
+                done.map(drop)
+            }
+        }
+        .with_context(|| format!("failed to work on {}", self.id))
+    }
+
     /// What the target's own tables say, with no lock taken.
     pub(crate) async fn observe(&self) -> Result<Observation> {
         let location = Location::parse(&self.url, None)?;

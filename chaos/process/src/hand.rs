@@ -1,0 +1,166 @@
+//! Somebody who migrates by hand what nobody should, and then sets the ledger right: `skein repair applied` and
+//! `not-applied`, while everything goes wrong around it.
+//!
+//! What is done by hand leaves the same traces as a step would, so that the checker counts them alike: an effect, and
+//! the row that the repair writes.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use skein_agent::db::Engine;
+use tokio::time::{Instant, sleep};
+
+use crate::Planted;
+use crate::workload::{Work, fixture};
+use crate::world::target::Target;
+
+/// The step that is carried out by hand, and the one before it.
+const STEP: &str = "4";
+const BEFORE: &str = "3";
+const UP: &str =
+    "CREATE VIEW totals AS SELECT amount, count(*) AS items FROM items GROUP BY amount";
+const DOWN: &str = "DROP VIEW totals";
+/// Once everything is healed it is done within this.
+const LIMIT: Duration = Duration::from_secs(60);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Goes from one target to the next until it is over.
+pub(crate) async fn mend(work: Work, targets: Vec<Target>, seed: u64) -> Result<()> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    let mut places = (0..targets.len()).cycle().skip(dice.random_range(0..targets.len().max(1)));
+    while !work.over() {
+        let Some(target) = places.next().and_then(|place| targets.get(place)) else {
+            return Ok(());
+        };
+        if !reach(&work, target, &["--version", BEFORE]).await? {
+            continue;
+        }
+        if dice.random() {
+            by_hand(&work, target, true).await?;
+            if work.planted == Some(Planted::ForgedRow) {
+                forge(target).await?;
+                return Ok(());
+            }
+            mended(&work, target, "applied").await?;
+        } else {
+            if !reach(&work, target, &["--version", STEP]).await? {
+                continue;
+            }
+            by_hand(&work, target, false).await?;
+            mended(&work, target, "not-applied").await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the step is in force, as the target's own ledger has it.
+async fn in_force(target: &Target, step: &str) -> Result<bool> {
+    let seen = target.observe().await?;
+    Ok(seen.applied().iter().any(|row| row.step == step))
+}
+
+/// Up or down to a version, by an ordinary rollout. Whether the target is there.
+async fn reach(work: &Work, target: &Target, to: &[&str]) -> Result<bool> {
+    let down = to.last() == Some(&BEFORE) && in_force(target, STEP).await.unwrap_or(false);
+    let fixture = fixture().display().to_string();
+    let mut words = vec!["migrate", &fixture, "--on", &target.id, "--retries", "8"];
+    words.extend(["--accept-drift", "-o", "json"]);
+    words.extend(to);
+    if down {
+        words.extend(["--direction", "down"]);
+    }
+    let ran = work.verb(&words).await?;
+    if ran.code != Some(0) {
+        // Others may have said a word to it.
+        sleep(PAUSE).await;
+    }
+    Ok(ran.code == Some(0))
+}
+
+/// The view is made or dropped, and its effect written down: until both are so, whatever goes wrong meanwhile.
+async fn by_hand(work: &Work, target: &Target, up: bool) -> Result<()> {
+    let mut patience = Patience::default();
+    while !patience.is_done(work, typed(target, up).await, target)? {
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Whether nothing is left to be typed.
+async fn typed(target: &Target, up: bool) -> Result<bool> {
+    let (change, effect) = if up { (UP, STEP) } else { (DOWN, "-4") };
+    if has_view(target).await? != up {
+        target.execute(change).await?;
+    }
+    let of = "SELECT step FROM effects WHERE step IN ('4', '-4') ORDER BY id DESC";
+    if target.column(of).await?.first().map(String::as_str) != Some(effect) {
+        let write = format!(
+            "INSERT INTO effects (id, step) SELECT coalesce(max(id), 0) + 1, '{effect}' FROM effects"
+        );
+        target.execute(&write).await?;
+    }
+    Ok(has_view(target).await? == up)
+}
+
+async fn has_view(target: &Target) -> Result<bool> {
+    let sql = match target.engine {
+        Engine::Postgres => {
+            "SELECT viewname::text FROM pg_views WHERE viewname = 'totals' AND schemaname = 'public'"
+        }
+        Engine::Mysql => {
+            "SELECT concat(table_name, '') FROM information_schema.views \
+             WHERE table_schema = database() AND table_name = 'totals'"
+        }
+        Engine::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'view' AND name = 'totals'",
+    };
+    Ok(!target.column(sql).await?.is_empty())
+}
+
+/// The ledger says so, by a repair.
+async fn mended(work: &Work, target: &Target, verb: &str) -> Result<()> {
+    let mut patience = Patience::default();
+    while !patience.is_done(work, repaired(work, target, verb).await, target)? {
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn repaired(work: &Work, target: &Target, verb: &str) -> Result<bool> {
+    let fixture = fixture().display().to_string();
+    let words = ["repair", verb, STEP, "--migrations", &fixture, "--on", &target.id];
+    let words = [&words[..], &["--waive", "done by hand", "--yes", "-o", "json"]].concat();
+    let ran = work.verb(&words).await?;
+    if in_force(target, STEP).await? == (verb == "applied") {
+        return Ok(true);
+    }
+    bail!("skein {} ended with {:?}: {}{}", ran.line, ran.code, ran.stdout, ran.stderr)
+}
+
+/// A planted bug: somebody writes the row, and the log never hears of it.
+async fn forge(target: &Target) -> Result<()> {
+    let forged = "INSERT INTO _skein_ledger (seq, step, direction, digest, token, at_ms) \
+                  SELECT seq + 1, '4', 'up', digest, token, at_ms FROM _skein_ledger \
+                  WHERE seq = (SELECT max(seq) FROM (SELECT seq FROM _skein_ledger) AS rows_there)";
+    target.execute(forged).await
+}
+
+/// What goes wrong counts only once nothing should.
+#[derive(Debug, Default)]
+struct Patience(Option<Instant>);
+
+impl Patience {
+    fn is_done(&mut self, work: &Work, is: Result<bool>, target: &Target) -> Result<bool> {
+        match is {
+            Ok(true) => Ok(true),
+            Ok(false) | Err(_)
+                if !work.over() || self.0.get_or_insert_with(Instant::now).elapsed() < LIMIT =>
+            {
+                Ok(false)
+            }
+            Ok(false) => bail!("{}: what was done by hand does not stay", target.id),
+            Err(error) => Err(error).with_context(|| target.id.clone()),
+        }
+    }
+}

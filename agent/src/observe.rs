@@ -30,6 +30,10 @@ pub(crate) fn to_wire(seen: &db::Observation) -> v1::Observation {
         fence: seen.fence.map_or(0, |token| token.0),
         open_intent: seen.intent.as_ref().map(intent).unwrap_or_default(),
         bytes: seen.size_bytes.unwrap_or_default(),
+        tables: seen.tables.as_ref().map(|tables| {
+            let (names, rows) = tables.iter().unzip();
+            v1::TableRows { names, rows }
+        }),
     }
 }
 

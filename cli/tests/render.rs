@@ -152,23 +152,34 @@ fn forecasts() {
     let never = v1::Forecast { parts: 1, ..Default::default() };
     let known = |p50_ms, p95_ms| v1::Forecast { p50_ms, p95_ms, samples: 14, measured: 1, ..never };
     let some = |measured, parts| v1::Forecast { measured, parts, ..known(64_000, 305_000) };
+    let written = |weighed, of| v1::Forecast {
+        p50_bytes: Some(48 << 20),
+        p95_bytes: Some(93 << 20),
+        weighed,
+        ..of
+    };
     let mut plan = a_plan();
     plan.forecast = Some(v1::PlanForecast {
         classes: vec![v1::ClassForecast {
             steps: vec![
                 v1::Forecast {
-                    scaled: true,
+                    by_rows: true,
+                    touched_rows: Some(1_200_000),
+                    beyond_rows: 900_000,
                     p50_bytes: Some(12 << 20),
                     p95_bytes: Some(31 << 20),
                     ..known(4_000, 9_200)
                 },
                 never,
-                v1::Forecast { beyond: 8_500_000, ..known(300, 300) },
+                v1::Forecast { scaled: true, beyond: 8_500_000, ..known(300, 300) },
             ],
             backup: Some(known(2_000, 41_000)),
         }],
-        waves: vec![some(4, 4), some(7, 10)],
-        whole: Some(some(11, 14)),
+        waves: vec![
+            written(3, v1::Forecast { steps: 3, ..some(4, 4) }),
+            written(5, v1::Forecast { steps: 7, ..some(7, 10) }),
+        ],
+        whole: Some(written(8, v1::Forecast { steps: 10, steps_by_rows: 4, ..some(11, 14) })),
         fit: Some(v1::WindowFit {
             open: 4,
             fit: 2,

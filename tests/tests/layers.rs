@@ -10,7 +10,7 @@ const PICTURE: [(&str, &[&str]); 7] = [
     ("skein-core", &[]),
     ("skein-store", &[]),
     ("skein-proto", &[]),
-    ("skein-coordinator", &["skein-core", "skein-proto", "skein-store"]),
+    ("skein-coordinator", &["skein-bundle", "skein-core", "skein-proto", "skein-store"]),
     ("skein-bundle", &[]),
     ("skein-agent", &["skein-bundle", "skein-proto"]),
     ("skein-cli", &["skein-agent", "skein-bundle", "skein-coordinator", "skein-proto"]),

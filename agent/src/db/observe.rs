@@ -19,6 +19,7 @@ use super::mysql::MysqlConnection;
 use super::postgres::PostgresConnection;
 use super::session::{Made, Session};
 use super::sqlite::SqliteConnection;
+use super::tables::Tables;
 use super::timeouts::Timeouts;
 
 /// A target as it stands.
@@ -40,6 +41,8 @@ pub struct Observation {
     pub read_only: Option<String>,
     /// Size of the database in bytes, where the server tells.
     pub size_bytes: Option<u64>,
+    /// Rows of the largest tables, where the server tells.
+    pub tables: Option<Tables>,
 }
 
 impl Observation {
@@ -61,6 +64,7 @@ pub(super) struct Server {
     pub(super) identity: Identity,
     pub(super) read_only: Option<String>,
     pub(super) size_bytes: Option<u64>,
+    pub(super) tables: Option<Tables>,
 }
 
 /// Looks before a target that changes meanwhile counts as one that cannot be read. Five, always after the
@@ -215,6 +219,7 @@ pub(super) async fn observe_on(
         },
         read_only: server.read_only,
         size_bytes: server.size_bytes,
+        tables: server.tables,
     };
     Ok((seen, made))
 }

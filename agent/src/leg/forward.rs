@@ -146,7 +146,11 @@ pub(super) async fn step(
             }
             let resumed = resumed_at.is_some();
             let applied = Applied { step, ms, rows, waited_ms, resumed, ..Applied::default() };
-            (Applied { written_bytes: written, locked_ms, ..applied }, fingerprint_after)
+            let touched_rows = task.touched(hold.engine(), order);
+            (
+                Applied { written_bytes: written, locked_ms, touched_rows, ..applied },
+                fingerprint_after,
+            )
         }
         Outcome::Already(_) => (Applied { step, already: true, ..Applied::default() }, None),
     };

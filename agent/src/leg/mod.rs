@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use crate::backup::Destination;
 use crate::bundles::Bundles;
 use crate::config::{Target, TargetId};
-use crate::db::{Observation, Order, Timeouts, Token};
+use crate::db::{Engine, Observation, Order, Timeouts, Token};
 use crate::gate::Asker;
 use crate::metrics::{self, Counted};
 use crate::roster::Roster;
@@ -115,6 +115,11 @@ impl Task<'_> {
 
     fn token(&self) -> Token {
         Token(self.leg.fence)
+    }
+
+    /// Rows that the tables which a step names had when the leg began.
+    fn touched(&self, engine: Engine, order: &Order) -> Option<u64> {
+        self.seen.tables.as_ref()?.touched(engine, &order.script.text)
     }
 
     fn is_undo(&self) -> bool {

@@ -85,7 +85,11 @@ pub(super) async fn step(
         } => {
             let resumed = resumed_at.is_some();
             let done = RolledBack { step, ms, waited_ms, resumed, ..RolledBack::default() };
-            (RolledBack { written_bytes: written, locked_ms, ..done }, fingerprint_after)
+            let touched_rows = task.touched(hold.engine(), order);
+            (
+                RolledBack { written_bytes: written, locked_ms, touched_rows, ..done },
+                fingerprint_after,
+            )
         }
         Outcome::Already(_) => (RolledBack { step, already: true, ..RolledBack::default() }, None),
     };

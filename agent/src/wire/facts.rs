@@ -52,6 +52,8 @@ fn facts(
         statements: u32::try_from(plan.judged.len()).unwrap_or(u32::MAX),
         // Said of those alone that change nothing of it: what is read again has the bytes that earlier releases gave it.
         defines: (!defines(plan)).then_some(false),
+        // The coordinator's, who looks for them when it stores the bundle.
+        words: None,
     }
 }
 

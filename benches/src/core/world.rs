@@ -69,6 +69,7 @@ fn manifest() -> Manifest {
             refusal: String::new(),
             statements: 1,
             defines: None,
+            words: None,
         }],
     };
     let migrations = (1..=STEPS).map(|number| Migration {
@@ -158,6 +159,7 @@ impl World {
                     fence: skein_core::ids::Fence(0),
                     open_intent: String::new(),
                     bytes: 0,
+                    tables: None,
                 };
                 let look = Command::RecordObservation {
                     agent: id.clone(),

@@ -210,6 +210,7 @@ impl Sim {
             fence: database.fence,
             open_intent: open.map_or_else(String::new, |intent| intent.entry.version.to_string()),
             bytes: 0,
+            tables: None,
         }
     }
 }

@@ -225,6 +225,7 @@ fn script(file: String, text: &str, normalised: &str, not_on_sqlite: &str) -> Sc
         refusal: if engine == Engine::Sqlite { not_on_sqlite.to_owned() } else { String::new() },
         statements: 1,
         defines: None,
+        words: None,
     });
     Script { file, raw: digest(text), normalised: digest(normalised), facts: facts.into() }
 }

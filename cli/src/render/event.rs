@@ -36,6 +36,9 @@ pub struct Event {
     /// Of a step's own time: how long it waited for locks that it got.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locked_ms: Option<u64>,
+    /// Rows of the tables that it named, when its leg began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub touched_rows: Option<u64>,
     /// What happened, in one sentence.
     pub said: String,
 }
@@ -412,6 +415,7 @@ impl Event {
                 self.written_bytes = applied.written_bytes;
                 let written = written(applied.written_bytes);
                 self.locked_ms = applied.locked_ms;
+                self.touched_rows = applied.touched_rows;
                 let took = took(applied.ms, applied.locked_ms);
                 let (version, target) = (&e.version, &e.target);
                 format!("applied {version} to {target} in {took}{waited}{written}")
@@ -457,6 +461,7 @@ impl Event {
                 self.written_bytes = undone.written_bytes;
                 let written = written(undone.written_bytes);
                 self.locked_ms = undone.locked_ms;
+                self.touched_rows = undone.touched_rows;
                 let took = took(undone.ms, undone.locked_ms);
                 format!("undid {} on {} in {took}{written}", e.version, e.target)
             };

@@ -18,7 +18,7 @@ pub(super) fn told(event: &mut Event, body: &StepOverran) {
         body.version,
         body.target,
         duration(body.ms),
-        forecast.of_step(),
+        forecast.of_many(),
         forecast.samples
     );
     event.of("step_overran", said);

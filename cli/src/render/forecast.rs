@@ -24,11 +24,28 @@ pub struct Forecast {
     /// Of one step: not 0, the largest target that it was measured on is smaller, bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub beyond: u64,
-    /// Of one step: what the engine writes to its log for it.
+    /// What the engine writes to its log for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p50_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p95_bytes: Option<u64>,
+    /// Of one step: it grows with the rows of the tables that it touches.
+    #[serde(skip_serializing_if = "is_false")]
+    pub by_rows: bool,
+    /// Of one step: the most rows that it touches in one target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub touched_rows: Option<u64>,
+    /// As `beyond`, by rows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub beyond_rows: u64,
+    /// Of many steps: how many, and of how many the bytes are told.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub steps: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub weighed: u64,
+    /// Of many steps: those that were reckoned by rows.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub steps_by_rows: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -58,6 +75,12 @@ impl Forecast {
             beyond: wire.beyond,
             p50_bytes: wire.p50_bytes,
             p95_bytes: wire.p95_bytes,
+            by_rows: wire.by_rows,
+            touched_rows: wire.touched_rows,
+            beyond_rows: wire.beyond_rows,
+            steps: wire.steps,
+            weighed: wire.weighed,
+            steps_by_rows: wire.steps_by_rows,
         }
     }
 
@@ -72,9 +95,32 @@ impl Forecast {
     /// `, writes 12.0 MiB to 15.3 MiB`, where any agent told.
     fn written(&self) -> String {
         let told = self.p50_bytes.zip(self.p95_bytes);
+        let some = if self.weighed < self.steps {
+            format!(" in {} of {}", self.weighed, words::count(self.steps, "step"))
+        } else {
+            String::new()
+        };
         told.map_or_else(String::new, |(p50, p95)| {
-            format!(", writes {}", spread(words::bytes(p50), &words::bytes(p95)))
+            format!(", writes {}{some}", spread(words::bytes(p50), &words::bytes(p95)))
         })
+    }
+
+    /// On what it stands: `, from the rows of the touched tables in 12 runs`.
+    fn basis(&self) -> String {
+        let runs = match self.samples {
+            0 => return String::new(),
+            samples => words::count(samples, "run"),
+        };
+        match (self.by_rows, self.scaled) {
+            (true, _) => format!(", from the rows of the touched tables in {runs}"),
+            (false, true) => format!(", from the size of the database in {runs}"),
+            (false, false) => format!(", from {runs}"),
+        }
+    }
+
+    /// Of many steps: how long, and what is written.
+    pub fn of_many(&self) -> String {
+        format!("{}{}", self.text(), self.written())
     }
 
     /// `4.0 s to 9.2 s`, and what is not in it.
@@ -95,14 +141,16 @@ impl Forecast {
 
     /// Of one step.
     pub fn of_step(&self) -> String {
-        let by_size = if self.scaled { " by size" } else { "" };
-        let beyond = match self.beyond {
-            0 => String::new(),
-            bytes => {
+        let beyond = match (self.beyond, self.beyond_rows) {
+            (0, 0) => String::new(),
+            (0, rows) => {
+                format!(" (measured up to {}, the most here is more)", words::count(rows, "row"))
+            }
+            (bytes, _) => {
                 format!(" (measured up to {}, the largest here is larger)", words::bytes(bytes))
             }
         };
-        format!("{}{by_size}{beyond}{}", self.text(), self.written())
+        format!("{}{}{beyond}{}", self.text(), self.basis(), self.written())
     }
 }
 

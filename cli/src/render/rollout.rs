@@ -233,7 +233,7 @@ impl Rollout {
     pub fn left(&self) -> Option<String> {
         let goes_on = matches!(self.now, v1::RolloutState::Running | v1::RolloutState::Paused);
         let rest = self.rest.filter(|rest| goes_on && rest.is_known() && rest.parts > 0)?;
-        Some(format!("left: {}", rest.text()))
+        Some(format!("left: {}", rest.of_many()))
     }
 
     /// Steps that take longer than was forecast.

@@ -64,6 +64,9 @@ pub struct Facts {
     /// It changes the schema, so that a schema tells whether it is in force. `None`: its reader, of an earlier
     /// release, did not say.
     pub defines: Option<bool>,
+    /// Its words that may be names of tables, as numbers, in their order. `None`: nobody has looked for them, or it
+    /// has too many.
+    pub words: Option<Box<[u32]>>,
 }
 
 impl Script {

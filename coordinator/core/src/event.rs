@@ -115,6 +115,9 @@ pub struct Measured {
     /// Of the step's own time: so long its statements waited for locks that they got, milliseconds. `None`: its
     /// agent could not see.
     pub locked_ms: Option<u64>,
+    /// Rows that the tables that its script names had when its leg began, as the server estimates them. `None`:
+    /// its agent does not tell.
+    pub touched: Option<u64>,
 }
 
 /// A step under way that has taken longer than was forecast for it.

@@ -127,7 +127,9 @@ pub(super) fn target(
         ledger: fleet.entries.spell(&target.ledger).map(codec::entry_out).collect(),
         fence: 0,
         open_intent: String::new(),
-        bytes: target.bytes,
+        bytes: target.told.bytes,
+        // Numbers that stand for names tell nobody anything.
+        tables: None,
     });
     v1::Target {
         description: Some(codec::description_out(&target.id, &target.description)),

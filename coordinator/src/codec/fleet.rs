@@ -4,6 +4,7 @@ use bytes::Bytes;
 use skein_core::ids::{Fence, TargetId, Version};
 use skein_core::spec::{Condition, Engine, Selector};
 use skein_core::state::ledger::Entry;
+use skein_core::state::tables::Tables;
 use skein_core::state::target::{Description, Observation};
 use skein_proto::v1;
 
@@ -69,6 +70,7 @@ pub(crate) fn observation(wire: v1::Observation) -> Result<Observation, Malforme
         fence: Fence(wire.fence),
         open_intent: wire.open_intent,
         bytes: wire.bytes,
+        tables: wire.tables.map(|told| Tables::new(told.names.into_iter().zip(told.rows))),
     })
 }
 
@@ -81,6 +83,10 @@ pub(crate) fn observation_out(seen: &Observation) -> v1::Observation {
         fence: seen.fence.0,
         open_intent: seen.open_intent.clone(),
         bytes: seen.bytes,
+        tables: seen.tables.as_ref().map(|tables| {
+            let (names, rows) = tables.iter().unzip();
+            v1::TableRows { names, rows }
+        }),
     }
 }
 

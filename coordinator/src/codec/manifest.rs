@@ -1,8 +1,9 @@
 //! Bundles, without their text.
 
+use skein_bundle::sql::{Dialect, names};
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::ids::{Digest, Version};
-use skein_core::spec::{Lock, TransactionMode};
+use skein_core::spec::{Engine, Lock, TransactionMode};
 use skein_proto::log::v1 as log;
 use skein_proto::v1;
 
@@ -28,13 +29,28 @@ pub(crate) fn manifest_of(digest: Digest, bundle: v1::Bundle) -> Result<Manifest
     Ok(Manifest { digest, format: bundle.format, migrations })
 }
 
+/// With the words that may be names of tables: whoever has read the files says nothing of them.
 fn script_of(wire: v1::Script) -> Result<Script, Malformed> {
+    let text = wire.text;
+    let facts = wire.facts.into_iter().map(|wire| {
+        let facts = facts(wire)?;
+        let words = names::of(dialect(facts.engine), &text).map(Vec::into_boxed_slice);
+        Ok(Facts { words, ..facts })
+    });
     Ok(Script {
         file: wire.file,
         raw: digest(&wire.raw_digest, "a script's digest")?,
         normalised: digest(&wire.normalised_digest, "a script's normalised digest")?,
-        facts: wire.facts.into_iter().map(facts).collect::<Result<_, _>>()?,
+        facts: facts.collect::<Result<_, Malformed>>()?,
     })
+}
+
+fn dialect(engine: Engine) -> Dialect {
+    match engine {
+        Engine::Postgres => Dialect::Postgres,
+        Engine::Mysql => Dialect::Mysql,
+        Engine::Sqlite => Dialect::Sqlite,
+    }
 }
 
 pub(super) fn manifest(wire: log::BundleStored) -> Result<Manifest, Malformed> {
@@ -106,6 +122,7 @@ fn facts(wire: v1::ScriptFacts) -> Result<Facts, Malformed> {
         refusal: wire.refusal,
         statements: wire.statements,
         defines: wire.defines,
+        words: wire.words.map(|words| words.names.into()),
     })
 }
 
@@ -119,6 +136,7 @@ fn facts_out(facts: &Facts) -> v1::ScriptFacts {
         refusal: facts.refusal.clone(),
         statements: facts.statements,
         defines: facts.defines,
+        words: facts.words.as_ref().map(|words| v1::Words { names: words.to_vec() }),
     }
 }
 

@@ -9,6 +9,7 @@ pub(crate) fn of_applied(wire: &Applied) -> Measured {
         resumed: wire.resumed,
         written: wire.written_bytes,
         locked_ms: wire.locked_ms,
+        touched: wire.touched_rows,
     }
 }
 
@@ -18,5 +19,6 @@ pub(crate) fn of_undone(wire: &RolledBack) -> Measured {
         resumed: wire.resumed,
         written: wire.written_bytes,
         locked_ms: wire.locked_ms,
+        touched: wire.touched_rows,
     }
 }

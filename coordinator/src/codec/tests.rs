@@ -9,7 +9,7 @@ use skein_core::command::Waiver;
 use skein_core::event::{
     Archive, Body, Event, Judged, LegKind, Measured, Overrun, Stop, Unwind, Verdict,
 };
-use skein_core::forecast::{Forecast, Interval};
+use skein_core::forecast::{By, Forecast, Interval};
 use skein_core::ids::{
     AgentId, ClassIx, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
     RolloutId, Seq, StepIx, TargetId, Version, WaveIx,
@@ -23,6 +23,7 @@ use skein_core::spec::{
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{self, Evidence, Verb};
+use skein_core::state::tables::{Tables, UNKNOWN};
 use skein_core::state::target::{Description, Observation};
 use skein_proto::log::v1 as log;
 use skein_proto::v1;
@@ -55,6 +56,7 @@ fn script() -> Script {
             refusal: "no".to_owned(),
             statements: 3,
             defines: None,
+            words: Some([3, 1 << 31].into()),
         }],
     }
 }
@@ -343,6 +345,7 @@ fn one_of_each() -> Vec<Body> {
                 fence,
                 open_intent: "2".to_owned(),
                 bytes: 9_000,
+                tables: Some(Tables::new([(3, 1_200_000), (1 << 31, UNKNOWN)])),
             },
             finding: "restored".to_owned(),
         },
@@ -424,6 +427,7 @@ fn one_of_each() -> Vec<Body> {
                 resumed: true,
                 written: Some(48_000),
                 locked_ms: Some(2),
+                touched: Some(0),
             },
         },
         Body::StepVerified {
@@ -533,6 +537,7 @@ fn one_of_each() -> Vec<Body> {
                 fence: Fence(9),
                 open_intent: String::new(),
                 bytes: 0,
+                tables: None,
             }),
             evidence: vec![Evidence::Schema, Evidence::Probe, Evidence::Waiver],
             finding: "a clone".to_owned(),
@@ -621,7 +626,7 @@ fn one_of_each() -> Vec<Body> {
                 forecast: Forecast {
                     interval: Interval { p50: 4_000, p95: 9_000 },
                     samples: 14,
-                    scaled: true,
+                    by: By::Rows,
                     written: Some(Interval { p50: 70_000, p95: 90_000 }),
                 },
             }),

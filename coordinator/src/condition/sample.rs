@@ -56,6 +56,7 @@ pub(crate) fn sample() -> (Fleet, Presence) {
             fence: Fence(0),
             open_intent: String::new(),
             bytes: 0,
+            tables: None,
         };
         tell(Body::TargetObserved {
             agent: AgentId("here".to_owned()),

@@ -70,7 +70,7 @@ fn from_agent() -> Vec<session::FromAgent> {
         ledger,
         fence: 17,
         open_intent: "2".to_owned(),
-        bytes: 0,
+        ..v1::Observation::default()
     };
     let target = v1::TargetDescription {
         id: "eu/orders-1".to_owned(),

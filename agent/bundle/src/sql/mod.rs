@@ -7,6 +7,8 @@ pub mod batch;
 pub mod lex;
 mod words;
 
+pub mod names;
+
 mod compound;
 mod routine;
 pub mod split;

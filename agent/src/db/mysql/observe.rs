@@ -5,12 +5,19 @@ use crate::db::answer::{Answer, Keep, text};
 use crate::db::batch::{At, answer};
 use crate::db::failure::Broken;
 use crate::db::identity::Identity;
+use crate::db::location::Engine;
 use crate::db::observe::Server;
+use crate::db::tables::Tables;
 
 /// `SHOW VARIABLES` leaves out what a server does not know, where `@@name` would fail.
 const VARIABLES: &str = "SHOW VARIABLES WHERE Variable_name IN ('server_uuid', 'server_id', \
      'hostname', 'port', 'datadir', 'version', 'version_comment', 'read_only', \
      'super_read_only', 'innodb_read_only');";
+
+/// As InnoDB counts them beside its tables; the largest ones, as many as are told of.
+const TABLES: &str = "SELECT table_name, table_rows FROM information_schema.tables \
+     WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND LEFT(table_name, 7) <> '_skein_' \
+     ORDER BY table_rows DESC LIMIT 16;";
 
 /// An account above plain `read_only` may still write; for others the first write tells.
 fn read_only(variables: &Answer) -> Option<String> {
@@ -34,7 +41,7 @@ impl MysqlConnection {
     pub(in crate::db) async fn server(&mut self) -> Result<Server, Broken> {
         let sql = format!(
             "{VARIABLES} SELECT CAST(SUM(data_length + index_length) AS UNSIGNED) \
-             FROM information_schema.tables WHERE table_schema = DATABASE();"
+             FROM information_schema.tables WHERE table_schema = DATABASE(); {TABLES}"
         );
         let answers = self.send(sql, Keep::All).await?;
         let variables = answer(&answers, At(0));
@@ -62,6 +69,7 @@ impl MysqlConnection {
             identity: Identity { server, database: self.database.clone() },
             read_only: read_only(&variables),
             size_bytes: answer(&answers, At(1)).number(),
+            tables: Some(Tables::read(Engine::Mysql, &answer(&answers, At(2)))),
         })
     }
 }

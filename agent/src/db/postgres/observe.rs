@@ -4,7 +4,10 @@ use super::connect::PostgresConnection;
 use crate::db::answer::{Keep, text};
 use crate::db::failure::Broken;
 use crate::db::identity::Identity;
+use crate::db::location::Engine;
 use crate::db::observe::Server;
+use crate::db::sql::literal;
+use crate::db::tables::Tables;
 
 /// The timeline of a primary is in the name of its current log file; a standby has it in its
 /// control file only.
@@ -28,9 +31,30 @@ const QUERY_UNPRIVILEGED: &str = "SELECT pg_catalog.version(), \
      pg_catalog.current_database(), pg_catalog.pg_is_in_recovery(), \
      pg_catalog.current_setting('transaction_read_only'), NULL;";
 
+/// By the last `ANALYZE` or `VACUUM`, or by what was counted since the statistics began, whichever says more: one is
+/// missing before the first of those, the other begins anew after a crash. No table is opened or locked. A partition
+/// counts for the table that it is a part of.
+const TABLES: &str = "SELECT COALESCE(whole.relname, c.relname), \
+     sum(GREATEST(c.reltuples::bigint, pg_catalog.pg_stat_get_live_tuples(c.oid), 0)) \
+     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+     LEFT JOIN pg_catalog.pg_class whole \
+       ON c.relispartition AND whole.oid = pg_catalog.pg_partition_root(c.oid) \
+     WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' \
+     AND left(c.relname, 7) <> '_skein_' AND @SPACES@ \
+     GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 16;";
+
 impl PostgresConnection {
+    fn count_rows(&self) -> String {
+        let spaces = if self.one_schema {
+            format!("n.nspname = {}", literal(Engine::Postgres, &self.schema))
+        } else {
+            "n.nspname <> 'information_schema' AND left(n.nspname, 3) <> 'pg_'".to_owned()
+        };
+        TABLES.replace("@SPACES@", &spaces)
+    }
+
     pub(in crate::db) async fn server(&mut self) -> Result<Server, Broken> {
-        let told = self.send(QUERY.to_owned(), Keep::All).await;
+        let told = self.send(format!("{QUERY}\n{}", self.count_rows()), Keep::All).await;
         self.tells_log = told.is_ok();
         let answers = match told {
             Err(broken) if broken.failure.is(&["42501", "0A000", "42883"]) => {
@@ -56,6 +80,7 @@ impl PostgresConnection {
             identity: Identity { server: format!("postgres:{}/{timeline}", part(1)), database },
             read_only,
             size_bytes: part(7).parse().ok(),
+            tables: answers.get(1).map(|answer| Tables::read(Engine::Postgres, answer)),
         })
     }
 }

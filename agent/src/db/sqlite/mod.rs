@@ -6,5 +6,6 @@ mod journal;
 mod lock_file;
 mod observe;
 mod schema;
+mod tables;
 
 pub(super) use connect::{SqliteConnection, Wanted};

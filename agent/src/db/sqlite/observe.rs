@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use super::connect::SqliteConnection;
-use super::schema;
+use super::{schema, tables};
 use crate::db::answer::Keep;
 use crate::db::batch::{Batch, answer};
 use crate::db::failure::Broken;
@@ -14,7 +14,7 @@ const FIND_TABLES: &str = "SELECT name FROM main.sqlite_master WHERE type = 'tab
      AND name IN ('_skein_fence', '_skein_ledger', '_skein_intent');";
 
 impl SqliteConnection {
-    /// Everything in one message: each wakes the connection's thread.
+    /// Everything in one message, and another one for rows: each wakes the connection's thread.
     pub(in crate::db) async fn look(&mut self) -> Result<Look, Broken> {
         let mut batch = Batch::default();
         let at_version = batch.add("SELECT sqlite_version();");
@@ -22,11 +22,13 @@ impl SqliteConnection {
             .add("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size();");
         let at_schema = batch.add(&format!("{};", schema::QUERY));
         let at_tables = batch.add(FIND_TABLES);
+        let at_list = batch.add(tables::LIST);
         let answers = self.send(batch.into_sql(), Keep::All).await?;
-        let version = answer(&answers, at_version);
+        let (version, size) = (answer(&answers, at_version), answer(&answers, at_size).number());
+        let rows = self.rows_of(&answer(&answers, at_list), size).await;
+        let server = self.server(version.scalar().unwrap_or_default(), size);
         Ok(Look {
-            server: self
-                .server(version.scalar().unwrap_or_default(), answer(&answers, at_size).number()),
+            server: Server { tables: rows, ..server },
             schema: schema::read(answers.get(at_schema.0)),
             made: made(answers.get(at_tables.0)),
         })
@@ -47,6 +49,7 @@ impl SqliteConnection {
             identity: Identity { server, database: "main".to_owned() },
             read_only,
             size_bytes,
+            tables: None,
         }
     }
 

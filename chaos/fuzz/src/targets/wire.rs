@@ -139,6 +139,7 @@ fn reports() -> Vec<Vec<u8>> {
         fence: 9,
         open_intent: String::new(),
         bytes: 4_096,
+        tables: Some(v1::TableRows { names: vec![1, 7], rows: vec![40, u64::MAX] }),
     };
     let observed = agent::Observed {
         target: "eu/1".to_owned(),

@@ -142,7 +142,7 @@ impl Wave {
     /// What holds for it, and how long it takes.
     fn notes(&self) -> String {
         let forecast = self.forecast.filter(Forecast::is_known);
-        let forecast = forecast.map(|it| format!("forecast: {}", it.text()));
+        let forecast = forecast.map(|it| format!("forecast: {}", it.of_many()));
         self.how.iter().cloned().chain(forecast).collect::<Vec<_>>().join(", ")
     }
 
@@ -343,7 +343,7 @@ impl Plan {
             let said = if forecast.is_known() {
                 let waits = "One wave after the other, and without what waits for a word, a gate or a \
                              window";
-                format!("{}. {waits}", forecast.text())
+                format!("{}. {waits}", forecast.of_many())
             } else {
                 "not known, nothing of it was ever measured".to_owned()
             };

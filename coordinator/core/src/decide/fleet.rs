@@ -10,6 +10,7 @@ use crate::plan;
 use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
 use crate::state::Fleet;
+use crate::state::tables::Tables;
 use crate::state::target::{Description, Observation, State};
 
 pub(super) fn form(
@@ -125,7 +126,8 @@ pub(super) fn observe(
         && fleet.entries.spell(target.in_force()).eq(&seen.ledger)
         && target.seen.as_ref().is_none_or(|known| known.identity == seen.identity)
         && (target.fingerprint == Some(seen.fingerprint) || !finding.is_empty())
-        && is_alike(target.bytes, seen.bytes);
+        && is_alike(target.told.bytes, seen.bytes)
+        && tables_alike(target.told.tables.as_deref(), seen.tables.as_ref());
     if same {
         return Ok(Vec::new());
     }
@@ -144,6 +146,15 @@ const ALIKE: u64 = 1 << 20;
 fn is_alike(known: u64, seen: u64) -> bool {
     let doubled = seen / 2 >= known || known / 2 >= seen;
     seen == 0 || seen.abs_diff(known) < ALIKE || !doubled
+}
+
+/// The same of rows. Who never told of them, and does now, is heard.
+fn tables_alike(known: Option<&Tables>, seen: Option<&Tables>) -> bool {
+    match (known, seen) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(known), Some(seen)) => known.is_alike(seen),
+    }
 }
 
 /// What is wrong with it whatever the log says.

@@ -1,5 +1,7 @@
 //! Cluster, agents, targets, bundles.
 
+use std::sync::Arc;
+
 use super::{Impossible, target_ix};
 use crate::bundle::Manifest;
 use crate::ids::{AgentId, ClusterId, Digest, Millis, TargetId};
@@ -103,7 +105,10 @@ pub(super) fn target_observed(
     };
     target.engine_version.clone_from(&seen.engine_version);
     if seen.bytes > 0 {
-        target.bytes = seen.bytes;
+        target.told.bytes = seen.bytes;
+    }
+    if let Some(tables) = &seen.tables {
+        target.told.tables = Some(Arc::new(tables.clone()));
     }
     let first = target.observed_at.replace(at).is_none();
     // Logs of before have looks that raised no fence, and let nobody off.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Impossible, rollout, state_mut, target_ix};
+use crate::forecast::Reach;
 use crate::ids::{ClassIx, Millis, RolloutId, TargetId, TargetIx, WaveIx};
 use crate::plan::Class;
 use crate::state::Fleet;
@@ -56,10 +57,15 @@ pub(super) fn settled(
     id: RolloutId,
     about: &Settled<'_>,
 ) -> Result<(), Impossible> {
-    let state = state_mut(fleet, id)?;
     if !about.classes.is_empty() {
+        let bundle = state_mut(fleet, id)?.plan.spec.bundle;
+        let reach = about.classes.iter().map(|class| Reach::of(fleet, bundle, class));
+        let reach: Vec<Reach> = reach.collect();
+        let state = state_mut(fleet, id)?;
         Arc::make_mut(&mut state.late).extend_from_slice(about.classes);
+        state.reach.extend(reach);
     }
+    let state = state_mut(fleet, id)?;
     let (accepts, trial) = (state.plan.spec.accept_drift, state.trial());
     let mut joined = Vec::new();
     for (target, wave, class) in about.joined {
@@ -68,10 +74,10 @@ pub(super) fn settled(
         if known.is_some_and(|target| target.lane.is_some()) {
             return Err(Impossible(format!("{target} joins {id} and is in other hands")));
         }
-        let bytes = known.map_or(0, |target| target.bytes);
+        let told = known.map(|target| target.told.clone()).unwrap_or_default();
         let state = state_mut(fleet, id)?;
         let phase = if wave.0 < state.opened { Phase::Ready } else { Phase::Waiting };
-        let lane = state.join(Lane::new((ix, bytes), *wave, *class, phase));
+        let lane = state.join(Lane::new((ix, told), *wave, *class, phase));
         state.awaited.remove(&ix);
         state.arrived.remove(&ix);
         if let Some(mut target) = fleet.targets.get_mut(ix) {

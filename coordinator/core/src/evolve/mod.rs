@@ -361,8 +361,9 @@ fn apply(fleet: &mut Fleet, event: &Event) -> Result<Option<RolloutId>, Impossib
 
 /// How long a step took from its first try on, and what was written for it; `None`: not all of it was measured.
 fn took(ms: u64, already: bool, measured: Measured) -> Option<step::Took> {
-    let Measured { waited_ms, resumed, written, locked_ms: _ } = measured;
-    (!already && !resumed).then(|| step::Took { ms: ms.saturating_add(waited_ms), written })
+    let Measured { waited_ms, resumed, written, locked_ms: _, touched } = measured;
+    let ms = ms.saturating_add(waited_ms);
+    (!already && !resumed).then_some(step::Took { ms, written, touched })
 }
 
 fn state_mut(fleet: &mut Fleet, rollout: RolloutId) -> Result<&mut run::State, Impossible> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Impossible, state_mut, target_ix};
 use crate::event::{Event, Stop, Unwind};
+use crate::forecast::Reach;
 use crate::ids::{Digest, LaneIx, Millis, RolloutId, TargetId, TargetIx, WaveIx};
 use crate::plan::Plan;
 use crate::state::Fleet;
@@ -21,18 +22,20 @@ pub(super) fn planned(
     for (wave, number) in plan.waves.iter().zip(0..) {
         for (target, class) in &wave.targets {
             let ix = target_ix(fleet, target)?;
-            let bytes = fleet.targets.get(ix).map_or(0, |target| target.bytes);
+            let told = fleet.targets.get(ix).map(|target| target.told.clone()).unwrap_or_default();
             // In another stage it is there again.
             if !plan.stages.is_empty() && !known.insert(ix) {
-                again.push((WaveIx(number), *class, bytes));
+                again.push((WaveIx(number), *class, told));
                 continue;
             }
-            lanes.push(Lane::new((ix, bytes), WaveIx(number), *class, Phase::Waiting));
+            lanes.push(Lane::new((ix, told), WaveIx(number), *class, Phase::Waiting));
         }
     }
-    let mut state = State::new((id, fleet.seq), plan_id, Arc::new(plan.clone()), lanes);
-    for load in again {
-        state.lies_ahead(load);
+    let reach = plan.classes.iter().map(|class| Reach::of(fleet, plan.spec.bundle, class));
+    let plans = (Arc::new(plan.clone()), reach.collect());
+    let mut state = State::new((id, fleet.seq), plan_id, plans, lanes);
+    for (wave, class, told) in again {
+        state.lies_ahead((wave, class, &told));
     }
     for absent in &plan.absent {
         state.awaited.insert(target_ix(fleet, &absent.target)?, absent.why.as_str().into());

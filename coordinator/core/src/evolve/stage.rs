@@ -58,8 +58,8 @@ pub(super) fn wave_started(
     let state = state_mut(fleet, id)?;
     for ix in lanes {
         let moved = state.lanes.get(ix).filter(|lane| lane.wave != wave && !state.came_late(ix));
-        if let Some(load) = moved.map(|lane| (wave, lane.class, lane.bytes)) {
-            state.begins(load);
+        if let Some((class, told)) = moved.map(|lane| (lane.class, lane.told.clone())) {
+            state.begins((wave, class, &told));
         }
         state.change(ix, |lane, _| {
             lane.wave = wave;

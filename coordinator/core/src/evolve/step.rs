@@ -3,7 +3,7 @@
 use super::leg::{end, lane_of, settled};
 use super::{Impossible, state_mut};
 use crate::event::{Archive, Verdict};
-use crate::forecast::back;
+use crate::forecast::{Size, back};
 use crate::ids::{Digest, Millis, RolloutId, StepIx, TargetId, TargetIx, Version};
 use crate::plan::Step;
 use crate::spec::Direction;
@@ -20,6 +20,8 @@ pub(super) struct Took {
     pub(super) ms: u64,
     /// Bytes of the engine's log.
     pub(super) written: Option<u64>,
+    /// Rows of the tables that it touched, before it ran.
+    pub(super) touched: Option<u64>,
 }
 
 pub(super) fn backed_up(
@@ -37,10 +39,10 @@ pub(super) fn backed_up(
     if let Some(mut target) = fleet.targets.get_mut(ix)
         && archive.target_bytes > 0
     {
-        target.bytes = archive.target_bytes;
+        target.told.bytes = archive.target_bytes;
     }
     if archive.exemption.is_empty() {
-        let took = Took { ms: archive.ms, written: None };
+        let took = Took { ms: archive.ms, written: None, touched: None };
         measure(fleet, ix, What::Backup(archive.scope), took);
     }
     Ok(())
@@ -50,8 +52,9 @@ pub(super) fn backed_up(
 fn measure(fleet: &mut Fleet, ix: TargetIx, what: What, took: Took) {
     let Some(target) = fleet.targets.get(ix) else { return };
     let work = Work { what, engine: target.description.engine };
-    let Took { ms, written } = took;
-    let measurement = Measurement { ms, bytes: target.bytes, written };
+    let Took { ms, written, touched: rows } = took;
+    let size = Size { bytes: target.told.bytes, rows };
+    let measurement = Measurement { ms, size, written };
     fleet.measures.add(work, fleet.seq, measurement);
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Where larger targets had more, a line is laid through the measurements: its slope is the median of the
 //! slopes between each two of them (Theil and Sen), and how far they stand off it is told by their ratio to it.
-//! Else, and where they are few, the size counts for nothing.
+//! The rows of the tables that were touched come before the bytes of the whole database. Where neither tells
+//! anything, and where measurements are few, size counts for nothing.
 
-use super::{Interval, Load};
+use super::{By, Interval, Load, Size, Touched};
 
 /// With fewer no line is laid through them.
 const LINE_MIN: usize = 10;
@@ -17,8 +18,8 @@ const FRACTION: u32 = 32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Point {
     pub(super) value: u64,
-    /// How large the target was; zero: nobody told.
-    pub(super) bytes: u64,
+    /// How large the target was.
+    pub(super) size: Size,
 }
 
 /// For targets of every size.
@@ -26,29 +27,31 @@ pub(super) struct Point {
 pub(super) struct Curve {
     /// Whatever the size.
     flat: Interval,
-    /// Where size counts.
-    line: Option<Line>,
+    /// Where the rows of touched tables count.
+    rows: Option<Line>,
+    /// Where the bytes of the whole database do.
+    bytes: Option<Line>,
 }
 
-/// `base + slope × bytes`, and how far measurements stand off it.
+/// `base + slope × size`, and how far measurements stand off it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Line {
     /// At no size.
     base: i128,
-    /// A byte, shifted by [`FRACTION`].
+    /// A row or a byte, shifted by [`FRACTION`].
     slope: i128,
     /// Thousandths of the line.
     ratio: Interval,
 }
 
 impl Line {
-    fn at(&self, lanes: u64, bytes: u64) -> i128 {
-        let grown = self.slope.saturating_mul(i128::from(bytes)) >> FRACTION;
+    fn at(&self, lanes: u64, size: u64) -> i128 {
+        let grown = self.slope.saturating_mul(i128::from(size)) >> FRACTION;
         self.base.saturating_mul(i128::from(lanes)).saturating_add(grown)
     }
 
-    fn interval(&self, lanes: u64, bytes: u64) -> Interval {
-        let at = self.at(lanes, bytes);
+    fn interval(&self, lanes: u64, size: u64) -> Interval {
+        let at = self.at(lanes, size);
         let value = |ratio: u64| {
             let value = at.saturating_mul(i128::from(ratio)) / 1_000;
             u64::try_from(value.max(0)).unwrap_or(u64::MAX)
@@ -61,22 +64,38 @@ impl Curve {
     /// `None`: there is no point.
     pub(super) fn of(points: &[Point]) -> Option<Self> {
         let flat = quantiles(points.iter().map(|one| one.value))?;
-        Some(Self { flat, line: line(points) })
+        let sized = |size: fn(&Size) -> Option<u64>| {
+            let sized = points.iter().filter_map(|one| Some((size(&one.size)?, one.value)));
+            line(&sized.collect::<Vec<_>>())
+        };
+        Some(Self { flat, rows: sized(|size| size.rows), bytes: sized(Size::told) })
     }
 
-    /// On one target, and whether its size counted; of `bytes` zero nobody knows how large it is.
-    pub(super) fn on(&self, bytes: u64) -> (Interval, bool) {
-        let line = self.line.as_ref().filter(|_| bytes > 0);
-        (line.map_or(self.flat, |line| line.interval(1, bytes)), line.is_some())
+    /// On one target, and what of its size counted.
+    pub(super) fn on(&self, size: Size) -> (Interval, By) {
+        if let Some((line, rows)) = self.rows.as_ref().zip(size.rows) {
+            return (line.interval(1, rows), By::Rows);
+        }
+        match self.bytes.as_ref().zip(size.told()) {
+            Some((line, bytes)) => (line.interval(1, bytes), By::Bytes),
+            None => (self.flat, By::Nothing),
+        }
     }
 
-    /// On many, one after another.
-    pub(super) fn sum(&self, load: &Load) -> Interval {
+    /// On many, one after another, and of how many the rows counted.
+    pub(super) fn sum(&self, load: &Load, touched: &Touched) -> (Interval, u32) {
+        let Some(line) = &self.rows else { return (self.by_bytes(load), 0) };
+        let Touched { known, rows, .. } = *touched;
+        let rest = self.by_bytes(&load.part(load.lanes.saturating_sub(known)));
+        (line.interval(known.into(), rows).then(rest), known)
+    }
+
+    fn by_bytes(&self, load: &Load) -> Interval {
         let flat = |lanes: u32| Interval {
             p50: self.flat.p50.saturating_mul(lanes.into()),
             p95: self.flat.p95.saturating_mul(lanes.into()),
         };
-        match &self.line {
+        match &self.bytes {
             None => flat(load.lanes),
             Some(line) => {
                 let sized = load.lanes.saturating_sub(load.unsized_lanes);
@@ -102,10 +121,9 @@ fn median(values: &mut [i128]) -> Option<i128> {
     Some(*values.select_nth_unstable(middle).1)
 }
 
-/// The line through points whose target's size is known, where there is one.
-fn line(points: &[Point]) -> Option<Line> {
-    let sized: Vec<&Point> = points.iter().filter(|one| one.bytes > 0).collect();
-    let sizes = sized.iter().map(|one| one.bytes);
+/// The line through sizes and what was measured at each, where there is one.
+fn line(sized: &[(u64, u64)]) -> Option<Line> {
+    let sizes = sized.iter().map(|(size, _)| *size);
     let (smallest, largest) = (sizes.clone().min()?, sizes.max()?);
     if sized.len() < LINE_MIN || largest / 2 < smallest {
         return None;
@@ -114,12 +132,12 @@ fn line(points: &[Point]) -> Option<Line> {
     let (mut agree, mut disagree) = (0_u64, 0_u64);
     for (at, one) in sized.iter().enumerate() {
         for other in sized.iter().skip(at + 1) {
-            let (small, large) = if one.bytes < other.bytes { (one, other) } else { (other, one) };
-            let wider = i128::from(large.bytes - small.bytes);
+            let (small, large) = if one.0 < other.0 { (one, other) } else { (other, one) };
+            let wider = i128::from(large.0 - small.0);
             if wider == 0 {
                 continue;
             }
-            let more = i128::from(large.value) - i128::from(small.value);
+            let more = i128::from(large.1) - i128::from(small.1);
             agree += u64::from(more > 0);
             disagree += u64::from(more < 0);
             slopes.push((more << FRACTION) / wider);
@@ -130,14 +148,14 @@ fn line(points: &[Point]) -> Option<Line> {
     if agree < disagree || (agree - disagree) * 100 < pairs * AGREE || slope <= 0 {
         return None;
     }
-    let over = |one: &&Point| {
-        i128::from(one.value) - (slope.saturating_mul(i128::from(one.bytes)) >> FRACTION)
+    let over = |(size, value): &(u64, u64)| {
+        i128::from(*value) - (slope.saturating_mul(i128::from(*size)) >> FRACTION)
     };
     let base = median(&mut sized.iter().map(over).collect::<Vec<_>>())?.max(0);
     let line = Line { base, slope, ratio: Interval::default() };
-    let ratio = quantiles(sized.iter().map(|one| {
-        let at = u64::try_from(line.at(1, one.bytes)).unwrap_or(u64::MAX).max(1);
-        one.value.saturating_mul(1_000) / at
+    let ratio = quantiles(sized.iter().map(|(size, value)| {
+        let at = u64::try_from(line.at(1, *size)).unwrap_or(u64::MAX).max(1);
+        value.saturating_mul(1_000) / at
     }))?;
     Some(Line { ratio, ..line })
 }

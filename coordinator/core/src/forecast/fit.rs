@@ -1,54 +1,88 @@
 //! What measurements of one kind of work say of a target of some size.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::curve::{Curve, Point};
-use super::{Forecast, Interval, Load};
+use super::{By, Forecast, Interval, Load, Size, Touched, touched};
+use crate::ids::Digest;
 use crate::plan::Step;
 use crate::spec::{Direction, Engine};
 use crate::state::Fleet;
 use crate::state::measures::{Measurement, Sample, What, Work};
+use crate::state::tables::Tables;
 
-/// For targets of every size.
+/// For targets of every size: what follows from the measurements that are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fit {
+pub struct Shape {
     time: Curve,
     /// What is written to the engine's log, where that was ever told.
     written: Option<Curve>,
-    /// How often the work was measured.
-    pub seen: u64,
     /// Measurements that it rests on.
     pub kept: usize,
     /// The largest target among them, bytes; zero: nobody told.
     pub largest: u64,
+    /// The most rows that were touched.
+    pub most: u64,
+}
+
+impl Shape {
+    /// `None`: there is no measurement.
+    pub(crate) fn of(kept: &[Measurement]) -> Option<Self> {
+        let curve = |value: fn(&Measurement) -> Option<u64>| {
+            let point = |one: &Measurement| Some(Point { value: value(one)?, size: one.size });
+            Curve::of(&kept.iter().filter_map(point).collect::<Vec<_>>())
+        };
+        let largest = kept.iter().map(|one| one.size.bytes).max().unwrap_or_default();
+        let most = kept.iter().filter_map(|one| one.size.rows).max().unwrap_or_default();
+        let (time, written) = (curve(|one| Some(one.ms))?, curve(|one| one.written));
+        Some(Self { time, written, kept: kept.len(), largest, most })
+    }
+}
+
+/// The same, and how often the work was measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fit {
+    /// What follows from what is kept.
+    pub shape: Arc<Shape>,
+    /// How often the work was measured.
+    pub seen: u64,
+}
+
+/// Of many targets, one after another.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sum {
+    pub(super) time: Interval,
+    /// `None`: nobody ever told.
+    pub(super) written: Option<Interval>,
+    /// Of so many the rows of touched tables counted.
+    pub(super) by_rows: u64,
 }
 
 impl Fit {
     /// `None`: it was never measured.
     pub fn of(sample: &Sample) -> Option<Self> {
-        let kept: Vec<Measurement> = sample.kept().collect();
-        let curve = |value: fn(&Measurement) -> Option<u64>| {
-            let points = kept.iter();
-            let points = points
-                .filter_map(|one| Some(Point { value: value(one)?, bytes: one.bytes }))
-                .collect::<Vec<_>>();
-            Curve::of(&points)
-        };
-        let largest = kept.iter().map(|one| one.bytes).max().unwrap_or_default();
-        let (time, written) = (curve(|one| Some(one.ms))?, curve(|one| one.written));
-        Some(Self { time, written, seen: sample.seen, kept: kept.len(), largest })
+        Some(Self { shape: sample.shape()?, seen: sample.seen })
     }
 
-    /// On one target; of `bytes` zero nobody knows how large it is.
-    pub fn on(&self, bytes: u64) -> Forecast {
-        let (interval, scaled) = self.time.on(bytes);
-        let written = self.written.as_ref().map(|curve| curve.on(bytes).0);
-        Forecast { interval, samples: self.seen, scaled, written }
+    /// On one target.
+    pub fn on(&self, size: Size) -> Forecast {
+        let (interval, by) = self.shape.time.on(size);
+        let written = self.shape.written.as_ref().map(|curve| curve.on(size).0);
+        Forecast { interval, samples: self.seen, by, written }
+    }
+
+    /// The same, as one of many.
+    pub(super) fn one(&self, size: Size) -> Sum {
+        let Forecast { interval, by, written, .. } = self.on(size);
+        Sum { time: interval, written, by_rows: u64::from(by == By::Rows) }
     }
 
     /// On many, one after another.
-    pub(super) fn sum(&self, load: &Load) -> Interval {
-        self.time.sum(load)
+    pub(super) fn sum(&self, load: &Load, touched: &Touched) -> Sum {
+        let (time, by_rows) = self.shape.time.sum(load, touched);
+        let written = self.shape.written.as_ref().map(|curve| curve.sum(load, touched).0);
+        Sum { time, written, by_rows: by_rows.into() }
     }
 }
 
@@ -81,11 +115,21 @@ impl<'a> Fits<'a> {
         let entry = self.fleet.entries.find(&step.entry)?;
         self.of(Work { what: What::Step(entry, script), engine })
     }
+
+    /// Rows of the tables that a step's script touches in a target of which this was told.
+    pub(super) fn rows(
+        &self,
+        bundle: Digest,
+        (engine, step): (Engine, &Step),
+        (script, tables): (Direction, Option<&Tables>),
+    ) -> Option<u64> {
+        touched::rows(touched::words(self.fleet, bundle, (engine, step), script), tables)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Fit, Interval};
+    use super::{By, Fit, Interval, Size};
     use crate::ids::Seq;
     use crate::spec::{Backup, Engine};
     use crate::state::measures::{Measurement, Measures, What, Work};
@@ -97,14 +141,19 @@ mod tests {
         let work = Work { what: What::Backup(Backup::Database), engine: Engine::Sqlite };
         let mut measures = Measures::default();
         for ((ms, bytes), seq) in of.into_iter().zip(0..) {
-            measures.add(work, Seq(seq), Measurement { ms, bytes, written: None });
+            let size = Size { bytes, rows: None };
+            measures.add(work, Seq(seq), Measurement { ms, size, written: None });
         }
         measures.of(work).and_then(Fit::of)
     }
 
     fn on(fit: &Fit, bytes: u64) -> (u64, u64) {
-        let Interval { p50, p95 } = fit.on(bytes).interval;
+        let Interval { p50, p95 } = fit.on(Size { bytes, rows: None }).interval;
         (p50, p95)
+    }
+
+    fn scaled(fit: &Fit, bytes: u64) -> bool {
+        fit.on(Size { bytes, rows: None }).by == By::Bytes
     }
 
     #[test]
@@ -117,7 +166,7 @@ mod tests {
         let one = fit([(40, MIB)]).expect("it was measured");
         assert_eq!((on(&one, 100 * MIB), on(&one, 0)), ((40, 40), (40, 40)));
         let few = fit((1..=9).map(|n| (n * 10, n * MIB))).expect("it was measured");
-        assert!(!few.on(MIB).scaled, "nine are too few for a line");
+        assert!(!scaled(&few, MIB), "nine are too few for a line");
         assert_eq!(on(&few, MIB), (50, 90));
     }
 
@@ -126,24 +175,24 @@ mod tests {
         // 20 ms, and 10 ms for each MiB, some of them half as much again.
         let noisy = (1..=40).map(|n| ((20 + 10 * n) * if n % 8 == 0 { 3 } else { 2 } / 2, n * MIB));
         let fit = fit(noisy).expect("it was measured");
-        assert!(fit.on(MIB).scaled);
+        assert!(scaled(&fit, MIB));
         let (p50, p95) = on(&fit, 100 * MIB);
         assert!((950..=1_150).contains(&p50), "{p50}");
         assert!((1_400..=1_700).contains(&p95), "{p95}");
         // Of whose size nothing is known: all of them.
-        assert!(!fit.on(0).scaled);
+        assert!(!scaled(&fit, 0));
     }
 
     #[test]
     fn size_counts_for_nothing_where_it_tells_nothing() {
         // The same time on each size, and a size that is the same for each time.
         let level = fit((1..=40).map(|n| (50 + n % 3, n * MIB))).expect("it was measured");
-        assert!(!level.on(MIB).scaled);
+        assert!(!scaled(&level, MIB));
         let alike = fit((1..=40).map(|n| (n, 7 * MIB + n))).expect("it was measured");
-        assert!(!alike.on(MIB).scaled);
+        assert!(!scaled(&alike, MIB));
         // Larger ones that took less long are no reason to promise anything to the largest.
         let inverse = fit((1..=40).map(|n| (500 - 10 * n, n * MIB))).expect("it was measured");
-        assert!(!inverse.on(100 * MIB).scaled);
+        assert!(!scaled(&inverse, 100 * MIB));
     }
 
     #[test]

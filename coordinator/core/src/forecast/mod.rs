@@ -3,6 +3,7 @@
 //!
 //! ```text
 //!   measurements of one kind of work ──fit──► an interval for a target of some size    (fit, curve)
+//!   words of scripts, tables of targets ────► rows that a step touches                 (touched)
 //!   lanes of a wave, by class ──────────────► an interval for the wave                 (load)
 //!   a plan before it runs, a rollout under way, what is left of a window                (plan, rest, window)
 //!   a step that takes longer                                                           (overrun)
@@ -17,15 +18,18 @@ mod load;
 mod overrun;
 mod plan;
 mod rest;
+mod touched;
 mod window;
 
 use crate::spec::Direction;
 
-pub use fit::{Fit, Fits};
+pub use fit::{Fit, Fits, Shape};
 pub use load::{Amount, Load};
 pub use overrun::{GRACE_MS, overran, overruns};
 pub use plan::{ClassForecast, Planned, StepForecast, planned};
 pub use rest::{leg, rest};
+pub(crate) use touched::Reach;
+pub use touched::Touched;
 pub use window::{Answer, WindowFit, fits, windows};
 
 /// From the median to the 95th percentile: milliseconds, or bytes that are written.
@@ -51,6 +55,34 @@ impl Interval {
     }
 }
 
+/// How large a target is, for one step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// The whole database; zero: nobody told.
+    pub bytes: u64,
+    /// Rows of the tables that the step touches. `None`: it is not known.
+    pub rows: Option<u64>,
+}
+
+impl Size {
+    /// Bytes, where somebody told.
+    fn told(&self) -> Option<u64> {
+        (self.bytes > 0).then_some(self.bytes)
+    }
+}
+
+/// What of a target's size a forecast was reckoned by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum By {
+    /// Nothing: it is of all that were measured.
+    #[default]
+    Nothing,
+    /// The bytes of the whole database.
+    Bytes,
+    /// The rows of the tables that are touched.
+    Rows,
+}
+
 /// Of one step in one target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Forecast {
@@ -58,8 +90,8 @@ pub struct Forecast {
     pub interval: Interval,
     /// How often it was measured.
     pub samples: u64,
-    /// It grows with the target's size, and was reckoned for this one's.
-    pub scaled: bool,
+    /// Where it grows with the target's size: by what it was reckoned for this one's.
+    pub by: By,
     /// What the engine writes to its log for it, bytes. `None`: nobody ever told.
     pub written: Option<Interval>,
 }

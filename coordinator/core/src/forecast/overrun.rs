@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Fits, back};
+use super::{Fits, Size, back};
 use crate::command::Command;
 use crate::event::Overrun;
 use crate::ids::{Fence, Millis, StepIx, TargetIx};
@@ -56,9 +56,12 @@ fn of(
     let (step, undo) = runs(state, lane)?;
     let planned = state.step(lane, step)?;
     let script = if undo { back(planned.direction) } else { planned.direction };
-    let fit = fits.step((target.description.engine, planned), script)?;
-    let forecast = fit.on(target.bytes);
-    let late = fit.kept >= FEW && ms - GRACE_MS > forecast.interval.p95;
+    let engine = target.description.engine;
+    let bundle = state.plan.spec.bundle;
+    let rows = fits.rows(bundle, (engine, planned), (script, target.told.tables.as_deref()));
+    let fit = fits.step((engine, planned), script)?;
+    let forecast = fit.on(Size { bytes: target.told.bytes, rows });
+    let late = fit.shape.kept >= FEW && ms - GRACE_MS > forecast.interval.p95;
     late.then(|| Overrun {
         rollout: state.id,
         target: target.id.clone(),

@@ -24,11 +24,10 @@ pub fn rest(fleet: &Fleet, state: &State, now: Millis) -> Option<Amount> {
     let mut fits = Fits::new(fleet);
     let mut rest = open(fleet, state, (&mut fits, now));
     rest.interval = rest.interval.then(watch(state, now));
-    let strategy = &state.plan.spec.strategy;
     for wave in (state.opened..).map(WaveIx).take_while(|wave| state.plan.wave(*wave).is_some()) {
         let loads = state.todo(wave).into_iter().flatten();
         let leg = |ix| leg_of(state, (ix, wave));
-        let side = side(&mut fits, loads, (leg, strategy.backup));
+        let side = side(&mut fits, loads, (leg, &state.plan.spec));
         let long = state.soak_ms(wave);
         rest = rest.then(side.at_once(state.parallelism_of(Some(wave))));
         rest.interval = rest.interval.then(Interval { p50: long, p95: long });
@@ -54,12 +53,11 @@ fn watch(state: &State, now: Millis) -> Interval {
 
 /// Waves that are open: what waits in them, and what is under way.
 fn open(fleet: &Fleet, state: &State, (fits, now): (&mut Fits<'_>, Millis)) -> Amount {
-    let strategy = &state.plan.spec.strategy;
     let mut all = Side::default();
     for wave in (0..state.opened).map(WaveIx) {
         for (ix, load) in state.todo(wave).into_iter().flatten() {
             if let Some(leg) = leg_of(state, (*ix, wave)) {
-                all.with(fits, &Legs::of(leg, strategy.backup), load);
+                all.with(fits, &Legs::of(leg, &state.plan.spec), load);
             }
         }
     }
@@ -83,7 +81,7 @@ pub fn leg(
 ) -> Option<Amount> {
     let class = state.class(lane).filter(|_| !is_tried(state.plan.spec.direction))?;
     let leg = state.floor(lane).max(lane.applied)..state.until(lane);
-    let legs = Legs::of((class, leg), state.plan.spec.strategy.backup);
+    let legs = Legs::of((class, leg), &state.plan.spec);
     let passed = match lane.phase {
         Phase::Leased => now.0.saturating_sub(lane.since.0),
         Phase::Waiting | Phase::Ready => 0,
@@ -97,5 +95,5 @@ pub fn leg(
         | Phase::Waived => return None,
     };
     let legs = if lane.archive.is_some() { legs.backed_up() } else { legs };
-    Some(legs.rest(fits, target.bytes, passed))
+    Some(legs.rest(fits, &target.told, passed))
 }

@@ -56,7 +56,7 @@ pub fn windows(fleet: &Fleet, plan: &Plan, shut: &Shut<'_>) -> Option<WindowFit>
         let Some((_, target)) = fleet.target(id) else { continue };
         let Some(class) = plan.class(*class) else { continue };
         let leg = (class, plan.leg(class, wave.stage));
-        let leg = one(&mut known, leg, (plan.spec.strategy.backup, target.bytes));
+        let leg = one(&mut known, leg, (&plan.spec, &target.told));
         let Some((answer, left)) = fits(shut, target, &leg) else { continue };
         all.open += 1;
         match answer {

@@ -6,8 +6,11 @@
 //! grows with the migrations that were ever run, and not with the fleet.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use super::ledger::EntryIx;
+use crate::forecast::{Shape, Size};
 use crate::ids::Seq;
 use crate::spec::{Backup, Direction, Engine};
 
@@ -37,8 +40,8 @@ pub struct Work {
 pub struct Measurement {
     /// How long it took, waits for locks included, milliseconds.
     pub ms: u64,
-    /// How large the target was; zero: nobody told.
-    pub bytes: u64,
+    /// How large the target was.
+    pub size: Size,
     /// What the engine wrote to its log meanwhile, bytes; `None`: nobody told.
     pub written: Option<u64>,
 }
@@ -50,7 +53,27 @@ pub struct Sample {
     pub seen: u64,
     /// By their numbers.
     kept: Vec<(u64, Measurement)>,
+    shape: Memo,
 }
+
+/// What follows from the measurements that are kept, reckoned when it is first asked for: many ask, and few
+/// measurements change what is kept. It is no part of the state: two that are alike may differ in it.
+#[derive(Clone, Default)]
+struct Memo(OnceLock<Option<Arc<Shape>>>);
+
+impl fmt::Debug for Memo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+impl PartialEq for Memo {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Memo {}
 
 impl Sample {
     /// The measurements that are kept.
@@ -58,10 +81,17 @@ impl Sample {
         self.kept.iter().map(|(_, measurement)| *measurement)
     }
 
+    /// What follows from them. `None`: there is none.
+    pub(crate) fn shape(&self) -> Option<Arc<Shape>> {
+        let reckon = || Shape::of(&self.kept().collect::<Vec<_>>()).map(Arc::new);
+        self.shape.0.get_or_init(reckon).clone()
+    }
+
     fn add(&mut self, number: u64, measurement: Measurement) {
         self.seen += 1;
         let at = self.kept.partition_point(|(other, _)| *other < number);
         if at < KEPT {
+            self.shape = Memo::default();
             self.kept.insert(at, (number, measurement));
             self.kept.truncate(KEPT);
         }
@@ -94,12 +124,13 @@ fn scattered(number: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{KEPT, Measurement, Sample, scattered};
+    use super::{KEPT, Measurement, Sample, Size, scattered};
 
     fn sample(of: impl Iterator<Item = u64>) -> Sample {
         let mut sample = Sample::default();
         of.for_each(|seq| {
-            sample.add(scattered(seq), Measurement { ms: seq, bytes: 0, written: None });
+            let size = Size::default();
+            sample.add(scattered(seq), Measurement { ms: seq, size, written: None });
         });
         sample
     }

@@ -11,6 +11,7 @@ pub mod requests;
 pub mod rollout;
 pub mod schemas;
 pub mod sums;
+pub mod tables;
 pub mod target;
 pub mod work;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::gate::{self, Check, Round};
 use crate::command::Waiver;
 use crate::event::{Archive, LegKind};
-use crate::forecast::Load;
+use crate::forecast::{Load, Reach};
 use crate::ids::{
     ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, Seq, StepIx, TargetIx, WaveIx,
 };
@@ -18,6 +18,7 @@ use crate::spec::{
     Batching, Budget, Direction, Gate, Knob, Limit, OnBreach, Quantiles, Scope, Setting, Standing,
     Throttle, When, Word,
 };
+use crate::state::tables::Told;
 use crate::state::target;
 
 /// Where a rollout is.
@@ -217,7 +218,7 @@ pub struct Lane {
     /// The step under way has taken longer than was forecast, and the log says so.
     pub overran: bool,
     /// How large its target was when it got the lane.
-    pub(crate) bytes: u64,
+    pub(crate) told: Told,
     /// Its place in the queues of the agents that serve its target.
     pub(crate) queued: Option<Place>,
 }
@@ -225,7 +226,7 @@ pub struct Lane {
 impl Lane {
     /// One on which nothing has happened yet, on a target of that size.
     pub(crate) fn new(
-        (target, bytes): (TargetIx, u64),
+        (target, told): (TargetIx, Told),
         wave: WaveIx,
         class: ClassIx,
         phase: Phase,
@@ -259,7 +260,7 @@ impl Lane {
             since: Millis(0),
             passed: 0,
             overran: false,
-            bytes,
+            told,
             queued: None,
         }
     }
@@ -443,10 +444,14 @@ fn place(wave: WaveIx) -> usize {
 }
 
 /// A lane lies ahead.
-fn ahead(todo: &mut [BTreeMap<ClassIx, Load>], lane: &Lane) {
+fn ahead(todo: &mut [BTreeMap<ClassIx, Load>], lane: &Lane, reach: &[Reach]) {
     if let Some(wave) = todo.get_mut(place(lane.wave)) {
-        wave.entry(lane.class).or_default().add(lane.bytes);
+        wave.entry(lane.class).or_default().add(&lane.told, reach_of(reach, lane.class));
     }
+}
+
+fn reach_of(reach: &[Reach], class: ClassIx) -> Option<&Reach> {
+    reach.get(usize::try_from(class.0).ok()?)
 }
 
 /// A class of a plan, or one of those that came later.
@@ -533,6 +538,8 @@ pub struct State {
     planned: usize,
     /// By wave: what lies ahead in it, class by class.
     todo: Vec<BTreeMap<ClassIx, Load>>,
+    /// By class, of those that came later too: the words of its steps.
+    pub(crate) reach: Vec<Reach>,
     /// Lanes that the event being applied has changed: their places in the queues follow.
     pub(crate) touched: Vec<LaneIx>,
 }
@@ -541,7 +548,7 @@ impl State {
     pub(crate) fn new(
         (id, made): (RolloutId, Seq),
         plan_id: Digest,
-        plan: Arc<Plan>,
+        (plan, reach): (Arc<Plan>, Vec<Reach>),
         lanes: Vec<Lane>,
     ) -> Self {
         let mut counts = vec![Counts::default(); plan.waves.len()];
@@ -550,7 +557,7 @@ impl State {
         let mut planned = 0;
         for lane in &lanes {
             total.add(lane.phase);
-            ahead(&mut todo, lane);
+            ahead(&mut todo, lane, &reach);
             if let Some(counts) = counts.get_mut(place(lane.wave)) {
                 counts.add(lane.phase);
             }
@@ -594,22 +601,23 @@ impl State {
             approved: BTreeSet::new(),
             again: BTreeMap::new(),
             todo,
+            reach,
             touched: Vec::new(),
         }
     }
 
     /// Of a plan in stages: what lies ahead of a target in another wave than its first, too.
-    pub(crate) fn lies_ahead(&mut self, (wave, class, bytes): (WaveIx, ClassIx, u64)) {
+    pub(crate) fn lies_ahead(&mut self, (wave, class, told): (WaveIx, ClassIx, &Told)) {
         if let Some(wave) = self.todo.get_mut(place(wave)) {
-            wave.entry(class).or_default().add(bytes);
+            wave.entry(class).or_default().add(told, reach_of(&self.reach, class));
         }
     }
 
     /// It begins there now, and is counted with its lane.
-    pub(crate) fn begins(&mut self, (wave, class, bytes): (WaveIx, ClassIx, u64)) {
+    pub(crate) fn begins(&mut self, (wave, class, told): (WaveIx, ClassIx, &Told)) {
         let load = self.todo.get_mut(place(wave)).and_then(|wave| wave.get_mut(&class));
         if let Some(load) = load {
-            load.sub(bytes);
+            load.sub(told, reach_of(&self.reach, class));
         }
     }
 
@@ -1006,7 +1014,7 @@ impl State {
         }
         self.progress.planned += self.class(&lane).map_or(0, |class| class.steps.len() as u64);
         if lane.phase.lies_ahead() {
-            ahead(&mut self.todo, &lane);
+            ahead(&mut self.todo, &lane, &self.reach);
         }
         self.lanes.0.push(lane);
         self.touched.push(ix);
@@ -1097,11 +1105,11 @@ impl State {
         if moved && phase.lies_ahead() {
             let load = self.todo.get_mut(place(wave)).and_then(|wave| wave.get_mut(&lane.class));
             if let Some(load) = load {
-                load.sub(lane.bytes);
+                load.sub(&lane.told, reach_of(&self.reach, lane.class));
             }
         }
         if moved && lane.phase.lies_ahead() {
-            ahead(&mut self.todo, lane);
+            ahead(&mut self.todo, lane, &self.reach);
         }
         self.touched.push(ix);
         if !lane.phase.goes_on() {

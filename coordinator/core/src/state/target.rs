@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::ledger::{Entry, EntryIx};
 use super::sums::{Changing, Sums};
+use super::tables::{Tables, Told};
 use crate::ids::{
     AgentId, Digest, Fence, LaneIx, Millis, RepairId, RolloutId, Seq, TargetId, TargetIx,
 };
@@ -39,6 +40,8 @@ pub struct Observation {
     pub open_intent: String,
     /// The whole database; zero: its server does not tell.
     pub bytes: u64,
+    /// Rows of its largest tables. `None`: its agent, of an earlier release, does not tell, or its server.
+    pub tables: Option<Tables>,
 }
 
 /// A lease on it: who may write, under which fence.
@@ -115,8 +118,8 @@ pub struct State {
     pub since: Seq,
     /// Its ledger rests on somebody's word: its schema proves nothing for others.
     pub vouched: bool,
-    /// The whole database, as told last; zero: never.
-    pub bytes: u64,
+    /// How large it is.
+    pub told: Told,
     /// It was to get a ledger by a repair, and did not.
     pub unadopted: Option<Box<Unadopted>>,
     /// Gone for good.
@@ -344,7 +347,7 @@ impl Table {
             mend: None,
             since: Seq(0),
             vouched: false,
-            bytes: 0,
+            told: Told::default(),
             unadopted: None,
             retired: false,
         });

@@ -135,12 +135,17 @@ fn told(amount: &Amount) -> String {
         let (p50, p95) = (length(p50), length(p95));
         if p50 == p95 { p50 } else { format!("{p50} to {p95}") }
     };
-    let Amount { parts, measured, .. } = amount;
+    let Amount { parts, measured, steps, by_rows, .. } = amount;
+    let rows = match by_rows {
+        0 => String::new(),
+        all if all == steps => ", by the rows of the tables that its steps touch".to_owned(),
+        some => format!(", {some} of {steps} steps by the rows of the tables that they touch"),
+    };
     if amount.is_whole() {
-        return format!("{} forecast", interval());
+        return format!("{} forecast{rows}", interval());
     }
     format!(
-        "{} forecast for {measured} of its {parts} steps and backups; the others were never measured",
+        "{} forecast for {measured} of its {parts} steps and backups{rows}; the others were never measured",
         interval()
     )
 }

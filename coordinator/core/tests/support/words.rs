@@ -4,7 +4,7 @@
 //! fleet 3 [agent=a1] [slots=64] [engine=sqlite] [prefix=t] [label=ring] [region=eu] [rack=group] [blind]   register and look
 //! agent a2 t-1 t-2 | names a2 t-1 (and nothing else) | connect a2 [slots=4] [gates=health,…|gates=] | disconnect a2
 //! bundle b1 1 2- 3~ 4* 5? 6#   versions; - no down, ~ a comment was edited, * its SQL was changed, ? a probe,
-//!     # it changes rows alone
+//!     # it changes rows alone; [names=1:orders,2:orders+items]: tables that the scripts of a version name
 //! strategy waves=t-1,50%,l:red,n:3,each! parallel=2 budget=1 percent=10 breach=wave retries=2 backup=exempt
 //!     [stages=expand:1/contract:2] [over-all] [soak=500] [limit=ring:1] [group=1] [heavy=2/3:1] [order=ring|ring:b/a] [cover]
 //! gate orders before-step|after-step|after-wave|soak [http=health|command=…] [wave=NAME] [below=3]
@@ -23,11 +23,11 @@
 //! blocks b1 [select=…]   targets that stand apart
 //! start [of=1] [waive=V|*] | pause 1 [at=once | at=batch] why | abort 1 why | resume 1 [rolled-back] [dry] | rollback 1 [dry] [select=…] [wave=1] [steps=N | to=2 | then=t-1:2,t-2:0] [waive=*]
 //! tick | run | after 500 | fail t-1 0 [undo] [times=1] [retryable] [partly] | expire t-1
-//! t-1 backed-up [nothing] [schema=x] [bytes=9] | applied 0 [already] [took=9 waited=9 wrote=9] [resumed] | verified 0 |
+//! t-1 backed-up [nothing] [schema=x] [bytes=9] | applied 0 [already] [took=9 waited=9 wrote=9 touched=9] [resumed] | verified 0 |
 //!     failed 0 [retryable] [partly] | rolled-back 0 | stuck 0 | tried 0 pass|fail|impossible | released | leg    [fence=N]
 //! forecast plan|1    of the plan made last, by class and wave; of the rest of a rollout
 //! t-1 baseline quick [queries=1] | gate quick after-step latency=1500 [runs=100]   thousandths of what was before
-//! observe t-1 [bytes=9] [ledger=1,2~] [identity=x] [schema=x | like=1,2] [intent=x] [as-of=9] [fence=9] | unreachable t-1 why
+//! observe t-1 [bytes=9] [tables=orders:1000,items:?] [ledger=1,2~] [identity=x] [schema=x | like=1,2] [intent=x] [as-of=9] [fence=9] | unreachable t-1 why
 //! ask settle 1 [asked=t-1,t-2 holds=t-1]    whom a condition was asked of, and meant
 //! retire t-1 why
 //! restore t-1 archive why | adopt [least=schema] [reversible]
@@ -43,7 +43,7 @@ use std::sync::Arc;
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::{Ask, Command, Depth, Extent, Meant, Outcome, Waiver};
 use skein_core::event::{Measured, Stop, Verdict};
-use skein_core::forecast;
+use skein_core::forecast::{self, By};
 use skein_core::hours::{Openings, Span, stops};
 use skein_core::ids::{
     AgentId, ClusterId, Digest, Fence, FreezeId, Incarnation, Millis, RepairId, RequestId,
@@ -59,6 +59,7 @@ use skein_core::spec::{
 };
 use skein_core::state::ledger::Entry;
 use skein_core::state::repair::{Evidence, Verb};
+use skein_core::state::tables::{Tables, UNKNOWN};
 use skein_core::state::target::{Description, Observation};
 use skein_core::view;
 
@@ -466,7 +467,18 @@ fn why(words: &Words<'_>) -> String {
 fn forecast(world: &mut World, words: &Words<'_>) {
     let told = |it: &forecast::Amount| {
         let forecast::Interval { p50, p95 } = it.interval;
-        format!("{p50} to {p95} ms, {} of {} parts measured", it.measured, it.parts)
+        let rows = match it.by_rows {
+            0 => String::new(),
+            steps => format!(", {steps} steps by rows"),
+        };
+        let written = match (it.weighed, it.written) {
+            (0, _) => String::new(),
+            (steps, forecast::Interval { p50, p95 }) => {
+                format!(", {steps} of {} steps write {p50} to {p95} bytes", it.steps)
+            }
+        };
+        let (measured, parts) = (it.measured, it.parts);
+        format!("{p50} to {p95} ms, {measured} of {parts} parts measured{rows}{written}")
     };
     if words.at(1) != "plan" {
         let state = world.fleet.rollouts.get(&rollout(words)).expect("it is there");
@@ -489,7 +501,12 @@ fn forecast(world: &mut World, words: &Words<'_>) {
                     one.interval.p50,
                     one.interval.p95,
                     one.samples,
-                    if one.scaled { ", by size" } else { "" },
+                    match (one.by, it.rows) {
+                        (By::Rows, Some(rows)) => format!(", by {rows} rows"),
+                        (By::Rows, None) => ", by rows".to_owned(),
+                        (By::Bytes, _) => ", by size".to_owned(),
+                        (By::Nothing, _) => String::new(),
+                    },
                     if it.beyond > 0 { ", beyond what was measured" } else { "" },
                     one.written.map_or_else(String::new, |forecast::Interval { p50, p95 }| {
                         format!(", writes {p50} to {p95} bytes")
@@ -654,10 +671,35 @@ fn look(world: &mut World, id: &TargetId, words: &Words<'_>) {
         fence: words.key("fence").map_or(raised, |fence| Fence(u64::from(number(fence)))),
         open_intent: words.key("intent").unwrap_or_default().to_owned(),
         bytes: u64::from(words.number("bytes", 0)),
+        tables: words.key("tables").map(tables),
     });
     let as_of = words.key("as-of").map(|seq| Seq(u64::from(number(seq))));
     let command = Command::RecordObservation { agent: agent.clone(), target, seen, as_of };
     world.ask(agent.as_str(), command);
+}
+
+/// The number that stands for a table's name.
+fn table(name: &str) -> u32 {
+    let Digest([a, b, c, d, ..]) = digest(name);
+    u32::from_be_bytes([a, b, c, d])
+}
+
+/// `orders:1000,items:?`, where `?` is what nobody could estimate.
+fn tables(text: &str) -> Tables {
+    let one = |text: &str| {
+        let (name, rows) = text.split_once(':').expect("a table and its rows");
+        (table(name), if rows == "?" { UNKNOWN } else { u64::from(number(rows)) })
+    };
+    Tables::new(text.split(',').filter(|one| !one.is_empty()).map(one))
+}
+
+/// `names=1:orders,2:orders+items,3:`: what the scripts of a version name. Others nobody has read.
+fn named(words: &Words<'_>, version: &str) -> Option<Box<[u32]>> {
+    let all = words.key("names")?.split(',').filter_map(|one| one.split_once(':'));
+    let (_, names) = all.into_iter().find(|(of, _)| *of == version)?;
+    let mut names: Vec<u32> = names.split('+').filter(|name| !name.is_empty()).map(table).collect();
+    names.sort_unstable();
+    Some(names.into())
 }
 
 /// A script on all engines; on MySQL statement by statement.
@@ -675,6 +717,7 @@ fn script(file: String, text: &str, normalised: &str) -> Script {
         refusal: String::new(),
         statements: 1,
         defines: None,
+        words: None,
     });
     Script { file, raw: digest(text), normalised: digest(normalised), facts: facts.to_vec() }
 }
@@ -690,12 +733,16 @@ fn bundle(world: &mut World, words: &Words<'_>) {
             &format!("{version}.up{edit}{change}"),
             &format!("{version}.up normalised{change}"),
         );
+        let named = named(words, version);
         for facts in &mut up.facts {
             facts.defines = Some(!word.contains('#'));
+            facts.words.clone_from(&named);
         }
         let down = (!word.contains('-')).then(|| {
             let text = format!("{version}.down");
-            script(format!("{version}.down.sql"), &text, &text)
+            let mut down = script(format!("{version}.down.sql"), &text, &text);
+            down.facts.iter_mut().for_each(|facts| facts.words.clone_from(&named));
+            down
         });
         let name = format!("change {version}");
         Migration { version: Version::from(version), name, up, down, verify: false, probe }
@@ -898,6 +945,7 @@ fn report(world: &mut World, target: &TargetId, words: &Words<'_>) {
         resumed: words.has("resumed"),
         written: words.key("wrote").map(|bytes| u64::from(number(bytes))),
         locked_ms: None,
+        touched: words.key("touched").map(|rows| u64::from(number(rows))),
     };
     let outcome = match words.at(1) {
         "backed-up" => {
@@ -967,6 +1015,7 @@ fn mended(
         fence,
         open_intent: String::new(),
         bytes: 0,
+        tables: None,
     });
     world.report(agent, target, fence, Outcome::Mended { seen, evidence });
 }

@@ -289,6 +289,7 @@ impl World {
             fence: mend.fence,
             open_intent: String::new(),
             bytes: 0,
+            tables: None,
         });
         self.report(agent, &mend.target, mend.fence, Outcome::Mended { seen, evidence });
     }

@@ -1,7 +1,7 @@
 //! Steps that take longer than was forecast, from disk and to it.
 
 use skein_core::event::{Body, Overrun};
-use skein_core::forecast::{Forecast, Interval};
+use skein_core::forecast::{By, Forecast, Interval};
 use skein_core::ids::{Fence, RolloutId, StepIx, TargetId};
 use skein_proto::log::v1 as log;
 
@@ -20,7 +20,11 @@ pub(super) fn body(wire: log::StepOverran) -> Body {
         forecast: Forecast {
             interval: Interval { p50: forecast.p50_ms, p95: forecast.p95_ms },
             samples: forecast.samples,
-            scaled: forecast.scaled,
+            by: match (forecast.by_rows, forecast.scaled) {
+                (true, _) => By::Rows,
+                (false, true) => By::Bytes,
+                (false, false) => By::Nothing,
+            },
             written: forecast
                 .p50_bytes
                 .zip(forecast.p95_bytes)

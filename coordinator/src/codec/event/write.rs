@@ -367,6 +367,7 @@ pub(super) fn body(body: &Body) -> Wire {
                 resumed: measured.resumed,
                 written_bytes: measured.written,
                 locked_ms: measured.locked_ms,
+                touched_rows: measured.touched,
             }),
         }),
         Body::StepOverran { overrun } => Wire::StepOverran(super::forecast::out(overrun)),
@@ -432,6 +433,7 @@ pub(super) fn body(body: &Body) -> Wire {
                 resumed: measured.resumed,
                 written_bytes: measured.written,
                 locked_ms: measured.locked_ms,
+                touched_rows: measured.touched,
             }),
         }),
         Body::StepStuck { rollout, target, fence, version, step, why } => {

@@ -1,0 +1,82 @@
+//! How many rows the tables of a target have: of the largest ones alone, by numbers that stand for their names. It
+//! is an estimate, for forecasts only.
+
+use std::sync::Arc;
+
+/// Tables of one target that are kept.
+pub const KEPT: usize = 16;
+/// Rows of a table that nobody could estimate.
+pub const UNKNOWN: u64 = u64::MAX;
+
+/// How large a target is, as told last.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The whole database; zero: never.
+    pub bytes: u64,
+    /// Rows of its largest tables. `None`: never.
+    pub tables: Option<Arc<Tables>>,
+}
+
+/// A name and its rows; in the order of the names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tables(Box<[(u32, u64)]>);
+
+impl Tables {
+    /// Of what was told, the largest ones.
+    pub fn new(told: impl IntoIterator<Item = (u32, u64)>) -> Self {
+        let mut tables: Vec<(u32, u64)> = told.into_iter().filter(|(_, rows)| *rows > 0).collect();
+        tables.sort_unstable_by_key(|(name, rows)| (std::cmp::Reverse(*rows), *name));
+        tables.truncate(KEPT);
+        tables.sort_unstable_by_key(|(name, rows)| (*name, std::cmp::Reverse(*rows)));
+        tables.dedup_by_key(|(name, _)| *name);
+        Self(tables.into())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.0.iter().copied()
+    }
+
+    /// Of one; zero: it is none of the largest, or not there.
+    fn rows(&self, name: u32) -> u64 {
+        let found = self.0.binary_search_by_key(&name, |(name, _)| *name);
+        found.ok().and_then(|at| self.0.get(at)).map_or(0, |(_, rows)| *rows)
+    }
+
+    /// Whether another look is worth no word: a table that grows is told of each time that it has doubled.
+    pub(crate) fn is_alike(&self, seen: &Self) -> bool {
+        let names = self.iter().chain(seen.iter()).map(|(name, _)| name);
+        names.map(|name| (self.rows(name), seen.rows(name))).all(|(known, seen)| {
+            let doubled = seen / 2 >= known || known / 2 >= seen;
+            seen.abs_diff(known) < ALIKE || !doubled
+        })
+    }
+}
+
+/// Counts that differ by less are alike: no step takes another time for that.
+const ALIKE: u64 = 1 << 13;
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, Tables, UNKNOWN};
+
+    #[test]
+    fn the_largest_ones_are_kept() {
+        let many = Tables::new((1..=100).map(|n| (n, u64::from(n) * 10)));
+        assert_eq!(many.iter().count(), KEPT);
+        assert_eq!((many.rows(100), many.rows(85), many.rows(84)), (1_000, 850, 0));
+        assert_eq!(Tables::new([(1, 0)]), Tables::default(), "an empty one is as good as none");
+        let odd = Tables::new([(7, UNKNOWN), (7, 3), (1, 2)]);
+        assert_eq!(odd.iter().collect::<Vec<_>>(), [(1, 2), (7, UNKNOWN)]);
+    }
+
+    #[test]
+    fn a_table_is_told_of_when_it_has_doubled() {
+        let of = |rows| Tables::new([(1, rows), (2, 5)]);
+        assert!(of(1).is_alike(&of(8_000)), "both are small");
+        assert!(of(100_000).is_alike(&of(190_000)));
+        assert!(!of(100_000).is_alike(&of(200_000)));
+        assert!(!of(200_000).is_alike(&of(100_000)));
+        assert!(!Tables::default().is_alike(&of(10_000)), "it is new");
+    }
+}

@@ -149,11 +149,13 @@ impl Played {
             Body::WaveSoaked { .. } => self.saw(It::Soaked),
             Body::WaveApproved { .. } => self.saw(It::Approved),
             Body::GatePassed { judged } => self.saw_if(judged.version.is_empty(), It::GatePassed),
-            Body::GateFailed { .. } => self.saw(It::GateFailed),
+            Body::GateFailed { .. } | Body::GateBreached { .. } => self.saw(It::GateFailed),
             Body::KnobSet { knob, .. } => self.saw(match knob {
-                Knob::Parallelism(_) | Knob::Limit(_) | Knob::PerGroup(_) | Knob::Retries(_) => {
-                    It::SetPace
-                }
+                Knob::Parallelism(_)
+                | Knob::Limit(_)
+                | Knob::PerGroup(_)
+                | Knob::HeavyPerGroup(_)
+                | Knob::Retries(_) => It::SetPace,
                 Knob::SoakMs(_) => It::SetSoak,
                 Knob::BudgetFailed(_) | Knob::BudgetPercent(_) => It::SetBudget,
                 Knob::Windows(_) => It::SetWindows,

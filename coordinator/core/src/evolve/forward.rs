@@ -61,7 +61,8 @@ fn begin_anew(state: &mut State, ix: LaneIx, (homes, target): (&Homes<'_>, &Targ
     // What it had begun of later stages lies ahead of it once more.
     let stages = (state.plan.stage_of(home), state.plan.stage_of(lane.wave));
     let ahead: Vec<_> =
-        homes.behind(target, stages).map(|wave| (wave, lane.class, lane.bytes)).collect();
+        homes.behind(target, stages).map(|wave| (wave, lane.class)).collect();
+    let told = lane.told.clone();
     state.change(ix, |lane, _| {
         lane.wave = home;
         let whole = lane.applied == steps && lane.verified == steps;
@@ -81,8 +82,8 @@ fn begin_anew(state: &mut State, ix: LaneIx, (homes, target): (&Homes<'_>, &Targ
         lane.overran = false;
         lane.phase = if whole { Phase::Done } else { Phase::Ready };
     });
-    for load in ahead {
-        state.lies_ahead(load);
+    for (wave, class) in ahead {
+        state.lies_ahead((wave, class, &told));
     }
 }
 

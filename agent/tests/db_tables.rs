@@ -53,7 +53,9 @@ async fn rows_are_told_by_every_engine() {
 /// Without an `ANALYZE`, and after one; partitions count for the table that is named.
 #[tokio::test]
 async fn rows_are_told_by_postgresql_before_an_analyze() {
-    let Some(target) = postgres("rows_are_told_by_postgresql_before_an_analyze").await else { return };
+    let Some(target) = postgres("rows_are_told_by_postgresql_before_an_analyze").await else {
+        return;
+    };
     let fill = |table: &str| {
         format!("INSERT INTO {table} SELECT seq FROM {};", numbers(target.engine, ROWS))
     };

@@ -38,8 +38,12 @@ fn set_up(dice: &mut Dice) -> World {
     words::run(&mut world, &format!("fleet {TARGETS} slots=3"));
     words::run(&mut world, "agent a2 t-1 t-2 t-3");
     words::run(&mut world, "connect a2 slots=2");
-    words::run(&mut world, "bundle b1 1 2 3");
-    words::run(&mut world, "bundle b2 1 2 3- 4");
+    for n in 1..TARGETS {
+        let rows = 3_u32.pow(n) * 1_000;
+        words::run(&mut world, &format!("observe t-{n} tables=orders:{rows},items:{n}0"));
+    }
+    words::run(&mut world, "bundle b1 1 2 3 names=1:orders,3:orders+items");
+    words::run(&mut world, "bundle b2 1 2 3- 4 names=1:orders,2:items");
     if dice.chance(50) {
         words::run(&mut world, "fleet 2 prefix=m engine=mysql agent=a3 slots=1");
     }
@@ -295,6 +299,10 @@ fn anything(dice: &mut Dice, world: &mut World) {
                 world.presence.slots.insert(agent, dice.below(4));
             }
         }
+        18 if dice.chance(30) => {
+            let (target, rows) = (target(dice), dice.below(1_000_000));
+            words::run(world, &format!("observe {target} tables=orders:{rows}"));
+        }
         18 => world.now = Millis(world.now.0 + u64::from(dice.below(2_000))),
         _ => {
             let target = target(dice);
@@ -335,7 +343,7 @@ fn laws_hold_over_random_histories() {
     let mut completed = 0;
     let mut halted = 0;
     let mut mended = 0;
-    for seed in 0..260 {
+    for seed in 0..360 {
         let world = std::panic::catch_unwind(|| history(seed, 250))
             .unwrap_or_else(|_| panic!("a law is broken in the history of seed {seed}"));
         law::in_order(&world.log);

@@ -5,6 +5,7 @@ use crate::db::answer::{Answer, Keep, text};
 use crate::db::batch::{At, answer};
 use crate::db::failure::Broken;
 use crate::db::identity::Identity;
+use crate::db::ledger::PREFIX;
 use crate::db::location::Engine;
 use crate::db::observe::Server;
 use crate::db::tables::Tables;
@@ -14,10 +15,20 @@ const VARIABLES: &str = "SHOW VARIABLES WHERE Variable_name IN ('server_uuid', '
      'hostname', 'port', 'datadir', 'version', 'version_comment', 'read_only', \
      'super_read_only', 'innodb_read_only');";
 
-/// As InnoDB counts them beside its tables; the largest ones, as many as are told of.
-const TABLES: &str = "SELECT table_name, table_rows FROM information_schema.tables \
-     WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE' AND LEFT(table_name, 7) <> '_skein_' \
-     ORDER BY table_rows DESC LIMIT 16;";
+/// Bytes and rows as InnoDB keeps them beside its tables: in one question, for which the server opens each table.
+const TABLES: &str = "SELECT table_name, table_rows, data_length + index_length, table_type \
+     FROM information_schema.tables WHERE table_schema = DATABASE();";
+
+fn sizes(told: &Answer) -> (Option<u64>, Tables) {
+    let bytes = told.rows.iter().filter_map(|row| text(row, 2)?.parse::<u64>().ok());
+    let bytes = bytes.reduce(u64::saturating_add);
+    let rows = told.rows.iter().filter(|row| text(row, 3) == Some("BASE TABLE"));
+    let rows = rows.filter_map(|row| {
+        let name = text(row, 0).filter(|name| !name.starts_with(PREFIX))?;
+        Some((name.to_owned(), text(row, 1)?.parse().ok()?))
+    });
+    (bytes, Tables::new(Engine::Mysql, rows))
+}
 
 /// An account above plain `read_only` may still write; for others the first write tells.
 fn read_only(variables: &Answer) -> Option<String> {
@@ -39,11 +50,8 @@ impl MysqlConnection {
     }
 
     pub(in crate::db) async fn server(&mut self) -> Result<Server, Broken> {
-        let sql = format!(
-            "{VARIABLES} SELECT CAST(SUM(data_length + index_length) AS UNSIGNED) \
-             FROM information_schema.tables WHERE table_schema = DATABASE(); {TABLES}"
-        );
-        let answers = self.send(sql, Keep::All).await?;
+        let answers = self.send(format!("{VARIABLES} {TABLES}"), Keep::All).await?;
+        let (size_bytes, tables) = sizes(&answer(&answers, At(1)));
         let variables = answer(&answers, At(0));
         let variable = |name: &str| {
             variables
@@ -68,8 +76,8 @@ impl MysqlConnection {
             version: format!("{} {}", variable("version_comment"), variable("version")),
             identity: Identity { server, database: self.database.clone() },
             read_only: read_only(&variables),
-            size_bytes: answer(&answers, At(1)).number(),
-            tables: Some(Tables::read(Engine::Mysql, &answer(&answers, At(2)))),
+            size_bytes,
+            tables: Some(tables),
         })
     }
 }

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use skein_core::event::{Body, Event};
-use skein_core::ids::{AgentId, Fence, RolloutId, TargetId, TargetIx};
+use skein_core::forecast::{self, Amount};
+use skein_core::ids::{AgentId, Fence, RolloutId, TargetId, TargetIx, WaveIx};
 use skein_core::state::Fleet;
 use skein_core::state::rollout::{Phase, Place, State, Status};
 use skein_core::state::sums::Sums;
@@ -17,6 +18,7 @@ pub(crate) fn holds(fleet: &Fleet) {
         counters(state);
         waves(state);
         awaited(state);
+        ahead(fleet, state);
     }
     queues(fleet);
     repairs(fleet);
@@ -45,6 +47,32 @@ fn counters(state: &State) {
     assert_eq!(progress.applied - progress.undone, in_force, "{}", state.id);
     let planned: u64 = state.lanes.iter().map(|(_, lane)| u64::from(state.steps(lane))).sum();
     assert_eq!(progress.planned, planned, "{}", state.id);
+}
+
+/// What lies ahead is what counting the lanes gives, also after every lane of it has gone and come back; no forecast of
+/// it ends before it begins.
+fn ahead(fleet: &Fleet, state: &State) {
+    let waves = (0..).map(WaveIx).take_while(|wave| state.plan.wave(*wave).is_some());
+    for (ix, load) in waves
+        .filter_map(|wave| Some((wave, state.todo(wave)?)))
+        .flat_map(|(wave, loads)| loads.iter().map(move |(class, load)| ((wave, *class), load)))
+    {
+        let lies = state.lanes.iter().filter(|(_, lane)| {
+            (lane.wave, lane.class) == ix && matches!(lane.phase, Phase::Waiting | Phase::Ready)
+        });
+        if state.plan.stages.is_empty() {
+            assert_eq!(usize::try_from(load.lanes), Ok(lies.count()), "{} {ix:?}", state.id);
+        }
+        for touched in &load.touched {
+            assert_eq!(touched.lanes, load.lanes, "{} {ix:?}: {load:?}", state.id);
+            assert!(touched.known <= touched.lanes, "{} {ix:?}: {load:?}", state.id);
+            assert!(touched.known > 0 || touched.rows == 0, "{} {ix:?}: {load:?}", state.id);
+        }
+    }
+    if let Some(Amount { interval, written, .. }) = forecast::rest(fleet, state, fleet.time) {
+        assert!(interval.p50 <= interval.p95, "{}: {interval:?}", state.id);
+        assert!(written.p50 <= written.p95, "{}: {written:?}", state.id);
+    }
 }
 
 /// Lanes wait exactly as long as their wave is not open. In one that is to be opened anew some are done, or were

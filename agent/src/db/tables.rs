@@ -1,4 +1,4 @@
-//! How many rows the tables of a target have, as its server estimates them: no table is read for it.
+//! How many rows the tables of a target have, as its server estimates them: no table is scanned for it.
 
 use skein_bundle::sql::names;
 

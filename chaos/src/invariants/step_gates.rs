@@ -149,7 +149,9 @@ impl StepGates {
             }
             Body::TargetsSkipped { rollout, targets, .. }
             | Body::LanesAborted { rollout, targets, .. } => {
-                targets.iter().for_each(|target| self.settled(*rollout, target));
+                for target in targets {
+                    self.settled(*rollout, target);
+                }
                 Ok(())
             }
             Body::TargetMended { target, .. } => {

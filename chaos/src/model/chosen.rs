@@ -10,6 +10,13 @@ use super::dice::Dice;
 use super::operator::waivers;
 
 impl Sim {
+    /// The last rollout that was taken back, if it was.
+    pub(super) fn is_back(&self) -> Option<RolloutId> {
+        let mut rollouts = self.leader.ahead.rollouts.values().rev();
+        let last = rollouts.find(|state| state.status != Status::Planned)?;
+        (last.status == Status::RolledBack).then_some(last.id)
+    }
+
     /// Targets that are tried again, or left out: those that failed, mostly.
     pub(super) fn on_some_targets(&mut self, dice: &mut Dice) -> Command {
         let fleet = &self.leader.ahead;

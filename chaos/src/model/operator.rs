@@ -52,6 +52,11 @@ impl Sim {
         if let Some(further) = self.further(&mut beside).filter(|_| beside.chance(200)) {
             self.request(further);
         }
+        if let Some(rollout) = self.is_back().filter(|_| beside.chance(60)) {
+            let all = beside.chance(700);
+            self.goes_forward(rollout, all);
+            self.request(Command::ResumeRollout { rollout, all });
+        }
         let mut beside = dice.beside(Stream::Batches);
         if let Some(rollout) = self.amid_batches().filter(|_| beside.chance(400)) {
             let (reason, stop) = ("it is slow".to_owned(), Stop::BehindBatches);

@@ -233,7 +233,12 @@ impl Words {
             Command::OpenGates { .. }
             | Command::AskGate { .. }
             | Command::ReleaseGate { .. }
-            | Command::JudgeGate { .. } => return Vec::new(),
+            | Command::JudgeGate { .. }
+            | Command::Report {
+                outcome: Outcome::Judged { .. } | Outcome::Baseline { .. }, ..
+            } => {
+                return Vec::new();
+            }
             Command::SettleArrivals { rollout, .. } => {
                 format!("ask settle {}", self.rollout(*rollout))
             }
@@ -502,7 +507,7 @@ fn report(outcome: &Outcome) -> String {
             let evidence: Vec<&str> = evidence.collect();
             format!("mended {} evidence={}", observation(seen), evidence.join(","))
         }
-        // Its executors ask no gates.
+        // Left out above.
         Outcome::Judged { .. } => "judged".to_owned(),
         Outcome::Baseline { gate, .. } => format!("baseline {gate}"),
         Outcome::Released { .. } => "released".to_owned(),

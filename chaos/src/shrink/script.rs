@@ -33,8 +33,13 @@ pub fn script(title: &str, entries: &[Entry]) -> String {
                 let last = *now.get_or_insert(asked.now.0);
                 let mut lines = Vec::new();
                 let waited = asked.now.0.saturating_sub(last);
-                let waits = matches!(asked.command, Command::AssignLeg { .. });
-                if waits && waited >= SHORTEST_PAUSE_MS {
+                let least = match asked.command {
+                    Command::AssignLeg { .. } => SHORTEST_PAUSE_MS,
+                    // A wave is watched for as long as it is.
+                    Command::StartWave { .. } | Command::FinishRollout { .. } => 1,
+                    _ => u64::MAX,
+                };
+                if waited >= least {
                     now = Some(asked.now.0);
                     lines.push(format!("after {waited}"));
                 }

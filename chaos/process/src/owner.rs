@@ -85,7 +85,7 @@ impl Speaker {
     /// Says this and that to it until it has ended, and then perhaps more.
     async fn play(&mut self, rollout: &str) -> Result<()> {
         let begun = Instant::now();
-        let mut again = self.percent(40);
+        let mut again = self.percent(40) && self.work.planted.is_none();
         while !self.work.over() {
             let status = self.rollouts().await?.unwrap_or_default();
             let mine = status.into_iter().find(|one| one.id == rollout);
@@ -93,7 +93,7 @@ impl Speaker {
                 Some(one) if is_open(&one) => {
                     if begun.elapsed() > PLAY {
                         self.let_go(&one).await?;
-                    } else if self.percent(25) {
+                    } else if self.percent(25) && self.work.planted.is_none() {
                         self.say_something(rollout).await?;
                     }
                 }

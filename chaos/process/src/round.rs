@@ -174,7 +174,10 @@ impl Campaign {
         let owned = OWNED.map(str::to_owned).to_vec();
         let owner = Speaker::new(work.clone(), "owner", dice.random())?;
         users.spawn(owner.own(owned, self.bundle.clone()));
-        users.spawn(Speaker::new(work.clone(), "operator", dice.random())?.operate());
+        let operator = Speaker::new(work.clone(), "operator", dice.random())?;
+        if self.planted.is_none() {
+            users.spawn(operator.operate());
+        }
         let by_hand = |target: &&Target| target.id.starts_with(HAND);
         let by_hand: Vec<Target> = self.world.targets.iter().filter(by_hand).cloned().collect();
         users.spawn(hand::mend(work.clone(), by_hand, dice.random()));
@@ -240,7 +243,9 @@ impl Campaign {
             let until = Instant::now() + fault.span;
             let from = now_ms();
             let span = u64::try_from(fault.span.as_millis()).unwrap_or_default();
-            self.checker.disturbed(Span { from, to: from + span });
+            if fault.slows_work() {
+                self.checker.disturbed(Span { from, to: from + span });
+            }
             open.push((until, fault));
             // One in three goes on while the next begins.
             if dice.random_ratio(2, 3) {
@@ -355,6 +360,9 @@ impl Campaign {
 
 /// The shop breaks down now and then, and the signal says wait for some seconds, until it is over.
 async fn weather(work: Work, web: Web, seed: u64) -> Result<()> {
+    if work.planted.is_some() {
+        return Ok(());
+    }
     let mut dice = StdRng::seed_from_u64(seed);
     let mut until = Instant::now();
     let mut busy = false;
@@ -362,11 +370,8 @@ async fn weather(work: Work, web: Web, seed: u64) -> Result<()> {
         if Instant::now() >= until {
             busy = !busy;
             web.busy(busy);
-            let ms = if busy {
-                dice.random_range(3_000..8_000)
-            } else {
-                dice.random_range(1_000..5_000)
-            };
+            let ms = if busy { 3_000..8_000 } else { 1_000..5_000 };
+            let ms = dice.random_range(ms);
             until = Instant::now() + Duration::from_millis(ms);
             web.broken(dice.random_ratio(1, 3));
         }

@@ -185,7 +185,7 @@ impl Speaker {
                     }
                 } else if rollout.state() == State::Paused && self.percent(50) {
                     self.resume(&rollout.id, false).await?;
-                } else if self.percent(20) {
+                } else if self.percent(8) {
                     self.let_go(&rollout).await?;
                 } else if self.percent(45) {
                     self.say_something(&rollout.id).await?;

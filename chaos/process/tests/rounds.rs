@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-/// Rounds of a run, and faults in each: within a minute and a half on two cores.
-const ROUNDS: &str = "2";
+/// Rounds of a run, and faults in each: within half a minute on two cores.
+const ROUNDS: &str = "1";
 const FAULTS: &str = "7";
 
 #[test]
@@ -23,7 +23,9 @@ fn rounds_of_chaos_on_real_processes_hold() {
         skein_tests::skip("rounds_of_chaos_on_real_processes_hold", line);
     }
     assert!(
-        report.contains("2 rounds, 14 faults"),
+        report.contains("1 rounds, 7 faults") && !report.contains("| strategies planned | 0 |"),
         "a run in which nothing happens proves nothing"
     );
+    // What never came up is named.
+    assert!(said.contains("NEVER PLAYED: ") == report.contains("\nNever played in these rounds: "));
 }

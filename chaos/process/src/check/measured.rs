@@ -25,7 +25,7 @@ const SLACK_MS: u64 = 2_500;
 /// Faults have their effects so long after they ended: sessions are opened anew, and retried.
 const AFTER_MS: u64 = 2_000;
 /// Faults of this time before a row count.
-const BACK_MS: u64 = 30_000;
+const BACK_MS: u64 = 6_000;
 /// From the schedule to the event.
 const DECIDED_MS: u64 = 2_000;
 const MINUTE_MS: u64 = 60_000;

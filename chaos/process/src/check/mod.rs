@@ -82,7 +82,7 @@ impl Checker {
         self.replay.played()
     }
 
-    /// A fault was there: what is measured during it may be old once it is over.
+    /// A fault hit executors, or what they work on: what they had measured may be old once it is over.
     pub(crate) fn disturbed(&mut self, span: Span) {
         self.replay.disturbed(span);
     }

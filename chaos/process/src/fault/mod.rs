@@ -219,6 +219,14 @@ impl Fault {
         matches!(self.kind, Kind::DiskFull | Kind::SyncFails) && self.who.contains(&who)
     }
 
+    /// Whether work on targets may stand still because of it.
+    pub(crate) fn slows_work(&self) -> bool {
+        let databases = matches!(self.kind, Kind::KillDatabase | Kind::StopDatabase);
+        databases
+            || !self.wires.is_empty()
+            || self.who.iter().any(|who| matches!(who, Who::Agent(_)))
+    }
+
     fn each(
         &self,
         world: &mut World,

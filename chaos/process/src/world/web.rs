@@ -120,7 +120,9 @@ impl Web {
         self.state.broken.store(is, Ordering::Relaxed);
     }
 
+    /// It should say wait all the time, and says go on.
     pub(crate) fn lie(&self) {
+        self.busy(true);
         self.state.lies.store(true, Ordering::Relaxed);
     }
 

@@ -1,0 +1,32 @@
+//! Bugs that are planted are found, and what is found says how to find it again.
+
+use std::process::Command;
+
+/// A round without faults is enough for them.
+fn found(planted: &str, broken: &str) {
+    let mut run = Command::new(env!("CARGO_BIN_EXE_skein-chaos-process"));
+    run.args(["--rounds", "2", "--faults", "0", "--seed", "5", "--mutation", planted]);
+    let output = run.output().expect("the program runs: cargo has built it");
+    let said = String::from_utf8_lossy(&output.stderr);
+    println!("{said}");
+    for line in said.lines().filter_map(|line| line.strip_prefix("LEFT OUT: ")) {
+        skein_tests::skip(&format!("planted {planted}"), line);
+    }
+    assert!(!output.status.success(), "{planted} was not found");
+    assert!(said.contains(broken), "{planted} broke another promise than `{broken}`");
+    assert!(said.contains(&format!(
+        "again: skein-chaos-process --seed 5 --from 1 --rounds 1 --faults 0 --mutation {planted}"
+    )));
+    let kept = said.lines().find_map(|line| line.strip_prefix("what the run left behind: "));
+    std::fs::remove_dir_all(kept.expect("what it left is named")).expect("it is there");
+}
+
+#[test]
+fn steps_that_heed_no_signal_are_found() {
+    found("no-throttle", "no step begins while what holds it back");
+}
+
+#[test]
+fn a_row_that_no_repair_wrote_is_found() {
+    found("forged-row", "nothing in it says that the target was given up");
+}

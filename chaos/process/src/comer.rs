@@ -10,7 +10,7 @@ use crate::world::target::Target;
 use crate::world::tenants::Tenants;
 
 /// Once everything is healed it is done within this.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// From some time on the target is named.
 pub(crate) async fn come(tenants: Tenants, target: Target, after: Duration) -> Result<()> {

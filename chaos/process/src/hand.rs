@@ -23,7 +23,7 @@ const UP: &str =
     "CREATE VIEW totals AS SELECT amount, count(*) AS items FROM items GROUP BY amount";
 const DOWN: &str = "DROP VIEW totals";
 /// Once everything is healed it is done within this.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Goes from one target to the next until it is over.

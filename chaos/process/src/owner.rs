@@ -97,15 +97,10 @@ impl Speaker {
                         self.say_something(rollout).await?;
                     }
                 }
-                Some(_) if again => {
-                    again = false;
-                    // Forward again, undone, tried again: what a person does who has seen how it ended.
-                    if self.percent(50) {
-                        let rolled_back = self.percent(60);
-                        self.resume(rollout, rolled_back).await?;
-                    } else {
-                        self.say_something(rollout).await?;
-                    }
+                // What a person does who has seen how it ended.
+                Some(one) if again => {
+                    again = self.percent(30);
+                    self.answer(&one).await?;
                 }
                 Some(_) => return Ok(()),
                 // Nobody answers just now.
@@ -115,5 +110,17 @@ impl Speaker {
             sleep(Duration::from_millis(ms)).await;
         }
         Ok(())
+    }
+
+    /// What is done is undone, or some of it; what was undone goes forward again; what failed is tried again.
+    async fn answer(&mut self, ended: &v1::RolloutStatus) -> Result<()> {
+        match ended.state() {
+            v1::RolloutState::Completed => self.undo(&ended.id).await,
+            v1::RolloutState::Halted if self.percent(40) => self.retry(&ended.id).await,
+            _ => {
+                let rolled_back = self.percent(70);
+                self.resume(&ended.id, rolled_back).await
+            }
+        }
     }
 }

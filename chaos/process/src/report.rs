@@ -40,17 +40,17 @@ pub(crate) struct Report {
 
 /// The command that plays a round once more.
 pub(crate) fn again(seed: u64, number: u64, args: &Args) -> String {
-    let mut line = format!("skein-chaos-process --seed {seed} --from {number} --rounds 1");
+    let mut words = vec![format!("skein-chaos-process --seed {seed} --from {number} --rounds 1")];
     if args.faults != FAULTS {
-        line += &format!(" --faults {}", args.faults);
+        words.push(format!("--faults {}", args.faults));
     }
     if !args.only.is_empty() {
-        line += &format!(" --only '{}'", args.only);
+        words.push(format!("--only '{}'", args.only));
     }
     if let Some(planted) = args.mutation.and_then(|planted| planted.to_possible_value()) {
-        line += &format!(" --mutation {}", planted.get_name());
+        words.push(format!("--mutation {}", planted.get_name()));
     }
-    line
+    words.join(" ")
 }
 
 impl Report {

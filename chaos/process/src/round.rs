@@ -313,7 +313,9 @@ impl Campaign {
             }
             let observe = ["targets", "observe", "--on", ALL, "--timeout", "20s"];
             let looked = self.world.cli.run(&observe, ENDS_LIMIT).await?;
-            last += &format!("\nskein {}: {}{}", looked.line, looked.stdout, looked.stderr);
+            for said in ["\nskein ", &looked.line, ": ", &looked.stdout, &looked.stderr] {
+                last.push_str(said);
+            }
             last += &self
                 .migrate(&["--direction", "down", "--version", "1", "--on", ALL, "--accept-drift"])
                 .await?;

@@ -113,6 +113,20 @@ impl Speaker {
         self.say(word).await.map(drop)
     }
 
+    /// Some of it is undone, or all.
+    pub(crate) async fn undo(&mut self, rollout: &str) -> Result<()> {
+        let scope = self.scope.clone();
+        let word = Word::roll_back(self, &scope, rollout);
+        self.say(word).await.map(drop)
+    }
+
+    /// What failed is tried again, and nothing else.
+    pub(crate) async fn retry(&mut self, rollout: &str) -> Result<()> {
+        let scope = self.scope.clone();
+        let word = Word::retry(self, &scope, rollout);
+        self.say(word).await.map(drop)
+    }
+
     /// It goes on as a whole, if it is paused.
     pub(crate) async fn resume(&mut self, rollout: &str, rolled_back: bool) -> Result<()> {
         let (asker, rollout) = (Some(self.asker()), rollout.to_owned());

@@ -133,6 +133,11 @@ impl Word {
         }
     }
 
+    /// Whatever failed is tried again.
+    pub fn retry(person: &mut impl Person, scope: &Scope, rollout: &str) -> Self {
+        Self::Retry(chosen(person, scope, rollout, 0))
+    }
+
     /// One target, one wave, so many steps, to a version, or all of it is undone.
     pub fn roll_back(person: &mut impl Person, scope: &Scope, rollout: &str) -> Self {
         let (asker, rollout) = (Some(person.asker()), rollout.to_owned());

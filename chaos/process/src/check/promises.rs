@@ -56,11 +56,11 @@ impl Promises {
                 Promise::Acked { .. } => {}
                 // It may have been rolled back since, and have gone forward again.
                 Promise::Completed(rollout) => ensure!(
-                    replay.has_completed(&id(rollout)?),
+                    replay.has_completed(id(rollout)?),
                     "{rollout} was told to be completed, and no event says so"
                 ),
                 Promise::RolledBack(rollout) => ensure!(
-                    replay.was_rolled_back(&id(rollout)?),
+                    replay.was_rolled_back(id(rollout)?),
                     "{rollout} was told to be rolled back, and no event says so"
                 ),
             }

@@ -103,12 +103,12 @@ impl Replay {
         &self.requests
     }
 
-    pub(super) fn has_completed(&self, rollout: &RolloutId) -> bool {
-        self.completed.contains(rollout)
+    pub(super) fn has_completed(&self, rollout: RolloutId) -> bool {
+        self.completed.contains(&rollout)
     }
 
-    pub(super) fn was_rolled_back(&self, rollout: &RolloutId) -> bool {
-        self.rolled_back.contains(rollout)
+    pub(super) fn was_rolled_back(&self, rollout: RolloutId) -> bool {
+        self.rolled_back.contains(&rollout)
     }
 
     /// Whether the log itself says that a target is not where it should be.

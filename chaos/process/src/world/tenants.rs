@@ -67,7 +67,11 @@ impl Tenants {
     fn change(&self, change: impl FnOnce(&mut Named)) -> Result<()> {
         let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut named);
-        let text: String = named.rows.values().map(|row| format!("{row}\n")).collect();
+        let mut text = String::new();
+        for row in named.rows.values() {
+            text.push_str(row);
+            text.push('\n');
+        }
         // Whole or not there: it may be read at any moment.
         let next = self.file.with_extension("next");
         std::fs::write(&next, text).context("failed to write down the tenants")?;

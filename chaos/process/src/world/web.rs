@@ -43,6 +43,7 @@ pub(crate) struct Web {
 }
 
 /// Milliseconds since 1970, by a clock that nobody sets wrong.
+#[expect(clippy::disallowed_methods, reason = "it is the clock by which ledgers are stamped")]
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or_default()
@@ -105,11 +106,8 @@ impl Web {
     pub(crate) fn busy(&self, is: bool) {
         let now = now_ms();
         self.spells(|spells| match spells.last_mut() {
-            Some(last) if last.to.is_none() => {
-                if !is {
-                    last.to = Some(now);
-                }
-            }
+            Some(last) if last.to.is_none() && !is => last.to = Some(now),
+            Some(last) if last.to.is_none() => {}
             _ if is => spells.push(Spell { from: now, to: None }),
             _ => {}
         });

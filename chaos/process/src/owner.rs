@@ -85,7 +85,7 @@ impl Speaker {
     /// Says this and that to it until it has ended, and then perhaps more.
     async fn play(&mut self, rollout: &str) -> Result<()> {
         let begun = Instant::now();
-        let mut again = self.percent(40) && self.work.planted.is_none();
+        let planted = self.work.planted.is_some();
         while !self.work.over() {
             let status = self.rollouts().await?.unwrap_or_default();
             let mine = status.into_iter().find(|one| one.id == rollout);
@@ -93,16 +93,18 @@ impl Speaker {
                 Some(one) if is_open(&one) => {
                     if begun.elapsed() > PLAY {
                         self.let_go(&one).await?;
-                    } else if self.percent(25) && self.work.planted.is_none() {
+                    } else if !planted && self.percent(25) {
                         self.say_something(rollout).await?;
                     }
                 }
-                // What a person does who has seen how it ended.
-                Some(one) if again => {
-                    again = self.percent(30);
+                Some(one) => {
+                    let well = one.state() == v1::RolloutState::Completed;
+                    let late = planted || begun.elapsed() > 2 * PLAY;
+                    if late || !self.percent(if well { 30 } else { 80 }) {
+                        return Ok(());
+                    }
                     self.answer(&one).await?;
                 }
-                Some(_) => return Ok(()),
                 // Nobody answers just now.
                 None => {}
             }

@@ -401,7 +401,7 @@ fn knobs(dice: &mut Dice, throttled: bool) -> Vec<Knob> {
         knobs = vec![spec::setting(&mut own)];
     } else if own.chance(60) {
         knobs = vec![Knob::Windows(own.chance(300))];
-    } else if own.chance(60) {
+    } else if own.chance(70) {
         knobs = vec![Knob::HeavyPerGroup(own.below(3))];
     }
     knobs

@@ -46,7 +46,11 @@ impl Sim {
         let some = 1 + dice.place(2);
         let (verb, versions): (_, Vec<&Version>) = match dice.below(10) {
             0..4 => (Verb::Applied, lacks.into_iter().take(some).collect()),
-            4..8 => (Verb::NotApplied, ledger.into_iter().rev().take(some).collect()),
+            4..8 => {
+                // Not the newest, now and then.
+                let over = usize::from(dice.clone().chance(150));
+                (Verb::NotApplied, ledger.into_iter().rev().skip(over).take(some).collect())
+            }
             _ => {
                 let place = dice.place(bundle.migrations.len());
                 let version = bundle.migrations.get(place).map(|migration| &migration.version);

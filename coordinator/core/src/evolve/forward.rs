@@ -60,8 +60,7 @@ fn begin_anew(state: &mut State, ix: LaneIx, (homes, target): (&Homes<'_>, &Targ
     let home = homes.home((target, class), (lane.wave, lane.applied));
     // What it had begun of later stages lies ahead of it once more.
     let stages = (state.plan.stage_of(home), state.plan.stage_of(lane.wave));
-    let ahead: Vec<_> =
-        homes.behind(target, stages).map(|wave| (wave, lane.class)).collect();
+    let ahead: Vec<_> = homes.behind(target, stages).map(|wave| (wave, lane.class)).collect();
     let told = lane.told.clone();
     state.change(ix, |lane, _| {
         lane.wave = home;

@@ -318,6 +318,8 @@ impl Sim {
             1 | 2 => Command::ApproveWave { rollout, wave: WaveIx(dice.below(3)), reason },
             3 | 4 => {
                 let stop = if dice.chance(500) { Stop::AfterSteps } else { Stop::AfterLegs };
+                let behind = stop == Stop::AfterSteps && dice.clone().chance(500);
+                let stop = if behind { Stop::BehindBatches } else { stop };
                 Command::HoldLanes { rollout, selector, wave, reason, stop }
             }
             // Not all of it, as a rule: what is given up ends the rollout for nobody.

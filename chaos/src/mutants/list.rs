@@ -259,8 +259,8 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a gate that did not pass holds nothing back",
         edits: &[edit(
             "state/rollout.rs",
-            "if self.gate_failed.is_some() {",
-            "if self.gate_failed.is_some() && self.opened > 99 {",
+            "if self.failed_gate().is_some() {",
+            "if self.failed_gate().is_some() && self.opened > 99 {",
         )],
     },
     Mutant {
@@ -351,7 +351,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a target that somebody holds is leased",
         edits: &[
             edit("decide/leg.rs", "&& room && !held && !frozen;", "&& room && !frozen;"),
-            edit("state/rollout.rs", "            _ if self.held.is_some() => false,\n", ""),
+            edit("state/rollout/lane.rs", "            _ if self.held.is_some() => false,\n", ""),
         ],
     },
     Mutant {
@@ -417,7 +417,7 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a throttle that was set holds at its planned limit",
         edits: &[edit(
-            "state/rollout.rs",
+            "state/rollout/knobs.rs",
             "Setting::Time(limit) | Setting::Value(limit) => Some((throttle, limit)),",
             "Setting::Time(_) | Setting::Value(_) => Some((throttle, throttle.limit)),",
         )],

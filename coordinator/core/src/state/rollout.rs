@@ -2,24 +2,26 @@
 //! so that status costs nothing. Lanes that may be leased are queued with the agents that serve them
 //! ([`super::agent`]), so that a tick looks at those alone.
 
-use std::cmp::Reverse;
+mod knobs;
+mod lane;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gate::{self, Check, Round};
 use crate::command::Waiver;
-use crate::event::{Archive, LegKind};
+use crate::event::LegKind;
 use crate::forecast::{Load, Reach};
 use crate::ids::{
     ClassIx, Digest, Fence, LaneIx, Millis, RolloutId, Seq, StepIx, TargetIx, WaveIx,
 };
 use crate::plan::{Class, Plan, Step};
-use crate::spec::{
-    Batching, Budget, Direction, Gate, Knob, Limit, OnBreach, Quantiles, Scope, Setting, Standing,
-    Throttle, When, Word,
-};
+use crate::spec::{Direction, Gate, OnBreach, Quantiles, Scope, Standing, When, Word};
 use crate::state::tables::Told;
 use crate::state::target;
+
+pub use knobs::Knobs;
+pub use lane::{Counts, Lane, Lanes, Phase, Place};
 
 /// Where a rollout is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,300 +49,6 @@ impl Status {
             Self::Completed | Self::RolledBack | Self::Halted => true,
             Self::Planned | Self::Running | Self::Paused | Self::Unwinding => false,
         }
-    }
-}
-
-/// Where a lane is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Its wave is not open.
-    Waiting,
-    /// It may be leased.
-    Ready,
-    /// Somebody carries out its steps.
-    Leased,
-    /// Every step is verified.
-    Done,
-    /// A step failed for good.
-    Failed,
-    /// What is in force cannot be told.
-    Stuck,
-    /// It may be leased for undoing.
-    UndoReady,
-    /// Somebody undoes its steps.
-    UndoLeased,
-    /// It is where the unwinding wanted it.
-    Undone,
-    /// It is neither where it was nor where it should be.
-    Residual,
-    /// The rollout goes on without it; it is left as it is.
-    Waived,
-}
-
-impl Phase {
-    /// Nothing of it is under way or done, as far as a forecast goes.
-    fn lies_ahead(self) -> bool {
-        match self {
-            Self::Waiting | Self::Ready => true,
-            Self::Leased
-            | Self::Done
-            | Self::Failed
-            | Self::Stuck
-            | Self::UndoReady
-            | Self::UndoLeased
-            | Self::Undone
-            | Self::Residual
-            | Self::Waived => false,
-        }
-    }
-
-    /// An agent is at work on it, or may be.
-    fn goes_on(self) -> bool {
-        match self {
-            Self::Ready | Self::Leased | Self::UndoReady | Self::UndoLeased => true,
-            Self::Waiting
-            | Self::Done
-            | Self::Failed
-            | Self::Stuck
-            | Self::Undone
-            | Self::Residual
-            | Self::Waived => false,
-        }
-    }
-
-    /// How many there are.
-    pub const COUNT: usize = 11;
-
-    /// Its place in an array of counters.
-    pub fn index(self) -> usize {
-        match self {
-            Self::Waiting => 0,
-            Self::Ready => 1,
-            Self::Leased => 2,
-            Self::Done => 3,
-            Self::Failed => 4,
-            Self::Stuck => 5,
-            Self::UndoReady => 6,
-            Self::UndoLeased => 7,
-            Self::Undone => 8,
-            Self::Residual => 9,
-            Self::Waived => 10,
-        }
-    }
-}
-
-/// Lanes by phase.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts([u32; Phase::COUNT]);
-
-impl Counts {
-    /// How many lanes are in a phase.
-    pub fn of(&self, phase: Phase) -> u32 {
-        self.0.get(phase.index()).copied().unwrap_or_default()
-    }
-
-    /// All of them, by [`Phase::index`].
-    pub fn all(&self) -> &[u32; Phase::COUNT] {
-        &self.0
-    }
-
-    fn add(&mut self, phase: Phase) {
-        if let Some(count) = self.0.get_mut(phase.index()) {
-            *count += 1;
-        }
-    }
-
-    fn sub(&mut self, phase: Phase) {
-        if let Some(count) = self.0.get_mut(phase.index()) {
-            *count = count.saturating_sub(1);
-        }
-    }
-}
-
-/// One target's way through a rollout. Steps go strictly in order, so two cursors tell all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lane {
-    /// Which target.
-    pub target: TargetIx,
-    /// In which wave.
-    pub wave: WaveIx,
-    /// With which steps.
-    pub class: ClassIx,
-    /// Where it is.
-    pub phase: Phase,
-    /// Steps in force, counted from the first.
-    pub applied: u32,
-    /// Steps verified (tried, in a trial), counted from the first.
-    pub verified: u32,
-    /// Unwinding: steps that stay.
-    pub keep: u32,
-    /// Failed attempts since the last success.
-    pub attempt: u32,
-    /// Not before this time.
-    pub not_before: Millis,
-    /// The lease under which it is carried out now.
-    pub fence: Option<Fence>,
-    /// Its backup, or the recorded exemption: what an undo can fall back on.
-    pub archive: Option<Box<Archive>>,
-    /// What the schema was before the first of several stages.
-    pub first: Option<Box<Digest>>,
-    /// Steps that were in force when that was taken.
-    pub base: u32,
-    /// A half of a step is in force, or may be: nothing may be undone before it is completed.
-    pub partly: bool,
-    /// An executor vanished when it may have had effects that were never told: before the lane is
-    /// undone, somebody has to read the target's ledger.
-    pub doubt: bool,
-    /// It is to be unwound as soon as its lease ends.
-    pub unwind: bool,
-    /// A breach took it back, or does; not somebody's word.
-    pub breach: bool,
-    /// It gets no leg until somebody lets it go on.
-    pub held: Option<Box<str>>,
-    /// It is held, and its leg under way goes on to its end all the same.
-    pub finishes: bool,
-    /// It is held, and a statement in batches is left behind the batch under way.
-    pub at_batch: bool,
-    /// Under a lease: its holder was told so, or may have been.
-    pub(crate) leaves: bool,
-    /// The rollout goes on without it as soon as its leg under way is given back.
-    pub given_up: bool,
-    /// The statement that runs for it is killed.
-    pub kill: bool,
-    /// Unwinding must stop at `keep` although it should go further.
-    pub blocked_by: Option<Box<str>>,
-    /// What happened last that a person should know.
-    pub note: Option<Box<str>>,
-    /// Under a lease: when it was given, or when its holder told of it last.
-    pub since: Millis,
-    /// Under a lease: gates that have passed since the last step.
-    pub passed: u32,
-    /// The step under way has taken longer than was forecast, and the log says so.
-    pub overran: bool,
-    /// How large its target was when it got the lane.
-    pub(crate) told: Told,
-    /// Its place in the queues of the agents that serve its target.
-    pub(crate) queued: Option<Place>,
-}
-
-impl Lane {
-    /// One on which nothing has happened yet, on a target of that size.
-    pub(crate) fn new(
-        (target, told): (TargetIx, Told),
-        wave: WaveIx,
-        class: ClassIx,
-        phase: Phase,
-    ) -> Self {
-        Self {
-            target,
-            wave,
-            class,
-            phase,
-            applied: 0,
-            verified: 0,
-            keep: 0,
-            attempt: 0,
-            not_before: Millis(0),
-            fence: None,
-            archive: None,
-            first: None,
-            base: 0,
-            partly: false,
-            doubt: false,
-            unwind: false,
-            breach: false,
-            held: None,
-            finishes: false,
-            at_batch: false,
-            leaves: false,
-            given_up: false,
-            kill: false,
-            blocked_by: None,
-            note: None,
-            since: Millis(0),
-            passed: 0,
-            overran: false,
-            told,
-            queued: None,
-        }
-    }
-
-    /// Something of its steps is in force, or may be.
-    pub fn is_begun(&self) -> bool {
-        self.applied > 0 || self.partly || self.doubt
-    }
-
-    /// Its undo ended, and there is more to undo.
-    pub fn may_be_undone(&self) -> bool {
-        self.applied > self.keep && !self.partly
-    }
-
-    /// It was taken back, as far as it went.
-    pub fn is_back(&self) -> bool {
-        matches!(self.phase, Phase::Undone | Phase::Residual)
-    }
-}
-
-/// A lane's place in a queue: undoing goes from the last wave to the first, and within a wave who
-/// may go earlier comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    /// Of the lane.
-    pub wave: Reverse<WaveIx>,
-    /// Not before this time.
-    pub not_before: Millis,
-    /// Which.
-    pub lane: LaneIx,
-}
-
-impl Lane {
-    /// The place that it should have now, in a rollout that goes forward or has turned.
-    fn place(&self, lane: LaneIx, turned: bool) -> Option<Place> {
-        let may_go = match self.phase {
-            _ if self.held.is_some() => false,
-            Phase::Ready => !turned,
-            Phase::UndoReady => turned,
-            Phase::Waiting
-            | Phase::Leased
-            | Phase::Done
-            | Phase::Failed
-            | Phase::Stuck
-            | Phase::UndoLeased
-            | Phase::Undone
-            | Phase::Residual
-            | Phase::Waived => false,
-        };
-        may_go.then_some(Place { wave: Reverse(self.wave), not_before: self.not_before, lane })
-    }
-}
-
-/// Lanes by number.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lanes(Vec<Lane>);
-
-impl Lanes {
-    /// The lane behind a number.
-    pub fn get(&self, ix: LaneIx) -> Option<&Lane> {
-        self.0.get(usize::try_from(ix.0).ok()?)
-    }
-
-    fn get_mut(&mut self, ix: LaneIx) -> Option<&mut Lane> {
-        self.0.get_mut(usize::try_from(ix.0).ok()?)
-    }
-
-    /// All of them, wave after wave.
-    pub fn iter(&self) -> impl Iterator<Item = (LaneIx, &Lane)> {
-        (0..).map(LaneIx).zip(&self.0)
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -373,49 +81,6 @@ pub struct Progress {
     pub verified: u64,
     /// Undone.
     pub undone: u64,
-}
-
-/// What of a strategy was changed while its rollout ran: the last word on each.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Knobs {
-    parallelism: Option<u32>,
-    limits: BTreeMap<String, u32>,
-    per_group: Option<u32>,
-    heavy_per_group: Option<u32>,
-    soak_ms: Option<u64>,
-    failed: Option<u32>,
-    percent: Option<u32>,
-    retries: Option<u32>,
-    windows: Option<bool>,
-    throttles: BTreeMap<String, Setting>,
-    batch: Option<u64>,
-    batch_pause_ms: Option<u64>,
-}
-
-impl Knobs {
-    pub(crate) fn set(&mut self, knob: &Knob) {
-        match knob {
-            Knob::Parallelism(most) => self.parallelism = Some(*most),
-            Knob::Limit(limit) => drop(self.limits.insert(limit.label.clone(), limit.most)),
-            Knob::PerGroup(most) => self.per_group = Some(*most),
-            Knob::HeavyPerGroup(most) => self.heavy_per_group = Some(*most),
-            Knob::SoakMs(soak) => self.soak_ms = Some(*soak),
-            Knob::BudgetFailed(failed) => self.failed = Some(*failed),
-            Knob::BudgetPercent(percent) => self.percent = Some(*percent),
-            Knob::Retries(retries) => self.retries = Some(*retries),
-            Knob::Windows(hold) => self.windows = Some(*hold),
-            Knob::Throttle(name, setting) => drop(self.throttles.insert(name.clone(), *setting)),
-            Knob::Batch(size) => self.batch = Some(*size),
-            Knob::BatchPauseMs(pause) => self.batch_pause_ms = Some(*pause),
-        }
-    }
-
-    /// Whether setting it would change nothing.
-    pub(crate) fn has(&self, knob: &Knob) -> bool {
-        let mut set = self.clone();
-        set.set(knob);
-        set == *self
-    }
 }
 
 /// Who takes responsibility for a rollout that ends without a target.
@@ -662,38 +327,6 @@ impl State {
         }
     }
 
-    /// Legs under way at one time, now.
-    pub fn parallelism(&self) -> u32 {
-        self.parallelism_of(self.wave())
-    }
-
-    /// The same once a wave is open.
-    pub fn parallelism_of(&self, wave: Option<WaveIx>) -> u32 {
-        let wave = wave.and_then(|wave| self.plan.wave(wave));
-        let own = wave.map(|wave| wave.parallelism).filter(|most| *most > 0);
-        self.knobs.parallelism.or(own).unwrap_or(self.plan.spec.strategy.parallelism)
-    }
-
-    /// The same for each value of labels.
-    pub fn limits(&self) -> Vec<Limit> {
-        let planned = self.plan.spec.strategy.limits.iter();
-        let mut limits: BTreeMap<&str, u32> =
-            planned.map(|limit| (limit.label.as_str(), limit.most)).collect();
-        limits.extend(self.knobs.limits.iter().map(|(label, most)| (label.as_str(), *most)));
-        let set = limits.into_iter().filter(|(_, most)| *most > 0);
-        set.map(|(label, most)| Limit { label: label.to_owned(), most }).collect()
-    }
-
-    /// The same for each resource group, over all rollouts; zero: no limit.
-    pub fn per_group(&self) -> u32 {
-        self.knobs.per_group.unwrap_or(self.plan.spec.strategy.per_group)
-    }
-
-    /// Legs with heavy steps under way at one time for each resource group, over all rollouts; zero: no limit.
-    pub fn heavy_per_group(&self) -> u32 {
-        self.knobs.heavy_per_group.unwrap_or(self.plan.spec.strategy.heavy.per_group)
-    }
-
     /// The lane's next leg, or the one under way, has a heavy step in it.
     pub fn is_heavy(&self, lane: &Lane) -> bool {
         let heavy = &self.plan.spec.strategy.heavy.steps;
@@ -707,78 +340,9 @@ impl State {
         ahead.any(|(step, _)| heavy.contains(&step.entry.version))
     }
 
-    /// How long a wave is watched when it is done, milliseconds.
-    pub fn soak_ms(&self, wave: WaveIx) -> u64 {
-        if self.trial() {
-            return 0;
-        }
-        let planned = || self.plan.wave(wave).map_or(0, |wave| wave.soak_ms);
-        self.knobs.soak_ms.unwrap_or_else(planned)
-    }
-
-    /// How many may fail.
-    pub fn budget(&self) -> Budget {
-        let planned = self.plan.spec.strategy.budget;
-        Budget {
-            failed: self.knobs.failed.unwrap_or(planned.failed),
-            percent: self.knobs.percent.unwrap_or(planned.percent),
-            scope: planned.scope,
-        }
-    }
-
-    /// Attempts after the first.
-    pub fn retries(&self) -> u32 {
-        self.knobs.retries.unwrap_or(self.plan.spec.strategy.retries)
-    }
-
-    /// Whether windows and blackouts hold.
-    pub fn windows(&self) -> bool {
-        self.knobs.windows.unwrap_or(true)
-    }
-
-    /// How statements in batches are gone over.
-    pub fn batching(&self) -> Batching {
-        let planned = self.plan.spec.strategy.batching;
-        Batching {
-            size: self.knobs.batch.unwrap_or(planned.size),
-            pause_ms: self.knobs.batch_pause_ms.unwrap_or(planned.pause_ms),
-        }
-    }
-
     /// A leg was told, or may have been, to leave a statement between two batches.
     pub(crate) fn may_leave_batches(&self, lane: &Lane) -> bool {
         lane.leaves || lane.fence.is_some_and(|fence| fence <= self.batches_left)
-    }
-
-    /// What a throttle is set to.
-    pub fn throttle(&self, name: &str) -> Setting {
-        self.knobs.throttles.get(name).copied().unwrap_or(Setting::On)
-    }
-
-    /// Throttles that hold steps back now, at the limits that hold now. What is being taken back, or only
-    /// tried, waits for none.
-    fn throttling(&self) -> impl Iterator<Item = (&Throttle, u64)> {
-        let free = self.turned || self.trial();
-        let throttles = self.plan.spec.strategy.throttles.iter().filter(move |_| !free);
-        throttles.filter_map(|throttle| match self.throttle(&throttle.name) {
-            Setting::Off => None,
-            Setting::On => Some((throttle, throttle.limit)),
-            Setting::Time(limit) | Setting::Value(limit) => Some((throttle, limit)),
-        })
-    }
-
-    /// Whether some throttle may hold a step back.
-    pub fn is_throttled(&self) -> bool {
-        self.throttling().next().is_some()
-    }
-
-    /// Those of a target.
-    pub(crate) fn throttles_of(&self, lane: &Lane, target: &target::State) -> Vec<Throttle> {
-        let means = |throttle: &Throttle| {
-            !lane.unwind && throttle.selector.names(&target.id, &target.description)
-        };
-        let held = self.throttling().filter(|(throttle, _)| means(throttle));
-        held.map(|(throttle, limit)| Throttle { limit, ..throttle.clone() }).collect()
     }
 
     /// Until when the open wave is still watched, once it is done. `None`: it needs no watching, or has

@@ -23,7 +23,7 @@ fn found(planted: &str, broken: &str) {
 
 #[test]
 fn steps_that_heed_no_signal_are_found() {
-    found("no-throttle", "no step begins while what holds it back");
+    found("no-throttle", "no step begins or goes on while what holds it back");
 }
 
 #[test]

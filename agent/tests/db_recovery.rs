@@ -377,3 +377,35 @@ async fn a_copy_carries_the_ledger_but_not_the_identity() {
     assert_ne!(seen.identity, original.identity);
     assert_eq!(observe(&target.location).await.unwrap().identity, original.identity);
 }
+
+/// Each table is committed as it is made: a server that dies before the fence has its row leaves both empty, and nothing
+/// has run. A fence that lost its row later is looked at by a person.
+#[tokio::test]
+async fn tables_that_were_made_by_half_are_made_again() {
+    let Some(target) = mariadb("tables_that_were_made_by_half_are_made_again").await else {
+        return;
+    };
+    let mut session = target.session().await;
+    session.raise_fence(Token(3)).await.unwrap();
+    session.close().await;
+    target.raw("DELETE FROM _skein_fence;").await;
+
+    assert_eq!(observe(&target.location).await.unwrap().fence, None);
+    let mut session = target.session().await;
+    session.raise_fence(Token(4)).await.unwrap();
+    session.close().await;
+    assert_eq!(observe(&target.location).await.unwrap().fence, Some(Token(4)));
+
+    target.raw("DELETE FROM _skein_fence;").await;
+    let mut session = target.session().await;
+    session.apply(&target.outside("1", "CREATE TABLE t (a int);")).await.unwrap();
+    target.raw("DELETE FROM _skein_fence;").await;
+    let damaged = session.raise_fence(Token(9)).await.unwrap_err();
+    assert!(damaged.to_string().contains("lacks its one row"), "{damaged}");
+    session.close().await;
+    let mut session = target.session().await;
+    let damaged = session.raise_fence(Token(9)).await.unwrap_err();
+    assert!(damaged.to_string().contains("lacks its one row"), "{damaged}");
+    session.close().await;
+    target.remove().await;
+}

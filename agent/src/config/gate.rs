@@ -212,6 +212,12 @@ impl TryFrom<Raw> for Gate {
 }
 
 impl Gate {
+    /// It holds a whole rollout back, which coordinators of an earlier release do not know of gates around steps.
+    pub fn breaks_around_steps(&self) -> bool {
+        let of_a_step = matches!(self.when, When::BeforeStep | When::AfterStep);
+        of_a_step && self.on_failure == OnFailure::Breach
+    }
+
     pub fn to_wire(&self) -> v1::Gate {
         v1::Gate {
             name: self.name.clone(),

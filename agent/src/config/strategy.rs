@@ -245,8 +245,11 @@ impl Strategy {
         let hours = !self.windows.is_empty() || !self.blackouts.is_empty();
         let heavy = v1::Heavy { steps: self.heavy.steps.clone(), per_group: self.heavy.per_group };
         let heavy = (heavy != v1::Heavy::default()).then_some(heavy);
-        let bars =
-            hours || !self.throttles.is_empty() || !self.stages.is_empty() || heavy.is_some();
+        let bars = hours
+            || !self.throttles.is_empty()
+            || !self.stages.is_empty()
+            || heavy.is_some()
+            || self.gates.iter().any(Gate::breaks_around_steps);
         let bar = bars.then(v1::Limit::default);
         let stage = |it: &Stage| v1::StageSpec { name: it.name.clone(), to: it.to.clone() };
         let batching = v1::Batching { size: self.batch, pause_ms: millis(self.batch_pause) };

@@ -14,7 +14,7 @@ use super::fingerprint::{Fingerprint, Schema};
 use super::identity::Identity;
 use super::intent::{self, Intent};
 use super::ledger::{self, LedgerRow, PREFIX};
-use super::location::{Location, Options};
+use super::location::{Engine, Location, Options};
 use super::mysql::MysqlConnection;
 use super::postgres::PostgresConnection;
 use super::session::{Made, Session};
@@ -232,7 +232,19 @@ pub(super) async fn tables_of(connection: &mut Connection) -> Result<Made, Broke
         Connection::Sqlite(connection) => connection.find_tables(),
     };
     let answers = connection.send(sql, Keep::All).await?;
-    Ok(made(answers.first()))
+    let made = made(answers.first());
+    // MySQL commits each table by itself. A server that died as they were made has left them without the fence's row;
+    // no step has run then, and they are made once more.
+    if connection.engine() == Engine::Mysql && made.base && !made.intent {
+        let tables = connection.tables();
+        let (fence, ledger) = (tables.fence(), tables.ledger());
+        let sql =
+            format!("SELECT (SELECT COUNT(*) FROM {fence}) + (SELECT COUNT(*) FROM {ledger});");
+        let answers = connection.send(sql, Keep::All).await?;
+        let empty = answers.first().and_then(Answer::number) == Some(0);
+        return Ok(Made { base: !empty, ..made });
+    }
+    Ok(made)
 }
 
 /// The same, from the names that were found.

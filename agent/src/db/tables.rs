@@ -5,8 +5,10 @@ use skein_bundle::sql::names;
 use super::answer::{Answer, text};
 use super::location::Engine;
 
-/// Tables that are told of, the largest ones: what touches none of them touches little.
+/// Tables that are told of, the largest ones that are counted first.
 pub(super) const MOST: usize = 16;
+/// Where the smallest of so many is smaller than this, what touches none of them touches little.
+const LITTLE: u64 = 1 << 13;
 /// Rows of a table that nobody can estimate.
 pub(super) const UNKNOWN: u64 = u64::MAX;
 
@@ -20,7 +22,9 @@ impl Tables {
         let number = |(name, rows): (String, u64)| (names::number(engine.dialect(), &name), rows);
         let mut tables: Vec<(u32, u64)> =
             told.into_iter().filter(|(_, rows)| *rows > 0).map(number).collect();
-        tables.sort_unstable_by_key(|(name, rows)| (std::cmp::Reverse(*rows), *name));
+        tables.sort_unstable_by_key(|(name, rows)| {
+            (*rows == UNKNOWN, std::cmp::Reverse(*rows), *name)
+        });
         tables.truncate(MOST);
         Self(tables)
     }
@@ -42,6 +46,13 @@ impl Tables {
     pub fn touched(&self, engine: Engine, script: &str) -> Option<u64> {
         let words = names::of(engine.dialect(), script)?;
         let named = self.0.iter().filter(|(name, _)| words.binary_search(name).is_ok());
+        let mut named = named.peekable();
+        // It may touch one that is not told of, and yet is large.
+        let smallest = self.0.iter().map(|(_, rows)| *rows).min().filter(|_| self.0.len() == MOST);
+        let odd = self.0.len() == MOST && self.0.iter().any(|(_, rows)| *rows == UNKNOWN);
+        if named.peek().is_none() && (odd || smallest.is_some_and(|rows| rows >= LITTLE)) {
+            return None;
+        }
         named
             .map(|(_, rows)| *rows)
             .try_fold(0, |sum: u64, rows| (rows != UNKNOWN).then(|| sum.saturating_add(rows)))

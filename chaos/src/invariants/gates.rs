@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use skein_core::event::{Body, Event};
+use skein_core::event::{Body, Event, LegKind};
 use skein_core::ids::{RolloutId, TargetId, WaveIx};
 use skein_core::spec::{Gate, When};
 use skein_core::state::rollout::Phase;
@@ -21,6 +21,24 @@ struct Asked {
     failed: Option<String>,
     /// Gates around steps that did not pass, where that is a breach.
     breached: BTreeMap<TargetId, String>,
+    /// Somebody tries these again by themselves.
+    again: BTreeSet<TargetId>,
+}
+
+impl Asked {
+    /// A gate around a step that has not passed since, in a target that the rollout goes on with.
+    fn broken(&self, rollout: RolloutId, past: &Past) -> Option<&String> {
+        // On its way back it looks at what an executor left that was never heard of again.
+        let state = past.fleet.rollouts.get(&rollout).filter(|state| !state.turned);
+        let open = |id: &TargetId| {
+            let (ix, _) = past.fleet.target(id)?;
+            let mut lanes = state?.lanes.iter().map(|(_, lane)| lane);
+            let lane = lanes.find(|lane| lane.target == ix)?;
+            Some(!matches!(lane.phase, Phase::Done | Phase::Waived | Phase::Undone))
+        };
+        let mut breached = self.breached.iter();
+        breached.find(|(id, _)| open(id).unwrap_or_default()).map(|(_, gate)| gate)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +49,7 @@ impl Gates {
         let Some(state) = past.fleet.rollouts.get(&rollout) else { return Ok(()) };
         let asked = self.0.entry(rollout).or_default();
         let seq = event.seq;
-        if let Some(gate) = asked.failed.as_ref().or(asked.breached.values().next()) {
+        if let Some(gate) = asked.failed.as_ref().or_else(|| asked.broken(rollout, past)) {
             return Err(format!("{rollout} went on (event {seq}) though `{gate}` did not pass"));
         }
         let Some(wave) = asked.wave.filter(|_| !state.trial()) else { return Ok(()) };
@@ -83,13 +101,24 @@ impl Invariant for Gates {
                 let target = judged.target.clone();
                 asked.breached.extend(target.map(|target| (target, judged.gate.clone())));
             }
-            Body::TargetsRetried { rollout, targets }
-            | Body::TargetsSkipped { rollout, targets, .. } => {
+            Body::TargetsSkipped { rollout, targets, .. } => {
                 let asked = self.0.entry(*rollout).or_default();
                 asked.breached.retain(|target, _| !targets.contains(target));
             }
+            Body::TargetsRetried { rollout, targets } => {
+                self.0.entry(*rollout).or_default().again.extend(targets.iter().cloned());
+            }
             Body::GatesOpened { rollout, .. } => {
                 self.0.entry(*rollout).or_default().passed.clear();
+            }
+            Body::LegAssigned { rollout, target, kind: LegKind::Forward, .. }
+                if let Some(asked) = self.0.get(rollout)
+                    && let Some(gate) = asked.broken(*rollout, past)
+                    && !asked.again.contains(target) =>
+            {
+                return Err(format!(
+                    "{target} was leased to {rollout} though `{gate}` did not pass"
+                ));
             }
             Body::LegAssigned { rollout, .. } => {
                 let asked = self.0.entry(*rollout).or_default();
@@ -106,6 +135,7 @@ impl Invariant for Gates {
                 let asked = self.0.entry(*rollout).or_default();
                 asked.failed = None;
                 asked.breached.clear();
+                asked.again.clear();
             }
             Body::WaveVerified { rollout, .. } | Body::RolloutCompleted { rollout } => {
                 self.goes_on(event, *rollout, past)?;

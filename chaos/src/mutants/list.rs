@@ -296,6 +296,14 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
+        name: "whoever is tried again after a breach lets all the others begin",
+        edits: &[edit(
+            "evolve/rollout.rs",
+            "        state.again.insert(target, ix);\n        let stage",
+            "        state.step_gates_failed.remove(&target);\n        state.again.insert(target, ix);\n        let stage",
+        )],
+    },
+    Mutant {
         name: "a leg that is under way with heavy steps takes no place",
         edits: &[edit(
             "room.rs",

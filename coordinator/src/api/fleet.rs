@@ -218,9 +218,13 @@ impl v1::fleet_server::Fleet for Api {
             ));
         }
         let known = self.machine.fleet().bundles.contains_key(&digest);
-        let bundle = v1::Bundle::decode(content.clone())
-            .map_err(|error| Status::invalid_argument(format!("not a bundle: {error}")))?;
-        let manifest = codec::manifest_of(digest, bundle).map_err(|e| status::malformed(&e))?;
+        let bytes = content.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let bundle = v1::Bundle::decode(bytes)
+                .map_err(|error| Status::invalid_argument(format!("not a bundle: {error}")))?;
+            codec::manifest_of(digest, bundle).map_err(|e| status::malformed(&e))
+        });
+        let manifest = read.await.map_err(|error| Status::internal(error.to_string()))??;
         if !known {
             self.store_chunks(digest, &content).await?;
         }

@@ -63,6 +63,11 @@ pub(crate) fn gate_out(gate: &Gate) -> v1::Gate {
     }
 }
 
+/// Not to pass is a breach, which coordinators of an earlier release do not know of gates around steps.
+pub(super) fn breaks_around_steps(gate: &v1::Gate) -> bool {
+    gate.breach && matches!(gate.when(), v1::GateWhen::BeforeStep | v1::GateWhen::AfterStep)
+}
+
 fn when(wire: v1::GateWhen) -> Result<When, Malformed> {
     match wire {
         v1::GateWhen::BeforeStep => Ok(When::BeforeStep),

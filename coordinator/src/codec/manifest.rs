@@ -10,8 +10,13 @@ use skein_proto::v1;
 use super::fleet::{engine, engine_out};
 use super::{Malformed, digest, digest_out, required};
 
-/// What the coordinator keeps of a bundle that was stored.
+/// Words that are kept of one bundle: what comes behind them is forecast by the size of the database. An event is one
+/// message between nodes, and may not grow with whatever is written into files.
+const WORDS_MAX: usize = 1 << 20;
+
+/// What the coordinator keeps of a bundle that was stored. Reads every script: not for the threads that answer.
 pub(crate) fn manifest_of(digest: Digest, bundle: v1::Bundle) -> Result<Manifest, Malformed> {
+    let mut room = WORDS_MAX;
     let migrations = bundle
         .migrations
         .into_iter()
@@ -19,8 +24,8 @@ pub(crate) fn manifest_of(digest: Digest, bundle: v1::Bundle) -> Result<Manifest
             Ok(Migration {
                 version: Version(migration.version),
                 name: migration.name,
-                up: script_of(required(migration.up, "a migration's up script")?)?,
-                down: migration.down.map(script_of).transpose()?,
+                up: script_of(required(migration.up, "a migration's up script")?, &mut room)?,
+                down: migration.down.map(|down| script_of(down, &mut room)).transpose()?,
                 verify: migration.verify.is_some(),
                 probe: migration.probe.is_some(),
             })
@@ -30,11 +35,13 @@ pub(crate) fn manifest_of(digest: Digest, bundle: v1::Bundle) -> Result<Manifest
 }
 
 /// With the words that may be names of tables: whoever has read the files says nothing of them.
-fn script_of(wire: v1::Script) -> Result<Script, Malformed> {
+fn script_of(wire: v1::Script, room: &mut usize) -> Result<Script, Malformed> {
     let text = wire.text;
     let facts = wire.facts.into_iter().map(|wire| {
         let facts = facts(wire)?;
-        let words = names::of(dialect(facts.engine), &text).map(Vec::into_boxed_slice);
+        let words = names::of(dialect(facts.engine), &text);
+        let words = words.filter(|words| words.len() <= *room).map(Vec::into_boxed_slice);
+        *room -= words.as_ref().map_or(0, |words| words.len());
         Ok(Facts { words, ..facts })
     });
     Ok(Script {

@@ -12,7 +12,7 @@ use skein_proto::v1;
 
 use super::block::{block, block_out};
 use super::fleet::{engine, engine_out, entry, entry_out, selector, selector_out};
-use super::gate::{gate, gate_out};
+use super::gate::{breaks_around_steps, gate, gate_out};
 use super::manifest::{lock, lock_out, mode, mode_out};
 use super::{Malformed, batching, digest, digest_out, pace, required, throttle};
 
@@ -105,10 +105,13 @@ fn strategy(wire: Option<v1::Strategy>) -> Result<Strategy, Malformed> {
     let (on_breach, backup) = (on_breach(wire.on_breach()), backup(wire.backup()));
     let budget = wire.budget.unwrap_or_default();
     let (windows, blackouts) = pace::read(wire.windows, wire.blackouts)?;
-    // Beside windows, throttles, stages and heavy steps it is there for coordinators that know of none.
+    // Beside windows, throttles, stages, heavy steps and breaches around steps it is there for coordinators that know of none.
     let hours = !windows.is_empty() || !blackouts.is_empty();
-    let bars =
-        hours || !wire.throttles.is_empty() || !wire.stages.is_empty() || wire.heavy.is_some();
+    let bars = hours
+        || !wire.throttles.is_empty()
+        || !wire.stages.is_empty()
+        || wire.heavy.is_some()
+        || wire.gates.iter().any(breaks_around_steps);
     let limits = wire.limits.into_iter().filter(|limit| !(bars && *limit == v1::Limit::default()));
     let waves = wire
         .waves
@@ -244,8 +247,12 @@ pub(crate) fn knob_out(knob: &Knob) -> v1::Knob {
 fn strategy_out(strategy: &Strategy) -> v1::Strategy {
     let hours = !strategy.windows.is_empty() || !strategy.blackouts.is_empty();
     let heavy = heavy_out(&strategy.heavy);
-    let bars =
-        hours || !strategy.throttles.is_empty() || !strategy.stages.is_empty() || heavy.is_some();
+    let gates: Vec<v1::Gate> = strategy.gates.iter().map(gate_out).collect();
+    let bars = hours
+        || !strategy.throttles.is_empty()
+        || !strategy.stages.is_empty()
+        || heavy.is_some()
+        || gates.iter().any(breaks_around_steps);
     let bar = bars.then(v1::Limit::default);
     let stage = |it: &spec::Stage| v1::StageSpec { name: it.name.clone(), to: it.to.to_string() };
     v1::Strategy {
@@ -284,7 +291,7 @@ fn strategy_out(strategy: &Strategy) -> v1::Strategy {
         soak_ms: strategy.soak_ms,
         order: order_out(&strategy.order),
         cover_classes: strategy.cover_classes,
-        gates: strategy.gates.iter().map(gate_out).collect(),
+        gates,
         windows: strategy.windows.iter().map(pace::window_out).collect(),
         blackouts: strategy.blackouts.iter().map(pace::blackout_out).collect(),
         throttles: strategy.throttles.iter().map(throttle::throttle_out).collect(),

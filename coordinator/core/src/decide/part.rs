@@ -143,14 +143,17 @@ pub(super) fn come(fleet: &Fleet, state: &State, wave: WaveIx) -> Vec<Body> {
     }
     let coming = coming_to(fleet, state, wave).unwrap_or_default();
     let coming = coming.iter().filter_map(|ix| state.lanes.get(*ix));
-    // Whoever is held is told of it.
-    let coming = coming.filter(|lane| lane.held.is_none());
-    let coming: Vec<_> = coming.filter_map(|lane| fleet.targets.get(lane.target)).collect();
+    // Those of the first stage were told when it was said, and may have been released since.
+    let coming = coming.filter(|lane| lane.wave != wave);
+    let coming: Vec<_> =
+        coming.filter_map(|lane| Some((lane, fleet.targets.get(lane.target)?))).collect();
     told(state, |standing| {
-        let last = |target: &&&target::State| {
-            of_it(standing) && state.standing_of_wave(wave, target) == Some(standing)
+        let last = |(lane, target): &&(&Lane, &target::State)| {
+            // Whoever is held is told of it.
+            let knows = standing.word == Word::Held && lane.held.is_some();
+            !knows && of_it(standing) && state.standing_of_wave(wave, target) == Some(standing)
         };
-        coming.iter().filter(last).map(|target| target.id.clone()).collect()
+        coming.iter().filter(last).map(|(_, target)| target.id.clone()).collect()
     })
 }
 

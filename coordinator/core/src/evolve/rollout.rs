@@ -243,6 +243,14 @@ pub(super) fn try_again(state: &mut State, ix: LaneIx, phase: Phase) {
     });
 }
 
+/// What it goes on with is of another stage, where nothing of a step stands half: a backup covers a leg.
+pub(super) fn begins_another_leg(lane: &mut Lane) {
+    if !lane.partly && lane.applied == lane.verified {
+        let before = lane.archive.take().map(|archive| Box::new(archive.fingerprint));
+        lane.first = lane.first.take().or(before);
+    }
+}
+
 /// Failed targets are tried again, and nothing else moves that did not move before.
 pub(super) fn retried(
     fleet: &mut Fleet,
@@ -264,10 +272,14 @@ pub(super) fn retried(
     }
     for ix in chosen {
         try_again(state, ix, phase);
-        let Some(target) = state.lanes.get(ix).map(|lane| lane.target) else { continue };
+        let known = state.lanes.get(ix).map(|lane| (lane.target, lane.wave));
+        let Some((target, lane_wave)) = known else { continue };
         state.exempt.remove(&target);
-        state.step_gates_failed.remove(&target);
         state.again.insert(target, ix);
+        let stage = state.plan.stage_of(lane_wave);
+        if !state.turned && stage < state.stage() {
+            state.change(ix, |lane, _| begins_another_leg(lane));
+        }
     }
     // Nobody is at work who was to stop.
     state.stopping = false;
@@ -319,7 +331,6 @@ pub(super) fn leave_out(
             lane.note = Some(format!("left out by {}: {}", exempt.by, exempt.reason).into());
         });
         let target = state.lanes.get(ix).map(|lane| lane.target);
-        target.and_then(|target| state.step_gates_failed.remove(&target));
         if let Some(exempt) = target.and_then(|target| state.exempt.get_mut(&target)) {
             exempt.lane = Some(ix);
         }

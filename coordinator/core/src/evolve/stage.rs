@@ -64,9 +64,7 @@ pub(super) fn wave_started(
         state.change(ix, |lane, _| {
             lane.wave = wave;
             lane.phase = Phase::Ready;
-            // A backup covers a leg.
-            let before = lane.archive.take().map(|archive| Box::new(archive.fingerprint));
-            lane.first = lane.first.take().or(before);
+            rollout::begins_another_leg(lane);
         });
     }
     Ok(())

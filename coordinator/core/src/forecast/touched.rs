@@ -67,8 +67,13 @@ pub(super) fn words<'a>(
 
 /// In one target, of which this was told.
 pub(super) fn rows(words: Option<&[u32]>, tables: Option<&Tables>) -> Option<u64> {
-    let words = words?;
-    let named = tables?.iter().filter(|(name, _)| words.binary_search(name).is_ok());
+    let (words, tables) = (words?, tables?);
+    let named = tables.iter().filter(|(name, _)| words.binary_search(name).is_ok());
+    let mut named = named.peekable();
+    // It may touch one that is not among the largest, and yet is large.
+    if named.peek().is_none() && !tables.is_complete() {
+        return None;
+    }
     named
         .map(|(_, rows)| rows)
         .try_fold(0, |sum: u64, rows| (rows != UNKNOWN).then(|| sum.saturating_add(rows)))
@@ -110,15 +115,17 @@ impl Reach {
     fn rows(&self, tables: Option<&Tables>) -> Vec<Option<u64>> {
         let known = |read: &bool| (*read && tables.is_some()).then_some(0);
         let mut sums: Vec<Option<u64>> = self.read.iter().map(known).collect();
+        let mut names = vec![tables.is_none_or(Tables::is_complete); sums.len()];
         for (name, rows) in tables.into_iter().flat_map(Tables::iter) {
             let from = self.steps.partition_point(|(word, _)| *word < name);
             let named = self.steps.iter().skip(from).take_while(|(word, _)| *word == name);
             for (_, at) in named {
-                if let Some(sum) = sums.get_mut(*at) {
+                if let (Some(sum), Some(names)) = (sums.get_mut(*at), names.get_mut(*at)) {
+                    *names = true;
                     *sum = sum.filter(|_| rows != UNKNOWN).map(|sum| sum.saturating_add(rows));
                 }
             }
         }
-        sums
+        sums.into_iter().zip(names).map(|(sum, names)| sum.filter(|_| names)).collect()
     }
 }

@@ -544,7 +544,8 @@ impl State {
             };
             let has_it = target.lane == Some((self.id, lane));
             let known = self.lanes.get(lane).filter(|_| has_it && !self.turned)?;
-            let rest = known.phase == Phase::Waived && known.verified < self.steps(known);
+            // What a later stage brings it lacks when that is open.
+            let rest = known.phase == Phase::Waived && known.verified < self.until(known);
             (rest && known.wave.0 < self.opened).then_some((target, Some(lane)))
         })
     }
@@ -678,6 +679,10 @@ impl State {
         self.touched.push(ix);
         if !lane.phase.goes_on() {
             self.again.remove(&lane.target);
+        }
+        // Its gates were asked again, and passed; or the rollout goes on without it.
+        if matches!(lane.phase, Phase::Done | Phase::Waived | Phase::Undone) {
+            self.step_gates_failed.remove(&lane.target);
         }
         if (wave, phase) != (lane.wave, lane.phase) {
             self.total.sub(phase);

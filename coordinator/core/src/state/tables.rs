@@ -25,7 +25,10 @@ impl Tables {
     /// Of what was told, the largest ones.
     pub fn new(told: impl IntoIterator<Item = (u32, u64)>) -> Self {
         let mut tables: Vec<(u32, u64)> = told.into_iter().filter(|(_, rows)| *rows > 0).collect();
-        tables.sort_unstable_by_key(|(name, rows)| (std::cmp::Reverse(*rows), *name));
+        // One that nobody could estimate takes no place from one that is counted.
+        tables.sort_unstable_by_key(|(name, rows)| {
+            (*rows == UNKNOWN, std::cmp::Reverse(*rows), *name)
+        });
         tables.truncate(KEPT);
         tables.sort_unstable_by_key(|(name, rows)| (*name, std::cmp::Reverse(*rows)));
         tables.dedup_by_key(|(name, _)| *name);
@@ -37,10 +40,25 @@ impl Tables {
         self.0.iter().copied()
     }
 
-    /// Of one; zero: it is none of the largest, or not there.
+    /// Of one; of one that is not listed, the most that it may have.
     fn rows(&self, name: u32) -> u64 {
         let found = self.0.binary_search_by_key(&name, |(name, _)| *name);
-        found.ok().and_then(|at| self.0.get(at)).map_or(0, |(_, rows)| *rows)
+        found.ok().and_then(|at| self.0.get(at)).map_or_else(|| self.unlisted(), |(_, rows)| *rows)
+    }
+
+    /// So many rows a table may have that is not listed; [`UNKNOWN`]: any number.
+    fn unlisted(&self) -> u64 {
+        let rows = || self.0.iter().map(|(_, rows)| *rows);
+        match self.0.len() < KEPT {
+            true => 0,
+            false if rows().any(|rows| rows == UNKNOWN) => UNKNOWN,
+            false => rows().min().unwrap_or_default(),
+        }
+    }
+
+    /// Whoever names none of them touches few rows.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.unlisted() < ALIKE
     }
 
     /// Whether another look is worth no word: a table that grows is told of each time that it has doubled.

@@ -82,10 +82,23 @@ mod tests {
     fn the_largest_ones_are_kept() {
         let many = Tables::new((1..=100).map(|n| (n, u64::from(n) * 10)));
         assert_eq!(many.iter().count(), KEPT);
-        assert_eq!((many.rows(100), many.rows(85), many.rows(84)), (1_000, 850, 0));
+        assert_eq!((many.rows(100), many.rows(85), many.rows(84)), (1_000, 850, 850));
         assert_eq!(Tables::new([(1, 0)]), Tables::default(), "an empty one is as good as none");
         let odd = Tables::new([(7, UNKNOWN), (7, 3), (1, 2)]);
         assert_eq!(odd.iter().collect::<Vec<_>>(), [(1, 2), (7, UNKNOWN)]);
+    }
+
+    /// What is not listed may be as large as the smallest one that is.
+    #[test]
+    fn a_table_that_is_crowded_out_is_not_small() {
+        let large = |last| Tables::new((1..16).map(|n| (n, 1_000_000)).chain([(last, 900_000)]));
+        assert!(large(16).is_alike(&large(17)), "the sixteenth and the next one change places");
+        assert!(!large(16).is_complete());
+        assert!(Tables::new((1..=16).map(|n| (n, 5))).is_complete());
+        assert!(Tables::new([(1, 1_000_000)]).is_complete(), "there is no other");
+        let odd = Tables::new((1..=20).map(|n| (n, if n > 10 { UNKNOWN } else { 9 })));
+        assert_eq!((odd.rows(3), odd.rows(99)), (9, UNKNOWN), "counted ones come first");
+        assert!(!odd.is_complete());
     }
 
     #[test]

@@ -73,8 +73,9 @@ impl Sim {
         let mut running = fleet.rollouts.values().filter(|state| state.status == Status::Running);
         let state = running.next()?;
         let idle = |lane: &Lane| {
-            lane.fence.is_none()
-                && matches!(lane.phase, Phase::Waiting | Phase::Ready | Phase::Failed)
+            let between = lane.phase == Phase::Done && state.has_stages_left(lane);
+            let waits = matches!(lane.phase, Phase::Waiting | Phase::Ready | Phase::Failed);
+            lane.fence.is_none() && (waits || between)
         };
         let lanes = state.lanes.iter().map(|(_, lane)| lane).filter(|lane| idle(lane));
         let meant: Vec<TargetIx> =

@@ -407,23 +407,7 @@ async fn what_is_owed_by_a_target_that_the_leader_was_killed_in_adding() {
 
     let mut agents = Vec::new();
     for (round, (name, database)) in late.iter().enumerate() {
-        // It serves, and has nothing else to write.
-        let leader = world.cluster.leader().await;
-        let served = world.cluster.client(leader);
-        until("the leader serves", LIMIT, || async { served.rollout("mig-0001").await.is_ok() })
-            .await;
-        world.cluster.settled().await;
-        world.cluster.stop_others(leader);
-        let before = world.cluster.written(leader);
-        let mut spec = AgentSpec::new(name).serve(std::slice::from_ref(database));
-        spec.addresses = vec![format!("http://{}", world.cluster.address(leader))];
-        let agent = Agent::start(&world.project, &world.cluster, &spec);
-        // It stands in the log of the one node that is to die, and nowhere else.
-        until("the leader has it in hand", LIMIT, async || world.cluster.written(leader) != before)
-            .await;
-        world.cluster.kill9(leader);
-        drop(agent);
-        world.cluster.cont();
+        let leader = killed_with_it_in_hand(&mut world, (name, database)).await;
         // What it had in hand is there again in two rounds of three, before somebody leads.
         if round > 0 {
             world.cluster.start_node(leader);
@@ -457,6 +441,37 @@ async fn what_is_owed_by_a_target_that_the_leader_was_killed_in_adding() {
     for database in first.into_iter().chain(late.into_iter().map(|(_, database)| database)) {
         database.remove().await;
     }
+}
+
+/// Kills the leader while a target that an agent tells of stands in its log and in no other; which node it was. A
+/// leader that hears of nobody steps down, and where it did so before the agent came another one is tried.
+async fn killed_with_it_in_hand(world: &mut World, (name, database): (&str, &Database)) -> u64 {
+    const TRIES: u32 = 6;
+    for _ in 0..TRIES {
+        // It serves, and has nothing else to write.
+        let leader = world.cluster.leader().await;
+        let served = world.cluster.client(leader);
+        until("the leader serves", LIMIT, || async { served.rollout("mig-0001").await.is_ok() })
+            .await;
+        world.cluster.settled().await;
+        world.cluster.stop_others(leader);
+        let before = world.cluster.written(leader);
+        let mut spec = AgentSpec::new(name).serve(std::slice::from_ref(database));
+        spec.addresses = vec![format!("http://{}", world.cluster.address(leader))];
+        let agent = Agent::start(&world.project, &world.cluster, &spec);
+        let has_it = async || world.cluster.written(leader) != before;
+        let in_hand = until("the leader has it in hand", LIMIT, has_it);
+        let in_hand = tokio::time::timeout(Duration::from_secs(8), in_hand).await.is_ok();
+        if in_hand {
+            world.cluster.kill9(leader);
+        }
+        drop(agent);
+        world.cluster.cont();
+        if in_hand {
+            return leader;
+        }
+    }
+    panic!("in {TRIES} rounds no leader had {} in hand", database.id);
 }
 
 /// A target that was left out until a time is part of the rollout again from then on, whoever leads; before, it is

@@ -297,7 +297,11 @@ pub const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a target that is called in goes through the next stage on the backup of the one before",
-        edits: &[edit("evolve/rollout.rs", "if !state.turned && stage < state.stage() {", "if false {")],
+        edits: &[edit(
+            "evolve/rollout.rs",
+            "if !state.turned && stage < state.stage() {",
+            "if false {",
+        )],
     },
     Mutant {
         name: "a target that was left out between two stages is called in before it lacks anything",

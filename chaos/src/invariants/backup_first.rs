@@ -1,8 +1,7 @@
 //! The first effect on a target comes after a durable backup event, or the recorded exemption. Where something of it
-//! was taken back, what runs forward again comes after another one: the first is older than the undo. And what runs
-//! forward is one of the steps that its backup was said to be of.
+//! was taken back, what runs forward again comes after another one: the first is older than the undo.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use skein_core::event::{Body, LegKind};
 use skein_core::ids::{RolloutId, TargetId};
@@ -13,8 +12,6 @@ use crate::observation::Seen;
 #[derive(Debug, Default)]
 pub(super) struct BackupFirst {
     recorded: BTreeSet<(RolloutId, TargetId)>,
-    /// Of which steps the last one was said to be.
-    covers: BTreeMap<(RolloutId, TargetId), Vec<String>>,
     /// Something was undone since.
     old: BTreeSet<(RolloutId, TargetId)>,
 }
@@ -27,10 +24,9 @@ impl Invariant for BackupFirst {
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
         match seen {
             Seen::Event(event) => {
-                if let Body::StepBackedUp { rollout, target, steps, .. } = &event.body {
+                if let Body::StepBackedUp { rollout, target, .. } = &event.body {
                     let key = (*rollout, target.clone());
                     self.old.remove(&key);
-                    self.covers.insert(key.clone(), steps.clone());
                     self.recorded.insert(key);
                 }
                 Ok(())
@@ -46,13 +42,8 @@ impl Invariant for BackupFirst {
                         grant.rollout
                     ));
                 }
-                let named = |steps: &Vec<String>| steps.iter().any(|step| step == version.as_str());
                 if grant.kind == LegKind::Undo {
                     self.old.insert(key);
-                } else if !self.covers.get(&key).is_some_and(named) {
-                    return Err(format!(
-                        "{version} on {target} under fence {fence} is none of the steps that its backup is of"
-                    ));
                 } else if self.old.contains(&key) {
                     return Err(format!(
                         "{version} on {target} under fence {fence} runs on a backup of {} from before its undo",

@@ -101,6 +101,13 @@ impl Invariant for Gates {
                 let target = judged.target.clone();
                 asked.breached.extend(target.map(|target| (target, judged.gate.clone())));
             }
+            Body::StepVerified { rollout, target, .. } => {
+                let state = past.fleet.rollouts.get(rollout);
+                let lane = state.and_then(|state| past.lane(state, target));
+                if lane.is_some_and(|lane| lane.phase == Phase::Done) {
+                    self.0.entry(*rollout).or_default().breached.remove(target);
+                }
+            }
             Body::TargetsSkipped { rollout, targets, .. } => {
                 let asked = self.0.entry(*rollout).or_default();
                 asked.breached.retain(|target, _| !targets.contains(target));

@@ -109,6 +109,9 @@ impl Invariant for Owed {
             }
             Body::TargetRetired { target, .. } => {
                 self.known.remove(target);
+                // Who comes back is not called in for what it was left out of until a time.
+                let of_it = self.left_out.iter_mut().filter(|((_, at), _)| at == target);
+                of_it.for_each(|(_, until)| *until = None);
             }
             Body::RolloutPlanned { rollout, plan, .. } => {
                 let absent = plan.absent.iter().map(|absent| absent.target.clone()).collect();

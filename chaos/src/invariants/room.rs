@@ -94,6 +94,8 @@ impl Room {
             return;
         }
         let given = outbox(&past.fleet, agent).into_iter().find(|leg| leg.fence == fence);
+        // One that is only to look what was left runs no step.
+        let given = given.filter(|leg| !leg.cancelled);
         let mut steps = given.into_iter().flat_map(|leg| leg.steps);
         if steps.any(|step| heavy.contains(&step.entry.version)) {
             self.heavy.insert(fence);

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use skein_core::event::{Body, Judged, LegKind};
 use skein_core::ids::{Fence, RolloutId, StepIx, TargetId, Version};
 use skein_core::spec::{Gate, When};
-use skein_core::state::rollout::{Lane, State};
+use skein_core::state::rollout::{Lane, Phase, State};
 
 use super::{Held, Invariant, Past};
 use crate::observation::{GateAnswer, Mended, Seen};
@@ -159,7 +159,14 @@ impl StepGates {
                 Ok(())
             }
             Body::RolloutCompleted { rollout } => {
-                let failed = self.failed.iter().find(|((of, _), _)| of == rollout);
+                let state = past.fleet.rollouts.get(rollout);
+                // Given up while its step ran: it failed, and the rollout went on without it.
+                let left = |target: &TargetId| {
+                    let lane = state.and_then(|state| past.lane(state, target));
+                    lane.is_some_and(|lane| lane.phase == Phase::Waived)
+                };
+                let mut failed = self.failed.iter().filter(|((of, _), _)| of == rollout);
+                let failed = failed.find(|((_, target), _)| !left(target));
                 failed.map_or(Ok(()), |((_, target), (version, gate))| {
                     Err(format!(
                         "{rollout} is completed, and `{gate}` did not pass around {version} on {target}"

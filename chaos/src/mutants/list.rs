@@ -296,22 +296,6 @@ pub const MUTANTS: &[Mutant] = &[
         )],
     },
     Mutant {
-        name: "a target that is called in goes through the next stage on the backup of the one before",
-        edits: &[edit(
-            "evolve/rollout.rs",
-            "if !state.turned && stage < state.stage() {",
-            "if false {",
-        )],
-    },
-    Mutant {
-        name: "a target that was left out between two stages is called in before it lacks anything",
-        edits: &[edit(
-            "state/rollout.rs",
-            "known.phase == Phase::Waived && known.verified < self.until(known);",
-            "known.phase == Phase::Waived && known.verified < self.steps(known);",
-        )],
-    },
-    Mutant {
         name: "whoever is tried again after a breach lets all the others begin",
         edits: &[edit(
             "evolve/rollout.rs",

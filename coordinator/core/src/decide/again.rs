@@ -203,6 +203,19 @@ pub(super) fn skip(
     let (rollout, reason) = (id, reason.to_owned());
     // Nobody completes a half that is left: to be given up says that somebody has to look at it first.
     let state = super::rollout(fleet, id)?;
+    // Called in later it would go on in the midst of a stage that is not its own.
+    let between = |lane: &Lane| lane.phase == Phase::Done && has_more(state, lane);
+    let between = chosen(fleet, state, selector, between);
+    if let Some((_, target)) = between.first().filter(|_| until.is_some()) {
+        return Err(Refusal::new(
+            Kind::Unfit,
+            format!(
+                "{} is between two stages, and is left out there for good or not at all",
+                target.id
+            ),
+            "leave `--until` away, or pause it: `skein pause ROLLOUT --on TARGET`",
+        ));
+    }
     let half = |lane: &Lane| lane.partly && !lane.doubt && lane.phase != Phase::Waived;
     let halves: Vec<TargetId> = chosen(fleet, state, selector, half)
         .into_iter()

@@ -95,6 +95,13 @@ impl Invariant for Baselines {
                 Body::RolloutTurnedForward { rollout, targets, .. } => {
                     self.begin_again(*rollout, targets, past);
                 }
+                // It has another lane from here on, with what it lacks.
+                Body::ArrivalsSettled { rollout, joined, .. } => {
+                    for (target, ..) in joined {
+                        self.begun.remove(&(*rollout, target.clone()));
+                        self.taken.retain(|(other, of, _), _| (other, of) != (rollout, target));
+                    }
+                }
                 // Each stage on a target is a leg of its own.
                 Body::WaveStarted { rollout, wave } => {
                     let plan = past.fleet.rollouts.get(rollout).map(|state| &state.plan);

@@ -19,7 +19,6 @@ pub(super) struct Owed {
     planned: BTreeMap<RolloutId, (Seq, BTreeSet<TargetId>)>,
     /// Until when; `None`: for good.
     left_out: BTreeMap<(RolloutId, TargetId), Option<Millis>>,
-    halted: BTreeSet<RolloutId>,
     /// Those that had everything when they were asked about. What others take back from them later is theirs to
     /// answer for.
     settled: BTreeSet<(RolloutId, TargetId)>,
@@ -30,8 +29,9 @@ impl Owed {
         let Some((made, absent)) = self.planned.get(&id) else { return Ok(()) };
         for (target, since) in &self.known {
             let asked = (id, target.clone());
-            if since < made && !absent.contains(target)
-                || self.is_left_out(&asked, at, past)
+            let planned = since < made && !absent.contains(target);
+            if planned && !self.left_out.contains_key(&asked)
+                || self.is_left_out(&asked, at)
                 || self.settled.contains(&asked)
             {
                 continue;
@@ -43,24 +43,16 @@ impl Owed {
         Ok(())
     }
 
-    /// Somebody answers for its going on without a target. One with a lane that was let go when the rollout was
-    /// halted owes it after the end.
-    fn is_left_out(&self, asked: &(RolloutId, TargetId), at: Millis, past: &Past) -> bool {
-        let holds = |until: &Option<Millis>| until.is_none_or(|until| at < until);
-        self.left_out.get(asked).is_some_and(|until| holds(until) || self.let_go(asked, past))
-    }
-
-    fn let_go(&self, (id, target): &(RolloutId, TargetId), past: &Past) -> bool {
-        let state = past.fleet.rollouts.get(id).filter(|_| self.halted.contains(id));
-        let lane = state.and_then(|state| past.lane(state, target));
-        lane.is_some_and(|lane| lane.phase == Phase::Waived)
+    /// Somebody answers for its going on without a target.
+    fn is_left_out(&self, asked: &(RolloutId, TargetId), at: Millis) -> bool {
+        self.left_out.get(asked).is_some_and(|until| until.is_none_or(|until| at < until))
     }
 
     /// Nothing is said to be owed by these.
     fn settle(&mut self, (id, at): (RolloutId, Millis), targets: &[TargetId], past: &Past) -> Held {
         for target in targets {
             let asked = (id, target.clone());
-            if !self.is_left_out(&asked, at, past) && owes(past, id, target) {
+            if !self.is_left_out(&asked, at) && owes(past, id, target) {
                 return Err(format!("{target} is said to owe {id} nothing, and lacks something"));
             }
             self.settled.insert(asked);
@@ -109,9 +101,6 @@ impl Invariant for Owed {
             }
             Body::TargetRetired { target, .. } => {
                 self.known.remove(target);
-                // Who comes back is not called in for what it was left out of until a time.
-                let of_it = self.left_out.iter_mut().filter(|((_, at), _)| at == target);
-                of_it.for_each(|(_, until)| *until = None);
             }
             Body::RolloutPlanned { rollout, plan, .. } => {
                 let absent = plan.absent.iter().map(|absent| absent.target.clone()).collect();
@@ -127,9 +116,6 @@ impl Invariant for Owed {
             }
             Body::ArrivalsSettled { rollout, settled, .. } => {
                 return self.settle((*rollout, event.at), settled, past);
-            }
-            Body::RolloutHalted { rollout, .. } => {
-                self.halted.insert(*rollout);
             }
             Body::RolloutCompleted { rollout } => {
                 return self.completes((*rollout, event.at), past);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use skein_core::event::LegKind;
+use skein_core::event::{Body, LegKind};
 use skein_core::ids::{RolloutId, TargetId};
 use skein_core::plan::Step;
 use skein_core::spec::Direction;
@@ -43,11 +43,29 @@ impl InForce {
 }
 
 impl InForce {
-    /// The database was put back: of each rollout's steps those count that it still has.
-    pub(super) fn restored(&mut self, database: &Database, past: &Past) {
+    /// Takes in what changes the count otherwise than by an effect.
+    pub(super) fn follow(&mut self, seen: Seen<'_>, past: &Past) {
+        match seen {
+            Seen::Restored(database) | Seen::Mended(Mended { database, .. }) => {
+                self.restored(database, past);
+            }
+            // They have lanes that nothing has happened on, whatever they had before.
+            Seen::Event(event) => {
+                if let Body::ArrivalsSettled { rollout, joined, .. } = &event.body {
+                    for (target, ..) in joined {
+                        self.0.remove(&(*rollout, target.clone()));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The database was put back, or its ledger set right: of the steps of each rollout those count that it still has.
+    /// One that was rolled back goes on only from where it left its targets.
+    fn restored(&mut self, database: &Database, past: &Past) {
         let target = &database.target;
-        let started = |state: &State| state.status != Status::Planned;
-        for (rollout, state) in past.fleet.rollouts.iter().filter(|(_, state)| started(state)) {
+        for (rollout, state) in past.fleet.rollouts.iter().filter(|(_, state)| counts(state)) {
             let class = past.lane(state, target).and_then(|lane| state.class(lane));
             let Some(steps) = class.map(|class| class.steps.as_slice()) else { continue };
             let has = |step: &&Step| {
@@ -58,6 +76,17 @@ impl InForce {
             let count = steps.iter().take_while(has).count();
             self.0.insert((*rollout, target.clone()), count);
         }
+    }
+}
+
+fn counts(state: &State) -> bool {
+    match state.status {
+        Status::Running
+        | Status::Paused
+        | Status::Unwinding
+        | Status::Halted
+        | Status::Completed => true,
+        Status::Planned | Status::RolledBack => false,
     }
 }
 
@@ -77,13 +106,9 @@ impl Invariant for PlanOrder {
     }
 
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
-        let effect = match seen {
-            Seen::Effect(effect) => effect,
-            Seen::Restored(database) | Seen::Mended(Mended { database, .. }) => {
-                self.0.restored(database, past);
-                return Ok(());
-            }
-            _ => return Ok(()),
+        let Seen::Effect(effect) = seen else {
+            self.0.follow(seen, past);
+            return Ok(());
         };
         let trial = past.grants.get(&effect.fence).is_some_and(|one| one.kind == LegKind::Trial);
         let kind = if trial { LegKind::Trial } else { LegKind::Forward };

@@ -6,7 +6,7 @@ use skein_core::plan::Undo;
 
 use super::plan_order::InForce;
 use super::{Held, Invariant, Past};
-use crate::observation::{Mended, Seen};
+use crate::observation::Seen;
 
 #[derive(Debug, Default)]
 pub(super) struct UndoOrder(InForce);
@@ -17,13 +17,9 @@ impl Invariant for UndoOrder {
     }
 
     fn see(&mut self, seen: Seen<'_>, past: &Past) -> Held {
-        let effect = match seen {
-            Seen::Effect(effect) => effect,
-            Seen::Restored(database) | Seen::Mended(Mended { database, .. }) => {
-                self.0.restored(database, past);
-                return Ok(());
-            }
-            _ => return Ok(()),
+        let Seen::Effect(effect) = seen else {
+            self.0.follow(seen, past);
+            return Ok(());
         };
         let way_back = |place: usize| {
             let (_, state) = past.granted(effect.fence)?;

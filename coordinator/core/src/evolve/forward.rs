@@ -58,10 +58,6 @@ fn begin_anew(state: &mut State, ix: LaneIx, (homes, target): (&Homes<'_>, &Targ
     let Some((lane, class)) = known else { return };
     let steps = state.plan.reach(class, state.plan.stage_of(lane.wave));
     let home = homes.home((target, class), (lane.wave, lane.applied));
-    // What it had begun of later stages lies ahead of it once more.
-    let stages = (state.plan.stage_of(home), state.plan.stage_of(lane.wave));
-    let ahead: Vec<_> = homes.behind(target, stages).map(|wave| (wave, lane.class)).collect();
-    let told = lane.told.clone();
     state.change(ix, |lane, _| {
         lane.wave = home;
         let whole = lane.applied == steps && lane.verified == steps;
@@ -81,9 +77,8 @@ fn begin_anew(state: &mut State, ix: LaneIx, (homes, target): (&Homes<'_>, &Targ
         lane.overran = false;
         lane.phase = if whole { Phase::Done } else { Phase::Ready };
     });
-    for (wave, class) in ahead {
-        state.lies_ahead((wave, class, &told));
-    }
+    // What it had begun of later stages lies ahead of it once more.
+    state.look_ahead(ix);
 }
 
 /// What was measured before a first step that is to come again.

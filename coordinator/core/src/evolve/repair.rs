@@ -342,6 +342,9 @@ fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
         progress.verified += u64::from(reached.saturating_sub(lane.verified));
         (lane.applied, lane.verified) = (reached, reached);
         (lane.partly, lane.doubt) = (false, false);
+        if !turned && reached >= lane.covered {
+            super::rollout::begins_another_leg(lane);
+        }
         if turned {
             super::leg::stop_at_wall(lane, class.as_ref());
         }

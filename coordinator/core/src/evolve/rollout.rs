@@ -1,6 +1,6 @@
 //! A rollout as a whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Impossible, state_mut, target_ix};
@@ -18,24 +18,27 @@ pub(super) fn planned(
     plan_id: Digest,
     plan: &Plan,
 ) -> Result<(), Impossible> {
-    let (mut lanes, mut known, mut again) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let (mut lanes, mut known, mut again) = (Vec::new(), BTreeMap::new(), Vec::new());
     for (wave, number) in plan.waves.iter().zip(0..) {
         for (target, class) in &wave.targets {
             let ix = target_ix(fleet, target)?;
-            let told = fleet.targets.get(ix).map(|target| target.told.clone()).unwrap_or_default();
             // In another stage it is there again.
-            if !plan.stages.is_empty() && !known.insert(ix) {
-                again.push((WaveIx(number), *class, told));
-                continue;
+            if !plan.stages.is_empty() {
+                if let Some(lane) = known.get(&ix) {
+                    again.push((*lane, WaveIx(number)));
+                    continue;
+                }
+                known.insert(ix, LaneIx(u32::try_from(lanes.len()).unwrap_or(u32::MAX)));
             }
+            let told = fleet.targets.get(ix).map(|target| target.told.clone()).unwrap_or_default();
             lanes.push(Lane::new((ix, told), WaveIx(number), *class, Phase::Waiting));
         }
     }
     let reach = plan.classes.iter().map(|class| Reach::of(fleet, plan.spec.bundle, class));
     let plans = (Arc::new(plan.clone()), reach.collect());
     let mut state = State::new((id, fleet.seq), plan_id, plans, lanes);
-    for (wave, class, told) in again {
-        state.lies_ahead((wave, class, &told));
+    for (lane, wave) in again {
+        state.goes_through(lane, wave);
     }
     for absent in &plan.absent {
         state.awaited.insert(target_ix(fleet, &absent.target)?, absent.why.as_str().into());
@@ -272,6 +275,7 @@ pub(super) fn retried(
     }
     for ix in chosen {
         try_again(state, ix, phase);
+        state.look_ahead(ix);
         let known = state.lanes.get(ix).map(|lane| (lane.target, lane.wave));
         let Some((target, lane_wave)) = known else { continue };
         state.exempt.remove(&target);
@@ -330,6 +334,7 @@ pub(super) fn leave_out(
             lane.unwind = false;
             lane.note = Some(format!("left out by {}: {}", exempt.by, exempt.reason).into());
         });
+        state.look_ahead(ix);
         let target = state.lanes.get(ix).map(|lane| lane.target);
         if let Some(exempt) = target.and_then(|target| state.exempt.get_mut(&target)) {
             exempt.lane = Some(ix);

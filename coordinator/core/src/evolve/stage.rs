@@ -24,6 +24,9 @@ pub(crate) fn coming_to(
         lane.is_some_and(|lane| lane.wave == wave || (is_last && lane.phase == Phase::Done))
     };
     lanes.extend(state.late_lanes().filter(came_late));
+    // Who was let go and came again is both.
+    lanes.sort_unstable();
+    lanes.dedup();
     // Who was retired while the rollout stood still stays as it is.
     let retired = |lane: &Lane| fleet.targets.get(lane.target).is_none_or(|target| target.retired);
     let goes_on = |lane: &Lane| match lane.phase {
@@ -57,15 +60,12 @@ pub(super) fn wave_started(
     let lanes = coming_to(fleet, state, wave)?;
     let state = state_mut(fleet, id)?;
     for ix in lanes {
-        let moved = state.lanes.get(ix).filter(|lane| lane.wave != wave && !state.came_late(ix));
-        if let Some((class, told)) = moved.map(|lane| (lane.class, lane.told.clone())) {
-            state.begins((wave, class, &told));
-        }
         state.change(ix, |lane, _| {
             lane.wave = wave;
             lane.phase = Phase::Ready;
             rollout::begins_another_leg(lane);
         });
+        state.look_ahead(ix);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What happens to single steps. The ledger that the log keeps of a target follows the target's own.
 
 use super::leg::{end, lane_of, settled};
+use super::rollout::begins_another_leg;
 use super::{Impossible, state_mut};
 use crate::event::{Archive, Verdict};
 use crate::forecast::{Size, back};
@@ -31,8 +32,11 @@ pub(super) fn backed_up(
     (target, archive): (&TargetId, &Archive),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
-    state_mut(fleet, rollout)?.change(lane, |lane, _| {
+    let state = state_mut(fleet, rollout)?;
+    let covered = state.lanes.get(lane).map_or(0, |lane| state.end(lane));
+    state.change(lane, |lane, _| {
         lane.archive = Some(Box::new(archive.clone()));
+        lane.covered = covered;
         lane.base = lane.applied;
         lane.since = at;
     });
@@ -144,7 +148,8 @@ pub(super) fn verified(
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
     let state = state_mut(fleet, rollout)?;
-    let steps = state.lanes.get(lane).map_or(0, |lane| state.until(lane));
+    let known = state.lanes.get(lane).map(|lane| (state.until(lane), state.end(lane)));
+    let (leg, steps) = known.unwrap_or_default();
     state.change(lane, |lane, progress| {
         lane.since = at;
         lane.passed = 0;
@@ -160,8 +165,14 @@ pub(super) fn verified(
         }
     }
     learn(fleet, ix, fingerprint);
-    if step.0 + 1 == steps {
-        end(fleet, rollout, ix, lane, |lane| lane.phase = Phase::Done)?;
+    if step.0 + 1 == leg {
+        end(fleet, rollout, ix, lane, |lane| {
+            lane.phase = if leg < steps { Phase::Ready } else { Phase::Done };
+            // The others are in a later stage, which wants a backup of its own.
+            if leg < steps {
+                begins_another_leg(lane);
+            }
+        })?;
     }
     Ok(())
 }

@@ -42,15 +42,6 @@ impl<'a> Homes<'a> {
         let home = self.waves.get(&(stage, target)).copied();
         home.or_else(|| last().map(|(_, ix)| WaveIx(ix))).unwrap_or(wave)
     }
-
-    /// In which waves a target goes through the stages from behind one up to another. Who came late is in none.
-    pub fn behind<'b>(
-        &'b self,
-        target: &'b TargetId,
-        (after, through): (u32, u32),
-    ) -> impl Iterator<Item = WaveIx> + 'b {
-        (after + 1..=through).filter_map(move |stage| self.waves.get(&(stage, target)).copied())
-    }
 }
 
 /// What lies behind the last stage that was asked for.

@@ -17,7 +17,6 @@ use crate::ids::{
 };
 use crate::plan::{Class, Plan, Step};
 use crate::spec::{Direction, Gate, OnBreach, Quantiles, Scope, Standing, When, Word};
-use crate::state::tables::Told;
 use crate::state::target;
 
 pub use knobs::Knobs;
@@ -203,6 +202,9 @@ pub struct State {
     planned: usize,
     /// By wave: what lies ahead in it, class by class.
     todo: Vec<BTreeMap<ClassIx, Load>>,
+    /// Of a plan in stages: in which waves a target goes through those behind its first, and whether it is counted
+    /// there as ahead.
+    later: BTreeMap<TargetIx, BTreeMap<WaveIx, bool>>,
     /// By class, of those that came later too: the words of its steps.
     pub(crate) reach: Vec<Reach>,
     /// Lanes that the event being applied has changed: their places in the queues follow.
@@ -266,23 +268,38 @@ impl State {
             approved: BTreeSet::new(),
             again: BTreeMap::new(),
             todo,
+            later: BTreeMap::new(),
             reach,
             touched: Vec::new(),
         }
     }
 
-    /// Of a plan in stages: what lies ahead of a target in another wave than its first, too.
-    pub(crate) fn lies_ahead(&mut self, (wave, class, told): (WaveIx, ClassIx, &Told)) {
-        if let Some(wave) = self.todo.get_mut(place(wave)) {
-            wave.entry(class).or_default().add(told, reach_of(&self.reach, class));
-        }
+    /// Of a plan in stages: a target is in another wave than its first, too.
+    pub(crate) fn goes_through(&mut self, ix: LaneIx, wave: WaveIx) {
+        let Some(lane) = self.lanes.get(ix) else { return };
+        self.later.entry(lane.target).or_default().insert(wave, false);
+        self.look_ahead(ix);
     }
 
-    /// It begins there now, and is counted with its lane.
-    pub(crate) fn begins(&mut self, (wave, class, told): (WaveIx, ClassIx, &Told)) {
-        let load = self.todo.get_mut(place(wave)).and_then(|wave| wave.get_mut(&class));
-        if let Some(load) = load {
-            load.sub(told, reach_of(&self.reach, class));
+    /// What later stages have ahead of a lane is counted with their waves, as long as it goes there.
+    pub(crate) fn look_ahead(&mut self, ix: LaneIx) {
+        let Some(lane) = self.lanes.get(ix) else { return };
+        let stage = self.plan.stage_of(lane.wave);
+        for (wave, counted) in self.later.get_mut(&lane.target).into_iter().flatten() {
+            let goes_there = lane.phase != Phase::Waived
+                && wave.0 >= self.opened
+                && self.plan.stage_of(*wave) > stage;
+            if std::mem::replace(counted, goes_there) == goes_there {
+                continue;
+            }
+            let Some(todo) = self.todo.get_mut(place(*wave)) else { continue };
+            let (load, reach) =
+                (todo.entry(lane.class).or_default(), reach_of(&self.reach, lane.class));
+            if goes_there {
+                load.add(&lane.told, reach);
+            } else {
+                load.sub(&lane.told, reach);
+            }
         }
     }
 
@@ -393,11 +410,6 @@ impl State {
     /// Lanes of targets that came late.
     pub(crate) fn late_lanes(&self) -> impl Iterator<Item = LaneIx> {
         self.lanes.iter().skip(self.planned).map(|(ix, _)| ix)
-    }
-
-    /// It is in no wave of the plan.
-    pub(crate) fn came_late(&self, ix: LaneIx) -> bool {
-        usize::try_from(ix.0).is_ok_and(|ix| ix >= self.planned)
     }
 
     /// Of which stage the open wave is.
@@ -530,7 +542,8 @@ impl State {
     }
 
     /// Targets that it goes on without no more, since that held until a time that has passed: with a lane that has
-    /// steps left in a wave that is open, or without one. Who was let go meanwhile owes it after the end.
+    /// steps left in a wave that is open, or without one. Who was let go meanwhile, as the rollout had ended or the
+    /// target was retired, has none: it comes like any other, and owes what it lacks.
     pub fn lapsed<'a>(
         &'a self,
         targets: &'a target::Table,
@@ -539,11 +552,11 @@ impl State {
         let over = self.exempt.iter().filter(move |(_, exempt)| !exempt.holds(now));
         over.filter_map(move |(ix, exempt)| {
             let target = targets.get(*ix).filter(|target| !target.retired)?;
-            let Some(lane) = exempt.lane else {
+            let held = |lane: &LaneIx| target.lane == Some((self.id, *lane));
+            let Some(lane) = exempt.lane.filter(held) else {
                 return self.takes_late_ones().then_some((target, None));
             };
-            let has_it = target.lane == Some((self.id, lane));
-            let known = self.lanes.get(lane).filter(|_| has_it && !self.turned)?;
+            let known = self.lanes.get(lane).filter(|_| !self.turned)?;
             // What a later stage brings it lacks when that is open.
             let rest = known.phase == Phase::Waived && known.verified < self.until(known);
             (rest && known.wave.0 < self.opened).then_some((target, Some(lane)))
@@ -596,9 +609,17 @@ impl State {
         self.class(lane).map_or(0, |class| u32::try_from(class.steps.len()).unwrap_or(u32::MAX))
     }
 
-    /// Steps of a lane that are in force once the stage that it is in is done. Who was left out of one, and is not any
-    /// more when others are in the next, catches up with them.
+    /// Steps of a lane that are in force once its leg is at its end: with the stage that it is in, or where its backup
+    /// covers no more. Who was left out of a stage, and is not any more when others are in the next, catches up with
+    /// them.
     pub fn until(&self, lane: &Lane) -> u32 {
+        let end = self.end(lane);
+        let covered = lane.archive.as_ref().map(|_| lane.covered);
+        covered.filter(|covered| *covered > lane.verified).map_or(end, |covered| covered.min(end))
+    }
+
+    /// Steps of a lane that are in force once the open stage is done, or its own.
+    pub(crate) fn end(&self, lane: &Lane) -> u32 {
         let stage = self.plan.stage_of(lane.wave).max(self.stage());
         self.class(lane).map_or(0, |class| self.plan.reach(class, stage))
     }

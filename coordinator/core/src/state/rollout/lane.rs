@@ -138,6 +138,8 @@ pub struct Lane {
     pub fence: Option<Fence>,
     /// Its backup, or the recorded exemption: what an undo can fall back on.
     pub archive: Option<Box<Archive>>,
+    /// Steps that are in force once the leg that it was taken for is at its end.
+    pub covered: u32,
     /// What the schema was before the first of several stages.
     pub first: Option<Box<Digest>>,
     /// Steps that were in force when that was taken.
@@ -199,6 +201,7 @@ impl Lane {
             not_before: Millis(0),
             fence: None,
             archive: None,
+            covered: 0,
             first: None,
             base: 0,
             partly: false,

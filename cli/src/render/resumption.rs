@@ -25,6 +25,8 @@ pub struct Resumption {
     pub waves: Vec<Anew>,
     /// What failed, and is tried again.
     pub again: Vec<String>,
+    /// What was retired meanwhile, and is left as it is.
+    pub left_out: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -51,8 +53,14 @@ impl Resumption {
             targets: wave.targets,
             approval: wave.approval,
         });
-        let (rollout, from_wave) = (reply.rollout, reply.from_wave);
-        Self { rollout, way, from_wave, waves: waves.collect(), again: reply.again }
+        Self {
+            rollout: reply.rollout,
+            way,
+            from_wave: reply.from_wave,
+            waves: waves.collect(),
+            again: reply.again,
+            left_out: reply.left_out,
+        }
     }
 
     fn targets(&self) -> u64 {
@@ -81,6 +89,13 @@ impl Resumption {
             again => {
                 let count = words::count(again.len() as u64, "target");
                 format!(" Tried again: {count} that failed ({}).", few(again))
+            }
+        };
+        let again = match self.left_out.as_slice() {
+            [] => again,
+            retired => {
+                let count = words::count(retired.len() as u64, "target");
+                format!("{again} Left out: {count} retired meanwhile ({}).", few(retired))
             }
         };
         match self.way {

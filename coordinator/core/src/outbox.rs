@@ -128,7 +128,8 @@ fn leg(fleet: &Fleet, target: crate::ids::TargetIx, fence: Fence) -> Option<Leg>
             LegKind::Trial | LegKind::Undo => Vec::new(),
         },
         batching: state.batching(),
-        after_batch: (state.stopping && state.at_batch) || (lane.held.is_some() && lane.at_batch),
+        after_batch: (state.stopping && state.at_batch && fence <= state.batches_left)
+            || (lane.held.is_some() && lane.at_batch),
         baselines: known(state, (lane_ix, lane), kind),
         measure: unmeasured(state, (lane_ix, lane), kind),
     })

@@ -12,7 +12,7 @@ pub(super) fn told(
     id: RolloutId,
     all: bool,
 ) -> Result<v1::ResumptionReply, Refusal> {
-    let Resumption { way, waves, again } = resumption(fleet, id, all)?;
+    let Resumption { way, waves, again, left_out } = resumption(fleet, id, all)?;
     let plan = fleet.rollouts.get(&id).map(|state| &state.plan);
     let words = |targets: Vec<TargetId>| targets.iter().map(ToString::to_string).collect();
     let (way, from_wave) = match way {
@@ -36,5 +36,6 @@ pub(super) fn told(
         from_wave,
         waves: waves.collect(),
         again: words(again),
+        left_out: words(left_out),
     })
 }

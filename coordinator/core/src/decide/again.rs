@@ -25,7 +25,7 @@ fn chosen<'a>(
         .iter()
         .filter(|(_, lane)| fits(lane))
         .filter_map(|(_, lane)| Some((lane, fleet.targets.get(lane.target)?)))
-        .filter(|(_, target)| !target.retired && selector.matches(&target.id, &target.description))
+        .filter(|(_, target)| selector.matches(&target.id, &target.description))
         .collect()
 }
 
@@ -81,7 +81,8 @@ pub fn retries(
             format!("see `skein status {id}`, and ask again when they have ended"),
         ));
     }
-    let chosen = chosen(fleet, state, selector, |lane| failed(state, lane));
+    let mut chosen = chosen(fleet, state, selector, |lane| failed(state, lane));
+    chosen.retain(|(_, target)| !target.retired);
     if chosen.is_empty() {
         return Err(Refusal::new(
             Kind::Missing,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::again::waited_for;
 use super::rollout;
 use super::rollout::{may_go_on, not_now};
 use crate::event::Body;
@@ -33,6 +34,8 @@ pub struct Resumption {
     pub waves: BTreeMap<WaveIx, Vec<TargetId>>,
     /// Targets that failed on the way that it goes, and are tried again.
     pub again: Vec<TargetId>,
+    /// Targets that were retired meanwhile, and are left as they are.
+    pub left_out: Vec<TargetId>,
 }
 
 /// What resuming a rollout would come to. `all`: what somebody had rolled back by choice is meant, too.
@@ -56,15 +59,31 @@ pub fn resumption(fleet: &Fleet, id: RolloutId, all: bool) -> Result<Resumption,
         Way::Forward(_) => matches!(lane.phase, Phase::Failed | Phase::Stuck),
         Way::On | Way::Back => lane.phase == Phase::Residual && lane.may_be_undone(),
     };
-    let again = state.lanes.iter().map(|(_, lane)| lane).filter(|lane| tried(lane));
+    let again = state.lanes.iter().map(|(_, lane)| lane);
+    let again = again.filter(|lane| tried(lane) && lives(fleet, lane));
     let again = again.filter_map(named).collect();
-    Ok(Resumption { way, waves, again })
+    let left_out = if state.status.ended() { retired(fleet, state) } else { Vec::new() };
+    Ok(Resumption { way, waves, again, left_out })
+}
+
+/// Its target was not retired.
+fn lives(fleet: &Fleet, lane: &Lane) -> bool {
+    fleet.targets.get(lane.target).is_some_and(|target| !target.retired)
+}
+
+/// Targets that were retired before they were at their end: nobody goes on with them.
+fn retired(fleet: &Fleet, state: &State) -> Vec<TargetId> {
+    let open = |lane: &&Lane| waited_for(lane) || lane.phase == Phase::Undone;
+    let lanes = state.lanes.iter().map(|(_, lane)| lane).filter(open);
+    let targets = lanes.filter_map(|lane| fleet.targets.get(lane.target));
+    targets.filter(|target| target.retired).map(|target| target.id.clone()).collect()
 }
 
 /// Targets that were taken back, each with the wave in which it goes on.
 fn homes<'a>(fleet: &Fleet, state: &'a State) -> impl Iterator<Item = (WaveIx, &'a Lane)> {
     let homes = Homes::of(&state.plan);
-    state.lanes.iter().map(|(_, lane)| lane).filter(|lane| lane.is_back()).map(move |lane| {
+    let back = state.lanes.iter().map(|(_, lane)| lane).filter(|lane| lane.is_back());
+    back.filter(|lane| lives(fleet, lane)).map(move |lane| {
         let known = fleet.targets.get(lane.target).zip(state.class(lane));
         let home =
             known.map(|(target, class)| homes.home((&target.id, class), (lane.wave, lane.applied)));
@@ -73,15 +92,23 @@ fn homes<'a>(fleet: &Fleet, state: &'a State) -> impl Iterator<Item = (WaveIx, &
 }
 
 pub(super) fn resume(fleet: &Fleet, id: RolloutId, all: bool) -> Result<Vec<Body>, Refusal> {
-    let Resumption { way, waves, .. } = resumption(fleet, id, all)?;
-    Ok(vec![match way {
+    let Resumption { way, waves, left_out, .. } = resumption(fleet, id, all)?;
+    let reason = "it was retired".to_owned();
+    let without = (!left_out.is_empty()).then_some(Body::TargetsSkipped {
+        rollout: id,
+        targets: left_out,
+        reason,
+        until: None,
+    });
+    let goes_on = match way {
         Way::AsItIs => Body::RequestSettled { rollout: id },
         Way::On | Way::Back => Body::RolloutResumed { rollout: id },
         Way::Forward(wave) => {
             let targets = waves.into_values().flatten().collect();
             Body::RolloutTurnedForward { rollout: id, wave, targets, all }
         }
-    }])
+    };
+    Ok(without.into_iter().chain([goes_on]).collect())
 }
 
 fn way(fleet: &Fleet, state: &State, all: bool) -> Result<Way, Refusal> {
@@ -102,7 +129,7 @@ fn way(fleet: &Fleet, state: &State, all: bool) -> Result<Way, Refusal> {
         Status::Halted | Status::RolledBack if state.trial() => {
             Err(not_now(id, state.status, "resumed"))
         }
-        Status::Halted if is_to_be_undone(state) => {
+        Status::Halted if is_to_be_undone(fleet, state) => {
             may_go_on(fleet, state, true)?;
             Ok(Way::Back)
         }
@@ -111,7 +138,7 @@ fn way(fleet: &Fleet, state: &State, all: bool) -> Result<Way, Refusal> {
 }
 
 /// The undo was not brought to its end: that comes first.
-fn is_to_be_undone(state: &State) -> bool {
+fn is_to_be_undone(fleet: &Fleet, state: &State) -> bool {
     let open = |lane: &Lane| match lane.phase {
         Phase::UndoReady | Phase::UndoLeased => true,
         Phase::Residual => lane.may_be_undone(),
@@ -124,12 +151,15 @@ fn is_to_be_undone(state: &State) -> bool {
         | Phase::Undone
         | Phase::Waived => false,
     };
-    state.lanes.iter().any(|(_, lane)| open(lane))
+    state.lanes.iter().any(|(_, lane)| open(lane) && lives(fleet, lane))
 }
 
 /// What a breach took back goes forward by a plain word, what a person took back only by an explicit one.
 fn forward(fleet: &Fleet, state: &State, all: bool) -> Result<Way, Refusal> {
-    let back = || state.lanes.iter().map(|(_, lane)| lane).filter(|lane| lane.is_back());
+    let back = || {
+        let lanes = state.lanes.iter().map(|(_, lane)| lane);
+        lanes.filter(|lane| lane.is_back() && lives(fleet, lane))
+    };
     let asked: Vec<&str> = back()
         .filter(|lane| !lane.breach)
         .filter_map(|lane| Some(fleet.targets.get(lane.target)?.id.as_str()))

@@ -33,12 +33,14 @@ pub(super) fn assign(
         | Phase::Residual
         | Phase::Waived => false,
     });
+    // Nobody would find anything to do in it.
+    let steps = lane.is_some_and(|lane| lane.phase != Phase::Ready || !state.is_whole(lane));
     let due = lane.is_some_and(|lane| lane.not_before <= now);
     let held = lane.is_some_and(|lane| lane.held.is_some());
     let room = state.leased() < state.parallelism() && room::is_left(fleet, state, target);
     // A rollback of before is a change, too.
     let frozen = hours::frozen(fleet, target, now).is_some();
-    let fits = fits && due && room && !held && !frozen;
+    let fits = fits && steps && due && room && !held && !frozen;
     match lane {
         Some(lane) if fits && target.lease.is_none() && target.agents.contains(agent) => {
             Ok(vec![Body::LegAssigned {

@@ -131,7 +131,9 @@ pub(super) fn pause(
         Status::Running | Status::Unwinding => Ok(paused()),
         // Whoever waited for legs to end does not want to wait any more.
         Status::Paused if stop == Stop::AfterSteps && !state.stopping => Ok(paused()),
-        Status::Paused if stop == Stop::BehindBatches && !state.at_batch => Ok(paused()),
+        Status::Paused if stop == Stop::BehindBatches && !(state.stopping && state.at_batch) => {
+            Ok(paused())
+        }
         Status::Paused => Ok(vec![Body::RequestSettled { rollout: id }]),
         status @ (Status::Planned | Status::Completed | Status::RolledBack | Status::Halted) => {
             Err(not_now(id, status, "paused"))
@@ -149,20 +151,19 @@ pub(super) fn may_go_on(fleet: &Fleet, state: &State, back: bool) -> Result<(), 
 
 /// Targets that would go on still stand where the rollout left them, and by its own steps.
 fn unmoved(fleet: &Fleet, state: &State, back: bool) -> Result<(), Refusal> {
+    // Nobody goes on with who was retired.
+    let lives = |lane: &Lane| fleet.targets.get(lane.target).is_some_and(|target| !target.retired);
     let goes_on = |lane: &&Lane| match lane.phase {
         Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !back,
         Phase::UndoReady => back,
         Phase::Residual => !back || lane.may_be_undone(),
         Phase::Undone => !back,
         // Another stage is to come.
-        Phase::Done => {
-            let target = fleet.targets.get(lane.target);
-            let lives = target.is_some_and(|target| !target.retired);
-            !back && lives && state.has_stages_left(lane)
-        }
+        Phase::Done => !back && state.has_stages_left(lane),
         Phase::Leased | Phase::UndoLeased | Phase::Waived => false,
     };
-    let lanes = || state.lanes.iter().map(|(_, lane)| lane).filter(goes_on);
+    let lanes =
+        || state.lanes.iter().map(|(_, lane)| lane).filter(goes_on).filter(|lane| lives(lane));
     let moved = lanes().find(|lane| !unwind::stands(fleet, state, lane));
     let moved = moved.and_then(|lane| fleet.targets.get(lane.target));
     // A later rollout may have brought a target to the same ledger.

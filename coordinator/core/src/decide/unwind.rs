@@ -194,6 +194,7 @@ pub(super) fn on_request(
         ));
     }
     free(fleet, state)?;
+    left(fleet, state, extent)?;
     let mut lines = Vec::new();
     for (lane, line) in wanted(fleet, state, extent)? {
         if lane.unwind && lane.keep <= line.keep && lane.phase != Phase::Residual {
@@ -238,6 +239,28 @@ pub(super) fn on_request(
         breach: false,
     });
     Ok(bodies)
+}
+
+/// Nobody who is meant is on the last step of what it was given up for: it may get to its end, and is to be undone then.
+fn left(fleet: &Fleet, state: &State, extent: &Extent) -> Result<(), Refusal> {
+    let leaves = |lane: &&Lane| {
+        let wave = extent.wave.is_none_or(|wave| wave == lane.wave);
+        wave && lane.given_up && lane.fence.is_some()
+    };
+    let lanes = state.lanes.iter().map(|(_, lane)| lane).filter(leaves);
+    let mut targets = lanes.filter_map(|lane| fleet.targets.get(lane.target));
+    let meant = |target: &&target::State| extent.selector.matches(&target.id, &target.description);
+    match targets.find(meant) {
+        None => Ok(()),
+        Some(target) => Err(Refusal::new(
+            Kind::Conflict,
+            format!(
+                "target {} was given up, and an agent is at its last step for {}",
+                target.id, state.id
+            ),
+            format!("ask again when its leg has ended: `skein status {}`", state.id),
+        )),
+    }
 }
 
 fn cause(extent: &Extent) -> String {

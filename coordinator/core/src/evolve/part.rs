@@ -1,6 +1,6 @@
 //! Parts of a rollout: held, let go on, given up.
 
-use super::{Impossible, rollout, state_mut, target_ix};
+use super::{Impossible, gate, rollout, state_mut, target_ix};
 use crate::event::Stop;
 use crate::ids::{LaneIx, RolloutId, TargetId, TargetIx};
 use crate::spec::{Part, Standing, Word};
@@ -76,6 +76,8 @@ pub(super) fn given_up(
         let ix = target_ix(fleet, target)?;
         let state = state_mut(fleet, id)?;
         state.exempt.insert(ix, exempt.clone());
+        gate::left_out(fleet, id, ix)?;
+        let state = state_mut(fleet, id)?;
         if state.awaited.remove(&ix).is_none() {
             with_lane.push(target);
         }

@@ -333,8 +333,8 @@ fn lane_follows(fleet: &mut Fleet, repair: RepairId, ix: TargetIx) {
     let begun = state.lanes.get(lane).filter(|lane| lane.archive.is_some());
     let class = begun.and_then(|lane| state.class(lane));
     let Some(reached) = class.and_then(|class| reached(class, &ledger)) else { return };
-    let (steps, turned) = (class.map_or(0, |class| class.steps.len()), state.turned);
-    let done = usize::try_from(reached).is_ok_and(|reached| reached == steps);
+    let done = begun.is_some_and(|lane| reached >= state.end(lane));
+    let turned = state.turned;
     let class = class.cloned();
     state.change(lane, |lane, progress| {
         progress.applied += u64::from(reached.saturating_sub(lane.applied));

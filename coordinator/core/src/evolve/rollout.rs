@@ -112,12 +112,14 @@ pub(super) fn take_targets(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impos
         .lanes
         .iter()
         .filter(|(_, lane)| stays(lane))
-        .map(|(ix, lane)| (lane.target, ix))
+        .map(|(ix, lane)| (lane.target, ix, lane.phase == Phase::Done))
         .collect();
-    for (target, lane) in taken {
+    for (target, lane, done) in taken {
         if let Some(mut target) = fleet.targets.get_mut(target) {
             target.lane = Some((id, lane));
-            target.last = if trial { target.last } else { target.lane };
+            // Others may have worked since on what was done here.
+            let newer = done && target.last.is_some_and(|(last, _)| last > id);
+            target.last = if trial || newer { target.last } else { target.lane };
         }
     }
     Ok(())
@@ -238,8 +240,11 @@ pub(super) fn lanes_of(
 }
 
 pub(super) fn try_again(state: &mut State, ix: LaneIx, phase: Phase) {
+    // A repair, or a stage that it had gone ahead to, may have left it with nothing to do in this one.
+    let whole = state.lanes.get(ix).is_some_and(|lane| state.is_whole(lane));
     state.change(ix, |lane, _| {
-        lane.phase = phase;
+        let forward = matches!(phase, Phase::Ready | Phase::Waiting);
+        lane.phase = if forward && whole { Phase::Done } else { phase };
         lane.attempt = 0;
         lane.not_before = Millis(0);
         lane.note = None;
@@ -412,7 +417,9 @@ pub(super) fn ended(
     let targets: Vec<_> = state
         .lanes
         .iter()
-        .map(|(_, lane)| (lane.target, given_up && in_the_middle(lane)))
+        .map(|(_, lane)| {
+            (lane.target, lane.partly || lane.doubt || given_up && in_the_middle(lane))
+        })
         .collect();
     let now = fleet.fence(fleet.seq);
     for (ix, unclear) in targets {
@@ -420,8 +427,9 @@ pub(super) fn ended(
             && target.lane.is_some_and(|(rollout, _)| rollout == id)
         {
             target.lane = None;
-            if unclear {
-                target.problem = format!("{id} was given up in the middle of its steps");
+            if unclear && target.doubt.is_none() {
+                let ended = if given_up { "was given up" } else { "ended" };
+                target.problem = format!("{id} {ended} in the middle of its steps");
                 target.doubt = Some(Doubt::Leg(now));
             }
         }

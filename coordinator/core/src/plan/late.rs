@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::make::Asked;
-use super::{Class, up};
+use super::{Class, throttles, up};
 use crate::bundle::Manifest;
 use crate::ids::Version;
 use crate::refusal::{Kind, Refusal};
@@ -65,6 +65,7 @@ pub(crate) fn owes(
 /// It is held, or in a state that no steps of the bundle lead on from.
 pub(crate) fn class(fleet: &Fleet, spec: &Spec, target: &target::State) -> Result<Class, Refusal> {
     target.may_work(spec.accept_drift)?;
+    throttles::fits(&spec.strategy, target)?;
     let asked = asked(fleet, spec, target)?;
     let before: Vec<Entry> = fleet.entries.spell(target.in_force()).cloned().collect();
     let steps = asked.steps(&before, &mut Vec::new())?;

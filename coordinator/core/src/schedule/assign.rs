@@ -5,20 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Next, Presence};
 use crate::command::Command;
 use crate::hours::Shut;
-use crate::ids::{AgentId, WaveIx};
+use crate::ids::{AgentId, LaneIx, Millis, RolloutId, WaveIx};
 use crate::room::Room;
 use crate::state::Fleet;
 use crate::state::rollout::{Phase, Place, State, Status};
 
-/// So far a tick looks into a queue whose head has no room, so that its cost does not grow with the fleet.
+/// So far a tick looks into a queue whose head has no room, so that its cost does not grow with the fleet. What lies
+/// behind is looked at in the ticks to come, part after part.
 const LOOKED_AT: usize = 4_096;
+
+/// How long one part is looked at, milliseconds.
+const PART_MS: u64 = 1_000;
 
 /// Free slots of connected agents, counted down as legs are given out.
 pub(super) struct Free<'a> {
     presence: &'a Presence,
     slots: BTreeMap<&'a AgentId, u32>,
     /// Targets given out in this answer: two agents may queue for one.
-    taken: BTreeSet<(crate::ids::RolloutId, crate::ids::LaneIx)>,
+    taken: BTreeSet<(RolloutId, LaneIx)>,
 }
 
 impl<'a> Free<'a> {
@@ -58,10 +62,17 @@ pub(super) fn legs<'a>(
     let queues = slots.iter_mut().filter(|(_, slots)| **slots > 0).filter_map(|(agent, slots)| {
         let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id))?;
         let own = |place: &&Place| again.is_none() || queue.contains(*place);
-        let places = again.as_ref().unwrap_or(queue).iter().filter(own).take(LOOKED_AT);
+        let looked_at = again.as_ref().unwrap_or(queue);
+        let places = looked_at.iter().filter(own).take(LOOKED_AT);
+        let further = part(looked_at, (state, shut.now())).filter(own).take(LOOKED_AT);
+        let places = places.chain(further);
         presence.may_have(state, agent).then_some((*agent, slots, places))
     });
     let mut queues: Vec<_> = queues.collect();
+    let is_long = |agent: &AgentId| {
+        let queue = fleet.agents.get(agent).and_then(|known| known.queues.get(&state.id));
+        again.as_ref().or(queue).is_some_and(|queue| queue.len() > LOOKED_AT)
+    };
     // One leg an agent and round, so that no agent takes everything. What had no room is not looked at
     // again: nothing opens within one answer.
     while left > 0 && !queues.is_empty() {
@@ -98,9 +109,26 @@ pub(super) fn legs<'a>(
                 left -= 1;
                 return true;
             }
+            // Nothing may happen that would let it ask again.
+            if is_long(agent) {
+                next.wake(Millis(shut.now().0 + PART_MS));
+            }
             false
         });
     }
+}
+
+/// The part of a long queue that is looked at now besides its head: each has its turn.
+fn part<'q>(
+    queue: &'q BTreeSet<Place>,
+    (state, now): (&State, Millis),
+) -> impl Iterator<Item = &'q Place> + use<'q> {
+    let head = queue.first().filter(|_| queue.len() > LOOKED_AT);
+    let parts = state.lanes.len().div_ceil(LOOKED_AT).max(1);
+    let turn = usize::try_from(now.0 / PART_MS).unwrap_or_default() % parts;
+    let lane = LaneIx(u32::try_from(turn * LOOKED_AT).unwrap_or_default());
+    let from = head.map(|head| Place { lane, ..*head });
+    from.into_iter().flat_map(|from| queue.range(from..))
 }
 
 /// Undoing goes wave by wave, the last one first: the one that is under way. `None` on the way

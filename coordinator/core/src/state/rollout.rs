@@ -486,7 +486,9 @@ impl State {
                 OnBreach::Halt | OnBreach::RollbackTarget => true,
                 OnBreach::RollbackWave | OnBreach::RollbackRollout => false,
             };
-        self.breached() && (!waits || self.leased() == 0)
+        // Who was given up may get to its end first, and is to be undone then.
+        let leaves = || self.lanes.0.iter().any(|lane| lane.given_up && lane.fence.is_some());
+        self.breached() && if waits { self.leased() == 0 } else { !leaves() }
     }
 
     /// Whether a target is one of those that are tried again by themselves.
@@ -496,7 +498,8 @@ impl State {
 
     /// Some of those may go on.
     pub fn trying_again(&self) -> bool {
-        self.again.values().any(|ix| self.lanes.get(*ix).is_some_and(|lane| lane.held.is_none()))
+        let goes_on = |lane: &Lane| lane.phase.goes_on() && lane.held.is_none();
+        self.again.values().any(|ix| self.lanes.get(*ix).is_some_and(goes_on))
     }
 
     /// Legs under way.
@@ -624,8 +627,17 @@ impl State {
         self.class(lane).map_or(0, |class| self.plan.reach(class, stage))
     }
 
-    /// Steps of a lane that were in force before the stage that it is in began.
+    /// Everything that its stage wants of it is in force, and verified.
+    pub(crate) fn is_whole(&self, lane: &Lane) -> bool {
+        lane.verified >= self.end(lane) && lane.applied == lane.verified && !lane.partly
+    }
+
+    /// Steps of a lane that were in force before the stage that it is in began. Who came late, and has not gone on from
+    /// a stage yet, had none of them.
     pub fn floor(&self, lane: &Lane) -> u32 {
+        if lane.first.is_none() {
+            return 0;
+        }
         let stage = self.plan.stage_of(lane.wave);
         self.class(lane).map_or(0, |class| self.plan.floor(class, stage))
     }
@@ -698,7 +710,7 @@ impl State {
             ahead(&mut self.todo, lane, &self.reach);
         }
         self.touched.push(ix);
-        if !lane.phase.goes_on() {
+        if lane.phase.is_over() {
             self.again.remove(&lane.target);
         }
         // Its gates were asked again, and passed; or the rollout goes on without it.

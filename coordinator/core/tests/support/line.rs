@@ -375,7 +375,12 @@ pub(crate) fn resumption(it: &Resumption) -> String {
     } else {
         format!("; tried again: {}", ids(&it.again))
     };
-    format!("{way}{}{again}", waves.collect::<String>())
+    let left_out = if it.left_out.is_empty() {
+        String::new()
+    } else {
+        format!("; left out: {}", ids(&it.left_out))
+    };
+    format!("{way}{}{again}{left_out}", waves.collect::<String>())
 }
 
 /// Targets that stand apart, the nearest class, and one of it.

@@ -64,6 +64,19 @@ impl Phase {
         }
     }
 
+    /// Nobody tries it again by itself: not even after a while.
+    pub(super) fn is_over(self) -> bool {
+        match self {
+            Self::Waiting | Self::Done | Self::Stuck | Self::Undone | Self::Waived => true,
+            Self::Ready
+            | Self::Leased
+            | Self::Failed
+            | Self::UndoReady
+            | Self::UndoLeased
+            | Self::Residual => false,
+        }
+    }
+
     /// How many there are.
     pub const COUNT: usize = 11;
 

@@ -6,7 +6,7 @@ use skein_core::event::{Body, LegKind};
 use skein_core::ids::{RolloutId, TargetId};
 use skein_core::plan::Step;
 use skein_core::spec::Direction;
-use skein_core::state::rollout::{State, Status};
+use skein_core::state::rollout::{Lane, State, Status};
 
 use super::{Held, Invariant, Past};
 use crate::observation::{Database, Effect, Mended, Seen};
@@ -62,11 +62,13 @@ impl InForce {
     }
 
     /// The database was put back, or its ledger set right: of the steps of each rollout those count that it still has.
-    /// One that was rolled back goes on only from where it left its targets.
+    /// What was rolled back goes on only from where it was left.
     fn restored(&mut self, database: &Database, past: &Past) {
         let target = &database.target;
-        for (rollout, state) in past.fleet.rollouts.iter().filter(|(_, state)| counts(state)) {
-            let class = past.lane(state, target).and_then(|lane| state.class(lane));
+        let started = |state: &State| state.status != Status::Planned;
+        for (rollout, state) in past.fleet.rollouts.iter().filter(|(_, state)| started(state)) {
+            let left = |lane: &&Lane| state.status != Status::RolledBack || !lane.is_back();
+            let class = past.lane(state, target).filter(left).and_then(|lane| state.class(lane));
             let Some(steps) = class.map(|class| class.steps.as_slice()) else { continue };
             let has = |step: &&Step| {
                 let mut rows = database.ledger.iter();
@@ -76,17 +78,6 @@ impl InForce {
             let count = steps.iter().take_while(has).count();
             self.0.insert((*rollout, target.clone()), count);
         }
-    }
-}
-
-fn counts(state: &State) -> bool {
-    match state.status {
-        Status::Running
-        | Status::Paused
-        | Status::Unwinding
-        | Status::Halted
-        | Status::Completed => true,
-        Status::Planned | Status::RolledBack => false,
     }
 }
 

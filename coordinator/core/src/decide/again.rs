@@ -98,7 +98,24 @@ pub(super) fn retry(
     id: RolloutId,
     selector: &Selector,
 ) -> Result<Vec<Body>, Refusal> {
-    Ok(vec![Body::TargetsRetried { rollout: id, targets: retries(fleet, id, selector)? }])
+    let retried = Body::TargetsRetried { rollout: id, targets: retries(fleet, id, selector)? };
+    Ok(without(id, retired(fleet, rollout(fleet, id)?)).chain([retried]).collect())
+}
+
+/// Targets of a rollout that has ended, and that were retired before they were at their end: it goes on without them.
+pub(super) fn retired(fleet: &Fleet, state: &State) -> Vec<TargetId> {
+    let open = |lane: &&Lane| waited_for(lane) || lane.phase == Phase::Undone;
+    let ended = state.status.ended();
+    let lanes = state.lanes.iter().map(|(_, lane)| lane).filter(|lane| ended && open(lane));
+    let targets = lanes.filter_map(|lane| fleet.targets.get(lane.target));
+    targets.filter(|target| target.retired).map(|target| target.id.clone()).collect()
+}
+
+/// A rollout goes on without these.
+pub(super) fn without(rollout: RolloutId, targets: Vec<TargetId>) -> impl Iterator<Item = Body> {
+    let reason = "it was retired".to_owned();
+    let any = !targets.is_empty();
+    any.then_some(Body::TargetsSkipped { rollout, targets, reason, until: None }).into_iter()
 }
 
 /// Which targets a rollout would be left without.

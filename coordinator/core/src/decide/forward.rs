@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::again::waited_for;
+use super::again::{retired, without};
 use super::rollout;
 use super::rollout::{may_go_on, not_now};
 use crate::event::Body;
@@ -62,21 +62,12 @@ pub fn resumption(fleet: &Fleet, id: RolloutId, all: bool) -> Result<Resumption,
     let again = state.lanes.iter().map(|(_, lane)| lane);
     let again = again.filter(|lane| tried(lane) && lives(fleet, lane));
     let again = again.filter_map(named).collect();
-    let left_out = if state.status.ended() { retired(fleet, state) } else { Vec::new() };
-    Ok(Resumption { way, waves, again, left_out })
+    Ok(Resumption { way, waves, again, left_out: retired(fleet, state) })
 }
 
 /// Its target was not retired.
 fn lives(fleet: &Fleet, lane: &Lane) -> bool {
     fleet.targets.get(lane.target).is_some_and(|target| !target.retired)
-}
-
-/// Targets that were retired before they were at their end: nobody goes on with them.
-fn retired(fleet: &Fleet, state: &State) -> Vec<TargetId> {
-    let open = |lane: &&Lane| waited_for(lane) || lane.phase == Phase::Undone;
-    let lanes = state.lanes.iter().map(|(_, lane)| lane).filter(open);
-    let targets = lanes.filter_map(|lane| fleet.targets.get(lane.target));
-    targets.filter(|target| target.retired).map(|target| target.id.clone()).collect()
 }
 
 /// Targets that were taken back, each with the wave in which it goes on.
@@ -93,13 +84,6 @@ fn homes<'a>(fleet: &Fleet, state: &'a State) -> impl Iterator<Item = (WaveIx, &
 
 pub(super) fn resume(fleet: &Fleet, id: RolloutId, all: bool) -> Result<Vec<Body>, Refusal> {
     let Resumption { way, waves, left_out, .. } = resumption(fleet, id, all)?;
-    let reason = "it was retired".to_owned();
-    let without = (!left_out.is_empty()).then_some(Body::TargetsSkipped {
-        rollout: id,
-        targets: left_out,
-        reason,
-        until: None,
-    });
     let goes_on = match way {
         Way::AsItIs => Body::RequestSettled { rollout: id },
         Way::On | Way::Back => Body::RolloutResumed { rollout: id },
@@ -108,7 +92,7 @@ pub(super) fn resume(fleet: &Fleet, id: RolloutId, all: bool) -> Result<Vec<Body
             Body::RolloutTurnedForward { rollout: id, wave, targets, all }
         }
     };
-    Ok(without.into_iter().chain([goes_on]).collect())
+    Ok(without(id, left_out).chain([goes_on]).collect())
 }
 
 fn way(fleet: &Fleet, state: &State, all: bool) -> Result<Way, Refusal> {

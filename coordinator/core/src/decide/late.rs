@@ -91,7 +91,8 @@ pub(super) fn settle(
     if joined.is_empty() && awaited.is_empty() && settled.is_empty() {
         return Err(nobody(id));
     }
-    let said = part::joined(fleet, state, &joined);
+    let said =
+        part::joined(fleet, state, &joined).into_iter().chain(part::still(fleet, state, &joined));
     bodies.push(Body::ArrivalsSettled { rollout: id, classes, joined, awaited, settled });
     bodies.extend(said);
     Ok(bodies)

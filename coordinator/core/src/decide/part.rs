@@ -1,12 +1,14 @@
 //! Parts of a rollout: held, let go on, given up. What is said of a wave or of labels goes for targets that join
 //! them later.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::again::{awaited, waited_for};
 use super::knob::{goes_on, meant, open, settled};
 use super::rollout;
 use crate::event::{Body, Stop};
 use crate::evolve::coming_to;
-use crate::ids::{RolloutId, TargetId, WaveIx};
+use crate::ids::{ClassIx, RolloutId, TargetId, TargetIx, WaveIx};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{Part, Selector, Standing, Word};
 use crate::state::rollout::{Lane, Phase, State};
@@ -123,7 +125,7 @@ pub(super) fn abort(
 pub(super) fn joined(
     fleet: &Fleet,
     state: &State,
-    joined: &[(TargetId, WaveIx, crate::ids::ClassIx)],
+    joined: &[(TargetId, WaveIx, ClassIx)],
 ) -> Vec<Body> {
     told(state, |standing| {
         let meant = joined.iter().filter(|(id, wave, _)| {
@@ -133,6 +135,29 @@ pub(super) fn joined(
         });
         meant.map(|(id, ..)| id.clone()).collect()
     })
+}
+
+/// Who had a lane before, in which somebody held it, is held in the one that it gets now.
+pub(super) fn still(
+    fleet: &Fleet,
+    state: &State,
+    joined: &[(TargetId, WaveIx, ClassIx)],
+) -> Vec<Body> {
+    let known = |(id, ..): &(TargetId, _, _)| fleet.target(id).map(|(ix, _)| ix);
+    let joined: BTreeSet<_> = joined.iter().filter_map(known).collect();
+    let mut held: BTreeMap<&str, (BTreeSet<TargetIx>, Stop)> = BTreeMap::new();
+    for (_, lane) in state.lanes.iter().filter(|(_, lane)| joined.contains(&lane.target)) {
+        if let Some(reason) = &lane.held {
+            let stop = if lane.finishes { Stop::AfterLegs } else { Stop::AfterSteps };
+            held.entry(reason).or_insert((BTreeSet::new(), stop)).0.insert(lane.target);
+        }
+    }
+    let bodies = held.into_iter().map(|(reason, (targets, stop))| {
+        let named = |ix: &TargetIx| Some(fleet.targets.get(*ix)?.id.clone());
+        let targets = targets.iter().filter_map(named).collect();
+        Body::LanesHeld { rollout: state.id, targets, reason: reason.to_owned(), stop, part: None }
+    });
+    bodies.collect()
 }
 
 /// What was said of a wave, for targets that come to it from the stage before as it opens.

@@ -332,6 +332,10 @@ pub(super) fn finish(fleet: &Fleet, id: RolloutId, now: Millis) -> Result<Vec<Bo
         return Err(early(id, &format!("{left} targets are not at their end"), "it ends"));
     }
     let watched = if state.status == Status::Running {
+        // Who was left out of it until a time may be called in yet.
+        if usize::try_from(state.opened).is_ok_and(|opened| opened < state.plan.waves.len()) {
+            return Err(early(id, "a wave is to be opened", "it ends"));
+        }
         unasked(state, "it ends")?;
         soaked(state, now)?
     } else {

@@ -396,7 +396,7 @@ pub(super) fn rollout(
         direction: direction(state.plan.spec.direction).into(),
         waves,
         wave: state.opened.saturating_sub(1),
-        targets: u32::try_from(state.lanes.len()).unwrap_or(u32::MAX),
+        targets: state.total.all().iter().sum(),
         steps: small(state.progress.planned),
         steps_applied: small(state.progress.applied),
         steps_verified: small(state.progress.verified),

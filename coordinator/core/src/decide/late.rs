@@ -1,12 +1,12 @@
 //! Targets that come while a rollout is under way: new ones, and those that nobody could look at when it was
 //! planned. Each joins it with what it owes, or is waited for, or the rollout has nothing to do with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{part, repair, rollout};
+use super::{part, repair, rollout, unwind};
 use crate::command::{Ask, Meant};
 use crate::event::Body;
-use crate::ids::{ClassIx, Millis, RolloutId, TargetId, TargetIx, Version, WaveIx};
+use crate::ids::{ClassIx, LaneIx, Millis, RolloutId, TargetId, TargetIx, Version, WaveIx};
 use crate::plan::{self, Class, Plan, Step, Undo};
 use crate::refusal::{Kind, Refusal};
 use crate::spec::{Selector, Spec};
@@ -98,13 +98,13 @@ pub(super) fn settle(
     Ok(bodies)
 }
 
-/// Those that somebody left out until a time that has passed: with a lane they are tried again, without one they
-/// are waited for, and asked about like all that come.
+/// Those that somebody left out until a time that has passed: with a lane they are tried again, without one, or where
+/// others have moved them since, they are waited for, and asked about like all that come.
 fn call_in(fleet: &Fleet, state: &State, now: Millis) -> Vec<Body> {
     let (mut targets, mut awaited) = (Vec::new(), Vec::new());
     let lapsed = state.lapsed(&fleet.targets, now).filter(|_| state.status == Status::Running);
     for (target, lane) in lapsed {
-        if lane.is_some() {
+        if lane.is_some_and(|lane| goes_on(fleet, state, (target, lane))) {
             targets.push(target.id.clone());
         } else {
             let why = "it was left out until a time that has passed".to_owned();
@@ -121,6 +121,19 @@ fn call_in(fleet: &Fleet, state: &State, now: Millis) -> Vec<Body> {
         settled: Vec::new(),
     });
     tried.into_iter().chain(waited).collect()
+}
+
+/// The rollout has the target still, or may have it again: nothing has happened to it since.
+fn goes_on(fleet: &Fleet, state: &State, (target, ix): (&target::State, LaneIx)) -> bool {
+    if let Some(held) = target.lane {
+        return held == (state.id, ix);
+    }
+    let free = target.may_work(state.plan.spec.accept_drift).is_ok();
+    let lane = state.lanes.get(ix).filter(|_| free);
+    lane.is_some_and(|lane| {
+        let above = unwind::above(fleet, state.id, &BTreeSet::from([lane.target]));
+        above.is_none() && unwind::stands(fleet, state, lane)
+    })
 }
 
 fn nobody(id: RolloutId) -> Refusal {

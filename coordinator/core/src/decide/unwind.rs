@@ -299,11 +299,15 @@ fn on_top(fleet: &Fleet, state: &State, lines: &[Line]) -> Result<(), Refusal> {
     }
 }
 
-/// Targets on which later rollouts have done something.
-fn worked_on_later(fleet: &Fleet, id: RolloutId) -> BTreeSet<TargetIx> {
-    let later = fleet.rollouts.range(RolloutId(id.0 + 1)..).map(|(_, other)| other);
-    let lanes = later.filter(|other| !other.trial()).flat_map(|other| other.lanes.iter());
-    lanes.filter(|(_, lane)| lane.is_begun()).map(|(_, lane)| lane.target).collect()
+/// What later rollouts have done on targets that they have had since: who comes late may come from one of them.
+fn later(fleet: &Fleet, id: RolloutId) -> impl Iterator<Item = (RolloutId, &Lane)> {
+    let later = fleet.rollouts.range(RolloutId(id.0 + 1)..);
+    let later = later.filter(|(_, other)| !other.trial());
+    let lanes = later.flat_map(|(later, other)| other.lanes.iter().map(|(_, lane)| (*later, lane)));
+    lanes.filter(move |(_, lane)| {
+        let last = fleet.targets.get(lane.target).and_then(|target| target.last);
+        lane.is_begun() && last.is_none_or(|(last, _)| last != id)
+    })
 }
 
 /// A later rollout that has done something on one of these targets.
@@ -312,12 +316,8 @@ pub(super) fn above<'a>(
     id: RolloutId,
     targets: &BTreeSet<TargetIx>,
 ) -> Option<(RolloutId, &'a target::State)> {
-    let later = fleet.rollouts.range(RolloutId(id.0 + 1)..);
-    later.filter(|(_, other)| !other.trial()).find_map(|(later, other)| {
-        let mut lanes = other.lanes.iter().map(|(_, lane)| lane);
-        let lane = lanes.find(|lane| lane.is_begun() && targets.contains(&lane.target))?;
-        Some((*later, fleet.targets.get(lane.target)?))
-    })
+    let (later, lane) = later(fleet, id).find(|(_, lane)| targets.contains(&lane.target))?;
+    Some((later, fleet.targets.get(lane.target)?))
 }
 
 /// The ledger that the log keeps of a lane's target is what the rollout found and did.
@@ -392,7 +392,7 @@ pub(super) fn on_breach(fleet: &Fleet, id: RolloutId) -> Result<Vec<Body>, Refus
     // Who was left out stays as it is.
     let in_scope = |lane: &Lane| lane.phase != Phase::Waived && !lane.given_up && in_scope(lane);
     // A rollout that had halted may go on after others have worked on what it had done.
-    let later = worked_on_later(fleet, id);
+    let later: BTreeSet<_> = later(fleet, id).map(|(_, lane)| lane.target).collect();
     let ours = |lane: &Lane| {
         lane.phase != Phase::Done || (!later.contains(&lane.target) && stands(fleet, state, lane))
     };

@@ -75,7 +75,11 @@ pub(super) fn settled(
             return Err(Impossible(format!("{target} joins {id} and is in other hands")));
         }
         let told = known.map(|target| target.told.clone()).unwrap_or_default();
+        let had_some = known.is_some_and(|target| target.last.is_some());
         let state = state_mut(fleet, id)?;
+        if had_some {
+            state.replace(ix);
+        }
         let phase = if wave.0 < state.opened { Phase::Ready } else { Phase::Waiting };
         let lane = state.join(Lane::new((ix, told), *wave, *class, phase));
         state.awaited.remove(&ix);

@@ -106,19 +106,40 @@ fn vouch(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
 pub(super) fn take_targets(fleet: &mut Fleet, id: RolloutId) -> Result<(), Impossible> {
     let state = state_mut(fleet, id)?;
     state.touch_all();
-    let trial = state.trial();
     let stays = |lane: &Lane| lane.phase != Phase::Waived;
-    let taken: Vec<_> = state
-        .lanes
-        .iter()
-        .filter(|(_, lane)| stays(lane))
-        .map(|(ix, lane)| (lane.target, ix, lane.phase == Phase::Done))
-        .collect();
-    for (target, lane, done) in taken {
+    let taken: Vec<_> =
+        state.lanes.iter().filter(|(_, lane)| stays(lane)).map(|(ix, _)| ix).collect();
+    take(fleet, id, &taken)
+}
+
+/// Something is to come in the direction that the rollout has.
+fn goes_on(phase: Phase, turned: bool) -> bool {
+    match phase {
+        Phase::Waiting | Phase::Ready | Phase::Leased => !turned,
+        Phase::UndoReady | Phase::UndoLeased => turned,
+        Phase::Done
+        | Phase::Failed
+        | Phase::Stuck
+        | Phase::Undone
+        | Phase::Residual
+        | Phase::Waived => false,
+    }
+}
+
+/// It has the targets of these lanes.
+fn take(fleet: &mut Fleet, id: RolloutId, lanes: &[LaneIx]) -> Result<(), Impossible> {
+    let state = state_mut(fleet, id)?;
+    let (trial, turned) = (state.trial(), state.turned);
+    let known = |ix: &LaneIx| {
+        let lane = state.lanes.get(*ix)?;
+        Some((lane.target, *ix, goes_on(lane.phase, turned)))
+    };
+    let taken: Vec<_> = lanes.iter().filter_map(known).collect();
+    for (target, lane, goes_on) in taken {
         if let Some(mut target) = fleet.targets.get_mut(target) {
             target.lane = Some((id, lane));
-            // Others may have worked since on what was done here.
-            let newer = done && target.last.is_some_and(|(last, _)| last > id);
+            // Others may have worked since on what stays as it is.
+            let newer = !goes_on && target.last.is_some_and(|(last, _)| last > id);
             target.last = if trial || newer { target.last } else { target.lane };
         }
     }
@@ -278,7 +299,7 @@ pub(super) fn retried(
     if ended {
         state.again.clear();
     }
-    for ix in chosen {
+    for ix in chosen.iter().copied() {
         try_again(state, ix, phase);
         state.look_ahead(ix);
         let known = state.lanes.get(ix).map(|lane| (lane.target, lane.wave));
@@ -297,7 +318,8 @@ pub(super) fn retried(
         take_targets(fleet, id)?;
         super::late::look_around(fleet, id)?;
     }
-    Ok(())
+    // Who was left out and let go is its again.
+    take(fleet, id, &chosen)
 }
 
 /// The rollout goes on without these targets. While it goes on it keeps those that have a lane from others.

@@ -287,6 +287,7 @@ impl State {
         let stage = self.plan.stage_of(lane.wave);
         for (wave, counted) in self.later.get_mut(&lane.target).into_iter().flatten() {
             let goes_there = lane.phase != Phase::Waived
+                && !lane.replaced
                 && wave.0 >= self.opened
                 && self.plan.stage_of(*wave) > stage;
             if std::mem::replace(counted, goes_there) == goes_there {
@@ -404,12 +405,14 @@ impl State {
         let staged = !self.plan.stages.is_empty();
         let (count, planned) = if staged { (0, 0) } else { (count, self.planned) };
         let others = self.lanes.0.iter().skip(planned).filter(move |lane| lane.wave == wave);
-        self.lanes.0.iter().skip(before).take(count).chain(others)
+        let lanes = self.lanes.0.iter().skip(before).take(count).chain(others);
+        lanes.filter(|lane| !lane.replaced)
     }
 
     /// Lanes of targets that came late.
     pub(crate) fn late_lanes(&self) -> impl Iterator<Item = LaneIx> {
-        self.lanes.iter().skip(self.planned).map(|(ix, _)| ix)
+        let late = (0..).map(LaneIx).zip(&self.lanes.0).skip(self.planned);
+        late.filter(|(_, lane)| !lane.replaced).map(|(ix, _)| ix)
     }
 
     /// Of which stage the open wave is.
@@ -546,7 +549,7 @@ impl State {
 
     /// Targets that it goes on without no more, since that held until a time that has passed: with a lane that has
     /// steps left in a wave that is open, or without one. Who was let go meanwhile, as the rollout had ended or the
-    /// target was retired, has none: it comes like any other, and owes what it lacks.
+    /// target was retired, has its lane still, if not the rollout the target.
     pub fn lapsed<'a>(
         &'a self,
         targets: &'a target::Table,
@@ -555,11 +558,11 @@ impl State {
         let over = self.exempt.iter().filter(move |(_, exempt)| !exempt.holds(now));
         over.filter_map(move |(ix, exempt)| {
             let target = targets.get(*ix).filter(|target| !target.retired)?;
-            let held = |lane: &LaneIx| target.lane == Some((self.id, *lane));
-            let Some(lane) = exempt.lane.filter(held) else {
+            let Some(lane) = exempt.lane else {
                 return self.takes_late_ones().then_some((target, None));
             };
-            let known = self.lanes.get(lane).filter(|_| !self.turned)?;
+            let has_it = target.lane == Some((self.id, lane)) || self.takes_late_ones();
+            let known = self.lanes.get(lane).filter(|_| has_it && !self.turned)?;
             // What a later stage brings it lacks when that is open.
             let rest = known.phase == Phase::Waived && known.verified < self.until(known);
             (rest && known.wave.0 < self.opened).then_some((target, Some(lane)))
@@ -584,6 +587,25 @@ impl State {
             && (self.total.of(Phase::Waiting) == 0 || barred)
             && self.arrived.is_empty()
             && !self.awaited.is_empty()
+    }
+
+    /// A target that had a lane, was let go and comes again: what it has done there stays, and nothing more is asked
+    /// of it.
+    pub(crate) fn replace(&mut self, target: TargetIx) {
+        let old = self.lanes.iter().find(|(_, lane)| lane.target == target).map(|(ix, _)| ix);
+        let Some(ix) = old else { return };
+        self.change(ix, |lane, _| lane.phase = Phase::Waived);
+        let Some(lane) = self.lanes.get_mut(ix) else { return };
+        lane.replaced = true;
+        let (wave, applied) = (lane.wave, lane.applied);
+        self.total.sub(Phase::Waived);
+        if let Some(counts) = self.counts.get_mut(place(wave)) {
+            counts.sub(Phase::Waived);
+        }
+        let steps = self.lanes.get(ix).map_or(0, |lane| self.steps(lane));
+        let lacked = u64::from(steps.saturating_sub(applied));
+        self.progress.planned = self.progress.planned.saturating_sub(lacked);
+        self.look_ahead(ix);
     }
 
     /// A target that comes late gets a lane behind all others.

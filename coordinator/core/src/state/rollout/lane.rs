@@ -186,6 +186,8 @@ pub struct Lane {
     pub since: Millis,
     /// Under a lease: gates that have passed since the last step.
     pub passed: u32,
+    /// Its target was let go, came again, and has another one in the same rollout.
+    pub(crate) replaced: bool,
     /// The step under way has taken longer than was forecast, and the log says so.
     pub overran: bool,
     /// How large its target was when it got the lane.
@@ -231,6 +233,7 @@ impl Lane {
             note: None,
             since: Millis(0),
             passed: 0,
+            replaced: false,
             overran: false,
             told,
             queued: None,
@@ -269,7 +272,7 @@ impl Lane {
     /// The place that it should have now, in a rollout that goes forward or has turned.
     pub(super) fn place(&self, lane: LaneIx, turned: bool) -> Option<Place> {
         let may_go = match self.phase {
-            _ if self.held.is_some() => false,
+            _ if self.held.is_some() || self.replaced => false,
             Phase::Ready => !turned,
             Phase::UndoReady => turned,
             Phase::Waiting
@@ -300,12 +303,12 @@ impl Lanes {
         self.0.get_mut(usize::try_from(ix.0).ok()?)
     }
 
-    /// All of them, wave after wave.
+    /// All of them, wave after wave: one a target.
     pub fn iter(&self) -> impl Iterator<Item = (LaneIx, &Lane)> {
-        (0..).map(LaneIx).zip(&self.0)
+        (0..).map(LaneIx).zip(&self.0).filter(|(_, lane)| !lane.replaced)
     }
 
-    /// How many there are.
+    /// How many there ever were.
     pub fn len(&self) -> usize {
         self.0.len()
     }

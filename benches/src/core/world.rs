@@ -1,5 +1,6 @@
 //! The core with what surrounds it in a coordinator, and nothing of it: no log, no network, no agent.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -131,7 +132,7 @@ impl World {
         let cluster = ClusterId::default();
         let form = Command::FormCluster { cluster, charter: CHARTER, bound: String::new() };
         self.ask("bench", form)?;
-        self.ask("bench", Command::StoreBundle { manifest: Box::new(manifest()) })?;
+        self.ask("bench", Command::StoreBundle { manifest: Arc::new(manifest()) })?;
         for agent in 0..agents {
             let id = AgentId(format!("agent-{agent:03}"));
             let mine: Vec<TargetId> = (0..targets)
@@ -190,7 +191,7 @@ impl World {
         };
         let plan = make(&self.fleet, &spec).map_err(|refusal| anyhow!("{refusal}"))?;
         let id = digest(5, 0);
-        let record = Command::PlanRollout { spec: Box::new(spec), plan: Box::new(plan), id };
+        let record = Command::PlanRollout { spec: Box::new(spec), plan: Arc::new(plan), id };
         self.ask("bench", record)?;
         self.ask("bench", Command::StartRollout { plan: id, waivers: Vec::new() })?;
         // What it took to get here is not what is asked about.

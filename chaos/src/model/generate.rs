@@ -1,6 +1,7 @@
 //! A world from a seed: targets, agents, bundles, scripts that fail.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use skein_core::bundle::{Facts, Manifest, Migration, Script};
 use skein_core::command::Command;
@@ -57,7 +58,7 @@ pub(super) fn sim(seed: u64, options: &Options) -> Sim {
         agents,
         wires,
         databases,
-        bundles,
+        bundles: bundles.into_iter().map(Arc::new).collect(),
         batched,
         requests: Vec::new(),
         openings: BTreeMap::new(),
@@ -89,7 +90,7 @@ impl Sim {
             self.urge("root", Command::AdoptCharter { policy, text: String::new() });
         }
         for manifest in self.bundles.clone() {
-            self.urge("root", Command::StoreBundle { manifest: Box::new(manifest) });
+            self.urge("root", Command::StoreBundle { manifest });
         }
         for agent in 0..self.agents.len() {
             if !self.agents[agent].up {

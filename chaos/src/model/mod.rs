@@ -160,7 +160,7 @@ struct Sim {
     agents: Vec<Agent>,
     wires: Vec<Wire>,
     databases: Vec<Database>,
-    bundles: Vec<Manifest>,
+    bundles: Vec<Arc<Manifest>>,
     /// Its scripts are one statement in batches each.
     batched: Option<Version>,
     requests: Vec<operator::Asked>,

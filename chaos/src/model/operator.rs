@@ -1,5 +1,7 @@
 //! Somebody who plans, starts, pauses, resumes and rolls back, and asks again when no answer comes.
 
+use std::sync::Arc;
+
 use skein_core::command::{Command, Depth, Extent, Waiver};
 use skein_core::event::Stop;
 use skein_core::ids::{Digest, FreezeId, Millis, RequestId, RolloutId, WaveIx};
@@ -192,7 +194,7 @@ impl Sim {
             return;
         }
         let id = digest(&format!("plan {number}"));
-        self.request(Command::PlanRollout { spec: Box::new(spec), plan: Box::new(made), id });
+        self.request(Command::PlanRollout { spec: Box::new(spec), plan: Arc::new(made), id });
         if dice.chance(900) {
             let waivers = waivers(dice);
             self.request(Command::StartRollout { plan: id, waivers });
@@ -204,7 +206,7 @@ impl Sim {
         let Some((spec, mut made)) = self.make_plan(dice) else { return };
         made.up_to_date += 1;
         let id = digest(&format!("old plan {number}"));
-        self.request(Command::PlanRollout { spec: Box::new(spec), plan: Box::new(made), id });
+        self.request(Command::PlanRollout { spec: Box::new(spec), plan: Arc::new(made), id });
     }
 
     fn start_an_old_one(&mut self, dice: &mut Dice) {

@@ -1,5 +1,7 @@
 //! Planted bugs of whatever is around the core: events that no rule has made.
 
+use std::sync::Arc;
+
 use skein_core::event::{Body, Event, LegKind, Overrun};
 use skein_core::forecast::Forecast;
 use skein_core::hours::{Hours, Shut, frozen};
@@ -210,7 +212,7 @@ impl Sim {
                     }
                 }
                 Body::RolloutPlanned { plan, .. } if self.mutated(Mutation::MixesRegions) => {
-                    let waves = &mut plan.waves;
+                    let waves = &mut Arc::make_mut(plan).waves;
                     let first = waves.iter().position(|wave| !wave.part.is_empty());
                     let Some(first) = first else { continue };
                     let part = waves[first].part.clone();

@@ -1,5 +1,7 @@
 //! Questions for the planner, sensible ones and others.
 
+use std::sync::Arc;
+
 use skein_core::bundle::Manifest;
 use skein_core::ids::Version;
 use skein_core::spec::{
@@ -20,7 +22,7 @@ const SCOPES: [OnBreach; 4] =
 /// A question; `held`: some target is not what the log says.
 pub(super) fn question(
     dice: &mut Dice,
-    bundles: &[Manifest],
+    bundles: &[Arc<Manifest>],
     databases: &[Database],
     held: bool,
 ) -> Spec {

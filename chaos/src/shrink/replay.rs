@@ -2,6 +2,7 @@
 //! have other numbers; what speaks of one that is not there is left out as well.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use skein_core::command::{Command, Request};
 use skein_core::decide::{Decision, decide};
@@ -177,7 +178,7 @@ impl Numbers {
                 *fence = *self.fences.get(fence)?;
             }
             Command::PlanRollout { spec, plan, id } => {
-                **plan = plan::make(fleet, spec).ok()?;
+                *plan = Arc::new(plan::make(fleet, spec).ok()?);
                 self.plans.insert(*id, *id);
             }
             Command::StartRollout { plan, .. } => *plan = *self.plans.get(plan)?,

@@ -1,6 +1,7 @@
 //! What may be asked. Commands are imperative; time and identity arrive with the request.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::bundle::Manifest;
 use crate::event::{Archive, Measured, Stop, Verdict};
@@ -102,14 +103,14 @@ pub enum Command {
     /// A bundle's bytes are stored on this node.
     StoreBundle {
         /// What is in it.
-        manifest: Box<Manifest>,
+        manifest: Arc<Manifest>,
     },
     /// Record a plan that was computed from this state.
     PlanRollout {
         /// The question.
         spec: Box<Spec>,
         /// The answer. Computed again, and refused as stale where the two differ.
-        plan: Box<Plan>,
+        plan: Arc<Plan>,
         /// SHA-256 of the answer's canonical bytes.
         id: Digest,
     },

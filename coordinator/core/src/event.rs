@@ -1,5 +1,7 @@
 //! What has happened. An event is for ever: add, never change.
 
+use std::sync::Arc;
+
 use crate::bundle::Manifest;
 use crate::command::Waiver;
 use crate::forecast::Forecast;
@@ -205,9 +207,9 @@ pub enum Body {
     /// every later write is acceptable. The next look says what came of it.
     RestoreStarted { target: TargetId, archive: String, reason: String },
     /// A bundle's bytes are on a majority's disks.
-    BundleStored { manifest: Box<Manifest> },
+    BundleStored { manifest: Arc<Manifest> },
     /// Covers every step of the plan.
-    RolloutPlanned { rollout: RolloutId, id: Digest, plan: Box<Plan> },
+    RolloutPlanned { rollout: RolloutId, id: Digest, plan: Arc<Plan> },
     /// The plan is being carried out.
     RolloutStarted { rollout: RolloutId },
     /// A wave is open.

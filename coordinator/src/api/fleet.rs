@@ -1,6 +1,7 @@
 //! Targets, agents, bundles.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -229,7 +230,7 @@ impl v1::fleet_server::Fleet for Api {
             self.store_chunks(digest, &content).await?;
         }
         let body = v1::PutBundleRequest { digest: first.digest.clone(), ..Default::default() };
-        let command = Command::StoreBundle { manifest: Box::new(manifest) };
+        let command = Command::StoreBundle { manifest: Arc::new(manifest) };
         self.ask(asker, &body, command).await?;
         Ok(Response::new(v1::PutBundleReply { digest: first.digest, known }))
     }

@@ -1,5 +1,7 @@
 //! Plans: computed from the state, recorded through the sequencer.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use skein_core::command::Command;
 use skein_core::forecast;
@@ -34,16 +36,13 @@ impl v1::planner_server::Planner for Api {
         let mut attempt = 0;
         loop {
             attempt += 1;
-            let plan = self.make(&mut spec)?;
+            let plan = Arc::new(self.make(&mut spec)?);
             let id = codec::plan_id(&plan);
             if request.dry || plan.is_empty() {
                 return Ok(Response::new(self.reply(id, &plan, None)));
             }
-            let command = Command::PlanRollout {
-                spec: Box::new(spec.clone()),
-                plan: Box::new(plan.clone()),
-                id,
-            };
+            let command =
+                Command::PlanRollout { spec: Box::new(spec.clone()), plan: Arc::clone(&plan), id };
             match self.record(&request, command).await {
                 Ok(rollout) => {
                     let rollout =

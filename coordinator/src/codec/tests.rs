@@ -1,6 +1,7 @@
 //! What is written is read again, and what older releases wrote is read for ever.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -67,7 +68,7 @@ fn script() -> Script {
 fn a_plan_in_stages_is_another_event_on_the_disk() {
     for (plan, staged) in [(plan(), false), (in_stages(plan()), true)] {
         let body =
-            Body::RolloutPlanned { rollout: RolloutId(1), id: digest(8), plan: Box::new(plan) };
+            Body::RolloutPlanned { rollout: RolloutId(1), id: digest(8), plan: Arc::new(plan) };
         let event = Event { body, ..events().remove(0) };
         let bytes = encode_event(&event);
         let wire = log::Event::decode(bytes.clone()).unwrap().body;
@@ -361,7 +362,7 @@ fn one_of_each() -> Vec<Body> {
             reason: "agreed".to_owned(),
         },
         Body::BundleStored {
-            manifest: Box::new(Manifest {
+            manifest: Arc::new(Manifest {
                 digest: digest(3),
                 format: "sqlx".to_owned(),
                 migrations: vec![Migration {
@@ -374,7 +375,7 @@ fn one_of_each() -> Vec<Body> {
                 }],
             }),
         },
-        Body::RolloutPlanned { rollout, id: digest(8), plan: Box::new(plan()) },
+        Body::RolloutPlanned { rollout, id: digest(8), plan: Arc::new(plan()) },
         Body::RolloutStarted { rollout },
         Body::WaveStarted { rollout, wave: WaveIx(1) },
         Body::RolloutPaused { rollout, reason: "lunch".to_owned(), stop: Stop::AfterSteps },
@@ -815,7 +816,7 @@ fn whether_a_script_changes_the_schema_comes_back() {
     for defines in [None, Some(false), Some(true)] {
         let mut event = events().swap_remove(9);
         if let Body::BundleStored { manifest } = &mut event.body {
-            manifest.migrations[0].up.facts[0].defines = defines;
+            Arc::make_mut(manifest).migrations[0].up.facts[0].defines = defines;
         }
         assert_eq!(decode_event(&encode_event(&event)).as_ref(), Ok(&event));
     }

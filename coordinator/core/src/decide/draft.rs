@@ -85,7 +85,7 @@ pub fn draft(fleet: &Fleet, ask: &Ask) -> Result<Draft, Refusal> {
 }
 
 pub(super) fn manifest<'a>(fleet: &'a Fleet, ask: &Ask) -> Result<&'a Manifest, Refusal> {
-    fleet.bundles.get(&ask.bundle).ok_or_else(|| {
+    fleet.bundles.get(&ask.bundle).map(AsRef::as_ref).ok_or_else(|| {
         Refusal::new(
             Kind::Missing,
             format!("bundle {} is not stored", ask.bundle.short()),

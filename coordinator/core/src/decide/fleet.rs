@@ -1,6 +1,7 @@
 //! Cluster, agents, targets, bundles.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::target;
 use crate::bundle::Manifest;
@@ -259,7 +260,7 @@ pub(super) fn restore(
     }])
 }
 
-pub(super) fn store(fleet: &Fleet, manifest: &Manifest) -> Result<Vec<Body>, Refusal> {
+pub(super) fn store(fleet: &Fleet, manifest: &Arc<Manifest>) -> Result<Vec<Body>, Refusal> {
     if fleet.bundles.contains_key(&manifest.digest) {
         return Ok(Vec::new());
     }
@@ -272,5 +273,5 @@ pub(super) fn store(fleet: &Fleet, manifest: &Manifest) -> Result<Vec<Body>, Ref
             ));
         }
     }
-    Ok(vec![Body::BundleStored { manifest: Box::new(manifest.clone()) }])
+    Ok(vec![Body::BundleStored { manifest: Arc::clone(manifest) }])
 }

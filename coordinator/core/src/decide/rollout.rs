@@ -1,5 +1,7 @@
 //! A rollout as a whole: planned, started, paused, resumed, finished.
 
+use std::sync::Arc;
+
 use super::{part, rollout, unwind};
 use crate::command::Waiver;
 use crate::event::{Body, Stop};
@@ -15,13 +17,13 @@ use crate::state::target::Doubt;
 pub(super) fn plan(
     fleet: &Fleet,
     spec: &Spec,
-    made: &Plan,
+    made: &Arc<Plan>,
     id: Digest,
 ) -> Result<Vec<Body>, Refusal> {
     if fleet.planned.contains_key(&id) {
         return Ok(Vec::new());
     }
-    if plan::make(fleet, spec)? != *made {
+    if plan::make(fleet, spec)? != **made {
         return Err(Refusal::new(
             Kind::Stale,
             "the fleet moved while the plan was made",
@@ -36,7 +38,7 @@ pub(super) fn plan(
         ));
     }
     let next = fleet.rollouts.last_key_value().map_or(1, |(last, _)| last.0 + 1);
-    Ok(vec![Body::RolloutPlanned { rollout: RolloutId(next), id, plan: Box::new(made.clone()) }])
+    Ok(vec![Body::RolloutPlanned { rollout: RolloutId(next), id, plan: Arc::clone(made) }])
 }
 
 pub(super) fn start(fleet: &Fleet, plan: Digest, waivers: &[Waiver]) -> Result<Vec<Body>, Refusal> {

@@ -213,9 +213,9 @@ pub(super) fn restore_started(
     Ok(())
 }
 
-pub(super) fn bundle_stored(fleet: &mut Fleet, manifest: &Manifest) {
+pub(super) fn bundle_stored(fleet: &mut Fleet, manifest: &Arc<Manifest>) {
     for migration in &manifest.migrations {
         fleet.normalised.insert(migration.up.raw, migration.up.normalised);
     }
-    fleet.bundles.insert(manifest.digest, manifest.clone());
+    fleet.bundles.insert(manifest.digest, Arc::clone(manifest));
 }

@@ -16,7 +16,7 @@ pub(super) fn planned(
     fleet: &mut Fleet,
     id: RolloutId,
     plan_id: Digest,
-    plan: &Plan,
+    plan: &Arc<Plan>,
 ) -> Result<(), Impossible> {
     let (mut lanes, mut known, mut again) = (Vec::new(), BTreeMap::new(), Vec::new());
     for (wave, number) in plan.waves.iter().zip(0..) {
@@ -35,7 +35,7 @@ pub(super) fn planned(
         }
     }
     let reach = plan.classes.iter().map(|class| Reach::of(fleet, plan.spec.bundle, class));
-    let plans = (Arc::new(plan.clone()), reach.collect());
+    let plans = (Arc::clone(plan), reach.collect());
     let mut state = State::new((id, fleet.seq), plan_id, plans, lanes);
     for (lane, wave) in again {
         state.goes_through(lane, wave);

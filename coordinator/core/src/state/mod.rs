@@ -16,6 +16,7 @@ pub mod target;
 pub mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::bundle::Manifest;
 use crate::ids::{
@@ -40,7 +41,7 @@ pub struct Fleet {
     /// What is migrated.
     pub targets: target::Table,
     /// By digest.
-    pub bundles: BTreeMap<Digest, Manifest>,
+    pub bundles: BTreeMap<Digest, Arc<Manifest>>,
     /// For each up script ever stored: what of it runs. Tells a harmless edit from a real one.
     pub normalised: BTreeMap<Digest, Digest>,
     /// Versions and digests that ledgers are made of.

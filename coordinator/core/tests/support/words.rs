@@ -753,7 +753,7 @@ fn bundle(world: &mut World, words: &Words<'_>) {
         migrations: migrations.collect(),
     };
     world.bundles.insert(words.at(1).to_owned(), manifest.clone());
-    world.ask("ann", Command::StoreBundle { manifest: Box::new(manifest) });
+    world.ask("ann", Command::StoreBundle { manifest: Arc::new(manifest) });
 }
 
 fn strategy(world: &mut World, words: &Words<'_>) {
@@ -914,7 +914,7 @@ fn plan(world: &mut World, words: &Words<'_>) {
         world.say(format!("accepted {}", line::block(block)));
     }
     let id = digest(&format!("{made:?}"));
-    let command = Command::PlanRollout { spec: Box::new(spec), plan: Box::new(made), id };
+    let command = Command::PlanRollout { spec: Box::new(spec), plan: Arc::new(made), id };
     if world.ask("ann", command) {
         world.plan = id;
     }

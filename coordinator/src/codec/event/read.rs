@@ -1,5 +1,7 @@
 //! From disk.
 
+use std::sync::Arc;
+
 use skein_core::event::{Body, Stop, Unwind};
 use skein_core::ids::{AgentId, Fence, Millis, RolloutId, StepIx, TargetId, WaveIx};
 use skein_core::policy::Policy;
@@ -62,11 +64,11 @@ pub(super) fn body(wire: Wire) -> Result<Body, Malformed> {
             archive: wire.archive,
             reason: wire.reason,
         },
-        Wire::BundleStored(wire) => Body::BundleStored { manifest: Box::new(manifest(wire)?) },
+        Wire::BundleStored(wire) => Body::BundleStored { manifest: Arc::new(manifest(wire)?) },
         Wire::RolloutPlanned(wire) | Wire::RolloutPlannedInStages(wire) => Body::RolloutPlanned {
             rollout: RolloutId(wire.rollout),
             id: digest(&wire.plan_id, "a plan's id")?,
-            plan: Box::new(plan(required(wire.plan, "a plan")?)?),
+            plan: Arc::new(plan(required(wire.plan, "a plan")?)?),
         },
         Wire::RolloutStarted(wire) => Body::RolloutStarted { rollout: RolloutId(wire.rollout) },
         Wire::WaveStarted(wire) => {

@@ -13,11 +13,11 @@ use skein_core::schedule::{Presence, schedule};
 use skein_core::state::Fleet;
 use skein_core::state::target::Observation;
 
+use super::connected::Connected;
 use super::coverage::{self, Reach};
 use super::dice::Dice;
 use super::mutation::Mutation;
 use super::network::{Answer, Message};
-use super::spec::SOURCE;
 use super::{Happening, Sim};
 use crate::observation::{Node, Seen};
 use crate::shrink::{Asked, Entry};
@@ -67,6 +67,8 @@ pub(super) struct Leader {
     pub(super) leases: BTreeMap<Fence, (TargetId, u64)>,
     /// The life of each agent that was heard of, and when.
     pub(super) heard: BTreeMap<usize, (u32, u64)>,
+    /// The same, as it told its schedule last.
+    pub(super) connected: Connected,
     /// When executors were last said to wait.
     pub(super) held: BTreeMap<Fence, Millis>,
     /// Its next write fails.
@@ -89,6 +91,7 @@ impl Leader {
             clock_ms: 0,
             leases: BTreeMap::new(),
             heard: BTreeMap::new(),
+            connected: Connected::default(),
             held: BTreeMap::new(),
             disk_fails: false,
             old: None,
@@ -319,11 +322,24 @@ impl Sim {
 
     /// Does what the schedule says, and hands out what is durable.
     pub(super) fn schedule(&mut self) {
-        let presence = self.presence();
-        self.note_closed(&presence.hours);
+        let connected = self.take_connected();
+        self.note_closed(&connected.presence.hours);
+        let accepted = self.follow(&connected.presence);
+        self.leader.connected = connected;
+        if let Err(what) = accepted {
+            return self.refused("what is scheduled is accepted", what);
+        }
+        self.sabotage();
+        for agent in 0..self.agents.len() {
+            self.hand_out(agent);
+        }
+    }
+
+    /// Asks what is to be done, and does it, until nothing is; or what of it was not accepted.
+    fn follow(&mut self, presence: &Presence) -> Result<(), String> {
         for _ in 0..1_000 {
             let now = self.clock();
-            let mut next = schedule(&self.leader.ahead, &presence, now);
+            let mut next = schedule(&self.leader.ahead, presence, now);
             if self.mutated(Mutation::NeverFinishes) {
                 next.commands.retain(|one| !matches!(one, Command::FinishRollout { .. }));
             }
@@ -333,32 +349,10 @@ impl Sim {
             }
             for command in next.commands {
                 let shown = if self.options.trace { format!("{command:?}") } else { String::new() };
-                if let Err(kind) = self.ask(SCHEDULER, None, command) {
-                    let what = format!("{kind:?} {shown}");
-                    return self.refused("what is scheduled is accepted", what);
-                }
+                self.ask(SCHEDULER, None, command).map_err(|kind| format!("{kind:?} {shown}"))?;
             }
         }
-        self.sabotage();
-        for agent in 0..self.agents.len() {
-            self.hand_out(agent);
-        }
-    }
-
-    fn presence(&mut self) -> Presence {
-        let hours = self.hours();
-        let here = || self.leader.heard.keys().filter_map(|agent| self.agents.get(*agent));
-        Presence {
-            slots: here().map(|agent| (agent.id.clone(), agent.slots)).collect(),
-            gates: here().map(|agent| (agent.id.clone(), [SOURCE.to_owned()].into())).collect(),
-            // Now and then one is of a release that knows none.
-            throttles: here()
-                .filter(|agent| self.healed || agent.life % 4 != 3)
-                .map(|agent| agent.id.clone())
-                .collect(),
-            hours,
-            ..Presence::default()
-        }
+        Ok(())
     }
 
     /// Executors that wait, as their agent says.

@@ -13,6 +13,7 @@ mod asks;
 mod batched;
 mod calendar;
 mod chosen;
+mod connected;
 mod dice;
 mod executor;
 mod gauge;

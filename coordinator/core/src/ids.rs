@@ -157,9 +157,7 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// The first four bytes in hexadecimal, for people.
     pub fn short(&self) -> String {
-        let mut text = self.to_string();
-        text.truncate(8);
-        text
+        format!("{self:?}")
     }
 }
 
@@ -171,7 +169,8 @@ impl fmt::Display for Digest {
 
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.short())
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}")
     }
 }
 

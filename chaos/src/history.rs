@@ -6,6 +6,7 @@
 //! report allows, so that nothing is called broken that may have held.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use skein_core::event::{Body, Event};
 use skein_core::ids::{Millis, RequestId, Seq};
@@ -17,7 +18,7 @@ use crate::observation::{Database, Effect, Mended, Node, Seen};
 #[derive(Debug, Default)]
 pub struct History {
     /// What each node has applied; the longest is the log that the others are held against.
-    pub logs: Vec<(Node, Vec<Event>)>,
+    pub logs: Vec<(Node, Vec<Arc<Event>>)>,
     /// What the ledgers tell, target after target, each in its own order; with the time of the row
     /// where the clock that wrote it is the clock of the leaders.
     pub effects: Vec<(Option<Millis>, Effect)>,
@@ -93,7 +94,7 @@ pub fn check(history: &History) -> Vec<Broken> {
 
 /// Before which event each effect is taken to have happened.
 fn places<'a>(
-    log: &[Event],
+    log: &[Arc<Event>],
     effects: &'a [(Option<Millis>, Effect)],
 ) -> BTreeMap<usize, Vec<&'a Effect>> {
     let mut places: BTreeMap<usize, Vec<&Effect>> = BTreeMap::new();
@@ -113,7 +114,7 @@ fn places<'a>(
 
 /// Where the effect is told of first. One that never was (its target was given up) came before the next lease of
 /// the target, whose fence bars it; where there is none, it is behind the log.
-fn reported(log: &[Event], effect: &Effect) -> usize {
+fn reported(log: &[Arc<Event>], effect: &Effect) -> usize {
     let after = usize::try_from(effect.fence.0).unwrap_or(usize::MAX);
     let told = log.iter().skip(after).position(|event| match &event.body {
         Body::StepApplied { target, version, .. }

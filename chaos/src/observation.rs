@@ -4,6 +4,8 @@
 //! Who watches live says each thing when it happens. Who looks afterwards at the logs, ledgers and
 //! answers that real processes left puts them in order with [`crate::history`].
 
+use std::sync::Arc;
+
 use skein_core::event::Event;
 use skein_core::hours::Openings;
 use skein_core::ids::{Digest, Fence, Millis, RequestId, RolloutId, Seq, TargetId, Version};
@@ -104,7 +106,7 @@ pub struct GateAnswer {
 #[derive(Debug, Clone, Copy)]
 pub enum Seen<'a> {
     /// An event is durable: the cluster cannot lose it. Each once, in the order of their numbers.
-    Event(&'a Event),
+    Event(&'a Arc<Event>),
     /// An executor has changed a database. Under a lease; in the order in which it happened.
     Effect(&'a Effect),
     /// An executor has set a ledger right. Under a lease; in the order in which it happened.
@@ -220,7 +222,7 @@ pub enum Seen<'a> {
         /// Which.
         node: Node,
         /// What it applied.
-        event: &'a Event,
+        event: &'a Arc<Event>,
     },
     /// The root that a node's history has once it holds so many events.
     Root {

@@ -1,6 +1,8 @@
 //! What is gathered afterwards is checked as well as what is watched: good histories pass, and each
 //! known-bad one is called by the name of the promise that it breaks.
 
+use std::sync::Arc;
+
 use skein_chaos::history::{History, check};
 use skein_chaos::model::coverage::Fault;
 use skein_chaos::model::mutation::Mutation;
@@ -91,7 +93,7 @@ fn logs_that_differ_are_seen() {
     let (_, log) = history.logs[0].clone();
     let mut other = log;
     other.truncate(10);
-    other[9].actor = "somebody else".to_owned();
+    Arc::make_mut(&mut other[9]).actor = "somebody else".to_owned();
     history.logs.push((9, other));
     assert_eq!(names(&history), ["same_log"]);
 }
@@ -121,7 +123,7 @@ fn a_secret_is_seen_and_not_repeated() {
     assert!(names(&history).is_empty());
     let (_, log) = &mut history.logs[0];
     for event in log.iter_mut() {
-        if let Body::AgentJoined { version, .. } = &mut event.body {
+        if let Body::AgentJoined { version, .. } = &mut Arc::make_mut(event).body {
             *version = "postgres://u:hunter2@db/x".to_owned();
         }
     }

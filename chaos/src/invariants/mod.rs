@@ -52,6 +52,7 @@ mod windows;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use skein_core::event::{Body, Event, LegKind};
 use skein_core::evolve::{Impossible, evolve};
@@ -102,7 +103,7 @@ pub(crate) struct Past {
     /// Behind the last durable event.
     pub(crate) fleet: Fleet,
     /// The durable events.
-    pub(crate) log: Vec<Event>,
+    pub(crate) log: Vec<Arc<Event>>,
     /// What the effects seen so far have left in each database.
     pub(crate) ledgers: BTreeMap<TargetId, Vec<Entry>>,
     /// Every leg that was ever leased, durably.
@@ -134,7 +135,7 @@ impl Past {
         }
     }
 
-    fn event(&mut self, event: &Event) {
+    fn event(&mut self, event: &Arc<Event>) {
         self.impossible = evolve(&mut self.fleet, event).err();
         // What was in force before anybody came.
         if let Body::TargetObserved { target, seen, .. } = &event.body
@@ -149,7 +150,7 @@ impl Past {
         if let Body::RepairAssigned { target, .. } = &event.body {
             self.mends.insert(Fence(event.seq.0), target.clone());
         }
-        self.log.push(event.clone());
+        self.log.push(Arc::clone(event));
     }
 
     fn effect(&mut self, effect: &Effect) {
@@ -301,7 +302,7 @@ impl Watch {
     }
 
     /// The durable events.
-    pub fn log(&self) -> &[Event] {
+    pub fn log(&self) -> &[Arc<Event>] {
         &self.past.log
     }
 }

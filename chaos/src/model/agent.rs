@@ -32,7 +32,7 @@ pub(super) struct Agent {
     pub(super) life: u32,
     /// It stands still until then.
     pub(super) stalled_until: u64,
-    pub(super) executors: BTreeMap<Fence, Executor>,
+    pub(super) executors: BTreeMap<Fence, Box<Executor>>,
     /// Legs that this life has brought to an end: they are not begun again.
     pub(super) finished: BTreeSet<Fence>,
     /// Gates that it asks.

@@ -247,7 +247,7 @@ impl Sim {
 
     pub(super) fn begin_work(&mut self, (agent, life): (usize, u32), executor: Executor) {
         let fence = executor.leg.fence;
-        self.agents[agent].executors.insert(fence, executor);
+        self.agents[agent].executors.insert(fence, Box::new(executor));
         self.at(1, Happening::Work { agent, life, fence });
     }
 

@@ -1,6 +1,7 @@
 //! The leader: one sequencer with a state ahead of the durable one, leases and presence in memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use skein_core::command::{Command, Request};
 use skein_core::decide::{Decision, decide};
@@ -285,21 +286,21 @@ impl Sim {
     pub(super) fn make_durable(&mut self) -> Vec<Waiter> {
         let mut waiters = Vec::new();
         for (events, waiter) in std::mem::take(&mut self.leader.pending) {
-            for event in &events {
-                self.durable(event);
+            for event in events {
+                self.durable(&Arc::new(event));
             }
             waiters.push(waiter);
         }
         waiters
     }
 
-    fn durable(&mut self, event: &Event) {
+    fn durable(&mut self, event: &Arc<Event>) {
         self.note(|| format!("event {} {:?}", event.seq, event.body));
         let mut folded = None;
         if self.mutated(Mutation::FoldsDifferently)
             && let Body::StepBackedUp { archive, .. } = &event.body
         {
-            let mut other = event.clone();
+            let mut other = Event::clone(event);
             if let Body::StepBackedUp { archive: changed, .. } = &mut other.body {
                 changed.bytes = archive.bytes + 1;
             }

@@ -121,7 +121,7 @@ pub struct Run {
 #[derive(Debug)]
 enum Happening {
     /// A message arrives.
-    Arrive(Message),
+    Arrive(Box<Message>),
     /// An executor goes on.
     Work { agent: usize, life: u32, fence: Fence },
     /// An agent tells that it is alive, and under which fences it works.
@@ -204,7 +204,7 @@ pub fn run(seed: u64, options: &Options) -> Run {
 impl Sim {
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Arrive(message) => self.arrive(message),
+            Happening::Arrive(message) => self.arrive(*message),
             Happening::Work { agent, life, fence } => self.work(agent, life, fence),
             Happening::Beat { agent, life } => self.beat(agent, life),
             Happening::Look { agent, life } => self.look(agent, life),

@@ -166,13 +166,13 @@ impl Sim {
         let applied = self.leader.applied.target(id);
         let lane = lane || applied.is_some_and(|(_, target)| target.lane.is_some());
         let mut executors = self.agents.iter().flat_map(|agent| agent.executors.values());
-        let on_its_way = self.queue.values().any(|happening| match happening {
-            Happening::Arrive(Message::Legs { legs, .. }) => {
-                legs.iter().any(|leg| leg.target == *id)
-            }
-            Happening::Arrive(Message::Mends { mends, .. }) => {
-                mends.iter().any(|mend| mend.target == *id)
-            }
+        let mut messages = self.queue.values().filter_map(|happening| match happening {
+            Happening::Arrive(message) => Some(&**message),
+            _ => None,
+        });
+        let on_its_way = messages.any(|message| match message {
+            Message::Legs { legs, .. } => legs.iter().any(|leg| leg.target == *id),
+            Message::Mends { mends, .. } => mends.iter().any(|mend| mend.target == *id),
             _ => false,
         });
         !lane

@@ -99,6 +99,7 @@ impl Message {
 impl Sim {
     /// Loses, doubles and delays.
     pub(super) fn send(&mut self, message: Message) {
+        let message = Box::new(message);
         let (agent, up) = message.agent();
         let loss = self.loss;
         let noisy = !self.healed && !self.options.without.noise;

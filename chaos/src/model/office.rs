@@ -1,5 +1,7 @@
 //! How the lead passes from one node to the next, and what is lost on the way.
 
+use std::sync::Arc;
+
 use skein_core::decide::{Way, resumption};
 use skein_core::event::{Body, LegKind};
 use skein_core::evolve::evolve;
@@ -110,7 +112,7 @@ impl Sim {
         if self.mutated(Mutation::AppliesAnother)
             && let Some(last) = tail.last_mut()
         {
-            "nobody".clone_into(&mut last.actor);
+            "nobody".clone_into(&mut Arc::make_mut(last).actor);
         }
         if self.mutated(Mutation::LosesTail) {
             tail.pop();

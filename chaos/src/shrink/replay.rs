@@ -111,7 +111,7 @@ fn ask(
         }
         Err(_) => return Ok(()),
     };
-    for event in &events {
+    for event in events.into_iter().map(Arc::new) {
         match &event.body {
             Body::LegAssigned { .. } | Body::RepairAssigned { .. } | Body::GateAsked { .. } => {
                 numbers.fences.extend(asked.fence.map(|fence| (fence, Fence(event.seq.0))));
@@ -125,8 +125,8 @@ fn ask(
             _ => {}
         }
         // What cannot be applied is the watch's to say.
-        drop(evolve(fleet, event));
-        watch.see(Seen::Event(event))?;
+        drop(evolve(fleet, &event));
+        watch.see(Seen::Event(&event))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use skein_chaos::invariants::Watch;
 use skein_chaos::model::coverage::kind;
@@ -46,7 +47,7 @@ impl Watcher {
         }
     }
 
-    pub(crate) fn events(&self) -> &[Event] {
+    pub(crate) fn events(&self) -> &[Arc<Event>] {
         self.watch.log()
     }
 
@@ -205,6 +206,7 @@ impl Watcher {
             if self.mutation == Some(Mutation::OtherEvent) && node == 2 && stored.seq == 40 {
                 event.actor.push('!');
             }
+            let event = Arc::new(event);
             if stored.seq == self.watch.log().len() as u64 {
                 self.see(Seen::Event(&event));
                 self.windows(&event);

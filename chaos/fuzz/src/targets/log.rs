@@ -13,7 +13,7 @@ fn histories() -> Vec<Vec<Bytes>> {
     let options = Options { history: true, ..Options::default() };
     (1..6)
         .filter_map(|seed| run(seed, &options).history.logs.into_iter().next())
-        .map(|(_, events)| events.iter().map(doors::encode_event).collect())
+        .map(|(_, events)| events.iter().map(|event| doors::encode_event(event)).collect())
         .collect()
 }
 

@@ -1,6 +1,7 @@
 //! An acknowledged event is in every node's log, byte for byte, under the same root; and each node's
 //! own disk verifies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -15,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// What all nodes agree on.
 pub(super) struct News {
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<Arc<Event>>,
     pub(super) term: u64,
     /// How many nodes have them.
     pub(super) nodes: u64,
@@ -59,7 +60,7 @@ pub(super) async fn news(world: &World, from: u64) -> Result<News> {
     for (seq, bytes) in (from..).zip(first.unwrap_or_default()) {
         let event = audit::event(&bytes).with_context(|| format!("event {seq}"))?;
         ensure!(event.seq.0 == seq, "event {seq} says that it is {}", event.seq);
-        events.push(event);
+        events.push(Arc::new(event));
     }
     Ok(News { events, term, nodes: world.nodes.len() as u64, root })
 }

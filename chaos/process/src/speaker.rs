@@ -6,11 +6,12 @@ use anyhow::{Result, bail};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use skein_chaos::people::Person;
+use skein_chaos::people::answer::is_unknown;
 use skein_chaos::people::words::{Hindrance, Scope, Word};
 use skein_proto::v1::{self, RolloutState as State};
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
-use tonic::{Code, Response, Status};
+use tonic::{Response, Status};
 
 use crate::check::Promise;
 use crate::strategy;
@@ -214,16 +215,4 @@ impl Speaker {
 
 pub(crate) fn is_open(rollout: &v1::RolloutStatus) -> bool {
     matches!(rollout.state(), State::Running | State::Paused | State::Unwinding)
-}
-
-/// Whether it may have happened, or another node may know better.
-fn is_unknown(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::Internal
-    )
 }

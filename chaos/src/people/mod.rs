@@ -3,12 +3,14 @@
 //! ```text
 //! strategy   waves, stages, soaks, gates, throttles, windows: drawn from chance
 //! words      knobs, holds, cancels, chosen rollbacks, freezes, and how whatever holds a rollout back is taken away
+//! answer     whether what was asked for may have happened though nobody said so
 //! played     which capabilities a log has seen, and which it has not
 //! ```
 //!
 //! The simulator of the whole system and the chaos on real processes draw from here, each with its own chance and
 //! its own [`strategy::Means`]. What one of them lacks costs no draw, so that the seeds of the other stay what they are.
 
+pub mod answer;
 pub mod played;
 pub mod strategy;
 pub mod words;

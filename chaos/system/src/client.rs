@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use skein_chaos::people::Person;
+use skein_chaos::people::answer::is_unknown;
 use skein_chaos_interpose::Chance;
 use skein_coordinator::charter;
 use skein_core::ids::Seq;
@@ -12,7 +13,7 @@ use skein_proto::v1::fleet_client::FleetClient;
 use skein_proto::v1::planner_client::PlannerClient;
 use skein_proto::v1::rollouts_client::RolloutsClient;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::node::host;
 use crate::world::{Node, Told, world};
@@ -325,16 +326,4 @@ impl Client {
             self.rest(20, 300).await;
         }
     }
-}
-
-/// Whether it may have happened, or another node may know better.
-fn is_unknown(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable
-            | Code::DeadlineExceeded
-            | Code::Cancelled
-            | Code::Unknown
-            | Code::Internal
-    )
 }

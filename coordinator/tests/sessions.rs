@@ -16,7 +16,7 @@ use support::agent::{Agent, attach, report};
 use support::fleet::{asker, plan, put_bundle, start_rollout};
 use support::node::{configs, formed, limit, single, until};
 use tempfile::TempDir;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use wire::from_agent::Message as Said;
 use wire::report::Outcome;
 
@@ -136,9 +136,11 @@ async fn leases_start_again_at_full_length_after_a_restart() {
     let node = skein_coordinator::start(config.clone()).await.unwrap();
     formed(&node).await;
     let (agent, leg, _) = leg_for(&node, "a").await;
+    // It says nothing more: renewed at this moment at the latest, its lease is over by then, with nobody up.
+    let over = Instant::now() + Duration::from_millis(config.lease_ms.into());
     drop(agent);
     node.shutdown().await;
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    sleep_until(over).await;
     let node = skein_coordinator::start(config).await.unwrap();
     formed(&node).await;
     let mut again = attach(node.channel(), "a", &[TARGET]).await;

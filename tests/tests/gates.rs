@@ -10,13 +10,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use skein_agent::db::Engine;
 use skein_proto::log::v1::event::Body;
 use skein_proto::log::v1::{Event, GateJudged};
 use skein_proto::v1::{LaneState, RolloutState, RolloutStatus};
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Runbook, Server, blocks, until,
-    until_some,
+    Agent, AgentSpec, Cluster, Project, Runbook, Server, World, blocks, databases, once_each, until,
 };
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -88,133 +86,41 @@ impl Shop {
     }
 }
 
-/// Three engines, one agent beside them, and what it may ask.
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agents: Vec<Agent>,
-    shop: Arc<Shop>,
+/// Three engines, so many agents which serve the same targets, and what they may ask. `None`: a server is missing,
+/// which was said.
+async fn start(test: &str, agents: u32) -> Option<(World, Arc<Shop>)> {
+    let project = Arc::new(Project::new(test));
+    let [sqlite, postgres, mariadb] = Server::three(&project, test)?;
+    let targets = [("a-1", &sqlite), ("a-2", &sqlite), ("b-1", &postgres), ("c-1", &mariadb)];
+    let databases = databases(&targets).await;
+    project.table(1, "orders (id int PRIMARY KEY, total int)");
+    let (shop, url) = Shop::open();
+    let [strategy, sources] = &blocks(PAGE, "gates", "toml")[..] else {
+        panic!("a strategy, and what agents have")
+    };
+    project.write("strategy.toml", strategy);
+    project.write("answer", "0");
+    program(&project, "smoke", "test \"$1\" = --fast || exit 9; exit $(cat answer)");
+    let cluster = Cluster::start(&project).await;
+    let mut world = World::of(project, cluster, databases).await;
+    for number in 1..=agents {
+        let mut spec = AgentSpec::new(&format!("a{number}")).serve(&world.databases);
+        spec.more.clone_from(sources);
+        let variables =
+            [("SHOP_URL", &*url), ("PROMETHEUS_URL", &*url), ("PROMETHEUS_TOKEN", TOKEN)];
+        world.comes_with(&spec, &variables).await;
+    }
+    Some((world, shop))
 }
 
-impl World {
-    /// `None`: a server is missing, which was said. So many agents, which serve the same targets.
-    async fn start(test: &str, agents: u32) -> Option<Self> {
-        let postgres = Server::shared(Engine::Postgres, test)?;
-        let mariadb = Server::shared(Engine::Mysql, test)?;
-        let project = Arc::new(Project::new(test));
-        let sqlite = Server::sqlite(&project.join("db"));
-        let mut databases = Vec::new();
-        for (id, server) in
-            [("a-1", &sqlite), ("a-2", &sqlite), ("b-1", &postgres), ("c-1", &mariadb)]
-        {
-            databases.push(server.database(id).await);
-        }
-        migration(&project, 1, "orders (id int PRIMARY KEY, total int)", "orders");
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let (shop, url) = Shop::open();
-        let [strategy, sources] = &blocks(PAGE, "gates", "toml")[..] else {
-            panic!("a strategy, and what agents have")
-        };
-        project.write("strategy.toml", strategy);
-        project.write("answer", "0");
-        program(&project, "smoke", "test \"$1\" = --fast || exit 9; exit $(cat answer)");
-        let mut started = Vec::new();
-        for number in 1..=agents {
-            let mut spec = AgentSpec::new(&format!("a{number}")).serve(&databases);
-            spec.more.clone_from(sources);
-            let variables =
-                [("SHOP_URL", &*url), ("PROMETHEUS_URL", &*url), ("PROMETHEUS_TOKEN", TOKEN)];
-            let mut agent = Agent::prepare(&project, &cluster, &spec, &variables);
-            agent.restart();
-            started.push(agent);
-        }
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&client, &ids).await;
-        let cli = Cli::new(&project, &cluster, "");
-        Some(Self { project, cluster, cli, client, databases, agents: started, shop })
+/// Each step of each target had one effect, and no secret of an agent's is in the log.
+async fn end(world: World) {
+    for event in world.events().await {
+        let said = format!("{event:?}");
+        assert!(!said.contains(TOKEN) && !said.contains("http://"), "{said}");
     }
-
-    fn strategy(&self, text: &str) {
-        self.project.write("strategy.toml", text);
-    }
-
-    async fn begin(&self) {
-        let apply = "apply migrations --strategy strategy.toml --yes --detach";
-        self.cli.run(apply).await.exits(0);
-    }
-
-    async fn status(&self, id: &str) -> RolloutStatus {
-        until_some("somebody tells the status", LIMIT, || async {
-            self.client.rollout(id).await.ok()
-        })
-        .await
-    }
-
-    async fn until_it(&self, id: &str, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
-        let holds = || async { self.client.rollout(id).await.is_ok_and(|it| holds(&it)) };
-        until(what, LIMIT, holds).await;
-    }
-
-    async fn events(&self) -> Vec<Event> {
-        until_some("the log can be read", LIMIT, || async { self.client.events(0).await.ok() })
-            .await
-    }
-
-    /// What came of the gates, in order.
-    async fn judged(&self) -> Vec<(bool, GateJudged)> {
-        let judged = |event: Event| match event.body {
-            Some(Body::GatePassed(judged)) => Some((true, judged)),
-            Some(Body::GateFailed(judged) | Body::GateBreached(judged)) => Some((false, judged)),
-            _ => None,
-        };
-        self.events().await.into_iter().filter_map(judged).collect()
-    }
-
-    /// The leader dies, and is started again when another one leads.
-    async fn behead(&mut self) {
-        self.client = self.cluster.behead().await;
-    }
-
-    async fn in_force(&self) -> Vec<Vec<String>> {
-        let mut all = Vec::new();
-        for database in &self.databases {
-            all.push(database.in_force().await);
-        }
-        all
-    }
-
-    /// Each step of each target had one effect, and no secret of an agent's is in the log.
-    async fn done(self) {
-        let mut applied = Vec::new();
-        for event in self.events().await {
-            let said = format!("{event:?}");
-            assert!(!said.contains(TOKEN) && !said.contains("http://"), "{said}");
-            if let Some(Body::StepApplied(step)) = event.body {
-                applied.push((step.rollout, step.target, step.version));
-            }
-        }
-        let count = applied.len();
-        applied.sort_unstable();
-        applied.dedup();
-        assert_eq!(applied.len(), count);
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-        drop(self.agents);
-        for database in self.databases {
-            database.remove().await;
-        }
-        drop(self.project);
-    }
-}
-
-fn migration(project: &Project, version: u32, table: &str, name: &str) {
-    let file = |way: &str| format!("migrations/{version:04}_{name}.{way}.sql");
-    project.write(&file("up"), &format!("CREATE TABLE {table};\n"));
-    project.write(&file("down"), &format!("DROP TABLE {name};\n"));
+    once_each(world.applied().await);
+    world.end().await;
 }
 
 fn program(project: &Project, name: &str, text: &str) {
@@ -238,12 +144,10 @@ fn passed<'a>(judged: &'a [(bool, GateJudged)], gate: &str) -> Vec<&'a str> {
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_the_page_is_followed_command_by_command() {
     let test = "gates_the_page_is_followed_command_by_command";
-    let Some(world) = World::start(test, 1).await else { return };
+    let Some((world, shop)) = start(test, 1).await else { return };
     let mut page = Runbook::on(PAGE, "gates");
     let run = async |page: &mut Runbook, begins: &str, code| {
-        let words = page.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        world.cli.run_words(&words).await.exits(code)
+        world.cli.follow(page, begins).await.exits(code)
     };
 
     let plan = run(&mut page, "skein plan", 0).await.stdout;
@@ -279,13 +183,13 @@ async fn gates_the_page_is_followed_command_by_command() {
     assert_eq!(passed(&judged, "not read only"), ["a-1", "a-2", "b-1", "c-1"]);
     assert_eq!(passed(&judged, "smoke test"), [""]);
     assert_eq!(passed(&judged, "the shop answers"), ["", ""]);
-    assert_eq!(*world.shop.token.lock().expect("whole"), TOKEN);
+    assert_eq!(*shop.token.lock().expect("whole"), TOKEN);
     // Two soaks of three seconds, five times a second each.
-    let asked = world.shop.asked.load(Ordering::Relaxed);
+    let asked = shop.asked.load(Ordering::Relaxed);
     assert!(asked >= 12, "asked {asked} times");
 
     let mut page = Runbook::on(PAGE, "breach");
-    migration(&world.project, 2, "carts (id int PRIMARY KEY)", "carts");
+    world.project.table(2, "carts (id int PRIMARY KEY)");
     world.project.write("answer", "7");
     run(&mut page, "skein apply", 30).await;
     let status = run(&mut page, "skein status", 0).await.stdout;
@@ -293,14 +197,14 @@ async fn gates_the_page_is_followed_command_by_command() {
     assert!(status.contains(said), "{status}");
     page.ends();
     assert_eq!(world.in_force().await, vec![vec!["1".to_owned()]; 4]);
-    world.done().await;
+    end(world).await;
 }
 
 /// Each kind of question at each moment: none is left out in silence.
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_of_every_kind_are_asked_at_every_moment() {
     let test = "gates_of_every_kind_are_asked_at_every_moment";
-    let Some(world) = World::start(test, 1).await else { return };
+    let Some((world, _)) = start(test, 1).await else { return };
     let kinds = [
         ("sql", "sql = \"SELECT 1\"\nexpect = 1"),
         ("http", "http = \"shop\""),
@@ -320,7 +224,7 @@ async fn gates_of_every_kind_are_asked_at_every_moment() {
     };
     let all = moments.iter().flat_map(|when| kinds.iter().map(move |kind| (*when, *kind)));
     let gates: String = all.map(gate).collect();
-    world.strategy(&format!("soak = \"1s\"\n{gates}"));
+    world.project.write("strategy.toml", &format!("soak = \"1s\"\n{gates}"));
     world.cli.run("apply migrations --strategy strategy.toml --yes").await.exits(0);
     let judged = world.judged().await;
     assert!(judged.iter().all(|(passed, _)| *passed), "{judged:?}");
@@ -332,15 +236,16 @@ async fn gates_of_every_kind_are_asked_at_every_moment() {
             assert_eq!(passed(&judged, &format!("{when} {kind}")), targets, "{when} {kind}");
         }
     }
-    world.done().await;
+    end(world).await;
 }
 
 /// A gate that speaks of one target, and a strategy that halts: what is mended goes on, and runs nothing twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_that_halt_a_rollout_are_asked_again_when_it_is_resumed() {
     let test = "gates_that_halt_a_rollout_are_asked_again_when_it_is_resumed";
-    let Some(world) = World::start(test, 1).await else { return };
-    world.strategy(
+    let Some((world, _)) = start(test, 1).await else { return };
+    world.project.write(
+        "strategy.toml",
         "on_breach = \"halt\"\n[[gate]]\nname = \"rows\"\nwhen = \"after_wave\"\n\
          sql = \"SELECT total FROM orders\"\nexpect = \">= 1\"\nsamples = 2\nneed = 1\n\
          interval = \"100ms\"\n",
@@ -363,14 +268,15 @@ async fn gates_that_halt_a_rollout_are_asked_again_when_it_is_resumed() {
     world.until_it(id, "b-1 holds it back", |it| it.reason.contains("in b-1: 0")).await;
     world.databases[2].raw("UPDATE orders SET total = 1").await.expect("mended");
     world.cli.run("resume mig-0001").await.exits(0);
-    world.done().await;
+    end(world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_in_a_soak_are_a_breach_at_once() {
     let test = "gates_in_a_soak_are_a_breach_at_once";
-    let Some(world) = World::start(test, 1).await else { return };
-    world.strategy(
+    let Some((world, shop)) = start(test, 1).await else { return };
+    world.project.write(
+        "strategy.toml",
         "soak = \"10m\"\non_breach = \"rollback_rollout\"\n[[gate]]\nname = \"shop\"\n\
          when = \"soak\"\nhttp = \"shop\"\nsamples = 3\nneed = 2\ninterval = \"100ms\"\n\
          [[gate]]\nname = \"errors\"\nwhen = \"soak\"\ninterval = \"100ms\"\nexpect = \"< 1\"\n\
@@ -378,19 +284,19 @@ async fn gates_in_a_soak_are_a_breach_at_once() {
     );
     world.begin().await;
     world.until_it("mig-0001", "it is watched", |it| is_soaking(it, 0)).await;
-    let asked = || world.shop.asked.load(Ordering::Relaxed);
+    let asked = || shop.asked.load(Ordering::Relaxed);
     until("the shop was asked ten times", LIMIT, || async { asked() > 10 }).await;
     assert_eq!(world.status("mig-0001").await.state(), RolloutState::Running);
-    world.shop.broken.store(true, Ordering::Relaxed);
+    shop.broken.store(true, Ordering::Relaxed);
     world.cli.run("watch mig-0001").await.exits(30);
     let status = world.status("mig-0001").await;
     assert!(status.reason.contains("gate `shop` of wave 1 (all) did not pass"), "{status:?}");
     assert_eq!(world.in_force().await, vec![Vec::<String>::new(); 4]);
     // And so is having no data.
-    world.shop.broken.store(false, Ordering::Relaxed);
+    shop.broken.store(false, Ordering::Relaxed);
     world.begin().await;
     world.until_it("mig-0002", "it is watched", |it| is_soaking(it, 0)).await;
-    world.shop.errors.lock().expect("whole").clear();
+    shop.errors.lock().expect("whole").clear();
     world.cli.run("watch mig-0002").await.exits(30);
     let status = world.status("mig-0002").await;
     assert!(
@@ -403,16 +309,17 @@ async fn gates_in_a_soak_are_a_breach_at_once() {
     let once = || async { world.cli.run("history --rollout mig-0002").await.code == Some(0) };
     until(told, LIMIT, once).await;
     assert!(asked() <= quiet + 2, "asked {} times after the end", asked() - quiet);
-    world.done().await;
+    end(world).await;
 }
 
 /// The leader is killed while a wave's gates are asked, and while they are in its soak.
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_end_alike_whatever_the_leader_was_killed_in() {
     let test = "gates_end_alike_whatever_the_leader_was_killed_in";
-    let Some(mut world) = World::start(test, 2).await else { return };
+    let Some((mut world, _)) = start(test, 2).await else { return };
     program(&world.project, "smoke", "while test ! -e go; do sleep 0.05; done");
-    world.strategy(
+    world.project.write(
+        "strategy.toml",
         "soak = \"4s\"\n[[gate]]\nname = \"rows\"\nwhen = \"after_wave\"\n\
          sql = \"SELECT count(*) FROM orders\"\nexpect = 0\n\
          [[gate]]\nname = \"smoke\"\nwhen = \"after_wave\"\ncommand = \"smoke\"\ntimeout = \"1m\"\n\
@@ -436,16 +343,16 @@ async fn gates_end_alike_whatever_the_leader_was_killed_in() {
     assert_eq!(passed(&judged, "rows"), ["a-1", "a-2", "b-1", "c-1"]);
     assert_eq!(passed(&judged, "still"), ["a-1", "a-2", "b-1", "c-1"]);
     assert_eq!((passed(&judged, "smoke").len(), passed(&judged, "shop").len()), (1, 1));
-    world.done().await;
+    end(world).await;
 }
 
 /// An agent dies while it asks: another one asks anew, under a fence of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_of_an_agent_that_died_are_asked_by_another() {
     let test = "gates_of_an_agent_that_died_are_asked_by_another";
-    let Some(mut world) = World::start(test, 2).await else { return };
+    let Some((mut world, _)) = start(test, 2).await else { return };
     program(&world.project, "smoke", "while test ! -e go; do sleep 0.05; done");
-    world.strategy(
+    world.project.write("strategy.toml", 
         "[[gate]]\nname = \"smoke\"\nwhen = \"after_wave\"\ncommand = \"smoke\"\ntimeout = \"1m\"\n",
     );
     world.begin().await;
@@ -465,15 +372,16 @@ async fn gates_of_an_agent_that_died_are_asked_by_another() {
     world.project.write("go", "");
     world.cli.run("watch mig-0001").await.exits(0);
     assert_eq!(passed(&world.judged().await, "smoke"), [""]);
-    world.done().await;
+    end(world).await;
 }
 
 /// Nobody is left who could ask in a target that is done: the rollout says so, and goes on without it on somebody's word.
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_in_a_target_that_went_away_are_passed_by_a_word() {
     let test = "gates_in_a_target_that_went_away_are_passed_by_a_word";
-    let Some(mut world) = World::start(test, 1).await else { return };
-    world.strategy(
+    let Some((mut world, _)) = start(test, 1).await else { return };
+    world.project.write(
+        "strategy.toml",
         "soak = \"2s\"\n[[gate]]\nname = \"rows\"\nwhen = \"soak\"\n\
          sql = \"SELECT count(*) FROM orders\"\nexpect = 0\ninterval = \"200ms\"\n",
     );
@@ -484,7 +392,7 @@ async fn gates_in_a_target_that_went_away_are_passed_by_a_word() {
     world.agents.push(Agent::start(&world.project, &world.cluster, &spec));
     let said = "cannot be asked: no agent that asks gates is connected for c-1";
     world.until_it("mig-0001", "it says where nobody asks", |it| it.reason.contains(said)).await;
-    world.client = world.cluster.behead().await;
+    world.behead().await;
     world.until_it("mig-0001", "it still does", |it| it.reason.contains(said)).await;
     let skip =
         ["repair", "skip", "mig-0001", "--on", "c-1", "--waive", "its host is gone", "--yes"];
@@ -496,15 +404,15 @@ async fn gates_in_a_target_that_went_away_are_passed_by_a_word() {
     assert_eq!((status.state(), left), (RolloutState::Completed, vec!["c-1"]), "{status:?}");
     assert_eq!(passed(&world.judged().await, "rows"), ["a-1", "a-2", "b-1"]);
     assert_eq!(world.in_force().await, vec![vec!["1".to_owned()]; 4]);
-    world.done().await;
+    end(world).await;
 }
 
 /// Before a step nothing of it is in force, after it all of it is, and what is resumed is not run again.
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_around_a_step_say_what_of_it_is_in_force() {
     let test = "gates_around_a_step_say_what_of_it_is_in_force";
-    let Some(world) = World::start(test, 1).await else { return };
-    migration(&world.project, 2, "carts (id int PRIMARY KEY)", "carts");
+    let Some((world, _)) = start(test, 1).await else { return };
+    world.project.table(2, "carts (id int PRIMARY KEY)");
     let strategy = |when: &str| {
         format!(
             "on_breach = \"halt\"\nbudget.failed = 1\n[[gate]]\nname = \"smoke\"\nwhen = {when:?}\n\
@@ -513,7 +421,7 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
     };
     program(&world.project, "smoke", IN_B_1);
     world.project.write("answer", "3");
-    world.strategy(&strategy("before_step"));
+    world.project.write("strategy.toml", &strategy("before_step"));
     let id = "mig-0001";
     world.begin().await;
     world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
@@ -531,7 +439,7 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
     world.cli.run("rollback mig-0001 --yes").await.exits(0);
 
     world.project.write("answer", "4");
-    world.strategy(&strategy("after_step"));
+    world.project.write("strategy.toml", &strategy("after_step"));
     let id = "mig-0002";
     world.begin().await;
     world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
@@ -549,7 +457,7 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
     world.project.write("answer", "0");
     world.cli.run("resume mig-0002").await.exits(0);
     assert_eq!(world.in_force().await, vec![vec!["1".to_owned(), "2".to_owned()]; 4]);
-    world.done().await;
+    end(world).await;
 }
 
 /// One failure is within the budget, and yet nothing goes on: until the gate passes, or because the gate itself
@@ -557,7 +465,7 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_around_a_step_are_a_breach_unless_they_count_against_the_budget() {
     let test = "gates_around_a_step_are_a_breach_unless_they_count_against_the_budget";
-    let Some(mut world) = World::start(test, 1).await else { return };
+    let Some((mut world, _)) = start(test, 1).await else { return };
     program(&world.project, "smoke", IN_B_1);
     let strategy = |more: &str| {
         format!(
@@ -568,7 +476,7 @@ async fn gates_around_a_step_are_a_breach_unless_they_count_against_the_budget()
         )
     };
     world.project.write("answer", "3");
-    world.strategy(&strategy(""));
+    world.project.write("strategy.toml", &strategy(""));
     world.begin().await;
     world.until_it("mig-0001", "it halts", |it| it.state() == RolloutState::Halted).await;
     let reason = world.status("mig-0001").await.reason;
@@ -586,9 +494,9 @@ async fn gates_around_a_step_are_a_breach_unless_they_count_against_the_budget()
     world.until_it("mig-0001", "it is done", |it| it.state() == RolloutState::Completed).await;
     assert_eq!(world.in_force().await, vec![here.clone(); 4]);
 
-    migration(&world.project, 2, "carts (id int PRIMARY KEY)", "carts");
+    world.project.table(2, "carts (id int PRIMARY KEY)");
     world.project.write("answer", "3");
-    world.strategy(&strategy("on_failure = \"budget\"\n"));
+    world.project.write("strategy.toml", &strategy("on_failure = \"budget\"\n"));
     let plan = world.cli.run("plan migrations --strategy strategy.toml").await.exits(0).stdout;
     assert!(plan.contains("counts against the budget"), "{plan}");
     world.begin().await;
@@ -601,18 +509,21 @@ async fn gates_around_a_step_are_a_breach_unless_they_count_against_the_budget()
     world.project.write("answer", "0");
     world.cli.run("resume mig-0002").await.exits(0);
 
-    world.strategy("[[gate]]\nname = \"x\"\nwhen = \"after_wave\"\ncommand = \"smoke\"\non_failure = \"budget\"\n");
+    world.project.write("strategy.toml", "[[gate]]\nname = \"x\"\nwhen = \"after_wave\"\ncommand = \"smoke\"\non_failure = \"budget\"\n");
     let plan = world.cli.run("plan migrations --strategy strategy.toml").await.exits(2).stderr;
     assert!(plan.contains("is for gates around steps"), "{plan}");
-    world.done().await;
+    end(world).await;
 }
 
 /// What no agent's configuration names is not asked, and a query ends with its time.
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_ask_nothing_that_the_agents_file_does_not_name() {
     let test = "gates_ask_nothing_that_the_agents_file_does_not_name";
-    let Some(world) = World::start(test, 1).await else { return };
-    world.strategy("[[gate]]\nname = \"x\"\nwhen = \"after_wave\"\ncommand = \"reboot\"\n");
+    let Some((world, _)) = start(test, 1).await else { return };
+    world.project.write(
+        "strategy.toml",
+        "[[gate]]\nname = \"x\"\nwhen = \"after_wave\"\ncommand = \"reboot\"\n",
+    );
     world.begin().await;
     let said = "gate `x` of wave 1 (all) cannot be asked: no connected agent that serves a target of the \
                 wave has [agent.gate.reboot] in its skein.toml";
@@ -629,10 +540,13 @@ async fn gates_ask_nothing_that_the_agents_file_does_not_name() {
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
         ),
     ] {
-        world.strategy(&format!(
-            "[[gate]]\nname = \"slow\"\nwhen = \"after_wave\"\nsql = {slow:?}\nexpect = 1\n\
+        world.project.write(
+            "strategy.toml",
+            &format!(
+                "[[gate]]\nname = \"slow\"\nwhen = \"after_wave\"\nsql = {slow:?}\nexpect = 1\n\
              timeout = \"300ms\"\n"
-        ));
+            ),
+        );
         let apply = ["apply", "migrations", "--strategy", "strategy.toml", "--yes", "--on", select];
         let ran = world.cli.run_words(&apply).await.exits(31);
         assert!(
@@ -648,15 +562,18 @@ async fn gates_ask_nothing_that_the_agents_file_does_not_name() {
         ("c-1", "INSERT INTO orders VALUES (9, 9) RETURNING id"),
         ("a-1", "INSERT INTO orders VALUES (9, 9) RETURNING id"),
     ] {
-        migration(&world.project, 2, "carts (id int PRIMARY KEY)", "carts");
-        world.strategy(&format!(
-            "[[gate]]\nname = \"writes\"\nwhen = \"after_wave\"\nsql = {write:?}\nexpect = 9\n"
-        ));
+        world.project.table(2, "carts (id int PRIMARY KEY)");
+        world.project.write(
+            "strategy.toml",
+            &format!(
+                "[[gate]]\nname = \"writes\"\nwhen = \"after_wave\"\nsql = {write:?}\nexpect = 9\n"
+            ),
+        );
         let apply = ["apply", "migrations", "--strategy", "strategy.toml", "--yes", "--on", select];
         world.cli.run_words(&apply).await.exits(31);
-        let database = world.databases.iter().find(|it| it.id == select).expect("one of them");
+        let database = world.database(select);
         let rows = database.column("SELECT CAST(id AS CHAR(3)) FROM orders").await.expect("rows");
         assert_eq!(rows, [""; 0]);
     }
-    world.done().await;
+    end(world).await;
 }

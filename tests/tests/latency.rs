@@ -4,141 +4,64 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use skein_agent::db::Engine;
 use skein_proto::log::v1::event::Body;
-use skein_proto::log::v1::{BaselineTaken, Event, GateJudged};
+use skein_proto::log::v1::{BaselineTaken, Event};
 use skein_proto::v1::{RolloutState, RolloutStatus};
-use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Runbook, Server, blocks, until,
-    until_some,
-};
+use support::{AgentSpec, Cluster, Project, Runbook, Server, World, blocks, databases};
 
-const LIMIT: Duration = Duration::from_mins(2);
 const PAGE: &str = "gates.md";
 /// Enough that to look at all of them takes many times as long as to find four.
 const ROWS: u32 = 500_000;
 
-/// A shop of each engine at version 1, with its orders, and agents beside them.
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agents: Vec<Agent>,
+/// A shop of each engine at version 1, with its orders, and agents beside them. `None`: a server is missing, which
+/// was said.
+async fn start(test: &str, agents: u32) -> Option<World> {
+    let project = Arc::new(Project::new(test));
+    let [sqlite, postgres, mariadb] = Server::three(&project, test)?;
+    let databases = databases(&[("a-1", &sqlite), ("b-1", &postgres), ("c-1", &mariadb)]).await;
+    project.migration(
+        "migrations/0001_orders",
+        "CREATE TABLE orders (id int PRIMARY KEY, customer int);\n\
+         CREATE INDEX by_customer ON orders (customer);\n",
+        "DROP TABLE orders;\n",
+    );
+    let cluster = Cluster::start(&project).await;
+    let mut world = World::of(project, cluster, databases).await;
+    for number in 1..=agents {
+        world.comes(&AgentSpec::new(&format!("a{number}")).serve(&world.databases)).await;
+    }
+    world.ran("migrate migrations").await;
+    for database in &world.databases {
+        database.raw(&orders(database.engine)).await.expect("rows");
+    }
+    Some(world)
 }
 
-impl World {
-    /// `None`: a server is missing, which was said.
-    async fn start(test: &str, agents: u32) -> Option<Self> {
-        let postgres = Server::shared(Engine::Postgres, test)?;
-        let mariadb = Server::shared(Engine::Mysql, test)?;
-        let project = Arc::new(Project::new(test));
-        let sqlite = Server::sqlite(&project.join("db"));
-        let mut databases = Vec::new();
-        for (id, server) in [("a-1", &sqlite), ("b-1", &postgres), ("c-1", &mariadb)] {
-            databases.push(server.database(id).await);
-        }
-        migration(
-            &project,
-            (1, "orders"),
-            "CREATE TABLE orders (id int PRIMARY KEY, customer int);\n\
-             CREATE INDEX by_customer ON orders (customer);\n",
-            "DROP TABLE orders;\n",
-        );
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let start = |number| {
-            let spec = AgentSpec::new(&format!("a{number}")).serve(&databases);
-            Agent::start(&project, &cluster, &spec)
-        };
-        let agents = (1..=agents).map(start).collect();
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&client, &ids).await;
-        let cli = Cli::new(&project, &cluster, "");
-        cli.run("migrate migrations").await.exits(0);
-        for database in &databases {
-            database.raw(&orders(database.engine)).await.expect("rows");
-        }
-        Some(Self { project, cluster, cli, client, databases, agents })
-    }
-
-    async fn events(&self) -> Vec<Event> {
-        until_some("the log can be read", LIMIT, || async { self.client.events(0).await.ok() })
-            .await
-    }
-
-    async fn baselines(&self) -> Vec<BaselineTaken> {
-        let taken = |event: Event| match event.body {
-            Some(Body::BaselineTaken(taken)) => Some(taken),
-            _ => None,
-        };
-        self.events().await.into_iter().filter_map(taken).collect()
-    }
-
-    /// What came of the gates, in order.
-    async fn judged(&self) -> Vec<(bool, GateJudged)> {
-        let judged = |event: Event| match event.body {
-            Some(Body::GatePassed(judged)) => Some((true, judged)),
-            Some(Body::GateFailed(judged) | Body::GateBreached(judged)) => Some((false, judged)),
-            _ => None,
-        };
-        self.events().await.into_iter().filter_map(judged).collect()
-    }
-
-    async fn until_it(&self, id: &str, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
-        let holds = || async { self.client.rollout(id).await.is_ok_and(|it| holds(&it)) };
-        until(what, LIMIT, holds).await;
-    }
-
-    /// The leader dies, and is started again when another one leads.
-    async fn behead(&mut self) {
-        self.client = self.cluster.behead().await;
-    }
-
-    async fn in_force(&self) -> Vec<Vec<String>> {
-        let mut all = Vec::new();
-        for database in &self.databases {
-            all.push(database.in_force().await);
-        }
-        all
-    }
-
-    async fn done(self) {
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-        drop(self.agents);
-        for database in self.databases {
-            database.remove().await;
-        }
-        drop(self.project);
-    }
-}
-
-fn migration(project: &Project, (version, name): (u32, &str), up: &str, down: &str) {
-    project.write(&format!("migrations/{version:04}_{name}.up.sql"), up);
-    project.write(&format!("migrations/{version:04}_{name}.down.sql"), down);
+async fn baselines(world: &World) -> Vec<BaselineTaken> {
+    let taken = |event: Event| match event.body {
+        Some(Body::BaselineTaken(taken)) => Some(taken),
+        _ => None,
+    };
+    world.events().await.into_iter().filter_map(taken).collect()
 }
 
 /// A step that no index survives.
 fn forgets_the_index(project: &Project) {
-    migration(
-        project,
-        (2, "copy"),
+    project.migration(
+        "migrations/0002_copy",
         "ALTER TABLE orders RENAME TO orders_old;\nCREATE TABLE orders AS SELECT * FROM orders_old;\n",
         "DROP TABLE orders;\nALTER TABLE orders_old RENAME TO orders;\n",
     );
 }
 
 fn harmless(project: &Project) {
-    migration(
-        project,
-        (2, "carts"),
-        "CREATE TABLE carts (id int PRIMARY KEY);\n",
-        "DROP TABLE carts;\n",
-    );
+    project.table(2, "carts (id int PRIMARY KEY)");
+}
+
+fn is_soaking(status: &RolloutStatus) -> bool {
+    status.waves.first().is_some_and(|wave| wave.soak_until_ms > 0)
 }
 
 /// Rows, four of each customer.
@@ -161,15 +84,13 @@ fn orders(engine: Engine) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn latency_the_page_is_followed_command_by_command() {
     let test = "latency_the_page_is_followed_command_by_command";
-    let Some(world) = World::start(test, 1).await else { return };
+    let Some(world) = start(test, 1).await else { return };
     let [strategy, ..] = &blocks(PAGE, "latency", "toml")[..] else { panic!("a strategy") };
     world.project.write("latency.toml", strategy);
     forgets_the_index(&world.project);
     let mut page = Runbook::on(PAGE, "latency");
     let run = async |page: &mut Runbook, begins: &str, code| {
-        let words = page.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        world.cli.run_words(&words).await.exits(code)
+        world.cli.follow(page, begins).await.exits(code)
     };
     let plan = run(&mut page, "skein plan", 0).await.stdout;
     for said in
@@ -197,7 +118,7 @@ async fn latency_the_page_is_followed_command_by_command() {
         let judged = world.judged().await;
         let (passed, last) = judged.last().expect("it was asked");
         assert!(!passed && !last.inconclusive && last.target == target, "{last:?}");
-        let baselines = world.baselines().await;
+        let baselines = baselines(&world).await;
         let taken = baselines.last().expect("it was measured");
         assert_eq!((taken.target.as_str(), taken.queries.len()), (target, 1));
         assert!(taken.queries[0].p50_us > 0, "{taken:?}");
@@ -214,7 +135,7 @@ async fn latency_the_page_is_followed_command_by_command() {
     world.cli.run("apply migrations --strategy latency.toml --yes").await.exits(0);
     let judged = world.judged().await;
     assert!(judged.iter().rev().take(3).all(|(passed, _)| *passed), "{judged:?}");
-    world.done().await;
+    world.end().await;
 }
 
 /// What was before is measured once, whoever leads and whoever asks; in a soak it is held against it again and
@@ -222,7 +143,7 @@ async fn latency_the_page_is_followed_command_by_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn latency_is_held_against_the_same_baseline_whatever_the_leader_was_killed_in() {
     let test = "latency_is_held_against_the_same_baseline_whatever_the_leader_was_killed_in";
-    let Some(mut world) = World::start(test, 2).await else { return };
+    let Some(mut world) = start(test, 2).await else { return };
     harmless(&world.project);
     let gate = |name: &str, when: &str| {
         format!(
@@ -237,7 +158,7 @@ async fn latency_is_held_against_the_same_baseline_whatever_the_leader_was_kille
         gate("soak", "soak")
     );
     world.project.write("strategy.toml", &strategy);
-    world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
+    world.begin().await;
     let taken = |baselines: &[BaselineTaken]| {
         let mut taken: Vec<(String, String)> =
             baselines.iter().map(|it| (it.gate.clone(), it.target.clone())).collect();
@@ -248,52 +169,39 @@ async fn latency_is_held_against_the_same_baseline_whatever_the_leader_was_kille
         .iter()
         .flat_map(|gate| ["a-1", "b-1", "c-1"].map(|id| ((*gate).to_owned(), id.to_owned())))
         .collect();
-    world
-        .until_it("mig-0002", "it is watched", |it| {
-            it.waves.first().is_some_and(|wave| wave.soak_until_ms > 0)
-        })
-        .await;
-    assert_eq!(taken(&world.baselines().await), all);
+    world.until_it("mig-0002", "it is watched", is_soaking).await;
+    assert_eq!(taken(&baselines(&world).await), all);
     world.behead().await;
     // Whoever asks next asks anew, and finds in the log what was.
     world.agents[0].kill9();
     world.cli.run("watch mig-0002").await.exits(0);
-    assert_eq!(taken(&world.baselines().await), all);
+    assert_eq!(taken(&baselines(&world).await), all);
     let judged = world.judged().await;
     assert!(judged.iter().all(|(passed, _)| *passed), "{judged:?}");
     assert_eq!(judged.len(), 6, "{judged:?}");
     assert!(judged.iter().all(|(_, it)| it.measured.contains(", was ")), "{judged:?}");
 
     // Somebody drops the index while the next wave is watched: a breach at once.
-    migration(
-        &world.project,
-        (3, "notes"),
-        "CREATE TABLE notes (id int PRIMARY KEY);\n",
-        "DROP TABLE notes;\n",
-    );
+    world.project.table(3, "notes (id int PRIMARY KEY)");
     // Three times in a row it is no chance.
     let gate = gate("soak", "soak").replace("60x", "8x\"\nsamples = 3\nneed = 1 #");
     let strategy = format!("soak = \"10m\"\non_breach = \"halt\"\n{gate}");
     world.project.write("strategy.toml", &strategy);
-    world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
-    world
-        .until_it("mig-0003", "it is watched", |it| {
-            it.waves.first().is_some_and(|wave| wave.soak_until_ms > 0)
-        })
-        .await;
+    world.begin().await;
+    world.until_it("mig-0003", "it is watched", is_soaking).await;
     world.databases[1].raw("DROP INDEX by_customer").await.expect("it can be dropped");
     world.until_it("mig-0003", "it halts", |it| it.state() == RolloutState::Halted).await;
     let judged = world.judged().await;
     let (passed, last) = judged.last().expect("it was asked");
     assert!(!passed && last.target == "b-1" && last.measured.contains("p50"), "{last:?}");
-    world.done().await;
+    world.end().await;
 }
 
 /// What cannot be measured is no success, and what is measured changes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn latency_that_cannot_be_measured_is_no_success() {
     let test = "latency_that_cannot_be_measured_is_no_success";
-    let Some(world) = World::start(test, 1).await else { return };
+    let Some(world) = start(test, 1).await else { return };
     harmless(&world.project);
     let strategy = |query: &str, expect: &str, runs: u32, when: &str| {
         let text = format!(
@@ -322,14 +230,14 @@ async fn latency_that_cannot_be_measured_is_no_success() {
     assert!(note.contains("compares with how quickly the target answers now"), "{note}");
     assert!(note.contains("query 1 fails"), "{note}");
     assert_eq!(world.databases[1].in_force().await, ["1"]);
-    assert_eq!(world.baselines().await, []);
+    assert_eq!(baselines(&world).await, []);
     world.cli.run("rollback mig-0002 --yes").await.exits(0);
 
     // It may not write, on any engine.
     for (target, id) in [("a-1", "mig-0003"), ("b-1", "mig-0004"), ("c-1", "mig-0005")] {
         strategy("INSERT INTO orders VALUES (-1, -1)", "p50 <= 2x", 20, "after_step");
         apply(target, 31).await;
-        let database = world.databases.iter().find(|it| it.id == target).expect("one of them");
+        let database = world.database(target);
         let rows = database.column("SELECT 'x' FROM orders WHERE id = -1").await.expect("rows");
         assert_eq!(rows, [""; 0], "{target}");
         assert_eq!(database.in_force().await, ["1"], "{target}");
@@ -339,8 +247,8 @@ async fn latency_that_cannot_be_measured_is_no_success() {
     // A bound of its own needs nothing before.
     strategy("SELECT count(*) FROM orders WHERE customer = 4711", "p95 <= 30s", 20, "after_wave");
     apply("*", 0).await;
-    assert_eq!(world.baselines().await, []);
+    assert_eq!(baselines(&world).await, []);
     let judged = world.judged().await;
     assert!(judged.iter().rev().take(3).all(|(passed, _)| *passed), "{judged:?}");
-    world.done().await;
+    world.end().await;
 }

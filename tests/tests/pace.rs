@@ -13,8 +13,7 @@ use skein_agent::db::Engine;
 use skein_proto::log::v1::event::Body;
 use skein_proto::v1::{LaneState, RolloutState};
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
-    until_some,
+    Agent, AgentSpec, Cli, Database, Project, Runbook, Server, World, blocks, until, until_some,
 };
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -52,105 +51,50 @@ enum Before {
     Gate,
 }
 
-/// Databases with one agent beside them.
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agent: Agent,
+/// Databases with one agent beside them. `None`: a server is missing, which was said. `more` is for skein.toml.
+async fn start(
+    test: &str,
+    ids: &[(&str, Engine)],
+    (before, more): (Before, &str),
+) -> Option<World> {
+    let project = Arc::new(Project::new(test));
+    let mut databases = Vec::new();
+    for (id, engine) in ids {
+        let database = Server::of(*engine, &project, test)?.database(id).await;
+        // Before anybody looks: a table that comes later would be drift.
+        if let Before::Gate = before {
+            let [gate, _, _] = endless(database.engine);
+            database.raw(gate).await.expect("a table can be made");
+        }
+        databases.push(database);
+    }
+    let mut spec = AgentSpec::new("a1").serve_regions(&databases);
+    spec.slots = 8;
+    let mut world = World::start(project, databases, &spec).await;
+    world.cli = Cli::new(&world.project, &world.cluster, more);
+    Some(world)
 }
 
-impl World {
-    /// `None`: a server is missing, which was said. `more` is for skein.toml.
-    async fn start(
-        test: &str,
-        ids: &[(&str, Engine)],
-        (before, more): (Before, &str),
-    ) -> Option<Self> {
-        let project = Arc::new(Project::new(test));
-        let sqlite = Server::sqlite(&project.join("db"));
-        let mut databases = Vec::new();
-        for (id, engine) in ids {
-            let server = match engine {
-                Engine::Sqlite => sqlite.clone(),
-                Engine::Postgres | Engine::Mysql => Server::shared(*engine, test)?,
-            };
-            let database = server.database(id).await;
-            // Before anybody looks: a table that comes later would be drift.
-            if let Before::Gate = before {
-                let [gate, _, _] = endless(database.engine);
-                database.raw(gate).await.expect("a table can be made");
-            }
-            databases.push(database);
-        }
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let mut spec = AgentSpec::new("a1");
-        spec.slots = 8;
-        for database in &databases {
-            let (region, _) = database.id.split_once('-').expect("a region stands first");
-            let labels = format!("{{ region = {region:?} }}");
-            spec.targets.push((database.id.clone(), database.url.clone(), labels));
-        }
-        let agent = Agent::start(&project, &cluster, &spec);
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&client, &ids).await;
-        let cli = Cli::new(&project, &cluster, more);
-        Some(Self { project, cluster, cli, client, databases, agent })
+fn tables(project: &Project, count: u32) {
+    for version in 1..=count {
+        project.table(version, &format!("t{version} (id int PRIMARY KEY)"));
     }
+}
 
-    fn tables(&self, count: u32) {
-        for version in 1..=count {
-            let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
-            let table = format!("CREATE TABLE t{version} (id int PRIMARY KEY);\n");
-            self.project.write(&name("up"), &table);
-            self.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
-        }
-    }
+async fn explained(world: &World, rollout: &str, target: &str) -> String {
+    world.cli.run_words(&["explain", rollout, target]).await.exits(0).stdout
+}
 
-    async fn run(&self, runbook: &mut Runbook, begins: &str) -> Ran {
-        let words = runbook.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.cli.run_words(&words).await.exits(0)
-    }
+/// The leader dies, and the next one knows the agent.
+async fn behead(world: &mut World) {
+    world.behead().await;
+    let ids: Vec<&str> = world.databases.iter().map(|database| database.id.as_str()).collect();
+    Agent::until_observed(&world.client, &ids).await;
+}
 
-    async fn lane(&self, rollout: &str, target: &str) -> Option<skein_proto::v1::Lane> {
-        let status = self.client.rollout(rollout).await.ok()?;
-        status.lanes.into_iter().find(|lane| lane.target == target)
-    }
-
-    async fn until_lane(&self, rollout: &str, target: &str, state: LaneState) {
-        let what = format!("{target} of {rollout} is {state:?}");
-        let holds =
-            || async { self.lane(rollout, target).await.is_some_and(|it| it.state() == state) };
-        until(&what, LIMIT, holds).await;
-    }
-
-    async fn explained(&self, rollout: &str, target: &str) -> String {
-        self.cli.run_words(&["explain", rollout, target]).await.exits(0).stdout
-    }
-
-    /// The leader dies, and is started again when another one leads.
-    async fn behead(&mut self) {
-        self.client = self.cluster.behead().await;
-        let ids: Vec<&str> = self.databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&self.client, &ids).await;
-    }
-
-    async fn end(self, in_force: &[&str]) {
-        for database in &self.databases {
-            assert_eq!(database.in_force().await, in_force, "{}", database.id);
-        }
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-        drop(self.agent);
-        for database in self.databases {
-            database.remove().await;
-        }
-        drop(self.project);
-    }
+async fn end(world: World, in_force: &[&str]) {
+    world.all_at(in_force).await;
+    world.end().await;
 }
 
 const THREE: [(&str, Engine); 4] = [
@@ -165,19 +109,19 @@ async fn page_of_the_past(world: &World, page: &mut Runbook) -> String {
     let events = world.client.events(0).await.expect("the log can be read");
     let opened = events.iter().find(|it| matches!(it.body, Some(Body::WaveStarted(_))));
     page.place("41", opened.expect("a wave is open").seq.to_string());
-    world.run(page, "skein explain mig-0001 eu-1 --at").await.stdout
+    world.follow(page, "skein explain mig-0001 eu-1 --at").await.stdout
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pace_page_is_followed_command_by_command() {
     let test = "the_pace_page_is_followed_command_by_command";
-    let Some(world) = World::start(test, &THREE, (Before::Nothing, &windows())).await else {
+    let Some(world) = start(test, &THREE, (Before::Nothing, &windows())).await else {
         return;
     };
-    world.tables(2);
+    tables(&world.project, 2);
     let mut page = Runbook::on(PAGE, "pace");
 
-    let plan = world.run(&mut page, "skein plan").await.stdout;
+    let plan = world.follow(&mut page, "skein plan").await.stdout;
     let opens = clock("Europe/Berlin", 3);
     for said in [
         &format!("window nights in Europe (region=eu): {opens} to"),
@@ -185,12 +129,12 @@ async fn the_pace_page_is_followed_command_by_command() {
     ] {
         assert!(plan.contains(said), "{said}\n{plan}");
     }
-    world.run(&mut page, "skein freeze").await;
-    world.run(&mut page, "skein apply").await;
-    world.until_lane("mig-0001", "ap-1", LaneState::Done).await;
-    let status = world.run(&mut page, "skein status mig-0001").await.stdout;
+    world.follow(&mut page, "skein freeze").await;
+    world.follow(&mut page, "skein apply").await;
+    world.until_is(("mig-0001", "ap-1"), LaneState::Done).await;
+    let status = world.follow(&mut page, "skein status mig-0001").await.stdout;
     assert!(status.contains("outside its window until"), "{status}");
-    let why = world.run(&mut page, "skein explain mig-0001 eu-1").await.stdout;
+    let why = world.follow(&mut page, "skein explain mig-0001 eu-1").await.stdout;
     let hours = ["(in 3 h", "(in 2 h"].iter().any(|left| why.contains(left));
     assert!(
         why.contains("outside its window until") && why.contains("Europe/Berlin") && hours,
@@ -198,16 +142,16 @@ async fn the_pace_page_is_followed_command_by_command() {
     );
     let then = page_of_the_past(&world, &mut page).await;
     assert!(then.contains("outside its window until") && then.contains("Europe/Berlin"), "{then}");
-    let why = world.run(&mut page, "skein explain mig-0001 us-1").await.stdout;
+    let why = world.follow(&mut page, "skein explain mig-0001 us-1").await.stdout;
     assert!(why.contains("frozen by test (an audit of the US shards) until"), "{why}");
-    let fleet = world.run(&mut page, "skein status").await.stdout;
+    let fleet = world.follow(&mut page, "skein status").await.stdout;
     assert!(fleet.contains("frz-0001: region=us by test"), "{fleet}");
-    world.run(&mut page, "skein thaw").await;
-    world.until_lane("mig-0001", "us-1", LaneState::Done).await;
+    world.follow(&mut page, "skein thaw").await;
+    world.until_is(("mig-0001", "us-1"), LaneState::Done).await;
     let held = world.lane("mig-0001", "eu-2").await.expect("it has a lane");
     assert!(held.state() == LaneState::Ready && held.applied == 0, "{held:?}");
-    world.run(&mut page, "skein set").await;
-    world.run(&mut page, "skein watch").await;
+    world.follow(&mut page, "skein set").await;
+    world.follow(&mut page, "skein watch").await;
     page.ends();
 
     let log = world.cli.run("history -o jsonl").await.exits(0).stdout;
@@ -216,28 +160,28 @@ async fn the_pace_page_is_followed_command_by_command() {
     {
         assert!(log.contains(said), "{said}\n{log}");
     }
-    world.end(&["1", "2"]).await;
+    end(world, &["1", "2"]).await;
 }
 
 /// The leader is killed while targets wait for their window and while others are frozen: the next one keeps to both.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_keeps_to_windows_and_freezes() {
     let test = "a_new_leader_keeps_to_windows_and_freezes";
-    let Some(mut world) = World::start(test, &THREE, (Before::Nothing, &windows())).await else {
+    let Some(mut world) = start(test, &THREE, (Before::Nothing, &windows())).await else {
         return;
     };
-    world.tables(2);
+    tables(&world.project, 2);
     let freeze = ["freeze", "--on", "us-*", "--reason", "an audit"];
     world.cli.run_words(&freeze).await.exits(0);
     world.cli.run("apply migrations --yes --detach").await.exits(0);
-    world.until_lane("mig-0001", "ap-1", LaneState::Done).await;
-    world.behead().await;
-    let why = world.explained("mig-0001", "eu-1").await;
+    world.until_is(("mig-0001", "ap-1"), LaneState::Done).await;
+    behead(&mut world).await;
+    let why = explained(&world, "mig-0001", "eu-1").await;
     assert!(why.contains("outside its window until"), "{why}");
-    let why = world.explained("mig-0001", "us-1").await;
+    let why = explained(&world, "mig-0001", "us-1").await;
     assert!(why.contains("until somebody says `skein thaw frz-0001`"), "{why}");
     world.cli.run("thaw frz-1").await.exits(0);
-    world.until_lane("mig-0001", "us-1", LaneState::Done).await;
+    world.until_is(("mig-0001", "us-1"), LaneState::Done).await;
     for target in ["eu-1", "eu-2"] {
         let lane = world.lane("mig-0001", target).await.expect("it has a lane");
         assert_eq!((lane.state(), lane.applied), (LaneState::Ready, 0), "{lane:?}");
@@ -245,18 +189,17 @@ async fn a_new_leader_keeps_to_windows_and_freezes() {
     world.cli.run("set mig-0001 windows=off").await.exits(0);
     world.cli.run("watch mig-0001").await.exits(0);
     assert!(world.cli.run("thaw").await.exits(21).stderr.contains("nothing is frozen"));
-    world.end(&["1", "2"]).await;
+    end(world, &["1", "2"]).await;
 }
 
 /// What can never open is refused before anything is planned, and bad times where they stand.
 #[tokio::test(flavor = "multi_thread")]
 async fn hours_that_mean_nothing_are_refused() {
     let test = "hours_that_mean_nothing_are_refused";
-    let Some(world) = World::start(test, &[("eu-1", Engine::Sqlite)], (Before::Nothing, "")).await
-    else {
+    let Some(world) = start(test, &[("eu-1", Engine::Sqlite)], (Before::Nothing, "")).await else {
         return;
     };
-    world.tables(1);
+    tables(&world.project, 1);
     for (name, text, code, said) in [
         ("never", "[[window]]\nfrom = '05:00'\nto = '05:00'\nzone = 'UTC'", 2, "never opens"),
         (
@@ -316,7 +259,7 @@ async fn hours_that_mean_nothing_are_refused() {
         log.iter()
             .all(|it| !matches!(it.body, Some(Body::RolloutPlanned(_) | Body::ChangesFrozen(_))))
     );
-    world.end(&[]).await;
+    end(world, &[]).await;
 }
 
 /// A target under way is given back after its step when a freeze comes, and when a blackout begins; it goes on
@@ -326,12 +269,11 @@ async fn what_is_under_way_stops_after_its_step_and_goes_on() {
     const STEPS: u32 = 60;
     let test = "what_is_under_way_stops_after_its_step_and_goes_on";
     let target = [("eu-1", Engine::Postgres)];
-    let Some(world) = World::start(test, &target, (Before::Nothing, "")).await else { return };
+    let Some(world) = start(test, &target, (Before::Nothing, "")).await else { return };
     for version in 1..=STEPS {
-        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
+        let name = format!("migrations/{version:04}_table");
         let up = format!("CREATE TABLE t{version} (id int); SELECT pg_sleep(0.25);\n");
-        world.project.write(&name("up"), &up);
-        world.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+        world.project.migration(&name, &up, &format!("DROP TABLE t{version};\n"));
     }
     // Begins in the midst of fifteen seconds of work.
     let at = |seconds: i64| {
@@ -347,7 +289,7 @@ async fn what_is_under_way_stops_after_its_step_and_goes_on() {
     until("a step is applied", LIMIT, begun).await;
 
     cli.run_words(&["freeze", "--reason", "an incident"]).await.exits(0);
-    world.until_lane("mig-0001", "eu-1", LaneState::Ready).await;
+    world.until_is(("mig-0001", "eu-1"), LaneState::Ready).await;
     let stopped = world.lane("mig-0001", "eu-1").await.expect("it has a lane");
     assert!(stopped.applied < STEPS && stopped.closed.contains("an incident"), "{stopped:?}");
     assert_eq!(world.databases[0].in_force().await.len(), stopped.applied as usize);
@@ -368,7 +310,7 @@ async fn what_is_under_way_stops_after_its_step_and_goes_on() {
         assert!(given_back.iter().any(|it| it.contains(why)), "{why}: {given_back:?}");
     }
     let all: Vec<String> = (1..=STEPS).map(|version| version.to_string()).collect();
-    world.end(&all.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    end(world, &all.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 /// A window closes on targets under way: one ends its step and is given back, and with `at_close = "finish"` another
@@ -377,16 +319,15 @@ async fn what_is_under_way_stops_after_its_step_and_goes_on() {
 async fn a_window_that_closes_stops_some_and_lets_others_finish() {
     let test = "a_window_that_closes_stops_some_and_lets_others_finish";
     let ids = [("eu-1", Engine::Postgres), ("us-1", Engine::Postgres)];
-    let Some(mut world) = World::start(test, &ids, (Before::Nothing, "")).await else { return };
+    let Some(mut world) = start(test, &ids, (Before::Nothing, "")).await else { return };
     // Windows close at full minutes: the next one that leaves time to begin, and work for longer than that.
     let now = Timestamp::now().as_second();
     let closes = ((now + 12) / 60 + 1) * 60;
     let steps = u32::try_from(closes - now + 8).expect("little more than a minute");
     for version in 1..=steps {
-        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
+        let name = format!("migrations/{version:04}_table");
         let up = format!("CREATE TABLE t{version} (id int); SELECT pg_sleep(1);\n");
-        world.project.write(&name("up"), &up);
-        world.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+        world.project.migration(&name, &up, &format!("DROP TABLE t{version};\n"));
     }
     let at = |second: i64| {
         let moment = Timestamp::from_second(second).expect("it is no time of long ago");
@@ -408,12 +349,12 @@ async fn a_window_that_closes_stops_some_and_lets_others_finish() {
     };
     until("both have begun", LIMIT, begun).await;
 
-    world.until_lane("mig-0001", "eu-1", LaneState::Ready).await;
+    world.until_is(("mig-0001", "eu-1"), LaneState::Ready).await;
     let stopped = world.lane("mig-0001", "eu-1").await.expect("it has a lane");
     assert!((1..steps).contains(&stopped.applied), "{stopped:?}");
     assert!(stopped.closed.contains("outside its window until"), "{stopped:?}");
     assert_eq!(world.databases[0].in_force().await.len(), stopped.applied as usize);
-    world.until_lane("mig-0001", "us-1", LaneState::Done).await;
+    world.until_is(("mig-0001", "us-1"), LaneState::Done).await;
     let still = world.lane("mig-0001", "eu-1").await.expect("it has a lane");
     assert_eq!((still.state(), still.applied), (LaneState::Ready, stopped.applied), "{still:?}");
 
@@ -447,7 +388,7 @@ async fn a_window_that_closes_stops_some_and_lets_others_finish() {
         assert_eq!(closed, words.len() == 5, "{why}");
     }
     let all: Vec<String> = (1..=steps).map(|version| version.to_string()).collect();
-    world.end(&all.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    end(world, &all.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 /// A migration that does not end as long as a table says so.
@@ -477,11 +418,10 @@ fn endless(engine: Engine) -> [&'static str; 3] {
 async fn a_statement_that_runs_is_killed_and_told_of() {
     let test = "a_statement_that_runs_is_killed_and_told_of";
     let ids = [("eu-1", Engine::Postgres), ("eu-2", Engine::Mysql), ("eu-3", Engine::Sqlite)];
-    let Some(world) = World::start(test, &ids, (Before::Gate, "")).await else { return };
+    let Some(world) = start(test, &ids, (Before::Gate, "")).await else { return };
     for (database, number) in world.databases.iter().zip(1..) {
         let [_, up, open] = endless(database.engine);
-        world.project.write(&format!("m{number}/0001_long.up.sql"), up);
-        world.project.write(&format!("m{number}/0001_long.down.sql"), "DROP TABLE t1;\n");
+        world.project.migration(&format!("m{number}/0001_long"), up, "DROP TABLE t1;\n");
         let (rollout, id) = (format!("mig-000{number}"), database.id.clone());
         let apply = format!("apply m{number} --on {id} --retries 0 --yes --detach");
         world.cli.run(&apply).await.exits(0);
@@ -495,27 +435,27 @@ async fn a_statement_that_runs_is_killed_and_told_of() {
         let mut page = Runbook::on(PAGE, "cancel");
         page.place("mig-0001", rollout.clone());
         page.place("eu-1", id.clone());
-        world.run(&mut page, "skein cancel").await;
-        world.until_lane(&rollout, &id, LaneState::Ready).await;
+        world.follow(&mut page, "skein cancel").await;
+        world.until_is((&rollout, &id), LaneState::Ready).await;
         let left = match database.engine {
             Engine::Postgres | Engine::Sqlite => "nothing of it is in force",
             Engine::Mysql => "a part of it is in force",
         };
-        let why = world.run(&mut page, "skein explain").await.stdout;
+        let why = world.follow(&mut page, "skein explain").await.stdout;
         assert!(why.contains("somebody holds it: the shop waits for its lock"), "{why}");
         assert!(why.contains(left), "{id}: {why}");
-        let log = world.run(&mut page, "skein history").await.stdout;
+        let log = world.follow(&mut page, "skein history").await.stdout;
         assert!(log.contains("was broken off on") && !log.contains("failed"), "{log}");
         assert_eq!(database.in_force().await, [""; 0]);
         database.raw(open).await.expect("nobody holds a lock");
-        world.run(&mut page, "skein resume").await;
+        world.follow(&mut page, "skein resume").await;
         page.ends();
         world.cli.run(&format!("watch {rollout}")).await.exits(0);
         let rows =
             database.column("SELECT CAST(id AS CHAR(9)) FROM t1").await.expect("it is there");
         assert_eq!(rows.iter().map(|row| row.trim()).collect::<Vec<_>>(), ["7"], "{id}");
     }
-    world.end(&["1"]).await;
+    end(world, &["1"]).await;
 }
 
 /// Whether the endless statement runs on the server.
@@ -542,12 +482,11 @@ async fn runs(database: &Database) -> bool {
 async fn a_rollout_that_is_cancelled_is_paused_and_goes_on() {
     let test = "a_rollout_that_is_cancelled_is_paused_and_goes_on";
     let ids = [("eu-1", Engine::Postgres), ("eu-2", Engine::Mysql)];
-    let Some(mut world) = World::start(test, &ids, (Before::Gate, "")).await else { return };
+    let Some(mut world) = start(test, &ids, (Before::Gate, "")).await else { return };
     let long = "INSERT INTO t1 SELECT id FROM gate WHERE SLEEP_1;\n";
     for (dir, sleep) in [("m1", "pg_sleep(1) IS NOT NULL"), ("m2", "SLEEP(1) IS NOT NULL")] {
         let up = format!("CREATE TABLE t1 (id int);\n{}", long.replace("SLEEP_1", sleep));
-        world.project.write(&format!("{dir}/0001_long.up.sql"), &up);
-        world.project.write(&format!("{dir}/0001_long.down.sql"), "DROP TABLE t1;\n");
+        world.project.migration(&format!("{dir}/0001_long"), &up, "DROP TABLE t1;\n");
     }
     let mut pages = Vec::new();
     for (number, id) in [(1, "eu-1"), (2, "eu-2")] {
@@ -557,9 +496,9 @@ async fn a_rollout_that_is_cancelled_is_paused_and_goes_on() {
         until("its statement runs", LIMIT, || async { runs(database).await }).await;
         let mut page = Runbook::on(PAGE, "cancel-all");
         page.place("mig-0001", rollout.clone());
-        world.run(&mut page, "skein cancel").await;
-        world.until_lane(&rollout, id, LaneState::Ready).await;
-        let told = world.run(&mut page, "skein status").await.stdout;
+        world.follow(&mut page, "skein cancel").await;
+        world.until_is((&rollout, id), LaneState::Ready).await;
+        let told = world.follow(&mut page, "skein status").await.stdout;
         assert!(told.contains("paused: the shop is down"), "{told}");
         pages.push(page);
         let status = world.client.rollout(&rollout).await.expect("a status");
@@ -568,14 +507,14 @@ async fn a_rollout_that_is_cancelled_is_paused_and_goes_on() {
             (RolloutState::Paused, "paused: the shop is down")
         );
         if number == 1 {
-            world.behead().await;
+            behead(&mut world).await;
         }
     }
     // What MariaDB has of it is completed before it is taken back; nothing of it is left behind.
     for ((number, database), mut page) in world.databases.iter().enumerate().zip(pages) {
         let [_, _, open] = endless(database.engine);
         database.raw(open).await.expect("nobody holds a lock");
-        world.run(&mut page, "skein resume").await;
+        world.follow(&mut page, "skein resume").await;
         page.ends();
         let done = until_some("a rollout ends", LIMIT, || async {
             let status = world.client.rollout(&format!("mig-000{}", number + 1)).await.ok()?;
@@ -585,5 +524,5 @@ async fn a_rollout_that_is_cancelled_is_paused_and_goes_on() {
     }
     let refused = world.cli.run("cancel mig-0001").await.exits(21);
     assert!(refused.stderr.contains("has ended"), "{}", refused.stderr);
-    world.end(&["1"]).await;
+    end(world, &["1"]).await;
 }

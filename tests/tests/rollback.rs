@@ -9,84 +9,34 @@ use std::time::Duration;
 use skein_agent::db::Engine;
 use skein_cli::render::look::rfc3339;
 use skein_proto::log::v1::event::Body;
-use skein_proto::v1::{RolloutState, RolloutStatus};
-use support::{Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Runbook, Server, until};
+use skein_proto::v1::RolloutState;
+use support::{Agent, AgentSpec, Project, Runbook, Server, World, databases, until};
 
 const LIMIT: Duration = Duration::from_mins(2);
 const STRATEGY: &str =
     "parallelism = 1\ncover_classes = false\n\n[[wave]]\nname = \"canary\"\ncount = 2\n";
 
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agent: Agent,
+/// Databases with one agent beside them, in waves by region.
+async fn start(name: &str, targets: &[(&str, &Server)], migrations: &[(String, String)]) -> World {
+    let project = Arc::new(Project::new(name));
+    for ((up, down), version) in migrations.iter().zip(1..) {
+        project.migration(&format!("migrations/{version:04}_table"), up, down);
+    }
+    project.write("strategy.toml", STRATEGY);
+    let databases = databases(targets).await;
+    let spec = AgentSpec::new("a1").serve_regions(&databases);
+    World::start(project, databases, &spec).await
 }
 
-impl World {
-    async fn start(
-        name: &str,
-        databases: &[(&str, &Server)],
-        migrations: &[(String, String)],
-    ) -> Self {
-        let project = Arc::new(Project::new(name));
-        for ((up, down), version) in migrations.iter().zip(1..) {
-            project.write(&format!("migrations/{version:04}_table.up.sql"), up);
-            project.write(&format!("migrations/{version:04}_table.down.sql"), down);
-        }
-        project.write("strategy.toml", STRATEGY);
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let cli = Cli::new(&project, &cluster, "");
-        let mut spec = AgentSpec::new("a1");
-        let mut made = Vec::new();
-        for (id, server) in databases {
-            let database = server.database(id).await;
-            let (region, _) = id.split_once('-').expect("a region stands first");
-            let labels = format!("{{ region = {region:?} }}");
-            spec.targets.push(((*id).to_owned(), database.url.clone(), labels));
-            made.push(database);
-        }
-        let agent = Agent::start(&project, &cluster, &spec);
-        let ids: Vec<&str> = databases.iter().map(|(id, _)| *id).collect();
-        Agent::until_observed(&client, &ids).await;
-        Self { project, cluster, cli, client, databases: made, agent }
-    }
-
-    async fn run(&self, runbook: &mut Runbook, begins: &str) -> String {
-        let words = runbook.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.cli.run_words(&words).await.exits(0).stdout
-    }
-
-    async fn until_it(&self, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
-        let holds = || async { self.client.rollout("mig-0001").await.is_ok_and(|it| holds(&it)) };
-        until(what, LIMIT, holds).await;
-    }
-
-    async fn in_force(&self) -> Vec<(String, usize)> {
-        let mut found = Vec::new();
-        for database in &self.databases {
-            found.push((database.id.clone(), database.in_force().await.len()));
-        }
-        found
-    }
-
-    async fn end(self) {
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-        drop(self.agent);
-        for database in self.databases {
-            database.remove().await;
-        }
-    }
+async fn follow(world: &World, page: &mut Runbook, begins: &str) -> String {
+    world.follow(page, begins).await.stdout
 }
 
-fn are(found: &[(String, usize)], wanted: &[(&str, usize)]) {
-    let found: Vec<(&str, usize)> = found.iter().map(|(id, count)| (id.as_str(), *count)).collect();
-    assert_eq!(found, wanted);
+/// So many versions are in force in each target.
+async fn are(world: &World, wanted: &[(&str, usize)]) {
+    let found: Vec<usize> = world.in_force().await.iter().map(Vec::len).collect();
+    let ids = world.databases.iter().map(|database| database.id.as_str());
+    assert_eq!(ids.zip(found).collect::<Vec<_>>(), wanted);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,34 +54,34 @@ async fn the_page_about_rollbacks_is_followed() {
         })
         .collect();
     let targets = [("ap-1", &sqlite), ("eu-1", &postgres), ("eu-2", &mariadb), ("us-1", &postgres)];
-    let mut world = World::start("rollback-page", &targets, &migrations).await;
+    let mut world = start("rollback-page", &targets, &migrations).await;
     let mut page = Runbook::on("rollback.md", "rollback");
-    world.run(&mut page, "skein apply").await;
+    follow(&world, &mut page, "skein apply").await;
 
     // Nothing but the log: no directory, and an agent that has forgotten every bundle.
-    world.agent.kill9();
+    world.agents[0].kill9();
     for folder in ["migrations", "a1-cache"] {
         std::fs::remove_dir_all(world.project.join(folder)).expect("it was there");
     }
-    world.agent.restart();
+    world.agents[0].restart();
     let ids: Vec<&str> = targets.iter().map(|(id, _)| *id).collect();
     Agent::until_observed(&world.client, &ids).await;
 
-    let plan = world.run(&mut page, "skein rollback mig-0001 --plan").await;
+    let plan = follow(&world, &mut page, "skein rollback mig-0001 --plan").await;
     assert!(plan.contains("3 2 1") && plan.contains("12 steps on 4 targets"), "{plan}");
     assert!(plan.contains("Undoing destroys what was written since on 4 targets"), "{plan}");
     // The last wave is undone first.
     let place = |id: &str| plan.find(id).unwrap_or_else(|| panic!("{id}: {plan}"));
     assert!(place("us-1") < place("ap-1") && place("eu-2") < place("eu-1"), "{plan}");
-    let plan = world.run(&mut page, "skein rollback mig-0001 --to 1 --plan").await;
+    let plan = follow(&world, &mut page, "skein rollback mig-0001 --to 1 --plan").await;
     assert!(plan.contains("8 steps on 4 targets"), "{plan}");
-    are(&world.in_force().await, &[("ap-1", 3), ("eu-1", 3), ("eu-2", 3), ("us-1", 3)]);
+    are(&world, &[("ap-1", 3), ("eu-1", 3), ("eu-2", 3), ("us-1", 3)]).await;
 
-    world.run(&mut page, "skein rollback mig-0001 --label").await;
-    are(&world.in_force().await, &[("ap-1", 3), ("eu-1", 3), ("eu-2", 3), ("us-1", 2)]);
-    world.run(&mut page, "skein rollback mig-0001 --wave").await;
-    are(&world.in_force().await, &[("ap-1", 3), ("eu-1", 3), ("eu-2", 1), ("us-1", 1)]);
-    world.run(&mut page, "skein targets").await;
+    follow(&world, &mut page, "skein rollback mig-0001 --label").await;
+    are(&world, &[("ap-1", 3), ("eu-1", 3), ("eu-2", 3), ("us-1", 2)]).await;
+    follow(&world, &mut page, "skein rollback mig-0001 --wave").await;
+    are(&world, &[("ap-1", 3), ("eu-1", 3), ("eu-2", 1), ("us-1", 1)]).await;
+    follow(&world, &mut page, "skein targets").await;
 
     for (words, said) in [
         (
@@ -166,11 +116,11 @@ async fn the_page_about_rollbacks_is_followed() {
     let then: Vec<(&str, usize)> = ids.iter().map(|id| (*id, then(id))).collect();
     assert!(then[1].1 == 0 && then[0].1 >= 2, "{then:?}");
     page.place("2026-11-27T03:00:00Z", rfc3339(at));
-    world.run(&mut page, "skein rollback mig-0001 --to-time").await;
-    are(&world.in_force().await, &[("ap-1", 3), ("eu-1", 3), ("eu-2", 1), ("us-1", 1)]);
-    world.run(&mut page, "skein rollback mig-0001 --to-time").await;
-    are(&world.in_force().await, &then);
-    let status = world.run(&mut page, "skein status").await;
+    follow(&world, &mut page, "skein rollback mig-0001 --to-time").await;
+    are(&world, &[("ap-1", 3), ("eu-1", 3), ("eu-2", 1), ("us-1", 1)]).await;
+    follow(&world, &mut page, "skein rollback mig-0001 --to-time").await;
+    are(&world, &then).await;
+    let status = follow(&world, &mut page, "skein status").await;
     assert!(status.contains("rolled back"), "{status}");
     page.ends();
     world.end().await;
@@ -188,19 +138,17 @@ async fn a_followed_rollback_of_a_wave_ends_alike_whoever_leads() {
         })
         .collect();
     let targets = ["eu-1", "eu-2", "us-1"].map(|id| (id, &postgres));
-    let mut world = World::start("rollback-killed", &targets, &migrations).await;
+    let mut world = start("rollback-killed", &targets, &migrations).await;
     let before = world.databases[2].schema().await;
     world.cli.run("apply migrations --strategy strategy.toml --yes").await.exits(0);
     let wave = ["rollback", "mig-0001", "--wave", "2", "--yes", "--detach"];
     world.cli.run_words(&wave).await.exits(0);
-    world.until_it("it is being undone", |it| (1..5).contains(&it.steps_undone)).await;
-    let leader = world.cluster.leader().await;
-    world.cluster.kill9(leader);
-    let next = world.cluster.leader().await;
-    world.client = world.cluster.client(next);
-    world.cluster.start_node(leader);
-    world.until_it("it is rolled back", |it| it.state() == RolloutState::RolledBack).await;
-    are(&world.in_force().await, &[("eu-1", 5), ("eu-2", 5), ("us-1", 0)]);
+    world.until_it("mig-0001", "it is being undone", |it| (1..5).contains(&it.steps_undone)).await;
+    world.behead().await;
+    world
+        .until_it("mig-0001", "it is rolled back", |it| it.state() == RolloutState::RolledBack)
+        .await;
+    are(&world, &[("eu-1", 5), ("eu-2", 5), ("us-1", 0)]).await;
     assert_eq!(world.databases[2].schema().await, before);
     let undone: Vec<String> = world
         .client
@@ -234,7 +182,7 @@ async fn a_rollback_killed_in_half_a_script_on_mariadb_ends_alike() {
             (up, down)
         })
         .collect();
-    let mut world = World::start("rollback-half", &[("eu-1", &mariadb)], &migrations).await;
+    let mut world = start("rollback-half", &[("eu-1", &mariadb)], &migrations).await;
     let database = &world.databases[0];
     let before = database.schema().await;
     world.cli.run("apply migrations --yes").await.exits(0);
@@ -243,12 +191,14 @@ async fn a_rollback_killed_in_half_a_script_on_mariadb_ends_alike() {
                   table_name IN ('t2', 'u2')";
     let half = || async { database.column(tables).await.is_ok_and(|left| left == ["u2"]) };
     until("half of a script has run", LIMIT, half).await;
-    world.agent.kill9();
-    world.client = world.cluster.behead().await;
+    world.agents[0].kill9();
+    world.behead().await;
     assert_eq!(world.databases[0].in_force().await.len(), 2, "no row says that it is undone");
-    world.agent.restart();
-    world.until_it("it is rolled back", |it| it.state() == RolloutState::RolledBack).await;
-    are(&world.in_force().await, &[("eu-1", 0)]);
+    world.agents[0].restart();
+    world
+        .until_it("mig-0001", "it is rolled back", |it| it.state() == RolloutState::RolledBack)
+        .await;
+    are(&world, &[("eu-1", 0)]).await;
     assert_eq!(world.databases[0].schema().await, before);
     let mut undone = Vec::new();
     for event in world.client.events(0).await.expect("the log can be read") {

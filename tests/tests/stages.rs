@@ -4,16 +4,12 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use skein_agent::db::Engine;
 use skein_proto::log::v1::event::Body;
-use skein_proto::v1::RolloutState;
-use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Runbook, Server, blocks, until,
-};
+use skein_proto::v1::{RolloutState, RolloutStatus};
+use support::{AgentSpec, Project, Runbook, Server, World, blocks, databases};
 
-const LIMIT: Duration = Duration::from_mins(2);
 const PAGE: &str = "stages.md";
 
 /// Three migrations: a column, its contents, and the old one dropped. `extra` runs in the last one.
@@ -31,78 +27,45 @@ fn migrations(project: &Project, extra: &str) {
     ];
     for ((up, down), version) in all.iter().zip(1..) {
         let more = if version == 3 { extra } else { "" };
-        project.write(&format!("migrations/{version:04}_step.up.sql"), &format!("{up}{more}"));
-        project.write(&format!("migrations/{version:04}_step.down.sql"), down);
+        project.migration(&format!("migrations/{version:04}_step"), &format!("{up}{more}"), down);
     }
 }
 
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agent: Agent,
+/// Databases with people in them, and one agent beside them.
+async fn start(name: &str, targets: &[(&str, &Server)], extra: &str) -> World {
+    let project = Arc::new(Project::new(name));
+    migrations(&project, extra);
+    let strategy =
+        blocks(PAGE, "stages", "toml").into_iter().next().expect("the page has a strategy");
+    project.write("strategy.toml", &strategy);
+    let databases = databases(targets).await;
+    for database in &databases {
+        for sql in [
+            "CREATE TABLE people (id int PRIMARY KEY, name varchar(40))",
+            "INSERT INTO people VALUES (1, 'ann'), (2, 'bob')",
+            "CREATE TABLE done (id int PRIMARY KEY)",
+        ] {
+            database.raw(sql).await.expect("it runs");
+        }
+    }
+    let spec = AgentSpec::new("a1").serve(&databases);
+    World::start(project, databases, &spec).await
 }
 
-impl World {
-    async fn start(name: &str, targets: &[(&str, &Server)], extra: &str) -> Self {
-        let project = Arc::new(Project::new(name));
-        migrations(&project, extra);
-        let strategy =
-            blocks(PAGE, "stages", "toml").into_iter().next().expect("the page has a strategy");
-        project.write("strategy.toml", &strategy);
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let cli = Cli::new(&project, &cluster, "");
-        let mut spec = AgentSpec::new("a1");
-        let mut databases = Vec::new();
-        for (id, server) in targets {
-            let database = server.database(id).await;
-            for sql in [
-                "CREATE TABLE people (id int PRIMARY KEY, name varchar(40))",
-                "INSERT INTO people VALUES (1, 'ann'), (2, 'bob')",
-                "CREATE TABLE done (id int PRIMARY KEY)",
-            ] {
-                database.raw(sql).await.expect("it runs");
-            }
-            spec.targets.push(((*id).to_owned(), database.url.clone(), "{}".to_owned()));
-            databases.push(database);
-        }
-        let agent = Agent::start(&project, &cluster, &spec);
-        let ids: Vec<&str> = targets.iter().map(|(id, _)| *id).collect();
-        Agent::until_observed(&client, &ids).await;
-        Self { project, cluster, cli, client, databases, agent }
-    }
+/// In each database, so many versions.
+async fn in_force(world: &World) -> Vec<usize> {
+    world.in_force().await.iter().map(Vec::len).collect()
+}
 
-    async fn in_force(&self) -> Vec<usize> {
-        let mut found = Vec::new();
-        for database in &self.databases {
-            found.push(database.in_force().await.len());
-        }
-        found
-    }
-
-    /// Every step of the log, in its order: what was verified where, and which waves opened.
-    async fn told(&self) -> Vec<String> {
-        let events = self.client.events(0).await.expect("the log can be read");
-        let told = |body: Body| match body {
-            Body::StepVerified(step) => Some(step.version),
-            Body::WaveStarted(it) => Some(format!("wave {}", it.wave)),
-            _ => None,
-        };
-        events.into_iter().filter_map(|event| told(event.body?)).collect()
-    }
-
-    async fn end(self) {
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-        drop(self.agent);
-        for database in self.databases {
-            database.remove().await;
-        }
-        drop(self.project);
-    }
+/// Every step of the log, in its order: what was verified where, and which waves opened.
+async fn all_told(world: &World) -> Vec<String> {
+    let events = world.client.events(0).await.expect("the log can be read");
+    let told = |body: Body| match body {
+        Body::StepVerified(step) => Some(step.version),
+        Body::WaveStarted(it) => Some(format!("wave {}", it.wave)),
+        _ => None,
+    };
+    events.into_iter().filter_map(|event| told(event.body?)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,43 +74,33 @@ async fn the_page_about_stages_is_followed() {
     let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
     let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
     let targets = [("eu-1", &postgres), ("eu-2", &mariadb), ("us-1", &postgres)];
-    let world = World::start("stages-page", &targets, "").await;
+    let world = start("stages-page", &targets, "").await;
     // In the way of one target.
     world.databases[1].raw("INSERT INTO done VALUES (1)").await.expect("it runs");
     let mut page = Runbook::on(PAGE, "stages");
 
-    let words = page.next("skein plan");
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let plan = world.cli.run_words(&words).await.exits(0).stdout;
+    let plan = world.cli.follow(&mut page, "skein plan").await.exits(0).stdout;
     assert!(plan.contains("expand: canary") && plan.contains("contract: rest"), "{plan}");
-    let words = page.next("skein apply");
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let ran = world.cli.run_words(&words).await;
+    let ran = world.cli.follow(&mut page, "skein apply").await;
     assert_eq!(ran.code, Some(31), "{ran:?}");
-    assert_eq!(world.in_force().await, [2, 1, 2]);
+    assert_eq!(in_force(&world).await, [2, 1, 2]);
 
     for begins in ["skein status", "skein explain"] {
-        let words = page.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let said = world.cli.run_words(&words).await.stdout;
+        let said = world.cli.follow(&mut page, begins).await.stdout;
         assert!(said.contains("stage `expand` is not in force on 1 target (eu-2)"), "{said}");
     }
 
     world.databases[1].raw("DELETE FROM done").await.expect("it runs");
-    let words = page.next("skein resume");
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    world.cli.run_words(&words).await.exits(0);
-    assert_eq!(world.in_force().await, [3, 3, 3]);
-    let told = world.told().await;
+    world.cli.follow(&mut page, "skein resume").await.exits(0);
+    assert_eq!(in_force(&world).await, [3, 3, 3]);
+    let told = all_told(&world).await;
     let contract = told.iter().position(|it| it == "wave 2").expect("a wave of the second stage");
     assert_eq!(told[..contract].iter().filter(|it| *it == "2").count(), 3, "{told:?}");
     assert!(told[..contract].iter().all(|it| it != "3"), "{told:?}");
     for version in ["1", "2", "3"] {
         assert_eq!(told.iter().filter(|it| *it == version).count(), 3, "each once: {told:?}");
     }
-    let words = page.next("skein targets");
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    world.cli.run_words(&words).await.exits(0);
+    world.cli.follow(&mut page, "skein targets").await.exits(0);
     page.ends();
     world.end().await;
 }
@@ -161,7 +114,7 @@ async fn a_stage_that_breaks_is_taken_back_and_the_one_before_it_stays_whoever_l
         [("eu-1", &postgres), ("eu-2", &postgres), ("us-1", &postgres), ("us-2", &postgres)];
     // Slow, and it fails where somebody says so.
     let slow = "SELECT pg_sleep(0.4);\nINSERT INTO done VALUES (3);\n";
-    let mut world = World::start("stages-killed", &targets, slow).await;
+    let mut world = start("stages-killed", &targets, slow).await;
     for place in [2, 3] {
         world.databases[place].raw("INSERT INTO done VALUES (3)").await.expect("it runs");
     }
@@ -175,35 +128,24 @@ async fn a_stage_that_breaks_is_taken_back_and_the_one_before_it_stays_whoever_l
     let apply =
         "apply migrations --strategy strategy.toml --yes --detach --retries 0 --parallelism 1";
     world.cli.run(apply).await.exits(0);
-    let client = &world.client;
-    until("the second stage has begun", LIMIT, || async {
-        client.rollout("mig-0001").await.is_ok_and(|it| it.wave >= 2)
-    })
-    .await;
-    world.client = world.cluster.behead().await;
-    let client = &world.client;
-    until("its wave is taken back", LIMIT, || async {
-        client.rollout("mig-0001").await.is_ok_and(|it| it.state() == RolloutState::Unwinding)
-    })
-    .await;
-    world.client = world.cluster.behead().await;
-    let client = &world.client;
-    until("it has ended", LIMIT, || async {
-        client
-            .rollout("mig-0001")
-            .await
-            .is_ok_and(|it| matches!(it.state(), RolloutState::RolledBack | RolloutState::Halted))
-    })
-    .await;
+    world.until_it("mig-0001", "the second stage has begun", |it| it.wave >= 2).await;
+    world.behead().await;
+    world
+        .until_it("mig-0001", "its wave is taken back", |it| it.state() == RolloutState::Unwinding)
+        .await;
+    world.behead().await;
+    let ended =
+        |it: &RolloutStatus| matches!(it.state(), RolloutState::RolledBack | RolloutState::Halted);
+    world.until_it("mig-0001", "it has ended", ended).await;
     // The canary's contract stays: the breach was of the second wave. All others have what the first stage brought.
-    assert_eq!(world.in_force().await, [3, 2, 2, 2]);
-    let told = world.told().await;
+    assert_eq!(in_force(&world).await, [3, 2, 2, 2]);
+    let told = all_told(&world).await;
     for version in ["1", "2"] {
         assert_eq!(told.iter().filter(|it| *it == version).count(), 4, "each once: {told:?}");
     }
     // All of it goes back, to what was there before.
     world.cli.run("rollback mig-0001 --yes").await.exits(0);
-    assert_eq!(world.in_force().await, [0, 0, 0, 0]);
+    assert_eq!(in_force(&world).await, [0, 0, 0, 0]);
     for (database, before) in world.databases.iter().zip(before) {
         assert_eq!(database.schema().await, before, "{}", database.id);
     }
@@ -217,19 +159,16 @@ async fn what_is_held_before_its_next_stage_waits_there_whoever_leads() {
     let test = "what_is_held_before_its_next_stage_waits_there_whoever_leads";
     let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
     let targets = ["eu-1", "eu-2", "us-1"].map(|id| (id, &postgres));
-    let mut world = World::start("stages-held", &targets, "").await;
+    let mut world = start("stages-held", &targets, "").await;
     let strategy = "[[stage]]\nname = \"expand\"\nto = \"2\"\n\n[[wave]]\nname = \"canary\"\ncount = 1\n\n\
                     [[wave]]\nname = \"rest\"\napproval = true\n";
     world.project.write("strategy.toml", strategy);
     let apply = "apply migrations --strategy strategy.toml --yes --detach";
     world.cli.run(apply).await.exits(0);
-    let waits = async |client: &Client, what: &str| {
-        until(what, LIMIT, || async {
-            client.rollout("mig-0001").await.is_ok_and(|it| it.reason.contains(what))
-        })
-        .await;
+    let waits = async |world: &World, what: &str| {
+        world.until_it("mig-0001", what, |it| it.reason.contains(what)).await;
     };
-    waits(&world.client, "waits for somebody's word").await;
+    waits(&world, "waits for somebody's word").await;
     for words in [
         &["pause", "mig-0001", "--on", "eu-1", "--reason", "a fair"][..],
         &["pause", "mig-0001", "--wave", "4", "--reason", "not before noon"],
@@ -237,24 +176,24 @@ async fn what_is_held_before_its_next_stage_waits_there_whoever_leads() {
     ] {
         world.cli.run_words(words).await.exits(0);
     }
-    world.client = world.cluster.behead().await;
-    waits(&world.client, "held by somebody, such as eu-1").await;
-    assert_eq!(world.in_force().await, [2, 2, 2]);
+    world.behead().await;
+    waits(&world, "held by somebody, such as eu-1").await;
+    assert_eq!(in_force(&world).await, [2, 2, 2]);
     let why = world.cli.run("explain mig-0001 eu-1").await.exits(0).stdout;
     assert!(why.contains("somebody holds it: a fair"), "{why}");
     world.cli.run("resume mig-0001 --on eu-1 --detach").await.exits(0);
-    waits(&world.client, "waits for somebody's word").await;
-    assert_eq!(world.in_force().await, [3, 2, 2]);
+    waits(&world, "waits for somebody's word").await;
+    assert_eq!(in_force(&world).await, [3, 2, 2]);
     world.cli.run("approve mig-0001").await.exits(0);
-    waits(&world.client, "held by somebody, such as eu-2").await;
-    world.client = world.cluster.behead().await;
-    waits(&world.client, "held by somebody, such as eu-2").await;
-    assert_eq!(world.in_force().await, [3, 2, 2]);
+    waits(&world, "held by somebody, such as eu-2").await;
+    world.behead().await;
+    waits(&world, "held by somebody, such as eu-2").await;
+    assert_eq!(in_force(&world).await, [3, 2, 2]);
     let why = world.cli.run("explain mig-0001 us-1").await.exits(0).stdout;
     assert!(why.contains("somebody holds it: not before noon"), "{why}");
     world.cli.run("resume mig-0001 --wave 4").await.exits(0);
-    assert_eq!(world.in_force().await, [3, 3, 3]);
-    let told = world.told().await;
+    assert_eq!(in_force(&world).await, [3, 3, 3]);
+    let told = all_told(&world).await;
     for version in ["1", "2", "3"] {
         assert_eq!(told.iter().filter(|it| *it == version).count(), 3, "each once: {told:?}");
     }

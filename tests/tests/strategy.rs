@@ -12,7 +12,7 @@ use skein_proto::log::v1::{Event, event::Body};
 use skein_proto::v1::knob::Knob;
 use skein_proto::v1::{self, LaneState, RolloutState, RolloutStatus};
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
+    AgentSpec, Client, Project, Runbook, Server, World, blocks, databases, once_each, until,
     until_some,
 };
 
@@ -20,107 +20,37 @@ const LIMIT: Duration = Duration::from_mins(2);
 const PAGE: &str = "strategy.md";
 const MIGRATIONS: u32 = 3;
 
-/// Three regions, three engines, one agent beside them.
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agent: Agent,
+/// Three regions, three engines, one agent beside them. `None`: a server is missing, which was said.
+async fn start(test: &str) -> Option<World> {
+    let project = Arc::new(Project::new(test));
+    let [sqlite, postgres, mariadb] = Server::three(&project, test)?;
+    let databases = databases(&[
+        ("ap-1", &sqlite),
+        ("ap-2", &sqlite),
+        ("ap-3", &sqlite),
+        ("eu-1", &postgres),
+        ("eu-2", &mariadb),
+        ("us-1", &postgres),
+        ("us-2", &mariadb),
+        ("us-3", &sqlite),
+    ])
+    .await;
+    for version in 1..=MIGRATIONS {
+        project.table(version, &format!("t{version} (id int PRIMARY KEY, note varchar(40))"));
+    }
+    let [strategy] = &blocks(PAGE, "strategy", "toml")[..] else { panic!("one strategy") };
+    project.write("strategy.toml", strategy);
+    let mut spec = AgentSpec::new("a1").serve_regions(&databases);
+    spec.slots = 8;
+    Some(World::start(project, databases, &spec).await)
 }
 
-impl World {
-    /// `None`: a server is missing, which was said.
-    async fn start(test: &str) -> Option<Self> {
-        let postgres = Server::shared(Engine::Postgres, test)?;
-        let mariadb = Server::shared(Engine::Mysql, test)?;
-        let project = Arc::new(Project::new(test));
-        let sqlite = Server::sqlite(&project.join("db"));
-        let mut databases = Vec::new();
-        for (id, server) in [
-            ("ap-1", &sqlite),
-            ("ap-2", &sqlite),
-            ("ap-3", &sqlite),
-            ("eu-1", &postgres),
-            ("eu-2", &mariadb),
-            ("us-1", &postgres),
-            ("us-2", &mariadb),
-            ("us-3", &sqlite),
-        ] {
-            databases.push(server.database(id).await);
-        }
-        for version in 1..=MIGRATIONS {
-            let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
-            let table =
-                format!("CREATE TABLE t{version} (id int PRIMARY KEY, note varchar(40));\n");
-            project.write(&name("up"), &table);
-            project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
-        }
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let mut spec = AgentSpec::new("a1");
-        spec.slots = 8;
-        for database in &databases {
-            let (region, _) = database.id.split_once('-').expect("a region stands first");
-            let labels = format!("{{ region = {region:?} }}");
-            spec.targets.push((database.id.clone(), database.url.clone(), labels));
-        }
-        let agent = Agent::start(&project, &cluster, &spec);
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&client, &ids).await;
-        let cli = Cli::new(&project, &cluster, "");
-        let [strategy] = &blocks(PAGE, "strategy", "toml")[..] else { panic!("one strategy") };
-        project.write("strategy.toml", strategy);
-        Some(Self { project, cluster, cli, client, databases, agent })
-    }
-
-    async fn run(&self, runbook: &mut Runbook, begins: &str) -> Ran {
-        let words = runbook.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.cli.run_words(&words).await.exits(0)
-    }
-
-    async fn status(&self) -> RolloutStatus {
-        until_some("somebody tells the status", LIMIT, || async {
-            self.client.rollout("mig-0001").await.ok()
-        })
-        .await
-    }
-
-    async fn until_it(&self, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
-        let holds = || async { self.client.rollout("mig-0001").await.is_ok_and(|it| holds(&it)) };
-        until(what, LIMIT, holds).await;
-    }
-
-    /// The leader dies, and is started again when another one leads.
-    async fn behead(&mut self) {
-        self.client = self.cluster.behead().await;
-    }
-
-    /// Every migration is in force everywhere, each by one effect, and the log says so.
-    async fn done(self) {
-        for database in &self.databases {
-            assert_eq!(database.in_force().await, ["1", "2", "3"], "{}", database.id);
-        }
-        let mut applied: Vec<(String, String)> = Vec::new();
-        for event in self.client.events(0).await.expect("the log can be read") {
-            if let Some(Body::StepApplied(step)) = event.body {
-                applied.push((step.target, step.version));
-            }
-        }
-        let count = applied.len();
-        applied.sort_unstable();
-        applied.dedup();
-        assert_eq!((applied.len(), count), (self.databases.len() * 3, applied.len()));
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-        drop(self.agent);
-        for database in self.databases {
-            database.remove().await;
-        }
-        drop(self.project);
-    }
+/// Every migration is in force everywhere, each by one effect, and the log says so.
+async fn end(world: World) {
+    world.all_at(&["1", "2", "3"]).await;
+    let applied = world.applied().await.into_iter().map(|(_, target, version)| (target, version));
+    assert_eq!(once_each(applied), world.databases.len() * 3);
+    world.end().await;
 }
 
 /// How many legs were under way at one time, most: by wave, and by wave and region. Counted from the log.
@@ -164,7 +94,7 @@ impl Most {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_legs_are_under_way_at_one_time_than_was_said() {
     let test = "no_more_legs_are_under_way_at_one_time_than_was_said";
-    let Some(world) = World::start(test).await else { return };
+    let Some(world) = start(test).await else { return };
     let strategy = "parallelism = 8\nper.region = 2\ncover_classes = false\n\
                     [[wave]]\nname = \"first\"\ncount = 5\nparallelism = 3\n";
     world.project.write("strategy.toml", strategy);
@@ -177,7 +107,7 @@ async fn no_more_legs_are_under_way_at_one_time_than_was_said() {
     let of_regions = [(0, "ap"), (1, "us")].map(|(wave, region)| most.in_region(wave, region));
     assert_eq!(of_regions, [2, 2], "{most:?}");
     assert!(most.in_region(0, "eu") <= 2, "{most:?}");
-    world.done().await;
+    end(world).await;
 }
 
 fn is_soaking(status: &RolloutStatus, wave: usize) -> bool {
@@ -196,30 +126,32 @@ fn done(status: &RolloutStatus, wave: usize) -> u32 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_is_followed_command_by_command() {
-    let Some(world) = World::start("the_page_is_followed_command_by_command").await else { return };
+    let Some(world) = start("the_page_is_followed_command_by_command").await else { return };
     let mut page = Runbook::on(PAGE, "strategy");
 
     let mut flags = Runbook::on(PAGE, "flags");
-    let plan = world.run(&mut flags, "skein plan").await.stdout;
+    let plan = world.follow(&mut flags, "skein plan").await.stdout;
     for wave in ["ap-1 ap-2", "us-3", "ap-3 eu-1 eu-2 us-1", "opens when somebody says so"] {
         assert!(plan.contains(wave), "{wave}\n{plan}");
     }
     flags.ends();
 
-    let plan = world.run(&mut page, "skein plan").await.stdout;
+    let plan = world.follow(&mut page, "skein plan").await.stdout;
     // A target of each engine, of the first region that has one.
     for wave in ["ap-1 eu-1 eu-2", "opens when somebody says so", "watched for 3.0 s"] {
         assert!(plan.contains(wave), "{wave}\n{plan}");
     }
-    world.run(&mut page, "skein apply").await;
-    world.run(&mut page, "skein status").await;
-    let knobs = world.run(&mut page, "skein get").await.stdout;
+    world.follow(&mut page, "skein apply").await;
+    world.follow(&mut page, "skein status").await;
+    let knobs = world.follow(&mut page, "skein get").await.stdout;
     assert!(knobs.contains("per.region") && knobs.contains("3.0 s"), "{knobs}");
-    world.run(&mut page, "skein set").await;
-    world.run(&mut page, "skein pause mig-0001 --on us-1").await;
+    world.follow(&mut page, "skein set").await;
+    world.follow(&mut page, "skein pause mig-0001 --on us-1").await;
 
-    world.until_it("all but the one that is held are done", |it| done(it, 1) == 3).await;
-    let status = world.status().await;
+    world
+        .until_it("mig-0001", "all but the one that is held are done", |it| done(it, 1) == 3)
+        .await;
+    let status = world.status("mig-0001").await;
     assert!(status.reason.contains("held by somebody, such as us-1"), "{}", status.reason);
     for (words, said) in [
         (&["explain", "mig-0001"][..], "held by somebody, such as us-1"),
@@ -233,11 +165,11 @@ async fn the_page_is_followed_command_by_command() {
     let held = status.lanes.iter().find(|lane| lane.target == "us-1").expect("it has a lane");
     assert_eq!((held.held.as_str(), held.applied), ("their busy day", 0));
     assert_eq!((done(&status, 0), status.wave), (3, 1), "{status:?}");
-    world.run(&mut page, "skein resume mig-0001 --on us-1").await;
-    assert_eq!(world.status().await.state(), RolloutState::Running);
-    world.until_it("the third wave waits for a word", waits_for_a_word).await;
-    world.run(&mut page, "skein approve").await;
-    world.run(&mut page, "skein watch").await;
+    world.follow(&mut page, "skein resume mig-0001 --on us-1").await;
+    assert_eq!(world.status("mig-0001").await.state(), RolloutState::Running);
+    world.until_it("mig-0001", "the third wave waits for a word", waits_for_a_word).await;
+    world.follow(&mut page, "skein approve").await;
+    world.follow(&mut page, "skein watch").await;
     page.ends();
 
     // The same of the past, from the log.
@@ -263,20 +195,20 @@ async fn the_page_is_followed_command_by_command() {
     ] {
         assert!(log.contains(said), "{said}\n{log}");
     }
-    world.done().await;
+    end(world).await;
 }
 
 /// What is set holds from the next decision on: limits for legs, a budget that is lowered, and one that is raised.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_set_holds_from_then_on() {
     let test = "what_is_set_holds_from_then_on";
-    let Some(world) = World::start(test).await else { return };
+    let Some(world) = start(test).await else { return };
     let strategy = "parallelism = 1\ncover_classes = false\n[[wave]]\nname = \"first\"\ncount = 3\n\
                     [[wave]]\nname = \"rest\"\napproval = true\n";
     world.project.write("strategy.toml", strategy);
     let apply = "apply migrations --strategy strategy.toml --yes --detach";
     world.cli.run(&format!("{apply} --target version=2")).await.exits(0);
-    world.until_it("the second wave waits for a word", waits_for_a_word).await;
+    world.until_it("mig-0001", "the second wave waits for a word", waits_for_a_word).await;
     world.cli.run("set mig-0001 parallelism=4 per.region=1").await.exits(0);
     world.cli.run("approve mig-0001").await.exits(0);
     world.cli.run("watch mig-0001").await.exits(0);
@@ -285,8 +217,7 @@ async fn what_is_set_holds_from_then_on() {
     assert_eq!((most.in_region(1, "eu"), most.in_region(1, "us")), (1, 1), "{most:?}");
 
     // Something is in the way on two targets.
-    let spoiled = ["us-1", "us-2"]
-        .map(|id| world.databases.iter().find(|database| database.id == id).expect("it is there"));
+    let spoiled = ["us-1", "us-2"].map(|id| world.database(id));
     for database in spoiled {
         database.raw("CREATE TABLE t3 (n int)").await.expect("a table can be made");
     }
@@ -298,8 +229,7 @@ async fn what_is_set_holds_from_then_on() {
     world.project.write("strategy.toml", strategy);
     world.cli.run(&format!("{apply} --accept-drift")).await.exits(0);
     let until_it = async |what: &str, holds: fn(&RolloutStatus) -> bool| {
-        let it = || async { world.client.rollout("mig-0002").await.is_ok_and(|it| holds(&it)) };
-        until(what, LIMIT, it).await;
+        world.until_it("mig-0002", what, holds).await;
     };
     let halted = |it: &RolloutStatus| it.state() == RolloutState::Halted;
     until_it("one has failed within the budget", waits_for_a_word).await;
@@ -321,7 +251,7 @@ async fn what_is_set_holds_from_then_on() {
         database.raw("DROP TABLE t3").await.expect("a table can be dropped");
     }
     world.cli.run("resume mig-0002").await.exits(0);
-    world.done().await;
+    end(world).await;
 }
 
 /// The leader is killed while a wave is watched, while one waits for a word, right after a knob was set and
@@ -329,14 +259,14 @@ async fn what_is_set_holds_from_then_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_leader_was_killed_in_ends_alike() {
     let test = "whatever_the_leader_was_killed_in_ends_alike";
-    let Some(mut world) = World::start(test).await else { return };
+    let Some(mut world) = start(test).await else { return };
     let apply = "apply migrations --strategy strategy.toml --yes --detach";
     world.cli.run(apply).await.exits(0);
-    world.until_it("the first wave is watched", |it| is_soaking(it, 0)).await;
-    let until_ms = world.status().await.waves[0].soak_until_ms;
+    world.until_it("mig-0001", "the first wave is watched", |it| is_soaking(it, 0)).await;
+    let until_ms = world.status("mig-0001").await.waves[0].soak_until_ms;
     world.behead().await;
     // It is watched for as long as it was to be, and not from the beginning.
-    let after = world.status().await;
+    let after = world.status("mig-0001").await;
     assert!(!is_soaking(&after, 0) || after.waves[0].soak_until_ms == until_ms, "{after:?}");
 
     world.cli.run("set mig-0001 soak=2s parallelism=1").await.exits(0);
@@ -344,19 +274,19 @@ async fn whatever_the_leader_was_killed_in_ends_alike() {
     world.behead().await;
     let knobs = world.cli.run("get mig-0001 -o json").await.exits(0).stdout;
     assert!(knobs.contains("2.0 s"), "{knobs}");
-    let lanes = world.status().await.lanes;
+    let lanes = world.status("mig-0001").await.lanes;
     let held = lanes.iter().filter(|lane| !lane.held.is_empty()).count();
     assert_eq!(held, 3, "{lanes:?}");
     world.cli.run_words(&["resume", "mig-0001", "--on", "us-*", "--detach"]).await.exits(0);
 
-    world.until_it("the third wave waits for a word", waits_for_a_word).await;
+    world.until_it("mig-0001", "the third wave waits for a word", waits_for_a_word).await;
     world.behead().await;
-    world.until_it("it still waits", waits_for_a_word).await;
+    world.until_it("mig-0001", "it still waits", waits_for_a_word).await;
     world.cli.run("watch mig-0001 --timeout 1s").await.exits(11);
-    assert_eq!(done(&world.status().await, 2), 0);
+    assert_eq!(done(&world.status("mig-0001").await, 2), 0);
     world.cli.run("approve mig-0001").await.exits(0);
     world.cli.run("watch mig-0001").await.exits(0);
-    world.done().await;
+    end(world).await;
 }
 
 /// The leader has a `set` in hand that it cannot commit, and is killed: whoever asked repeats it, and whatever
@@ -364,10 +294,10 @@ async fn whatever_the_leader_was_killed_in_ends_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_set_that_the_leader_was_killed_in_is_set_once() {
     let test = "a_set_that_the_leader_was_killed_in_is_set_once";
-    let Some(mut world) = World::start(test).await else { return };
+    let Some(mut world) = start(test).await else { return };
     let apply = "apply migrations --strategy strategy.toml --yes --detach";
     world.cli.run(apply).await.exits(0);
-    world.until_it("the third wave waits for a word", waits_for_a_word).await;
+    world.until_it("mig-0001", "the third wave waits for a word", waits_for_a_word).await;
     for round in 1..=3 {
         let leader = world.cluster.leader().await;
         // It serves, and has nothing else to write.
@@ -414,7 +344,7 @@ async fn a_set_that_the_leader_was_killed_in_is_set_once() {
     assert_eq!(set, [Knob::Retries(7), Knob::Retries(8), Knob::Retries(9)]);
     world.cli.run("approve mig-0001").await.exits(0);
     world.cli.run("watch mig-0001").await.exits(0);
-    world.done().await;
+    end(world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -422,48 +352,30 @@ async fn a_pause_at_once_stops_legs_after_their_step_and_an_abort_leaves_them_so
     let test = "a_pause_at_once_stops_legs_after_their_step_and_an_abort_leaves_them_so";
     let Some(server) = Server::shared(Engine::Postgres, test) else { return };
     let project = Arc::new(Project::new(test));
-    let database = server.database("eu-1").await;
     for version in 1..=9 {
-        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
         // Long enough for somebody to say something meanwhile.
         let up = format!("CREATE TABLE t{version} (id int); SELECT pg_sleep(0.4);\n");
-        project.write(&name("up"), &up);
-        project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+        let name = format!("migrations/{version:04}_table");
+        project.migration(&name, &up, &format!("DROP TABLE t{version};\n"));
     }
-    let cluster = Cluster::start(&project).await;
-    let client = cluster.client(cluster.leader().await);
-    let spec = AgentSpec::new("a1").serve(std::slice::from_ref(&database));
-    let agent = Agent::start(&project, &cluster, &spec);
-    Agent::until_observed(&client, &["eu-1"]).await;
-    let cli = Cli::new(&project, &cluster, "");
-    let lane = || async {
-        let status = client.rollout("mig-0001").await.ok()?;
-        status.lanes.into_iter().next()
-    };
-    let at_rest = |what: &'static str| async move {
-        until_some(what, LIMIT, || async {
-            lane().await.filter(|lane| lane.state() == LaneState::Ready)
-        })
-        .await
-    };
+    let databases = databases(&[("eu-1", &server)]).await;
+    let spec = AgentSpec::new("a1").serve(&databases);
+    let world = World::start(project, databases, &spec).await;
+    let (cli, database) = (&world.cli, &world.databases[0]);
+    let lane = ("mig-0001", "eu-1");
 
     cli.run("apply migrations --yes --detach").await.exits(0);
-    let begun = || async { lane().await.is_some_and(|lane| lane.applied > 0) };
-    until("a step is applied", LIMIT, begun).await;
+    world.until_lane(lane, "has begun", |it| it.applied > 0).await;
     cli.run("pause mig-0001 --now").await.exits(0);
-    let stopped = at_rest("the leg is given back").await;
+    let stopped = world.until_is(lane, LaneState::Ready).await;
     assert!((1..9).contains(&stopped.applied), "{stopped:?}");
     assert_eq!(database.in_force().await.len(), stopped.applied as usize);
 
     cli.run("resume mig-0001 --detach").await.exits(0);
-    let further = || async { lane().await.is_some_and(|lane| lane.applied > stopped.applied) };
-    until("it goes on", LIMIT, further).await;
+    world.until_lane(lane, "goes on", |it| it.applied > stopped.applied).await;
     cli.run("abort mig-0001 --reason enough").await.exits(0);
-    let halted = || async {
-        client.rollout("mig-0001").await.is_ok_and(|it| it.state() == RolloutState::Halted)
-    };
-    until("it is halted", LIMIT, halted).await;
-    let status = client.rollout("mig-0001").await.expect("a status");
+    world.until_it("mig-0001", "it is halted", |it| it.state() == RolloutState::Halted).await;
+    let status = world.client.rollout("mig-0001").await.expect("a status");
     assert_eq!(status.reason, "given up: enough");
     let left = database.in_force().await.len();
     assert!(left > stopped.applied as usize && left < 9, "{left} in force");
@@ -476,8 +388,7 @@ async fn a_pause_at_once_stops_legs_after_their_step_and_an_abort_leaves_them_so
     cli.run("set mig-0001 retries=2").await.exits(0);
     let refused = cli.run("resume mig-0001").await;
     assert!(refused.code == Some(21) && refused.stderr.contains("--rolled-back"), "{refused:?}");
-    drop(agent);
-    database.remove().await;
+    world.end().await;
 }
 
 /// Two rollouts have targets of one host, and one of them says that it bears one leg at a time: so it is for both.
@@ -486,53 +397,39 @@ async fn what_one_rollout_says_of_a_resource_group_holds_for_another() {
     let test = "what_one_rollout_says_of_a_resource_group_holds_for_another";
     let Some(server) = Server::shared(Engine::Postgres, test) else { return };
     let project = Arc::new(Project::new(test));
-    let mut databases = Vec::new();
-    for id in ["a-1", "a-2", "a-3", "b-1", "b-2", "b-3"] {
-        databases.push(server.database(id).await);
-    }
+    let targets = ["a-1", "a-2", "a-3", "b-1", "b-2", "b-3"].map(|id| (id, &server));
+    let databases = databases(&targets).await;
     // Each leg leaves in its target from when until when it was at work.
     let span = "CREATE TABLE span (since timestamptz, until timestamptz);\n\
                 INSERT INTO span VALUES (clock_timestamp(), NULL);\nSELECT pg_sleep(0.3);\n";
-    project.write("migrations/0001_span.up.sql", span);
-    project.write("migrations/0001_span.down.sql", "DROP TABLE span;\n");
+    project.migration("migrations/0001_span", span, "DROP TABLE span;\n");
     let end = "SELECT pg_sleep(0.3);\nUPDATE span SET until = clock_timestamp();\n";
-    project.write("migrations/0002_end.up.sql", end);
-    project.write("migrations/0002_end.down.sql", "UPDATE span SET until = NULL;\n");
-    let cluster = Cluster::start(&project).await;
-    let client = cluster.client(cluster.leader().await);
+    project.migration("migrations/0002_end", end, "UPDATE span SET until = NULL;\n");
     let mut spec = AgentSpec::new("a1");
     spec.slots = 8;
     for database in &databases {
         let group = "{}\ngroup = \"host-1\"".to_owned();
         spec.targets.push((database.id.clone(), database.url.clone(), group));
     }
-    let agent = Agent::start(&project, &cluster, &spec);
-    let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-    Agent::until_observed(&client, &ids).await;
-    let cli = Cli::new(&project, &cluster, "");
+    let world = World::start(project, databases, &spec).await;
 
     let mut page = Runbook::on(PAGE, "groups");
-    let run = async |page: &mut Runbook, begins: &str| {
-        let words = page.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        cli.run_words(&words).await.exits(0).stdout
-    };
-    run(&mut page, "skein apply migrations --on \"a-*\" --per-group 1").await;
-    run(&mut page, "skein apply migrations --on \"b-*\"").await;
+    world.follow(&mut page, "skein apply migrations --on \"a-*\" --per-group 1").await;
+    world.follow(&mut page, "skein apply migrations --on \"b-*\"").await;
     let said =
         "1 target of resource group host-1 is worked on, and no more may be, as mig-0001 says";
     let named = || async {
-        let why = cli.run("explain mig-0002 b-1").await.stdout;
+        let why = world.cli.run("explain mig-0002 b-1").await.stdout;
         why.contains(said)
     };
     until("the second says for whom it waits", LIMIT, named).await;
-    run(&mut page, "skein explain mig-0002 b-1").await;
-    run(&mut page, "skein watch mig-0001").await;
-    run(&mut page, "skein watch mig-0002").await;
+    world.follow(&mut page, "skein explain mig-0002 b-1").await;
+    world.follow(&mut page, "skein watch mig-0001").await;
+    world.follow(&mut page, "skein watch mig-0002").await;
     page.ends();
 
     let mut spans = Vec::new();
-    for database in &databases {
+    for database in &world.databases {
         let sql = "SELECT (extract(epoch from since) * 1000)::bigint::text || ' ' || \
                    (extract(epoch from until) * 1000)::bigint::text FROM span";
         let told = database.column(sql).await.expect("it was at work");
@@ -549,8 +446,5 @@ async fn what_one_rollout_says_of_a_resource_group_holds_for_another() {
     for pair in bound.windows(2) {
         assert!(pair[0].1 <= pair[1].0, "two legs at one time: {spans:?}");
     }
-    drop(agent);
-    for database in databases {
-        database.remove().await;
-    }
+    world.end().await;
 }

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -10,12 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use skein_agent::db::Engine;
-use skein_proto::log::v1::event::Body;
-use skein_proto::v1::{Lane, LaneState, RolloutState};
+use skein_proto::v1::{LaneState, RolloutState};
 use skein_tests::servers::{Options, mariadb, postgres};
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
-    until_some,
+    Agent, AgentSpec, Cluster, Database, Project, Runbook, Server, World, blocks, once_each, until,
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -62,131 +61,51 @@ impl Signal {
 /// Names, and what each stands for.
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-/// Databases with one agent beside them.
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
+/// Databases with one agent beside them. `more`: what skein.toml says of a target beside its URL.
+async fn start(
+    test: &str,
     databases: Vec<Database>,
-    agent: Agent,
-    signal: Arc<Signal>,
+    (more, variables): (Pairs<'_>, Pairs<'_>),
+) -> (World, Arc<Signal>) {
+    let project = Arc::new(Project::new(test));
+    let cluster = Cluster::start(&project).await;
+    let (signal, url) = Signal::open();
+    let [_, sources, _] = &blocks(PAGE, "throttle", "toml")[..] else {
+        panic!("a strategy, what agents may ask, and a target with a replica")
+    };
+    let mut spec = AgentSpec::new("a1").serve_regions(&databases);
+    spec.more.clone_from(sources);
+    for (id, _, labels) in &mut spec.targets {
+        for (_, more) in more.iter().filter(|(of, _)| of == id) {
+            write!(labels, "\n{more}").expect("a string can be written to");
+        }
+    }
+    let variables: Vec<(&str, &str)> =
+        variables.iter().copied().chain([("BUSY_URL", &*url)]).collect();
+    let mut world = World::of(project, cluster, databases).await;
+    world.comes_with(&spec, &variables).await;
+    (world, signal)
 }
 
-impl World {
-    /// `more`: what skein.toml says of a target beside its URL.
-    async fn start(
-        test: &str,
-        databases: Vec<Database>,
-        (more, variables): (Pairs<'_>, Pairs<'_>),
-    ) -> Self {
-        let project = Arc::new(Project::new(test));
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let (signal, url) = Signal::open();
-        let mut spec = AgentSpec::new("a1");
-        let [_, sources, _] = &blocks(PAGE, "throttle", "toml")[..] else {
-            panic!("a strategy, what agents may ask, and a target with a replica")
-        };
-        spec.more.clone_from(sources);
-        for database in &databases {
-            let (region, _) = database.id.split_once('-').expect("a region stands first");
-            let more = more.iter().filter(|(id, _)| *id == database.id).map(|(_, more)| *more);
-            let more: Vec<&str> = more.collect();
-            let labels = format!("{{ region = {region:?} }}\n{}", more.join("\n"));
-            spec.targets.push((database.id.clone(), database.url.clone(), labels));
-        }
-        let variables: Vec<(&str, &str)> =
-            variables.iter().copied().chain([("BUSY_URL", &*url)]).collect();
-        let mut agent = Agent::prepare(&project, &cluster, &spec, &variables);
-        agent.restart();
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&client, &ids).await;
-        let cli = Cli::new(&project, &cluster, "");
-        Self { project, cluster, cli, client, databases, agent, signal }
-    }
+fn table(world: &World, version: u32) {
+    world.project.table(version, &format!("t{version} (id int PRIMARY KEY)"));
+}
 
-    fn table(&self, version: u32) {
-        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
-        let table = format!("CREATE TABLE t{version} (id int PRIMARY KEY);\n");
-        self.project.write(&name("up"), &table);
-        self.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
-    }
+/// Waits until a leg is throttled, and gives the reason with these words in it.
+async fn until_throttled(world: &World, rollout: &str, target: &str, words: &str) -> String {
+    let what = format!("is throttled: {words}");
+    world.until_lane((rollout, target), &what, |it| it.throttled.contains(words)).await.throttled
+}
 
-    async fn run(&self, page: &mut Runbook, begins: &str) -> String {
-        let words = page.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.cli.run_words(&words).await.exits(0).stdout
+/// Each step of each target had one effect, and no secret of an agent's is in the log or in what it says.
+async fn end(world: World, in_force: &[&str]) {
+    for event in world.client.events(0).await.expect("the log can be read") {
+        assert!(!format!("{event:?}").contains(PASSWORD));
     }
-
-    async fn ran(&self, line: &str) -> Ran {
-        self.cli.run(line).await.exits(0)
-    }
-
-    async fn begin(&self) {
-        self.ran("apply migrations --strategy strategy.toml --yes --detach").await;
-    }
-
-    async fn lane(&self, rollout: &str, target: &str) -> Option<Lane> {
-        let status = self.client.rollout(rollout).await.ok()?;
-        status.lanes.into_iter().find(|lane| lane.target == target)
-    }
-
-    async fn until_lane(
-        &self,
-        (rollout, target): (&str, &str),
-        what: &str,
-        holds: fn(&Lane) -> bool,
-    ) {
-        let what = format!("{target} of {rollout} {what}");
-        let holds = || async { self.lane(rollout, target).await.is_some_and(|it| holds(&it)) };
-        until(&what, LIMIT, holds).await;
-    }
-
-    async fn until_done(&self, rollout: &str, target: &str) {
-        self.until_lane((rollout, target), "is done", |it| it.state() == LaneState::Done).await;
-    }
-
-    /// Waits until a leg is throttled, and gives the reason with these words in it.
-    async fn until_throttled(&self, rollout: &str, target: &str, words: &str) -> String {
-        let what = format!("{target} of {rollout} is throttled: {words}");
-        until_some(&what, LIMIT, || async {
-            let lane = self.lane(rollout, target).await?;
-            lane.throttled.contains(words).then_some(lane.throttled)
-        })
-        .await
-    }
-
-    /// The leader dies, and is started again when another one leads.
-    async fn behead(&mut self) {
-        self.client = self.cluster.behead().await;
-    }
-
-    /// Each step of each target had one effect, and no secret of an agent's is in the log or in what it says.
-    async fn end(self, in_force: &[&str]) {
-        let mut applied = Vec::new();
-        for event in self.client.events(0).await.expect("the log can be read") {
-            assert!(!format!("{event:?}").contains(PASSWORD));
-            if let Some(Body::StepApplied(step)) = event.body {
-                applied.push((step.rollout, step.target, step.version));
-            }
-        }
-        let count = applied.len();
-        applied.sort_unstable();
-        applied.dedup();
-        assert_eq!(applied.len(), count);
-        assert!(!self.agent.log().contains(PASSWORD));
-        for database in &self.databases {
-            assert_eq!(database.in_force().await, in_force, "{}", database.id);
-        }
-        self.cluster.settled().await;
-        self.ran("history verify").await;
-        drop(self.agent);
-        for database in self.databases {
-            database.remove().await;
-        }
-        drop(self.project);
-    }
+    once_each(world.applied().await);
+    assert!(!world.agents[0].log().contains(PASSWORD));
+    world.all_at(in_force).await;
+    world.end().await;
 }
 
 /// A PostgreSQL and a MariaDB, each with a replica that follows it.
@@ -284,9 +203,9 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
         .url_of("information_schema")
         .replace("root@", &format!("watcher:{PASSWORD}@"));
     let more = (&[("eu-2", replicas)][..], &[("EU_2_REPLICA_URL", &*url)][..]);
-    let mut world = World::start(test, databases, more).await;
+    let (mut world, _) = start(test, databases, more).await;
     world.project.write("strategy.toml", strategy);
-    world.table(1);
+    table(&world, 1);
 
     servers.tell(Which::Standby, "SELECT pg_wal_replay_pause()").await;
     servers.tell(Which::Replica, "STOP SLAVE SQL_THREAD").await;
@@ -299,25 +218,25 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
     until("the replica is behind", LIMIT, behind).await;
 
     let mut page = Runbook::on(PAGE, "throttle");
-    let plan = world.run(&mut page, "skein plan").await;
+    let plan = world.follow(&mut page, "skein plan").await.stdout;
     for said in [
         "Throttle: lag (region=eu): steps begin while replica lag < 2.0 s",
         "Throttle: queue (every target): steps begin while SELECT count(*) FROM outbox < 10000",
     ] {
         assert!(plan.contains(said), "{said}\n{plan}");
     }
-    world.run(&mut page, "skein apply").await;
-    world.until_done("mig-0001", "ap-1").await;
-    world.until_throttled("mig-0001", "eu-1", "s >= 2 s on replica").await;
+    world.follow(&mut page, "skein apply").await;
+    world.until_is(("mig-0001", "ap-1"), LaneState::Done).await;
+    until_throttled(&world, "mig-0001", "eu-1", "s >= 2 s on replica").await;
     let unread = "does not replicate (Slave_SQL_Running: No)";
-    world.until_throttled("mig-0001", "eu-2", unread).await;
-    let status = world.run(&mut page, "skein status").await;
+    until_throttled(&world, "mig-0001", "eu-2", unread).await;
+    let status = world.follow(&mut page, "skein status").await.stdout;
     for said in ["2 throttled, such as eu-1 by `lag`: replica lag", unread] {
         assert!(status.contains(said), "{said}\n{status}");
     }
-    let why = world.run(&mut page, "skein explain").await;
+    let why = world.follow(&mut page, "skein explain").await.stdout;
     assert!(why.contains("throttled by `lag`: replica lag") && why.contains(">= 2 s"), "{why}");
-    let knobs = world.run(&mut page, "skein get").await;
+    let knobs = world.follow(&mut page, "skein get").await.stdout;
     assert!(knobs.contains("throttle.lag") && knobs.contains("throttle.queue"), "{knobs}");
     for (target, applied) in [("eu-1", 0), ("eu-2", 0), ("ap-1", 1)] {
         let lane = world.lane("mig-0001", target).await.expect("it has a lane");
@@ -325,39 +244,39 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
     }
 
     servers.tell(Which::Standby, "SELECT pg_wal_replay_resume()").await;
-    world.until_done("mig-0001", "eu-1").await;
+    world.until_is(("mig-0001", "eu-1"), LaneState::Done).await;
     let lane = world.lane("mig-0001", "eu-2").await.expect("it has a lane");
     assert_eq!((lane.state(), lane.applied), (LaneState::Leased, 0), "{lane:?}");
-    world.run(&mut page, "skein set").await;
-    world.run(&mut page, "skein watch").await;
-    let log = world.run(&mut page, "skein history").await;
+    world.follow(&mut page, "skein set").await;
+    world.follow(&mut page, "skein watch").await;
+    let log = world.follow(&mut page, "skein history").await.stdout;
     assert!(log.contains("set throttle.lag to off"), "{log}");
     page.ends();
 
     // The next rollout goes by its own plan again, whoever leads.
-    world.table(2);
+    table(&world, 2);
     world.begin().await;
-    world.until_throttled("mig-0002", "eu-2", unread).await;
+    until_throttled(&world, "mig-0002", "eu-2", unread).await;
     world.behead().await;
-    world.until_throttled("mig-0002", "eu-2", unread).await;
+    until_throttled(&world, "mig-0002", "eu-2", unread).await;
 
     // It replicates again, and is behind by a time that it knows.
     for sql in ["STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 3600", "START SLAVE"] {
         servers.tell(Which::Replica, sql).await;
     }
     world.databases[1].raw("INSERT INTO outbox VALUES (1)").await.expect("a row can be written");
-    let why = world.until_throttled("mig-0002", "eu-2", "s >= 2 s on replica").await;
+    let why = until_throttled(&world, "mig-0002", "eu-2", "s >= 2 s on replica").await;
     assert!(why.starts_with("`lag`: replica lag "), "{why}");
     let lane = world.lane("mig-0002", "eu-2").await.expect("it has a lane");
     assert_eq!((lane.state(), lane.applied), (LaneState::Leased, 0), "{lane:?}");
     for sql in ["STOP SLAVE", "CHANGE MASTER TO MASTER_DELAY = 0", "START SLAVE"] {
         servers.tell(Which::Replica, sql).await;
     }
-    world.until_done("mig-0002", "eu-2").await;
+    world.until_is(("mig-0002", "eu-2"), LaneState::Done).await;
     world.ran("watch mig-0002").await;
 
     // Servers that are busy.
-    world.table(3);
+    table(&world, 3);
     world.project.write("strategy.toml", &strategy.replace("load = 100", "load = 4"));
     let sleeper = |place: usize, sql: &'static str| {
         let Database { engine, url, .. } = &world.databases[place];
@@ -374,8 +293,8 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
     let asleep = async || world.databases[1].column(of_mariadb).await.unwrap_or_default();
     until("MariaDB is busy", LIMIT, async || asleep().await.len() == 6).await;
     world.begin().await;
-    world.until_throttled("mig-0003", "eu-1", "`load`: active backends 6 >= 4").await;
-    let why = world.until_throttled("mig-0003", "eu-2", "`load`: running threads").await;
+    until_throttled(&world, "mig-0003", "eu-1", "`load`: active backends 6 >= 4").await;
+    let why = until_throttled(&world, "mig-0003", "eu-2", "`load`: running threads").await;
     assert!(why.ends_with(">= 4"), "{why}");
     for target in ["eu-1", "eu-2"] {
         let lane = world.lane("mig-0003", target).await.expect("it has a lane");
@@ -385,14 +304,14 @@ async fn throttle_the_page_is_followed_command_by_command_kill9() {
         let kill = format!("KILL {}", id.trim());
         world.databases[1].raw(&kill).await.expect("a sleeper can be ended");
     }
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' \
+    let wake = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' \
                AND pid <> pg_backend_pid()";
-    world.databases[0].raw(end).await.expect("the sleepers can be ended");
+    world.databases[0].raw(wake).await.expect("the sleepers can be ended");
     world.ran("watch mig-0003").await;
     for sleeper in busy.into_iter().chain(threads) {
         assert!(sleeper.await.expect("nobody panics in it").is_err());
     }
-    world.end(&["1", "2", "3"]).await;
+    end(world, &["1", "2", "3"]).await;
 }
 
 /// A signal and a query: who waits for them can be paused, held and cancelled, a new leader tells of it, and what
@@ -407,40 +326,40 @@ async fn throttle_legs_that_wait_are_paused_held_and_set() {
     for database in &databases {
         database.raw("CREATE TABLE outbox (id int)").await.expect("a table can be made");
     }
-    let mut world = World::start(test, databases, (&[], &[])).await;
-    world.table(1);
+    let (mut world, signal) = start(test, databases, (&[], &[])).await;
+    table(&world, 1);
     let strategy = "[[throttle]]\nname = \"queue\"\nquery = \"SELECT count(*) FROM outbox\"\nlimit = 3\n\
                     interval = \"100ms\"\n\n\
                     [[throttle]]\nname = \"busy\"\nhttp = \"busy\"\ninterval = \"100ms\"\n";
     world.project.write("strategy.toml", strategy);
-    world.signal.says_wait(true);
+    signal.says_wait(true);
     let id = "mig-0001";
     world.begin().await;
     for target in ["eu-1", "ap-1"] {
-        world.until_throttled(id, target, "`busy`: the signal `busy` answers 503").await;
+        until_throttled(&world, id, target, "`busy`: the signal `busy` answers 503").await;
     }
 
     // Paused at once, it is given back with nothing done; so is one that somebody holds.
     world.ran("pause mig-0001 --now").await;
     for target in ["eu-1", "ap-1"] {
-        world.until_lane((id, target), "is given back", |it| it.state() == LaneState::Ready).await;
+        world.until_is((id, target), LaneState::Ready).await;
     }
     world.ran("resume mig-0001 --detach").await;
-    world.until_throttled(id, "ap-1", "503").await;
+    until_throttled(&world, id, "ap-1", "503").await;
     world.ran("pause mig-0001 --on ap-1 --now").await;
-    world.until_lane((id, "ap-1"), "is given back", |it| it.state() == LaneState::Ready).await;
+    world.until_is((id, "ap-1"), LaneState::Ready).await;
     world.ran("resume mig-0001 --on ap-1 --detach").await;
-    world.until_throttled(id, "ap-1", "503").await;
+    until_throttled(&world, id, "ap-1", "503").await;
 
     // Killed, it is held.
     world.ran("cancel mig-0001 --on ap-1 --reason enough").await;
-    world.until_lane((id, "ap-1"), "is given back", |it| it.state() == LaneState::Ready).await;
+    world.until_is((id, "ap-1"), LaneState::Ready).await;
     world.ran("resume mig-0001 --on ap-1 --detach").await;
 
     // Its leader dies: the next one tells the same.
-    world.until_throttled(id, "eu-1", "503").await;
+    until_throttled(&world, id, "eu-1", "503").await;
     world.behead().await;
-    world.until_throttled(id, "eu-1", "503").await;
+    until_throttled(&world, id, "eu-1", "503").await;
     let why = world.ran("explain mig-0001 eu-1").await.stdout;
     assert!(why.contains("throttled by `busy`: the signal `busy` answers 503"), "{why}");
     for database in &world.databases {
@@ -453,7 +372,7 @@ async fn throttle_legs_that_wait_are_paused_held_and_set() {
         database.raw(rows).await.expect("rows can be written");
     }
     world.ran("set mig-0001 throttle.busy=off").await;
-    world.until_throttled(id, "eu-1", "`queue`: the query answers 4 >= 3").await;
+    until_throttled(&world, id, "eu-1", "`queue`: the query answers 4 >= 3").await;
     for (knob, said) in [
         ("throttle.busy=5", "has no limit: it is on or off"),
         ("throttle.queue=5s", "measures no time"),
@@ -467,7 +386,7 @@ async fn throttle_legs_that_wait_are_paused_held_and_set() {
     world.ran("watch mig-0001").await;
 
     // What cannot be read holds back.
-    world.table(2);
+    table(&world, 2);
     for database in &world.databases {
         database.raw("DROP TABLE outbox").await.expect("a table can be dropped");
     }
@@ -475,7 +394,7 @@ async fn throttle_legs_that_wait_are_paused_held_and_set() {
     world.ran("apply migrations --strategy strategy.toml --yes --detach --accept-drift").await;
     for target in ["eu-1", "ap-1"] {
         let why =
-            world.until_throttled("mig-0002", target, "`queue`: the query cannot be read").await;
+            until_throttled(&world, "mig-0002", target, "`queue`: the query cannot be read").await;
         assert!(why.contains("outbox"), "{why}");
     }
     world.ran("set mig-0002 throttle.queue=off throttle.busy=off").await;
@@ -484,11 +403,11 @@ async fn throttle_legs_that_wait_are_paused_held_and_set() {
     assert_eq!(status.state(), RolloutState::Completed);
 
     // What could never be measured is refused before anything waits for it.
-    world.table(3);
+    table(&world, 3);
     world.project.write("strategy.toml", "[[throttle]]\nname = \"lag\"\nreplica_lag = \"2s\"\n");
     let refused = world.cli.run("plan migrations --strategy strategy.toml").await;
     assert!(refused.stderr.contains("ap-1 is an SQLite file, which has none"), "{refused:?}");
-    world.end(&["1", "2"]).await;
+    end(world, &["1", "2"]).await;
 }
 
 /// What a user may not see is not measured, and holds back until it may be seen, or somebody says that it does not
@@ -522,19 +441,19 @@ async fn throttle_what_a_user_may_not_see_holds_back() {
     let url = of_postgres.url.clone();
     let other = Database::at(Engine::Postgres, "x", &url);
     let other = tokio::spawn(async move { other.raw("SELECT pg_sleep(120)").await });
-    let world = World::start(test, databases.into(), more).await;
-    world.table(1);
+    let (world, _) = start(test, databases.into(), more).await;
+    table(&world, 1);
     let strategy = "[[throttle]]\nname = \"load\"\ntargets = [\"eu-1\"]\nload = 100\ninterval = \"100ms\"\n\n\
                     [[throttle]]\nname = \"lag\"\ntargets = [\"eu-2\"]\nreplica_lag = \"2s\"\ninterval = \"100ms\"\n";
     world.project.write("strategy.toml", strategy);
     world.begin().await;
     let hidden = "sessions of others are hidden from this user; GRANT pg_monitor TO it";
-    world.until_throttled("mig-0001", "eu-1", hidden).await;
-    let why = world.until_throttled("mig-0001", "eu-2", "replica lag cannot be read").await;
+    until_throttled(&world, "mig-0001", "eu-1", hidden).await;
+    let why = until_throttled(&world, "mig-0001", "eu-2", "replica lag cannot be read").await;
     assert!(why.contains("denied"), "{why}");
     let grant = format!("GRANT pg_monitor TO {user}");
     of_postgres.raw(&grant).await.expect("it may be seen");
-    world.until_done("mig-0001", "eu-1").await;
+    world.until_is(("mig-0001", "eu-1"), LaneState::Done).await;
     // What may be asked now is no replica.
     let grant = format!("GRANT REPLICA MONITOR ON *.* TO {user}@localhost");
     of_mariadb.raw(&grant).await.expect("it may be seen");
@@ -547,11 +466,11 @@ async fn throttle_what_a_user_may_not_see_holds_back() {
     assert_eq!((lane.state(), lane.applied), (LaneState::Leased, 0), "{lane:?}");
     world.ran("set mig-0001 throttle.lag=off").await;
     world.ran("watch mig-0001").await;
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' \
+    let wake = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' \
                AND datname = current_database() AND pid <> pg_backend_pid()";
-    of_postgres.raw(end).await.expect("the sleeper can be ended");
+    of_postgres.raw(wake).await.expect("the sleeper can be ended");
     assert!(other.await.expect("nobody panics in it").is_err());
-    world.end(&["1"]).await;
+    end(world, &["1"]).await;
     let admin = |variable: &str| std::env::var(variable).expect("it is set");
     let server = Database::at(Engine::Postgres, "x", &admin("SKEIN_TEST_POSTGRES"));
     server.raw(&format!("DROP ROLE {user}")).await.expect("it owns nothing");
@@ -567,29 +486,28 @@ async fn throttle_between_statements_kill9() {
     let Some(server) = Server::shared(Engine::Mysql, test) else { return };
     let databases = vec![server.database("eu-2").await];
     databases[0].raw("CREATE TABLE outbox (id int)").await.expect("a table can be made");
-    let mut world = World::start(test, databases, (&[], &[])).await;
+    let (mut world, _) = start(test, databases, (&[], &[])).await;
     // The rows take longer than a good measuring holds.
     let up = "CREATE TABLE t1 (id int);\nINSERT INTO outbox SELECT SLEEP(0.05) FROM seq_1_to_3;\n\
               INSERT INTO t1 VALUES (7);\nCREATE TABLE t2 (id int);\n";
-    world.project.write("migrations/0001_two.up.sql", up);
-    world.project.write("migrations/0001_two.down.sql", "DROP TABLE t2;\nDROP TABLE t1;\n");
+    world.project.migration("migrations/0001_two", up, "DROP TABLE t2;\nDROP TABLE t1;\n");
     let strategy = "[[throttle]]\nname = \"queue\"\nquery = \"SELECT count(*) FROM outbox\"\nlimit = 3\n\
                     interval = \"1ms\"\n";
     world.project.write("strategy.toml", strategy);
     let (id, target) = ("mig-0001", "eu-2");
     world.begin().await;
-    world.until_throttled(id, target, "`queue`: the query answers 3 >= 3").await;
+    until_throttled(&world, id, target, "`queue`: the query answers 3 >= 3").await;
     let rows = async |world: &World| {
         world.databases[0].column("SELECT CAST(count(*) AS CHAR) FROM t1").await.expect("rows")
     };
     assert_eq!(rows(&world).await, ["0"]);
 
     // Its agent dies: who has the leg next reads where it was, and waits there.
-    world.agent.restart();
+    world.agents[0].restart();
     let waits = |agent: &Agent| agent.log().matches("a leg is throttled").count();
-    let again = || async { waits(&world.agent) > 1 };
+    let again = || async { waits(&world.agents[0]) > 1 };
     until("the leg waits again", LIMIT, again).await;
-    world.until_throttled(id, target, "3 >= 3").await;
+    until_throttled(&world, id, target, "3 >= 3").await;
     assert_eq!(rows(&world).await, ["0"]);
 
     // A pause waits for the step, as it does for one that works; who wants it ended kills it.
@@ -597,24 +515,24 @@ async fn throttle_between_statements_kill9() {
     let why = world.ran("explain mig-0001 eu-2").await.stdout;
     assert!(why.contains("is asked to stop after its step") && why.contains("3 >= 3"), "{why}");
     world.ran("resume mig-0001 --detach").await;
-    world.until_throttled(id, target, "3 >= 3").await;
+    until_throttled(&world, id, target, "3 >= 3").await;
     world.ran("cancel mig-0001 --on eu-2 --reason enough").await;
-    world.until_lane((id, target), "is given back", |it| it.state() == LaneState::Ready).await;
+    world.until_is((id, target), LaneState::Ready).await;
     let why = world.ran("explain mig-0001 eu-2").await.stdout;
     assert!(why.contains("a part of it is in force"), "{why}");
     assert_eq!(rows(&world).await, ["0"]);
     world.ran("resume mig-0001 --on eu-2 --detach").await;
-    world.until_throttled(id, target, "3 >= 3").await;
+    until_throttled(&world, id, target, "3 >= 3").await;
 
     // An agent that is shut down leaves it there; the next one goes on.
-    let code = world.agent.process().expect("it runs").terminate();
+    let code = world.agents[0].process().expect("it runs").terminate();
     assert_eq!(code, Some(0));
-    world.agent.restart();
-    world.until_throttled(id, target, "3 >= 3").await;
+    world.agents[0].restart();
+    until_throttled(&world, id, target, "3 >= 3").await;
     world.databases[0].raw("DELETE FROM outbox").await.expect("rows can be deleted");
     world.ran("watch mig-0001").await;
     assert_eq!(rows(&world).await, ["1"]);
-    world.end(&["1"]).await;
+    end(world, &["1"]).await;
 }
 
 /// Nothing is applied as far as anybody was told, and somebody wants it back: the leg that waits in the middle of
@@ -625,16 +543,15 @@ async fn throttle_in_a_file_is_taken_back() {
     let Some(server) = Server::shared(Engine::Mysql, test) else { return };
     let databases = vec![server.database("eu-2").await];
     databases[0].raw("CREATE TABLE outbox (id int)").await.expect("a table can be made");
-    let world = World::start(test, databases, (&[], &[])).await;
+    let (world, _) = start(test, databases, (&[], &[])).await;
     let up = "CREATE TABLE t1 (id int);\nINSERT INTO outbox SELECT SLEEP(0.05) FROM seq_1_to_3;\n\
               INSERT INTO t1 VALUES (7);\nCREATE TABLE t2 (id int);\n";
-    world.project.write("migrations/0001_two.up.sql", up);
-    world.project.write("migrations/0001_two.down.sql", "DROP TABLE t2;\nDROP TABLE t1;\n");
+    world.project.migration("migrations/0001_two", up, "DROP TABLE t2;\nDROP TABLE t1;\n");
     let strategy = "[[throttle]]\nname = \"queue\"\nquery = \"SELECT count(*) FROM outbox\"\nlimit = 3\n\
                     interval = \"1ms\"\n";
     world.project.write("strategy.toml", strategy);
     world.begin().await;
-    world.until_throttled("mig-0001", "eu-2", "`queue`: the query answers 3 >= 3").await;
+    until_throttled(&world, "mig-0001", "eu-2", "`queue`: the query answers 3 >= 3").await;
 
     let said = world.ran("rollback mig-0001 --dry-run").await.stdout;
     assert!(said.contains("Nothing of mig-0001 is applied yet. It turns back"), "{said}");
@@ -647,5 +564,5 @@ async fn throttle_in_a_file_is_taken_back() {
     assert_eq!(left, Vec::<String>::new());
     let log = world.ran("history --rollout mig-0001").await.stdout;
     assert!(log.contains("rolled the rollout back"), "{log}");
-    world.end(&[]).await;
+    end(world, &[]).await;
 }

@@ -46,6 +46,16 @@ impl AgentSpec {
         }
         self
     }
+
+    /// The same, each with its region, which stands first in its id: `eu-1` is of `eu`.
+    pub(crate) fn serve_regions(mut self, databases: &[Database]) -> Self {
+        for database in databases {
+            let (region, _) = database.id.split_once('-').expect("a region stands first");
+            let labels = format!("{{ region = {region:?} }}");
+            self.targets.push((database.id.clone(), database.url.clone(), labels));
+        }
+        self
+    }
 }
 
 /// An agent's process. Killed when dropped.

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::cluster::Cluster;
 use super::project::{Project, binary};
+use super::runbook::Runbook;
 
 /// A verb that has not ended after so long hangs.
 const LIMIT: Duration = Duration::from_mins(3);
@@ -57,7 +58,13 @@ impl Cli {
         self.run_alone(&words).await
     }
 
-    /// The same, without the configuration of the cluster.
+    /// Runs the next command on a page, which begins so.
+    pub(crate) async fn follow(&self, page: &mut Runbook, begins: &str) -> Ran {
+        let words = page.next(begins);
+        self.run_words(&words.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    /// Words, without the configuration of the cluster.
     pub(crate) async fn run_alone(&self, words: &[&str]) -> Ran {
         let mut command = tokio::process::Command::new(binary());
         command.args(words).current_dir(self.project.path());

@@ -9,6 +9,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
+use super::project::Project;
+
 /// Databases made by this process so far.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
@@ -45,6 +47,21 @@ impl Server {
         Some(Self { engine, admin })
     }
 
+    /// The one of an engine that a test has: for SQLite, files of its project's. `None`: it is missing, which
+    /// was said.
+    pub(crate) fn of(engine: Engine, project: &Project, test: &str) -> Option<Self> {
+        match engine {
+            Engine::Sqlite => Some(Self::sqlite(&project.join("db"))),
+            Engine::Postgres | Engine::Mysql => Self::shared(engine, test),
+        }
+    }
+
+    /// SQLite, PostgreSQL and MariaDB. `None`: one is missing, which was said.
+    pub(crate) fn three(project: &Project, test: &str) -> Option<[Self; 3]> {
+        let of = |engine| Self::of(engine, project, test);
+        Some([of(Engine::Sqlite)?, of(Engine::Postgres)?, of(Engine::Mysql)?])
+    }
+
     /// A new, empty database as target `id`.
     pub(crate) async fn database(&self, id: &str) -> Database {
         let number = MADE.fetch_add(1, Ordering::Relaxed);
@@ -74,6 +91,15 @@ impl Server {
     fn force(&self) -> &'static str {
         if self.engine == Engine::Postgres { " WITH (FORCE)" } else { "" }
     }
+}
+
+/// A new, empty database for each target.
+pub(crate) async fn databases(targets: &[(&str, &Server)]) -> Vec<Database> {
+    let mut databases = Vec::new();
+    for (id, server) in targets {
+        databases.push(server.database(id).await);
+    }
+    databases
 }
 
 /// One target's database.

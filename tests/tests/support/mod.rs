@@ -11,6 +11,7 @@
 //! client     the same questions over gRPC
 //! runbook    the commands on a page of docs/, in their order, with the test's own paths and numbers in them
 //! database   targets: a database for each, gone with the test
+//! world      the above together, as most tests begin with it
 //! corpus     real migration histories, and what a server makes of them without Skein
 //! ```
 #![expect(dead_code, unused_imports, reason = "each file of tests uses its own part")]
@@ -26,15 +27,17 @@ mod project;
 mod runbook;
 mod valve;
 mod wait;
+mod world;
 
 pub(crate) use agent::{Agent, AgentSpec};
 pub(crate) use cli::{Cli, Ran};
 pub(crate) use client::Client;
 pub(crate) use cluster::{Cluster, Timing};
 pub(crate) use corpus::{Corpus, Reference, Step, dump};
-pub(crate) use database::{Database, Server};
+pub(crate) use database::{Database, Server, databases};
 pub(crate) use process::{Process, Start};
 pub(crate) use project::{Project, binary};
 pub(crate) use runbook::{Runbook, blocks};
 pub(crate) use valve::Valve;
 pub(crate) use wait::{until, until_some, within};
+pub(crate) use world::{World, once_each};

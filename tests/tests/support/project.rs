@@ -50,6 +50,20 @@ impl Project {
         std::fs::write(&path, text).expect("a file can be written");
         path
     }
+
+    /// A migration that makes a table, given as its name and columns.
+    pub(crate) fn table(&self, version: u32, table: &str) {
+        let (name, _) = table.split_once(' ').expect("a table has columns");
+        let up = format!("CREATE TABLE {table};\n");
+        let down = format!("DROP TABLE {name};\n");
+        self.migration(&format!("migrations/{version:04}_{name}"), &up, &down);
+    }
+
+    /// Writes `NAME.up.sql` and `NAME.down.sql`.
+    pub(crate) fn migration(&self, name: &str, up: &str, down: &str) {
+        self.write(&format!("{name}.up.sql"), up);
+        self.write(&format!("{name}.down.sql"), down);
+    }
 }
 
 impl Drop for Project {

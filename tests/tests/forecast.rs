@@ -11,11 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use skein_agent::db::Engine;
 use skein_proto::log::v1::StepOverran;
 use skein_proto::log::v1::event::Body;
-use skein_proto::v1::{LaneState, RolloutState};
-use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
-    until_some,
-};
+use skein_proto::v1::{Lane, LaneState, RolloutState};
+use support::{AgentSpec, Cli, Project, Runbook, Server, World, blocks, until, until_some};
 
 const LIMIT: Duration = Duration::from_mins(3);
 const PAGE: &str = "forecast.md";
@@ -50,108 +47,69 @@ fn work(engine: Engine, rows: u32) -> [String; 2] {
     [format!("{table}\n{fill}"), format!("CREATE TABLE done (id bigint);\n{work}\n")]
 }
 
-/// Small targets and a large one on each engine, with one agent beside them.
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agent: Agent,
+/// Small targets and a large one on each engine, with one agent beside them. `None`: a server is missing, which was
+/// said. `more` is for skein.toml.
+async fn start(test: &str, engines: &[(&str, Engine)], more: &str) -> Option<World> {
+    let project = Arc::new(Project::new(test));
+    let mut spec = AgentSpec::new("a1");
+    spec.slots = 8;
+    let mut databases = Vec::new();
+    for (prefix, engine) in engines {
+        let server = Server::of(*engine, &project, test)?;
+        for number in (1..=SMALL).chain([9]) {
+            let database = server.database(&format!("{prefix}-{number}")).await;
+            let [small, large] = ROWS;
+            let (size, rows) = if number == 9 { ("large", large) } else { ("small", small) };
+            let [table, step] = work(*engine, rows);
+            database.raw(&table).await.expect("a table can be made");
+            let labels = format!("{{ size = {size:?}, region = {prefix:?} }}");
+            spec.targets.push((database.id.clone(), database.url.clone(), labels));
+            project.migration(&format!("{prefix}/0001_work"), &step, "DROP TABLE done;\n");
+            databases.push(database);
+        }
+    }
+    let [strategy] = &blocks(PAGE, "forecast", "toml")[..] else { panic!("one block") };
+    project.write("strategy.toml", strategy);
+    let mut world = World::start(project, databases, &spec).await;
+    world.cli = Cli::new(&world.project, &world.cluster, more);
+    Some(world)
 }
 
-impl World {
-    /// `None`: a server is missing, which was said.
-    async fn start(test: &str, engines: &[(&str, Engine)], more: &str) -> Option<Self> {
-        let project = Arc::new(Project::new(test));
-        let sqlite = Server::sqlite(&project.join("db"));
-        let mut spec = AgentSpec::new("a1");
-        spec.slots = 8;
-        let mut databases = Vec::new();
-        for (prefix, engine) in engines {
-            let server = match engine {
-                Engine::Sqlite => sqlite.clone(),
-                Engine::Postgres | Engine::Mysql => Server::shared(*engine, test)?,
-            };
-            for number in (1..=SMALL).chain([9]) {
-                let database = server.database(&format!("{prefix}-{number}")).await;
-                let [small, large] = ROWS;
-                let (size, rows) = if number == 9 { ("large", large) } else { ("small", small) };
-                let [table, step] = work(*engine, rows);
-                database.raw(&table).await.expect("a table can be made");
-                let labels = format!("{{ size = {size:?}, region = {prefix:?} }}");
-                spec.targets.push((database.id.clone(), database.url.clone(), labels));
-                project.write(&format!("{prefix}/0001_work.up.sql"), &step);
-                project.write(&format!("{prefix}/0001_work.down.sql"), "DROP TABLE done;\n");
-                databases.push(database);
-            }
-        }
-        let [strategy] = &blocks(PAGE, "forecast", "toml")[..] else { panic!("one block") };
-        project.write("strategy.toml", strategy);
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let agent = Agent::start(&project, &cluster, &spec);
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&client, &ids).await;
-        let cli = Cli::new(&project, &cluster, more);
-        Some(Self { project, cluster, cli, client, databases, agent })
-    }
+/// The large target's step is under way.
+async fn until_at_work(world: &World, rollout: &str, target: &str) {
+    let at_work =
+        |lane: &Lane| lane.state() == LaneState::Leased && lane.backed_up && lane.applied == 0;
+    world.until_lane((rollout, target), "is at work", at_work).await;
+}
 
-    async fn run(&self, runbook: &mut Runbook, begins: &str) -> Ran {
-        let words = runbook.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.cli.run_words(&words).await.exits(0)
-    }
+/// What was said of steps that took longer.
+async fn overruns(world: &World) -> Vec<StepOverran> {
+    let events = world.client.events(0).await.expect("the log can be read").into_iter();
+    let bodies = events.filter_map(|event| event.body);
+    bodies
+        .filter_map(|body| if let Body::StepOverran(it) = body { Some(it) } else { None })
+        .collect()
+}
 
-    /// The large target's step is under way.
-    async fn until_at_work(&self, rollout: &str, target: &str) {
-        let holds = || async {
-            let Ok(status) = self.client.rollout(rollout).await else { return false };
-            let lane = status.lanes.into_iter().find(|lane| lane.target == target);
-            lane.is_some_and(|lane| {
-                lane.state() == LaneState::Leased && lane.backed_up && lane.applied == 0
-            })
-        };
-        until(&format!("{target} is at work"), LIMIT, holds).await;
+/// Each step that was run says what its engine wrote for it.
+async fn told_what_was_written(world: &World) {
+    let events = world.client.events(0).await.expect("the log can be read").into_iter();
+    let applied = events.filter_map(|event| match event.body {
+        Some(Body::StepApplied(it)) => Some((it.target, it.applied.unwrap_or_default())),
+        _ => None,
+    });
+    let ran: Vec<_> = applied.filter(|(_, applied)| !applied.already).collect();
+    assert_eq!(ran.len(), world.databases.len(), "{ran:?}");
+    for (target, applied) in &ran {
+        // A table and a row at least; a database of the test's size at most, and what others write.
+        let written = applied.written_bytes.unwrap_or_default();
+        assert!((1_000..1 << 30).contains(&written), "{target}: {applied:?}");
     }
+}
 
-    /// What was said of steps that took longer.
-    async fn overruns(&self) -> Vec<StepOverran> {
-        let events = self.client.events(0).await.expect("the log can be read").into_iter();
-        let bodies = events.filter_map(|event| event.body);
-        bodies
-            .filter_map(|body| if let Body::StepOverran(it) = body { Some(it) } else { None })
-            .collect()
-    }
-
-    /// Each step that was run says what its engine wrote for it.
-    async fn told_what_was_written(&self) {
-        let events = self.client.events(0).await.expect("the log can be read").into_iter();
-        let applied = events.filter_map(|event| match event.body {
-            Some(Body::StepApplied(it)) => Some((it.target, it.applied.unwrap_or_default())),
-            _ => None,
-        });
-        let ran: Vec<_> = applied.filter(|(_, applied)| !applied.already).collect();
-        assert_eq!(ran.len(), self.databases.len(), "{ran:?}");
-        for (target, applied) in &ran {
-            // A table and a row at least; a database of the test's size at most, and what others write.
-            let written = applied.written_bytes.unwrap_or_default();
-            assert!((1_000..1 << 30).contains(&written), "{target}: {applied:?}");
-        }
-    }
-
-    async fn end(self, in_force: &[&str]) {
-        for database in &self.databases {
-            assert_eq!(database.in_force().await, in_force, "{}", database.id);
-        }
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-        drop(self.agent);
-        for database in self.databases {
-            database.remove().await;
-        }
-        drop(self.project);
-    }
+async fn end(world: World, in_force: &[&str]) {
+    world.all_at(in_force).await;
+    world.end().await;
 }
 
 /// What a wall clock shows so many hours from now.
@@ -167,36 +125,36 @@ async fn the_forecast_page_is_followed_command_by_command() {
     let (from, to) = (clock(-2), clock(3));
     let window =
         format!("[[window]]\nname = \"now\"\nfrom = {from:?}\nto = {to:?}\nzone = \"UTC\"\n");
-    let Some(world) = World::start(test, &[("eu", Engine::Postgres)], &window).await else {
+    let Some(world) = start(test, &[("eu", Engine::Postgres)], &window).await else {
         return;
     };
     let mut page = Runbook::on(PAGE, "forecast");
     page.place("migrations", "eu");
 
-    let plan = world.run(&mut page, "skein plan").await.stdout;
+    let plan = world.follow(&mut page, "skein plan").await.stdout;
     assert!(plan.contains("How long: not known, nothing of it was ever measured."), "{plan}");
-    world.run(&mut page, "skein apply").await;
-    world.until_at_work("mig-0001", "eu-9").await;
+    world.follow(&mut page, "skein apply").await;
+    until_at_work(&world, "mig-0001", "eu-9").await;
     until("it is said that the step takes longer", LIMIT, || async {
-        world.overruns().await.len() == 1
+        overruns(&world).await.len() == 1
     })
     .await;
 
-    let status = world.run(&mut page, "skein status").await.stdout;
+    let status = world.follow(&mut page, "skein status").await.stdout;
     assert!(
         status.contains("1 on eu-9 has taken") && status.contains("longer than was"),
         "{status}"
     );
-    let why = world.run(&mut page, "skein explain").await.stdout;
+    let why = world.follow(&mut page, "skein explain").await.stdout;
     assert!(why.contains("longer than was forecast for it"), "{why}");
-    let log = world.run(&mut page, "skein history").await.stdout;
+    let log = world.follow(&mut page, "skein history").await.stdout;
     assert!(log.contains("was forecast from 5 measurements"), "{log}");
     assert!(log.contains("iB written"), "{log}");
-    world.run(&mut page, "skein watch").await;
+    world.follow(&mut page, "skein watch").await;
 
     // Taken back and planned anew, now that all of it was measured.
-    world.run(&mut page, "skein rollback").await;
-    let again = world.run(&mut page, "skein plan").await.stdout;
+    world.follow(&mut page, "skein rollback").await;
+    let again = world.follow(&mut page, "skein plan").await.stdout;
     page.ends();
     for said in
         ["How long: ", "One wave after the other", "backup before: ", "5 of 5 targets", ", writes "]
@@ -204,7 +162,7 @@ async fn the_forecast_page_is_followed_command_by_command() {
         assert!(again.contains(said), "{said}\n{again}");
     }
     assert!(!again.contains("never measured"), "{again}");
-    world.end(&[]).await;
+    end(world, &[]).await;
 }
 
 /// On each engine, with one leader that dies between the beginning of the large step and the word that it takes long:
@@ -213,7 +171,7 @@ async fn the_forecast_page_is_followed_command_by_command() {
 async fn a_large_target_overruns_what_small_ones_measured() {
     let test = "a_large_target_overruns_what_small_ones_measured";
     let engines = [("pg", Engine::Postgres), ("my", Engine::Mysql), ("lite", Engine::Sqlite)];
-    let Some(mut world) = World::start(test, &engines, "").await else { return };
+    let Some(mut world) = start(test, &engines, "").await else { return };
     let rollouts = ["mig-0001", "mig-0002", "mig-0003"];
     for (prefix, _) in engines {
         let apply =
@@ -221,10 +179,10 @@ async fn a_large_target_overruns_what_small_ones_measured() {
         world.cli.run(&apply).await.exits(0);
     }
     for (rollout, (prefix, _)) in rollouts.iter().zip(engines) {
-        world.until_at_work(rollout, &format!("{prefix}-9")).await;
+        until_at_work(&world, rollout, &format!("{prefix}-9")).await;
     }
 
-    world.client = world.cluster.behead().await;
+    world.behead().await;
 
     for rollout in rollouts {
         let done = until_some("a rollout ends", LIMIT, || async {
@@ -233,15 +191,15 @@ async fn a_large_target_overruns_what_small_ones_measured() {
         });
         assert_eq!(done.await.overran_count, 0, "nothing is under way any more");
     }
-    let overruns = world.overruns().await;
-    let mut late: Vec<&str> = overruns.iter().map(|it| it.target.as_str()).collect();
+    let overran = overruns(&world).await;
+    let mut late: Vec<&str> = overran.iter().map(|it| it.target.as_str()).collect();
     late.sort_unstable();
-    assert_eq!(late, ["lite-9", "my-9", "pg-9"], "{overruns:?}");
-    for it in &overruns {
+    assert_eq!(late, ["lite-9", "my-9", "pg-9"], "{overran:?}");
+    for it in &overran {
         let forecast = it.forecast.expect("it says what was forecast");
         assert_eq!(forecast.samples, SMALL as u64);
         assert!(it.ms > forecast.p95_ms && forecast.p50_ms <= forecast.p95_ms, "{it:?}");
     }
-    world.told_what_was_written().await;
-    world.end(&["1"]).await;
+    told_what_was_written(&world).await;
+    end(world, &["1"]).await;
 }

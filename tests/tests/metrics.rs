@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skein_agent::db::Engine;
-use skein_proto::v1::RolloutState;
+use skein_proto::v1::{RolloutState, RolloutStatus};
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Runbook, Server, Timing, binary,
-    blocks, until, until_some,
+    AgentSpec, Cluster, Project, Runbook, Server, Timing, World, binary, blocks, until, until_some,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -109,91 +108,73 @@ fn served(log: &str) -> Option<String> {
     after.split("/metrics").next().map(str::to_owned)
 }
 
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agent: Agent,
+/// Targets with one agent beside them, all of which serve their metrics. `None`: the server is missing, which was said.
+async fn start(test: &str) -> Option<World> {
+    let server = Server::shared(Engine::Postgres, test)?;
+    let project = Arc::new(Project::new(test));
+    // Ports that are free.
+    let any = |block: &String| block.replace("9464", "0").replace("9465", "0");
+    let [node, agent] = &blocks(PAGE, "metrics", "toml")[..] else { panic!("two blocks") };
+    let (node, agent) = (any(node), any(agent).replace("[agent]\n", ""));
+    let mut databases = Vec::new();
+    for number in 1..=TARGETS {
+        databases.push(server.database(&format!("secret-{number}")).await);
+    }
+    let mut spec = AgentSpec::new("a1").serve(&databases);
+    spec.more = agent;
+    project.migration(
+        "pg/0001_work",
+        "CREATE TABLE done AS SELECT 1 AS n WHERE pg_sleep(0.4) IS NOT NULL;\n",
+        "DROP TABLE done;\n",
+    );
+    project.write("strategy.toml", "parallelism = 1\nbackup = \"schema\"\n");
+    let cluster = Cluster::start_with(&project, 3, Timing::default(), &node).await;
+    let mut world = World::of(project, cluster, databases).await;
+    world.comes(&spec).await;
+    Some(world)
 }
 
-impl World {
-    async fn start(test: &str) -> Option<Self> {
-        let server = Server::shared(Engine::Postgres, test)?;
-        let project = Arc::new(Project::new(test));
-        // Ports that are free.
-        let any = |block: &String| block.replace("9464", "0").replace("9465", "0");
-        let [node, agent] = &blocks(PAGE, "metrics", "toml")[..] else { panic!("two blocks") };
-        let (node, agent) = (any(node), any(agent).replace("[agent]\n", ""));
-        let mut databases = Vec::new();
-        for number in 1..=TARGETS {
-            databases.push(server.database(&format!("secret-{number}")).await);
-        }
-        let mut spec = AgentSpec::new("a1").serve(&databases);
-        spec.more = agent;
-        project.write(
-            "pg/0001_work.up.sql",
-            "CREATE TABLE done AS SELECT 1 AS n WHERE pg_sleep(0.4) IS NOT NULL;\n",
-        );
-        project.write("pg/0001_work.down.sql", "DROP TABLE done;\n");
-        project.write("strategy.toml", "parallelism = 1\nbackup = \"schema\"\n");
-        let cluster = Cluster::start_with(&project, 3, Timing::default(), &node).await;
-        let client = cluster.client(cluster.leader().await);
-        let agent = Agent::start(&project, &cluster, &spec);
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&client, &ids).await;
-        let cli = Cli::new(&project, &cluster, "");
-        Some(Self { project, cluster, cli, client, databases, agent })
-    }
+/// Of a node, from where it says last that it serves them.
+async fn of_node(world: &World, node: u64) -> Scrape {
+    let log = world.project.join(&format!("node-{node}.log"));
+    until_some("a node serves its metrics", LIMIT, || async {
+        let log = std::fs::read(&log).unwrap_or_default();
+        scrape(&served(&String::from_utf8_lossy(&log))?).await
+    })
+    .await
+}
 
-    /// Of a node, from where it says last that it serves them.
-    async fn node(&self, node: u64) -> Scrape {
-        let log = self.project.join(&format!("node-{node}.log"));
-        until_some("a node serves its metrics", LIMIT, || async {
-            let log = std::fs::read(&log).unwrap_or_default();
-            scrape(&served(&String::from_utf8_lossy(&log))?).await
-        })
-        .await
+async fn of_nodes(world: &World) -> BTreeMap<u64, Scrape> {
+    let mut read = BTreeMap::new();
+    for node in world.cluster.numbers() {
+        read.insert(node, of_node(world, node).await);
     }
+    read
+}
 
-    async fn nodes(&self) -> BTreeMap<u64, Scrape> {
-        let mut read = BTreeMap::new();
-        for node in self.cluster.numbers() {
-            read.insert(node, self.node(node).await);
-        }
-        read
-    }
-
-    /// So many of the rollout's targets are done.
-    async fn until_done(&self, rollout: &str, done: usize) {
-        until(&format!("{done} targets are done"), LIMIT, || async {
-            let Ok(status) = self.client.rollout(rollout).await else { return false };
-            status.lanes.iter().filter(|lane| lane.verified == 1).count() >= done
-        })
-        .await;
-    }
+/// So many of the rollout's targets are done.
+async fn until_done(world: &World, rollout: &str, done: usize) {
+    let of = |it: &RolloutStatus| it.lanes.iter().filter(|lane| lane.verified == 1).count();
+    world.until_it(rollout, &format!("{done} targets are done"), |it| of(it) >= done).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metrics_are_what_the_page_says_whoever_leads() {
     let test = "metrics_are_what_the_page_says_whoever_leads";
-    let Some(mut world) = World::start(test).await else { return };
+    let Some(mut world) = start(test).await else { return };
     let leader = world.cluster.leader().await;
     until("the ways between nodes were measured", LIMIT, async || {
-        world.node(leader).await.text.contains("skein_peer_round_trip_seconds{")
+        of_node(&world, leader).await.text.contains("skein_peer_round_trip_seconds{")
     })
     .await;
     let mut page = Runbook::on(PAGE, "metrics");
     page.place("migrations", "pg");
-    let words = page.next("skein apply");
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    world.cli.run_words(&words).await.exits(0);
-    world.until_done("mig-0001", 1).await;
+    world.follow(&mut page, "skein apply").await;
+    until_done(&world, "mig-0001", 1).await;
 
     page.done_by_hand("curl http://127.0.0.1:9464/metrics");
     let leader = world.cluster.leader().await;
-    let nodes = world.nodes().await;
+    let nodes = of_nodes(&world).await;
     let leads = |nodes: &BTreeMap<u64, Scrape>| -> Vec<u64> {
         let leads = nodes.iter().filter(|(_, it)| it.of("skein_raft_leader") == 1);
         leads.map(|(node, _)| *node).collect()
@@ -216,7 +197,7 @@ async fn metrics_are_what_the_page_says_whoever_leads() {
     let term = told.of("skein_raft_term");
 
     page.done_by_hand("curl http://127.0.0.1:9465/metrics");
-    let address = served(&world.agent.log()).expect("the agent says where");
+    let address = served(&world.agents[0].log()).expect("the agent says where");
     let (head, _) = get(&address, "/").await.expect("it answers");
     assert!(head.starts_with("HTTP/1.1 404"), "{head}");
     let agent = scrape(&address).await.expect("it answers");
@@ -238,7 +219,7 @@ async fn metrics_are_what_the_page_says_whoever_leads() {
         }
     }
 
-    world.client = world.cluster.behead().await;
+    world.behead().await;
     let words = page.next("skein watch");
     page.ends();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -249,7 +230,7 @@ async fn metrics_are_what_the_page_says_whoever_leads() {
     })
     .await;
     let next = world.cluster.leader().await;
-    let nodes = world.nodes().await;
+    let nodes = of_nodes(&world).await;
     assert_eq!(leads(&nodes), [next]);
     let told = &nodes[&next];
     assert!(told.of("skein_raft_term") > term, "somebody was elected");
@@ -262,19 +243,13 @@ async fn metrics_are_what_the_page_says_whoever_leads() {
 
     world.cluster.settled().await;
     until("the followers have everything", LIMIT, async || {
-        let told = world.node(next).await;
+        let told = of_node(&world, next).await;
         let followers = told.text.matches("skein_raft_follower_lag_entries{").count();
         followers == 2 && told.sum("skein_raft_follower_lag_entries") == 0
     })
     .await;
-    for database in &world.databases {
-        assert_eq!(database.in_force().await, ["1"], "{}", database.id);
-    }
-    drop(world.agent);
-    for database in world.databases {
-        database.remove().await;
-    }
-    drop(world.project);
+    world.all_at(&["1"]).await;
+    world.end().await;
 }
 
 /// What cannot be served, or not there, is said before anything begins.

@@ -6,14 +6,12 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 use skein_agent::db::Engine;
 use skein_proto::log::v1::event::Body;
-use support::{Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Runbook, Server, blocks};
+use support::{AgentSpec, Project, Runbook, Server, World, blocks};
 
-const LIMIT: Duration = Duration::from_mins(3);
 const PAGE: &str = "forecast.md";
 /// Rows of the table that the step names, in the targets that are measured first: as many as a line needs.
 const MEASURED: [u32; 10] = [2, 4, 6, 8, 10, 12, 14, 16, 18, 20];
@@ -56,87 +54,56 @@ fn work(engine: Engine, orders: u32, archive: u32) -> (String, &'static str) {
     (format!("{make}\n{}\n{}", fill("orders", orders), fill("archive", archive)), step)
 }
 
-/// Targets of each engine, with one agent beside them.
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
-    databases: Vec<Database>,
-    agent: Agent,
+/// Targets of each engine, with one agent beside them. `None`: a server is missing, which was said.
+async fn start(test: &str, engines: &[(&str, Engine)]) -> Option<World> {
+    let project = Arc::new(Project::new(test));
+    let mut spec = AgentSpec::new("a1");
+    spec.slots = 8;
+    let mut databases = Vec::new();
+    let measured = MEASURED.iter().zip(1..);
+    let measured: Vec<_> = measured.map(|(rows, n)| (format!("{n}"), *rows, ARCHIVE)).collect();
+    let later = LATER.map(|(name, orders, archive)| (name.to_owned(), orders, archive));
+    for (prefix, engine) in engines {
+        let server = Server::of(*engine, &project, test)?;
+        for (name, orders, archive) in measured.iter().chain(&later) {
+            let database = server.database(&format!("{prefix}-{name}")).await;
+            let (tables, step) = work(*engine, *orders, *archive);
+            database.raw(&tables).await.expect("tables can be made");
+            let first = name.parse::<u32>().is_ok();
+            let labels = format!("{{ first = \"{first}\" }}");
+            spec.targets.push((database.id.clone(), database.url.clone(), labels));
+            let up = format!("CREATE TABLE done (id bigint, body text);\n{step} -- archive\n");
+            project.migration(&format!("{prefix}/0001_work"), &up, "DROP TABLE done;\n");
+            databases.push(database);
+        }
+    }
+    Some(World::start(project, databases, &spec).await)
 }
 
-impl World {
-    /// `None`: a server is missing, which was said.
-    async fn start(test: &str, engines: &[(&str, Engine)]) -> Option<Self> {
-        let project = Arc::new(Project::new(test));
-        let sqlite = Server::sqlite(&project.join("db"));
-        let mut spec = AgentSpec::new("a1");
-        spec.slots = 8;
-        let mut databases = Vec::new();
-        let measured = MEASURED.iter().zip(1..);
-        let measured: Vec<_> = measured.map(|(rows, n)| (format!("{n}"), *rows, ARCHIVE)).collect();
-        let later = LATER.map(|(name, orders, archive)| (name.to_owned(), orders, archive));
-        for (prefix, engine) in engines {
-            let server = match engine {
-                Engine::Sqlite => sqlite.clone(),
-                Engine::Postgres | Engine::Mysql => Server::shared(*engine, test)?,
-            };
-            for (name, orders, archive) in measured.iter().chain(&later) {
-                let database = server.database(&format!("{prefix}-{name}")).await;
-                let (tables, step) = work(*engine, *orders, *archive);
-                database.raw(&tables).await.expect("tables can be made");
-                let first = name.parse::<u32>().is_ok();
-                let labels = format!("{{ first = \"{first}\" }}");
-                spec.targets.push((database.id.clone(), database.url.clone(), labels));
-                let up = format!("CREATE TABLE done (id bigint, body text);\n{step} -- archive\n");
-                project.write(&format!("{prefix}/0001_work.up.sql"), &up);
-                project.write(&format!("{prefix}/0001_work.down.sql"), "DROP TABLE done;\n");
-                databases.push(database);
-            }
-        }
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let agent = Agent::start(&project, &cluster, &spec);
-        let ids: Vec<&str> = databases.iter().map(|database| database.id.as_str()).collect();
-        Agent::until_observed(&client, &ids).await;
-        let cli = Cli::new(&project, &cluster, "");
-        Some(Self { project, cluster, cli, client, databases, agent })
-    }
+/// Of each target whose step ran, by the names that forecasts have for it: what it took and what its engine
+/// wrote, and rows of the table that it named.
+async fn told(world: &World) -> BTreeMap<String, BTreeMap<&'static str, u64>> {
+    let events = world.client.events(0).await.expect("the log can be read").into_iter();
+    let applied = events.filter_map(|event| match event.body {
+        Some(Body::StepApplied(it)) => Some((it.target, it.applied?)),
+        _ => None,
+    });
+    let told = applied.map(|(target, it)| {
+        let rows = it.touched_rows.expect("its agent tells what it touched");
+        let written = it.written_bytes.expect("its engine tells what it wrote");
+        (target, [("p50_ms", it.ms), ("p50_bytes", written), ("touched_rows", rows)].into())
+    });
+    told.collect()
+}
 
-    /// Of each target whose step ran, by the names that forecasts have for it: what it took and what its engine
-    /// wrote, and rows of the table that it named.
-    async fn told(&self) -> BTreeMap<String, BTreeMap<&'static str, u64>> {
-        let events = self.client.events(0).await.expect("the log can be read").into_iter();
-        let applied = events.filter_map(|event| match event.body {
-            Some(Body::StepApplied(it)) => Some((it.target, it.applied?)),
-            _ => None,
-        });
-        let told = applied.map(|(target, it)| {
-            let rows = it.touched_rows.expect("its agent tells what it touched");
-            let written = it.written_bytes.expect("its engine tells what it wrote");
-            (target, [("p50_ms", it.ms), ("p50_bytes", written), ("touched_rows", rows)].into())
-        });
-        told.collect()
-    }
+async fn planned(world: &World, prefix: &str, target: &str) -> Value {
+    let plan = world.ran(&format!("plan {prefix} --on {prefix}-{target} -o json")).await;
+    plan.json()["classes"][0]["steps"][0]["forecast"].clone()
+}
 
-    async fn plan(&self, prefix: &str, target: &str) -> Value {
-        let plan = self.cli.run(&format!("plan {prefix} --on {prefix}-{target} -o json")).await;
-        plan.exits(0).json()["classes"][0]["steps"][0]["forecast"].clone()
-    }
-
-    async fn end(self) {
-        for database in &self.databases {
-            assert_eq!(database.in_force().await, ["1"], "{}", database.id);
-        }
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-        drop(self.agent);
-        for database in self.databases {
-            database.remove().await;
-        }
-        drop(self.project);
-    }
+async fn end(world: World) {
+    world.all_at(&["1"]).await;
+    world.end().await;
 }
 
 fn number(forecast: &Value, name: &str) -> u64 {
@@ -149,14 +116,14 @@ fn number(forecast: &Value, name: &str) -> u64 {
 async fn what_a_step_touches_says_more_than_the_size_of_its_database() {
     let test = "what_a_step_touches_says_more_than_the_size_of_its_database";
     let engines = [("pg", Engine::Postgres), ("my", Engine::Mysql), ("lite", Engine::Sqlite)];
-    let Some(mut world) = World::start(test, &engines).await else { return };
+    let Some(mut world) = start(test, &engines).await else { return };
     for (prefix, _) in engines {
         // One after the other: what a server writes is written for all.
         let apply =
             format!("apply {prefix} --on {prefix}-* --label first=true --parallelism 1 --yes");
         world.cli.run(&apply).await.exits(0);
     }
-    let first = world.told().await;
+    let first = told(&world).await;
     assert_eq!(first.len(), engines.len() * MEASURED.len(), "{first:?}");
     for (prefix, _) in engines {
         for (rows, n) in MEASURED.iter().zip(1..) {
@@ -168,7 +135,7 @@ async fn what_a_step_touches_says_more_than_the_size_of_its_database() {
     let mut before = BTreeMap::new();
     for (prefix, _) in engines {
         for (name, rows, _) in LATER {
-            let forecast = world.plan(prefix, name).await;
+            let forecast = planned(&world, prefix, name).await;
             assert_eq!(number(&forecast, "touched_rows"), u64::from(rows), "{prefix}-{name}");
             assert_eq!(number(&forecast, "samples"), MEASURED.len() as u64);
             assert_eq!(forecast["by_rows"], true, "{prefix}-{name}: {forecast}");
@@ -181,9 +148,9 @@ async fn what_a_step_touches_says_more_than_the_size_of_its_database() {
     }
 
     // The next leader has read the same log.
-    world.client = world.cluster.behead().await;
+    world.behead().await;
     for ((prefix, name), forecast) in &before {
-        assert_eq!(&world.plan(prefix, name).await, forecast, "{prefix}-{name}");
+        assert_eq!(&planned(&world, prefix, name).await, forecast, "{prefix}-{name}");
     }
 
     for (prefix, _) in engines {
@@ -193,7 +160,7 @@ async fn what_a_step_touches_says_more_than_the_size_of_its_database() {
             .await
             .exits(0);
     }
-    let all = world.told().await;
+    let all = told(&world).await;
     for ((prefix, name), forecast) in &before {
         // A row takes its time on the servers, which others may use as well; a file is its own, and so is the time
         // of this machine.
@@ -209,13 +176,13 @@ async fn what_a_step_touches_says_more_than_the_size_of_its_database() {
             "{prefix}-{name} had {what} {truth}: {by_rows} by rows, {median} whatever the size, of {measured:?}"
         );
     }
-    world.end().await;
+    end(world).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_on_touched_tables_is_followed_command_by_command() {
     let test = "the_page_on_touched_tables_is_followed_command_by_command";
-    let Some(world) = World::start(test, &[("eu", Engine::Postgres)]).await else { return };
+    let Some(world) = start(test, &[("eu", Engine::Postgres)]).await else { return };
     let mut page = Runbook::on(PAGE, "tables");
     page.place("migrations", "eu");
     let said = blocks(PAGE, "tables", "text");
@@ -223,10 +190,7 @@ async fn the_page_on_touched_tables_is_followed_command_by_command() {
 
     let mut told = Vec::new();
     for begins in ["skein apply", "skein plan", "skein plan", "skein apply", "skein history"] {
-        let words = page.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let ran = tokio::time::timeout(LIMIT, world.cli.run_words(&words)).await;
-        told.push(ran.expect("it ends").exits(0).stdout);
+        told.push(world.follow(&mut page, begins).await.stdout);
     }
     page.ends();
     let [_, few, many, _, history] = told.as_slice() else { panic!("five commands") };
@@ -238,5 +202,5 @@ async fn the_page_on_touched_tables_is_followed_command_by_command() {
     assert!(many.contains("(measured up to 20 rows, the most here is more)"), "{many}");
     assert!(!few.contains("measured up to 20 rows"), "{few}");
     assert!(history.contains("applied 1 to eu-many"), "{history}");
-    world.end().await;
+    end(world).await;
 }

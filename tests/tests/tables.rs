@@ -110,6 +110,42 @@ fn number(forecast: &Value, name: &str) -> u64 {
     forecast[name].as_u64().unwrap_or_else(|| panic!("no {name} in {forecast}"))
 }
 
+/// What an agent measures by and what the core forecasts by is one rule, said in two places that may not import each
+/// other: which tables count, in which order, and when those that do not are small for certain.
+#[test]
+fn what_a_step_touches_is_the_same_to_agents_and_to_the_core() {
+    let (little, odd) = (1 << 13, u64::MAX);
+    let mut seen = BTreeMap::new();
+    for tables in [0, 1, 15, 16, 17, 40] {
+        for least in [0, 1, little - 1, little, little + 1, odd - 1] {
+            for odds in [0, 1, 16] {
+                let rows =
+                    |n: u64| if n < odds { odd } else { least.saturating_add(n).min(odd - 1) };
+                let told = (0..tables).map(|n| (format!("t{n}"), rows(n)));
+                let agent = skein_agent::db::Tables::new(Engine::Sqlite, told);
+                let core = skein_core::state::tables::Tables::new(agent.iter());
+                let case = format!("{tables} tables of {least} rows and more, {odds} odd");
+                assert_eq!(agent.is_complete(), core.is_complete(), "{case}");
+                // The core has lost nothing, and what the agent says of each is what it counts with.
+                let by_name: BTreeMap<u32, u64> = agent.iter().collect();
+                assert_eq!(core.iter().collect::<BTreeMap<_, _>>(), by_name, "{case}");
+                for n in 0..tables {
+                    let touched = agent.touched(Engine::Sqlite, &format!("DELETE FROM t{n}"));
+                    let name = skein_bundle::sql::names::number(
+                        Engine::Sqlite.dialect(),
+                        &format!("t{n}"),
+                    );
+                    let listed = by_name.get(&name).copied();
+                    let known = listed.or(core.is_complete().then_some(0));
+                    assert_eq!(touched, known.filter(|rows| *rows != odd), "{case}: t{n}");
+                }
+                *seen.entry(core.is_complete()).or_insert(0) += 1;
+            }
+        }
+    }
+    assert!(seen.len() == 2 && seen.values().all(|cases| *cases > 10), "{seen:?}");
+}
+
 /// What was forecast of the later two comes nearer to the truth than what all of the first ones wrote, though the
 /// one with the smaller table is the larger database.
 #[tokio::test(flavor = "multi_thread")]

@@ -13,12 +13,15 @@ const LITTLE: u64 = 1 << 13;
 pub(super) const UNKNOWN: u64 = u64::MAX;
 
 /// The largest tables, by the numbers that stand for their names.
+///
+/// The core reads what is told of them by the same rules (`coordinator/core/src/state/tables.rs`), which an agent
+/// cannot import: what was measured by the ones is forecast by the others. `tests/tests/tables.rs` holds them together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tables(Vec<(u32, u64)>);
 
 impl Tables {
     /// Names and rows.
-    pub(super) fn new(engine: Engine, told: impl IntoIterator<Item = (String, u64)>) -> Self {
+    pub fn new(engine: Engine, told: impl IntoIterator<Item = (String, u64)>) -> Self {
         let number = |(name, rows): (String, u64)| (names::number(engine.dialect(), &name), rows);
         let mut tables: Vec<(u32, u64)> =
             told.into_iter().filter(|(_, rows)| *rows > 0).map(number).collect();
@@ -48,14 +51,20 @@ impl Tables {
         let named = self.0.iter().filter(|(name, _)| words.binary_search(name).is_ok());
         let mut named = named.peekable();
         // It may touch one that is not told of, and yet is large.
-        let smallest = self.0.iter().map(|(_, rows)| *rows).min().filter(|_| self.0.len() == MOST);
-        let odd = self.0.len() == MOST && self.0.iter().any(|(_, rows)| *rows == UNKNOWN);
-        if named.peek().is_none() && (odd || smallest.is_some_and(|rows| rows >= LITTLE)) {
+        if named.peek().is_none() && !self.is_complete() {
             return None;
         }
         named
             .map(|(_, rows)| *rows)
             .try_fold(0, |sum: u64, rows| (rows != UNKNOWN).then(|| sum.saturating_add(rows)))
+    }
+
+    /// Whoever names none of them touches few rows.
+    pub fn is_complete(&self) -> bool {
+        let rows = || self.0.iter().map(|(_, rows)| *rows);
+        // The last ones are those that nobody can estimate: whatever is not told of may be one as well.
+        let odd = rows().any(|rows| rows == UNKNOWN);
+        self.0.len() < MOST || (!odd && rows().min().is_some_and(|rows| rows < LITTLE))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::session::Session;
 /// Less than that between two pictures makes a terminal flicker.
 const FLICKER: Duration = Duration::from_millis(200);
 /// Before a watch that broke off is opened again.
-const REOPEN: Duration = Duration::from_millis(200);
+pub(crate) const REOPEN: Duration = Duration::from_millis(200);
 /// Broken watches in a row, without one status between them, before it counts as a failure.
 const BROKEN_MAX: u32 = 5;
 /// Rollouts of more targets are watched without their lanes.

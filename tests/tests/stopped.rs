@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skein_proto::log::v1::event::Body;
-use support::{Agent, AgentSpec, Cli, Cluster, Process, Project, Ran, Server, until};
+use support::{Agent, AgentSpec, Cli, Cluster, Process, Project, Ran, Server, Timing, until};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -83,4 +84,25 @@ async fn a_stopped_node_is_left_for_the_next() {
     let frozen = events.iter().filter(|it| matches!(it.body, Some(Body::ChangesFrozen(_))));
     assert_eq!(frozen.count(), 1);
     assert_eq!(database.in_force().await, ["1"]);
+}
+
+/// Its node is gone and it looks for another one, which takes as long as a command is patient: who follows a history is
+/// let go at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_is_followed_is_left_while_nobody_answers() {
+    let project = Arc::new(Project::new("followed"));
+    let mut cluster = Cluster::start_with(&project, 1, Timing::default(), "").await;
+    let log = project.join("history.log");
+    let address = cluster.address(1);
+    let args = ["history", "--follow", "--coordinator", &address];
+    let mut history = Process::start(&args, project.path(), &log);
+    until("it tells of events", LIMIT, async || history.log().contains("formed")).await;
+    cluster.kill9(1);
+    // In the node's place: takes a connection, and says nothing.
+    let place = TcpListener::bind(&address).await.expect("the node has left it");
+    let asked = timeout(LIMIT, place.accept()).await.expect("it asks again");
+    let began = Instant::now();
+    assert_eq!(history.interrupt(), Some(130));
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    drop(asked);
 }

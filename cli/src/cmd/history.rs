@@ -10,6 +10,7 @@ use crate::args::{Format, Global, HistoryArgs, HistoryVerb};
 use crate::connect;
 use crate::exit::ExitCode;
 use crate::failure::Failure;
+use crate::follow::REOPEN;
 use crate::render::event::Event;
 use crate::render::history::History;
 use crate::render::{self, typed};
@@ -78,7 +79,10 @@ async fn follow(
     }
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
-        let mut stream = open(session, &request).await?;
+        let mut stream = tokio::select! {
+            stream = open(session, &request) => stream?,
+            _ = &mut interrupted => return Ok(ExitCode::Detached),
+        };
         loop {
             let heard = tokio::select! {
                 heard = stream.message() => heard,
@@ -104,7 +108,10 @@ async fn follow(
                 return Ok(ExitCode::Done);
             }
         }
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::select! {
+            () = tokio::time::sleep(REOPEN) => {}
+            _ = &mut interrupted => return Ok(ExitCode::Detached),
+        }
     }
 }
 

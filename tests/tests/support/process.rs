@@ -83,7 +83,16 @@ impl Process {
 
     /// SIGTERM, as a service manager would: the exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
-        self.signal(Signal::TERM);
+        self.ends_by(Signal::TERM)
+    }
+
+    /// SIGINT, as Ctrl-C would: the exit code.
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        self.ends_by(Signal::INT)
+    }
+
+    fn ends_by(&mut self, signal: Signal) -> Option<i32> {
+        self.signal(signal);
         let status = self.child.wait().expect("a child can be waited for");
         self.gone = true;
         status.code()

@@ -11,8 +11,8 @@ use skein_cli::render::look::rfc3339;
 use skein_proto::log::v1::event::Body;
 use skein_proto::v1::{RolloutState, RolloutStatus};
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
-    until_some,
+    Agent, AgentSpec, Client, Cluster, Database, Project, Runbook, Server, World, blocks,
+    once_each, until, until_some,
 };
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -22,68 +22,32 @@ fn table(version: u32) -> String {
     format!("CREATE TABLE t{version} (id int PRIMARY KEY, note varchar(40));\n")
 }
 
-struct World {
-    project: Arc<Project>,
-    cluster: Cluster,
-    cli: Cli,
-    client: Client,
+/// A cluster, and nobody beside it yet.
+async fn start(test: &str) -> World {
+    let project = Arc::new(Project::new(test));
+    let cluster = Cluster::start(&project).await;
+    World::of(project, cluster, Vec::new()).await
 }
 
-impl World {
-    async fn start(test: &str) -> Self {
-        let project = Arc::new(Project::new(test));
-        let cluster = Cluster::start(&project).await;
-        let client = cluster.client(cluster.leader().await);
-        let cli = Cli::new(&project, &cluster, "");
-        Self { project, cluster, cli, client }
-    }
+fn migration(world: &World, version: u32, up: &str) {
+    let name = format!("migrations/{version:04}_table");
+    world.project.migration(&name, up, &format!("DROP TABLE t{version};\n"));
+}
 
-    fn migration(&self, version: u32, up: &str) {
-        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
-        self.project.write(&name("up"), up);
-        self.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+/// One that comes, and need not have looked yet.
+fn agent(world: &World, id: &str, databases: &[&Database]) -> Agent {
+    let mut spec = AgentSpec::new(id);
+    spec.slots = 8;
+    for database in databases {
+        spec.targets.push((database.id.clone(), database.url.clone(), String::new()));
     }
+    Agent::start(&world.project, &world.cluster, &spec)
+}
 
-    fn agent(&self, id: &str, databases: &[&Database]) -> Agent {
-        let mut spec = AgentSpec::new(id);
-        spec.slots = 8;
-        for database in databases {
-            spec.targets.push((database.id.clone(), database.url.clone(), String::new()));
-        }
-        Agent::start(&self.project, &self.cluster, &spec)
-    }
-
-    async fn run(&self, runbook: &mut Runbook, begins: &str) -> Ran {
-        let words = runbook.next(begins);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.cli.run_words(&words).await.exits(0)
-    }
-
-    async fn until_it(&self, id: &str, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
-        let holds = || async { self.client.rollout(id).await.is_ok_and(|it| holds(&it)) };
-        until(what, LIMIT, holds).await;
-    }
-
-    /// The leader dies, and is started again when another one leads.
-    async fn behead(&mut self) {
-        self.client = self.cluster.behead().await;
-    }
-
-    /// No step took effect twice, and every node has the same log.
-    async fn once_each(&mut self) {
-        let mut applied: Vec<(String, String)> = Vec::new();
-        for event in self.client.events(0).await.expect("the log can be read") {
-            if let Some(Body::StepApplied(step)) = event.body {
-                applied.push((step.target, step.version));
-            }
-        }
-        let count = applied.len();
-        applied.sort_unstable();
-        applied.dedup();
-        assert_eq!(applied.len(), count, "{applied:?}");
-        self.cluster.settled().await;
-        self.cli.run("history verify").await.exits(0);
-    }
+/// No step took effect twice, and every node has the same log.
+async fn end(world: &World) {
+    once_each(world.applied().await.into_iter().map(|(_, target, version)| (target, version)));
+    world.agrees().await;
 }
 
 fn has(status: &RolloutStatus, target: &str) -> bool {
@@ -106,7 +70,7 @@ async fn the_page_about_what_is_owed_is_followed() {
     let test = "the_page_about_what_is_owed_is_followed";
     let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
     let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
-    let mut world = World::start("owed-page").await;
+    let world = start("owed-page").await;
     let sqlite = Server::sqlite(&world.project.join("db"));
     let first = [
         sqlite.database("ap-1").await,
@@ -117,16 +81,16 @@ async fn the_page_about_what_is_owed_is_followed() {
     let down = Database::at(Engine::Sqlite, "eu-3", &format!("sqlite:{}", gone.display()));
     let late = [postgres.database("eu-4").await, postgres.database("eu-5").await];
     for version in 1..=2 {
-        world.migration(version, &table(version));
+        migration(&world, version, &table(version));
         late[1].raw(&table(version)).await.expect("a dump can be loaded");
     }
     let [strategy] = &blocks(PAGE, "owed", "toml")[..] else { panic!("one strategy") };
     world.project.write("strategy.toml", strategy);
-    let _first = world.agent("a1", &first.iter().collect::<Vec<_>>());
+    let _first = agent(&world, "a1", &first.iter().collect::<Vec<_>>());
     Agent::until_observed(&world.client, &["ap-1", "eu-1", "eu-2"]).await;
     world.cli.run("apply migrations --yes").await.exits(0);
-    world.migration(3, &table(3));
-    let _down = world.agent("a3", &[&down]);
+    migration(&world, 3, &table(3));
+    let _down = agent(&world, "a3", &[&down]);
     let unreachable = || async {
         let targets = world.client.targets().await.unwrap_or_default();
         targets.iter().any(|it| it.problem.contains("cannot look at it"))
@@ -134,15 +98,15 @@ async fn the_page_about_what_is_owed_is_followed() {
     until("somebody has tried to look at eu-3", LIMIT, unreachable).await;
 
     let mut page = Runbook::on(PAGE, "owed");
-    let plan = world.run(&mut page, "skein plan").await.stdout;
+    let plan = world.follow(&mut page, "skein plan").await.stdout;
     assert!(plan.contains("1 target nobody could look at") && plan.contains("  eu-3  "), "{plan}");
-    world.run(&mut page, "skein apply").await;
-    let why = world.run(&mut page, "skein explain").await.stdout;
+    world.follow(&mut page, "skein apply").await;
+    let why = world.follow(&mut page, "skein explain").await.stdout;
     assert!(why.contains("the rollout waits for it: its agent cannot look at it"), "{why}");
 
-    let _late = world.agent("a2", &[&late[0], &late[1]]);
+    let _late = agent(&world, "a2", &[&late[0], &late[1]]);
     world.until_it("mig-0002", "both have come", |it| has(it, "eu-4") && has(it, "eu-5")).await;
-    let status = world.run(&mut page, "skein status").await.stdout;
+    let status = world.follow(&mut page, "skein status").await.stdout;
     assert!(
         status.contains("waits for approval") && status.contains("1 target waited for"),
         "{status}"
@@ -151,31 +115,31 @@ async fn the_page_about_what_is_owed_is_followed() {
     let steps =
         |id: &str| lanes.iter().find(|lane| lane.target == id).map(|lane| (lane.wave, lane.steps));
     assert_eq!((steps("eu-4"), steps("eu-5")), (Some((1, 3)), Some((1, 1))), "{lanes:?}");
-    world.run(&mut page, "skein approve").await;
+    world.follow(&mut page, "skein approve").await;
     world.until_it("mig-0002", "eu-3 is waited for", |it| it.waits_for_absent).await;
-    let status = world.run(&mut page, "skein status").await.stdout;
+    let status = world.follow(&mut page, "skein status").await.stdout;
     assert!(
         status.contains("everything else is done; it waits for 1 target, such as eu-3"),
         "{status}"
     );
-    world.run(&mut page, "skein repair skip").await;
-    world.run(&mut page, "skein watch").await;
+    world.follow(&mut page, "skein repair skip").await;
+    world.follow(&mut page, "skein watch").await;
     std::fs::write(&gone, "").expect("an empty file is an empty database");
     world.cli.run("targets observe").await.exits(0);
-    let targets = world.run(&mut page, "skein targets").await.stdout;
+    let targets = world.follow(&mut page, "skein targets").await.stdout;
     assert!(targets.contains("owes 1 2 3 of mig-0002; left out by"), "{targets}");
 
     let last = sqlite.database("eu-6").await;
-    let _last = world.agent("a4", &[&last]);
+    let _last = agent(&world, "a4", &[&last]);
     Agent::until_observed(&world.client, &["eu-6"]).await;
-    let targets = world.run(&mut page, "skein targets --on eu-6").await.stdout;
+    let targets = world.follow(&mut page, "skein targets --on eu-6").await.stdout;
     assert!(targets.contains("owes 1 2 3 of mig-0002"), "{targets}");
     assert!(targets.contains("next: skein apply --on eu-6"), "{targets}");
-    world.run(&mut page, "skein apply").await;
+    world.follow(&mut page, "skein apply").await;
     let targets = world.cli.run("targets --on eu-6").await.exits(0).stdout;
     assert!(!targets.contains("owes"), "{targets}");
-    world.run(&mut page, "skein targets retire").await;
-    let targets = world.run(&mut page, "skein targets --on eu-3").await.stdout;
+    world.follow(&mut page, "skein targets retire").await;
+    let targets = world.follow(&mut page, "skein targets --on eu-3").await.stdout;
     assert!(targets.contains("retired") && !targets.contains("owes"), "{targets}");
     page.ends();
 
@@ -191,7 +155,7 @@ async fn the_page_about_what_is_owed_is_followed() {
     ] {
         assert!(log.contains(said), "{said}\n{log}");
     }
-    world.once_each().await;
+    end(&world).await;
     for database in first.into_iter().chain(late) {
         database.remove().await;
     }
@@ -203,14 +167,14 @@ async fn the_page_about_what_is_owed_is_followed() {
 async fn what_is_owed_ends_alike_whatever_the_leader_was_killed_in() {
     let test = "what_is_owed_ends_alike_whatever_the_leader_was_killed_in";
     let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
-    let mut world = World::start("owed-killed").await;
+    let mut world = start("owed-killed").await;
     let first = postgres.database("eu-1").await;
     let late = [postgres.database("eu-2").await, postgres.database("eu-3").await];
     for version in 1..=6 {
         let slow = format!("{} SELECT pg_sleep(0.3);\n", table(version));
-        world.migration(version, &slow);
+        migration(&world, version, &slow);
     }
-    let _first = world.agent("a1", &[&first]);
+    let _first = agent(&world, "a1", &[&first]);
     Agent::until_observed(&world.client, &["eu-1"]).await;
     world.cli.run("apply migrations --yes --detach").await.exits(0);
     let begun = |it: &RolloutStatus| it.steps_applied > 0;
@@ -219,7 +183,7 @@ async fn what_is_owed_ends_alike_whatever_the_leader_was_killed_in() {
     // It is registered and looked at, and nothing is settled about it, when the leader goes: a rollout that is
     // paused settles nothing.
     world.cli.run("pause mig-0001").await.exits(0);
-    let _second = world.agent("a2", &[&late[0]]);
+    let _second = agent(&world, "a2", &[&late[0]]);
     Agent::until_observed(&world.client, &["eu-2"]).await;
     assert!(!settled(&world.client, "eu-2").await, "the leader would be killed too late");
     world.behead().await;
@@ -228,7 +192,7 @@ async fn what_is_owed_ends_alike_whatever_the_leader_was_killed_in() {
     world.until_it("mig-0001", "eu-2 has come", |it| has(it, "eu-2")).await;
     assert!(settled(&world.client, "eu-2").await);
 
-    let _third = world.agent("a3", &[&late[1]]);
+    let _third = agent(&world, "a3", &[&late[1]]);
     let replaying = |it: &RolloutStatus| {
         it.lanes.iter().any(|lane| lane.target == "eu-3" && (1..6).contains(&lane.applied))
     };
@@ -244,7 +208,7 @@ async fn what_is_owed_ends_alike_whatever_the_leader_was_killed_in() {
     for database in [&first, &late[0], &late[1]] {
         assert_eq!(database.in_force().await, ["1", "2", "3", "4", "5", "6"], "{}", database.id);
     }
-    world.once_each().await;
+    end(&world).await;
     for database in [first].into_iter().chain(late) {
         database.remove().await;
     }
@@ -253,14 +217,14 @@ async fn what_is_owed_ends_alike_whatever_the_leader_was_killed_in() {
 /// A target that comes back is taken in by itself; one that a condition does not mean is not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_owed_by_who_comes_back_and_not_by_who_is_not_meant() {
-    let mut world = World::start("owed-back").await;
+    let world = start("owed-back").await;
     let sqlite = Server::sqlite(&world.project.join("db"));
     let first = sqlite.database("eu-1").await;
     let gone = world.project.join("gone.db");
     let down = Database::at(Engine::Sqlite, "eu-2", &format!("sqlite:{}", gone.display()));
     let other = sqlite.database("us-1").await;
-    world.migration(1, &table(1));
-    let agent = world.agent("a1", &[&first, &down]);
+    migration(&world, 1, &table(1));
+    let beside = agent(&world, "a1", &[&first, &down]);
     Agent::until_observed(&world.client, &["eu-1"]).await;
     let words = ["apply", "migrations", "--where", "id.startsWith(\"eu-\")", "--yes", "--detach"];
     let ran = world.cli.run_words(&words).await;
@@ -268,7 +232,7 @@ async fn what_is_owed_by_who_comes_back_and_not_by_who_is_not_meant() {
     world.until_it("mig-0001", "eu-2 is waited for", |it| it.waits_for_absent).await;
     let waits = world.cli.run("watch mig-0001 --timeout 1s").await.exits(12);
     assert!(waits.stderr.contains("it waits for targets that are not there"), "{waits:?}");
-    let _other = world.agent("a2", &[&other]);
+    let _other = agent(&world, "a2", &[&other]);
     Agent::until_observed(&world.client, &["us-1"]).await;
     std::fs::write(&gone, "").expect("an empty file is an empty database");
     world.cli.run("targets observe --on eu-2").await.exits(0);
@@ -277,8 +241,8 @@ async fn what_is_owed_by_who_comes_back_and_not_by_who_is_not_meant() {
     assert!(has(&status, "eu-2") && !has(&status, "us-1"), "{status:?}");
     assert_eq!(down.in_force().await, ["1"]);
     assert_eq!(other.in_force().await, [""; 0]);
-    world.once_each().await;
-    drop(agent);
+    end(&world).await;
+    drop(beside);
 }
 
 /// How often something was said of a target in the log.
@@ -293,32 +257,32 @@ async fn said(client: &Client, fits: impl Fn(&Body) -> bool) -> usize {
 async fn what_is_owed_by_a_dump_that_nothing_proves_waits_for_a_word() {
     let test = "what_is_owed_by_a_dump_that_nothing_proves_waits_for_a_word";
     let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
-    let mut world = World::start("owed-dump").await;
+    let mut world = start("owed-dump").await;
     let first = postgres.database("eu-1").await;
     let dumps = [postgres.database("eu-2").await, postgres.database("eu-3").await];
     let gone = world.project.join("gone.db");
     let down = Database::at(Engine::Sqlite, "eu-9", &format!("sqlite:{}", gone.display()));
-    world.migration(1, &table(1));
-    world.project.write("migrations/0002_rows.up.sql", "INSERT INTO t1 VALUES (1, 'a');\n");
-    world.project.write("migrations/0002_rows.down.sql", "DELETE FROM t1 WHERE id = 1;\n");
+    migration(&world, 1, &table(1));
+    let (insert, delete) = ("INSERT INTO t1 VALUES (1, 'a');\n", "DELETE FROM t1 WHERE id = 1;\n");
+    world.project.migration("migrations/0002_rows", insert, delete);
     for dump in &dumps {
         dump.raw(&table(1)).await.expect("a dump can be loaded");
     }
-    let _first = world.agent("a1", &[&first]);
+    let _first = agent(&world, "a1", &[&first]);
     Agent::until_observed(&world.client, &["eu-1"]).await;
     world.cli.run("apply migrations --yes").await.exits(0);
 
     // Somebody who is absent keeps the next one open.
-    let _down = world.agent("a9", &[&down]);
+    let _down = agent(&world, "a9", &[&down]);
     let unreachable = || async {
         let targets = world.client.targets().await.unwrap_or_default();
         targets.iter().any(|it| it.problem.contains("cannot look at it"))
     };
     until("somebody has tried to look at eu-9", LIMIT, unreachable).await;
-    world.migration(3, &table(3));
+    migration(&world, 3, &table(3));
     world.cli.run("apply migrations --yes --detach").await.exits(0);
     world.until_it("mig-0002", "eu-9 is waited for", |it| it.waits_for_absent).await;
-    let _second = world.agent("a2", &[&dumps[0]]);
+    let _second = agent(&world, "a2", &[&dumps[0]]);
     Agent::until_observed(&world.client, &["eu-2"]).await;
     let why = until_some("eu-2 is waited for", LIMIT, || async {
         let why = world.cli.run("explain mig-0002 eu-2").await.stdout;
@@ -342,14 +306,14 @@ async fn what_is_owed_by_a_dump_that_nothing_proves_waits_for_a_word() {
     // The author has written a probe, and it says that the rows of the next one are not there.
     let probe = "SELECT count(*) = 1 FROM t1 WHERE id = 1;\n";
     world.project.write("migrations/0002_rows.probe.sql", probe);
-    world.project.write("migrations/0004_rows.up.sql", "INSERT INTO t1 VALUES (2, 'b');\n");
-    world.project.write("migrations/0004_rows.down.sql", "DELETE FROM t1 WHERE id = 2;\n");
+    let (insert, delete) = ("INSERT INTO t1 VALUES (2, 'b');\n", "DELETE FROM t1 WHERE id = 2;\n");
+    world.project.migration("migrations/0004_rows", insert, delete);
     world.project.write(
         "strategy.toml",
         "[[wave]]\nname = \"one\"\ncount = 1\n\n[[wave]]\nname = \"rest\"\napproval = true\n",
     );
     world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
-    let _third = world.agent("a3", &[&dumps[1]]);
+    let _third = agent(&world, "a3", &[&dumps[1]]);
     Agent::until_observed(&world.client, &["eu-3"]).await;
     let why = until_some("eu-3 is waited for", LIMIT, || async {
         let why = world.cli.run("explain mig-0003 eu-3").await.stdout;
@@ -370,7 +334,7 @@ async fn what_is_owed_by_a_dump_that_nothing_proves_waits_for_a_word() {
     world.cli.run("approve mig-0003").await.exits(0);
     world.cli.run("watch mig-0003").await.exits(0);
     assert_eq!(dumps[1].in_force().await, [""; 0]);
-    world.once_each().await;
+    end(&world).await;
     for database in [first].into_iter().chain(dumps) {
         database.remove().await;
     }
@@ -387,7 +351,7 @@ async fn what_is_owed_by_a_target_that_the_leader_was_killed_in_adding() {
     let test = "what_is_owed_by_a_target_that_the_leader_was_killed_in_adding";
     let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
     let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
-    let mut world = World::start("owed-added").await;
+    let mut world = start("owed-added").await;
     let sqlite = Server::sqlite(&world.project.join("db"));
     let first = [postgres.database("eu-1").await, postgres.database("eu-2").await];
     let late = [
@@ -396,10 +360,10 @@ async fn what_is_owed_by_a_target_that_the_leader_was_killed_in_adding() {
         ("a4", sqlite.database("eu-5").await),
     ];
     for version in 1..=2 {
-        world.migration(version, &table(version));
+        migration(&world, version, &table(version));
     }
     world.project.write("strategy.toml", A_WORD);
-    let _first = world.agent("a1", &first.iter().collect::<Vec<_>>());
+    let _first = agent(&world, "a1", &first.iter().collect::<Vec<_>>());
     Agent::until_observed(&world.client, &["eu-1", "eu-2"]).await;
     world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
     let waits = |it: &RolloutStatus| it.reason.contains("waits for somebody's word");
@@ -413,7 +377,7 @@ async fn what_is_owed_by_a_target_that_the_leader_was_killed_in_adding() {
             world.cluster.start_node(leader);
         }
         world.client = world.cluster.client(world.cluster.leader().await);
-        agents.push(world.agent(name, &[database]));
+        agents.push(agent(&world, name, &[database]));
         let id = database.id.as_str();
         world.until_it("mig-0001", "it has come", |it| has(it, id)).await;
         if round == 0 {
@@ -436,7 +400,7 @@ async fn what_is_owed_by_a_target_that_the_leader_was_killed_in_adding() {
         });
         assert_eq!(added.count(), 1, "{}", database.id);
     }
-    world.once_each().await;
+    end(&world).await;
     drop(agents);
     for database in first.into_iter().chain(late.into_iter().map(|(_, database)| database)) {
         database.remove().await;
@@ -478,15 +442,15 @@ async fn killed_with_it_in_hand(world: &mut World, (name, database): (&str, &Dat
 /// not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_owed_by_who_was_left_out_until_a_time_is_given_then() {
-    let mut world = World::start("owed-until").await;
+    let mut world = start("owed-until").await;
     let sqlite = Server::sqlite(&world.project.join("db"));
     let first = [sqlite.database("eu-1").await, sqlite.database("eu-3").await];
     let gone = world.project.join("gone.db");
     let down = Database::at(Engine::Sqlite, "eu-2", &format!("sqlite:{}", gone.display()));
-    world.migration(1, &table(1));
+    migration(&world, 1, &table(1));
     world.project.write("strategy.toml", A_WORD);
     let [one, other] = &first;
-    let _agent = world.agent("a1", &[one, other, &down]);
+    let _agent = agent(&world, "a1", &[one, other, &down]);
     Agent::until_observed(&world.client, &["eu-1", "eu-3"]).await;
     world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
     let waits = |it: &RolloutStatus| it.reason.contains("waits for somebody's word");
@@ -516,7 +480,7 @@ async fn what_is_owed_by_who_was_left_out_until_a_time_is_given_then() {
     }
     let status = world.client.rollout("mig-0001").await.expect("a status");
     assert!(has(&status, "eu-2") && status.state() == RolloutState::Completed, "{status:?}");
-    world.once_each().await;
+    end(&world).await;
 }
 
 fn now_ms() -> u64 {
@@ -529,21 +493,21 @@ fn now_ms() -> u64 {
 async fn what_is_owed_by_a_dump_whose_repair_was_withdrawn_waits_for_a_word() {
     let test = "what_is_owed_by_a_dump_whose_repair_was_withdrawn_waits_for_a_word";
     let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
-    let mut world = World::start("owed-withdrawn").await;
+    let mut world = start("owed-withdrawn").await;
     let first = [postgres.database("eu-1").await, postgres.database("eu-2").await];
     let dump = postgres.database("eu-3").await;
-    world.migration(1, &table(1));
+    migration(&world, 1, &table(1));
     dump.raw(&table(1)).await.expect("a dump can be loaded");
     world.project.write("strategy.toml", A_WORD);
-    let _first = world.agent("a1", &first.iter().collect::<Vec<_>>());
+    let _first = agent(&world, "a1", &first.iter().collect::<Vec<_>>());
     Agent::until_observed(&world.client, &["eu-1", "eu-2"]).await;
     world.cli.run("apply migrations --yes").await.exits(0);
-    world.migration(2, &table(2));
+    migration(&world, 2, &table(2));
     world.cli.run("apply migrations --strategy strategy.toml --yes --detach").await.exits(0);
 
     // Its agent has the repair and not the target, and dies.
     let ours = Session::open(&dump.location(), &Timeouts::default()).await.expect("it is free");
-    let mut agent = world.agent("a2", &[&dump]);
+    let mut beside = agent(&world, "a2", &[&dump]);
     let is = async |world: &World, state: &str| {
         let shown = world.cli.run("repair show rep-0001 -o json").await;
         shown.code == Some(0) && shown.json()["targets"][0]["state"] == state
@@ -551,12 +515,12 @@ async fn what_is_owed_by_a_dump_whose_repair_was_withdrawn_waits_for_a_word() {
     until("the repair is leased", LIMIT, async || is(&world, "running").await).await;
     let refused = world.cli.run("repair withdraw rep-0001 --reason x").await.exits(21);
     assert!(refused.stderr.contains("agents are at work on the rest"), "{refused:?}");
-    agent.kill9();
+    beside.kill9();
     until("its lease has run out", LIMIT, async || is(&world, "waiting").await).await;
     let words = ["repair", "withdraw", "rep-0001", "--reason", "it is a copy"];
     world.cli.run_words(&words).await.exits(0);
     ours.close().await;
-    agent.restart();
+    beside.restart();
     Agent::until_observed(&world.client, &["eu-3"]).await;
     let why = until_some("it is waited for", LIMIT, || async {
         let why = world.cli.run("explain mig-0002 eu-3").await.stdout;
@@ -578,8 +542,8 @@ async fn what_is_owed_by_a_dump_whose_repair_was_withdrawn_waits_for_a_word() {
         assert_eq!(database.in_force().await, ["1", "2"], "{}", database.id);
     }
     assert_eq!(dump.in_force().await, [""; 0]);
-    world.once_each().await;
-    drop(agent);
+    end(&world).await;
+    drop(beside);
     for database in first.into_iter().chain([dump]) {
         database.remove().await;
     }

@@ -170,10 +170,15 @@ impl World {
         }
     }
 
-    /// All nodes have one log, which can be proved, and everything is taken away.
-    pub(crate) async fn end(self) {
+    /// All nodes have one log, which can be proved.
+    pub(crate) async fn agrees(&self) {
         self.cluster.settled().await;
         self.ran("history verify").await;
+    }
+
+    /// So it is, and everything is taken away.
+    pub(crate) async fn end(self) {
+        self.agrees().await;
         drop(self.agents);
         for database in self.databases {
             database.remove().await;

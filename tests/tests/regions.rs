@@ -7,25 +7,14 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skein_agent::db::Engine;
 use skein_proto::log::v1::event::Body;
 use skein_proto::v1::RolloutStatus;
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Project, Ran, Runbook, Server, blocks, until,
+    AgentSpec, Cli, Cluster, Project, Runbook, Server, World, blocks, databases, once_each, until,
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
 const PAGE: &str = "regions.md";
-
-async fn run(cli: &Cli, runbook: &mut Runbook, begins: &str) -> Ran {
-    let words = runbook.next(begins);
-    cli.run_words(&words.iter().map(String::as_str).collect::<Vec<_>>()).await.exits(0)
-}
-
-async fn until_it(client: &Client, what: &str, holds: impl Fn(&RolloutStatus) -> bool) {
-    until(what, LIMIT, || async { client.rollout("mig-0001").await.is_ok_and(|it| holds(&it)) })
-        .await;
-}
 
 /// The rollout says of `us`, and of nothing else, that it is not heard of.
 fn silent(status: &RolloutStatus) -> bool {
@@ -36,83 +25,77 @@ fn silent(status: &RolloutStatus) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_about_regions_is_followed() {
     let test = "the_page_about_regions_is_followed";
-    let Some(postgres) = Server::shared(Engine::Postgres, test) else { return };
-    let Some(mariadb) = Server::shared(Engine::Mysql, test) else { return };
     let project = Arc::new(Project::new("regions"));
-    let sqlite = Server::sqlite(&project.join("db"));
+    let Some([sqlite, postgres, mariadb]) = Server::three(&project, test) else { return };
     for version in 1..=2 {
-        let name = |way: &str| format!("migrations/{version:04}_table.{way}.sql");
-        project.write(&name("up"), &format!("CREATE TABLE t{version} (id int PRIMARY KEY);\n"));
-        project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+        project.table(version, &format!("t{version} (id int PRIMARY KEY)"));
     }
     let [strategy] = &blocks(PAGE, "regions", "toml")[..] else { panic!("one strategy") };
     project.write("strategy.toml", strategy);
 
-    let mut cluster = Cluster::start(&project).await;
-    let mut client = cluster.client(cluster.leader().await);
-    let cli = Cli::new(&project, &cluster, "");
     let targets = [
-        ("eu", vec![postgres.database("eu-1").await, sqlite.database("eu-2").await]),
-        ("us", vec![mariadb.database("us-1").await, sqlite.database("us-2").await]),
-        ("ap", vec![sqlite.database("ap-1").await, sqlite.database("ap-2").await]),
+        ("eu-1", &postgres),
+        ("eu-2", &sqlite),
+        ("us-1", &mariadb),
+        ("us-2", &sqlite),
+        ("ap-1", &sqlite),
+        ("ap-2", &sqlite),
     ];
-    let mut agents: Vec<Agent> = Vec::new();
-    for (region, databases) in &targets {
-        let mut spec = AgentSpec::new(&format!("agent-{region}"));
-        let labels = format!("{{ region = {region:?} }}");
-        let target = |it: &Database| (it.id.clone(), it.url.clone(), labels.clone());
-        spec.targets = databases.iter().map(target).collect();
-        agents.push(Agent::start(&project, &cluster, &spec));
+    let cluster = Cluster::start(&project).await;
+    let mut world = World::of(project, cluster, databases(&targets).await).await;
+    for region in ["eu", "us", "ap"] {
+        let mut spec = AgentSpec::new(&format!("agent-{region}")).serve_regions(&world.databases);
+        spec.targets.retain(|(id, _, _)| id.starts_with(region));
+        world.comes(&spec).await;
     }
-    Agent::until_observed(&client, &["eu-1", "eu-2", "us-1", "us-2", "ap-1", "ap-2"]).await;
 
     let mut runbook = Runbook::on(PAGE, "regions");
     until("the nodes have measured each other", LIMIT, || async {
-        let members = client.members().await;
+        let members = world.client.members().await;
         members.is_ok_and(|it| it.members.iter().filter(|it| it.round_trip_us > 0).count() == 2)
     })
     .await;
-    let ran = run(&cli, &mut runbook, "skein cluster members").await;
+    let ran = world.follow(&mut runbook, "skein cluster members").await;
     assert!(ran.stdout.contains("made for round trips up to 25 ms"), "{}", ran.stdout);
     let far = |line: &&str| line.contains("voter") && line.ends_with(" ms");
     assert_eq!(ran.stdout.lines().filter(far).count(), 2, "two distances:\n{}", ran.stdout);
-    let ran = run(&cli, &mut runbook, "skein plan").await;
+    let ran = world.follow(&mut runbook, "skein plan").await;
     let waves = ["canary eu", "rest eu", "canary us", "rest us", "canary ap", "rest ap"];
     let mut rest = ran.stdout.as_str();
     for wave in waves {
         rest = rest.split_once(wave).unwrap_or_else(|| panic!("no {wave}:\n{}", ran.stdout)).1;
     }
-    run(&cli, &mut runbook, "skein apply").await;
+    world.follow(&mut runbook, "skein apply").await;
     // Its turn comes when `eu` has been watched twice.
-    agents[1].kill9();
-    until_it(&client, "the region is named", silent).await;
-    let ran = run(&cli, &mut runbook, "skein status").await;
+    world.agents[1].kill9();
+    world.until_it("mig-0001", "the region is named", silent).await;
+    let ran = world.follow(&mut runbook, "skein status").await;
     assert!(ran.stdout.contains("region us: last heard of"), "{}", ran.stdout);
-    let ran = run(&cli, &mut runbook, "skein explain").await;
+    let ran = world.follow(&mut runbook, "skein explain").await;
     let line = "region us: agent agent-us has not been heard of for";
     assert!(ran.stdout.contains(line), "{}", ran.stdout);
-    let ran = run(&cli, &mut runbook, "skein explain").await;
+    let ran = world.follow(&mut runbook, "skein explain").await;
     assert!(
         ran.stdout.contains("none of its agents is connected: agent-us (last heard of"),
         "{}",
         ran.stdout
     );
-    let ran = run(&cli, &mut runbook, "skein agents").await;
+    let ran = world.follow(&mut runbook, "skein agents").await;
     assert!(ran.stdout.contains("away since"), "{}", ran.stdout);
 
     // The next leader has never heard of that agent.
-    client = cluster.behead().await;
-    until_it(&client, "the next leader names it too", silent).await;
-    let status = client.rollout("mig-0001").await.expect("it is there");
+    world.behead().await;
+    world.until_it("mig-0001", "the next leader names it too", silent).await;
+    let status = world.client.rollout("mig-0001").await.expect("it is there");
     assert_eq!(status.silent[0].since_ms, 0, "{status:?}");
 
-    agents[1].restart();
-    run(&cli, &mut runbook, "skein watch").await;
+    world.agents[1].restart();
+    world.follow(&mut runbook, "skein watch").await;
     runbook.ends();
 
     let mut opened = Vec::new();
     let mut applied = Vec::new();
-    for event in client.events(0).await.expect("the log can be read") {
+    for event in world.client.events(0).await.expect("the log can be read") {
         match event.body {
             Some(Body::WaveStarted(started)) => opened.push(started.wave),
             Some(Body::LegAssigned(leg)) => {
@@ -125,11 +108,8 @@ async fn the_page_about_regions_is_followed() {
         }
     }
     assert_eq!(opened, [0, 1, 2, 3, 4, 5]);
-    applied.sort_unstable();
-    applied.dedup();
-    assert_eq!(applied.len(), 12, "each step once: {applied:?}");
-    cluster.settled().await;
-    cli.run("history verify").await.exits(0);
+    assert_eq!(once_each(applied), 12, "each step once");
+    world.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,12 +5,14 @@
 //! names   what can be said of a target, and how it is looked up
 //! order   versions, compared by their numbers
 //! place   the text with a caret under what is wrong
+//! sample  a small fleet to ask, for tests and for fuzzing
 //! ```
 //!
 //! What holds: an expression comes from outside, and nothing in it panics, waits or grows without bound: it is
-//! read and asked on a thread of its own, with room for the deepest that is let in. What it may cost over this fleet is known and refused before it is begun. It is evaluated once, by whoever takes
-//! the request; the core gets the ids. A name that means nothing here is refused: a condition that is
-//! misspelt must not choose everything or nothing in silence.
+//! read and asked on a thread of its own, with room for the deepest that is let in. What it may cost over this fleet
+//! is known and refused before it is begun. It is evaluated once, by whoever takes the request; the core gets the ids.
+//! A name that means nothing here is refused: a condition that is misspelt must not choose everything or nothing in
+//! silence.
 
 mod names;
 mod order;

@@ -1,3 +1,5 @@
+//! What a condition holds of in a small fleet, what is refused and where, and what it may cost.
+
 use skein_core::spec::{Condition, Selector};
 
 use super::sample::sample;

@@ -6,11 +6,11 @@ mod support;
 mod verbs_alone;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use skein_agent::db::Engine;
-use support::{Project, Server};
+use support::{Project, Server, Tmpfs};
 use verbs_alone::{Alone, said};
 
 /// Broken in the third line of a file that has a good one before it; and, where the engine has no
@@ -149,36 +149,12 @@ fn holds(dir: &Path, words: &[u8]) -> bool {
     })
 }
 
-/// A file system of one mebibyte. Taken away when dropped.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(path: &Path, test: &str) -> Option<Self> {
-        fs::create_dir_all(path).expect("a directory can be made");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(path);
-        let why = match mount.output() {
-            Ok(output) if output.status.success() => return Some(Self(path.to_owned())),
-            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => error.to_string(),
-        };
-        skein_tests::skip(test, &format!("a file system cannot be mounted: {why}"));
-        None
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        drop(Command::new("umount").arg("-l").arg(&self.0).output());
-    }
-}
-
 /// No backup, no step: the disk behind the backups is full, and the target stays as it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_behind_the_backups_stops_before_the_first_step() {
     let test = "a_full_disk_behind_the_backups_stops_before_the_first_step";
     let project = Project::new("backups-full");
-    let Some(small) = Small::mount(&project.join("backups"), test) else { return };
+    let Some(small) = Tmpfs::mount(&project.join("backups"), "1m", test) else { return };
     let server = Server::sqlite(&project.join("db"));
     let databases = vec![server.database("t/1").await];
     // Three mebibytes that do not compress.
@@ -201,9 +177,9 @@ async fn a_full_disk_behind_the_backups_stops_before_the_first_step() {
         assert!(!what.iter().any(|what| what == forbidden), "{what:?}");
     }
     // Nothing half-written is left behind, so that what was free is free again.
-    assert!(!holds_a_file(&small.0), "a part of a backup was left");
+    assert!(!holds_a_file(small.path()), "a part of a backup was left");
     // With room, the same rollout goes on.
-    let grown = Command::new("mount").args(["-o", "remount,size=16m"]).arg(&small.0).output();
+    let grown = Command::new("mount").args(["-o", "remount,size=16m"]).arg(small.path()).output();
     assert!(grown.expect("mount can be run").status.success());
     let resumed = alone.run("resume mig-0001 -o json").exits(0).json();
     assert_eq!(resumed["state"], "completed", "{resumed}");

@@ -3,8 +3,8 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 use skein_agent::db::{Session, Timeouts};
 use skein_proto::v1;
 use support::{
-    Agent, AgentSpec, Cli, Client, Cluster, Database, Process, Project, Server, Timing, binary,
-    until, until_some,
+    Agent, AgentSpec, Cli, Client, Cluster, Database, Process, Project, Server, Timing, Tmpfs,
+    binary, until, until_some,
 };
 
 const LIMIT: Duration = Duration::from_secs(40);
@@ -42,10 +42,9 @@ impl Fleet {
     }
 
     fn table(&self, version: u32) {
-        let name = |way: &str| format!("m/{version:04}_step.{way}.sql");
         let up = format!("CREATE TABLE t{version} (id integer primary key);\n");
-        self.project.write(&name("up"), &up);
-        self.project.write(&name("down"), &format!("DROP TABLE t{version};\n"));
+        let name = format!("m/{version:04}_step");
+        self.project.migration(&name, &up, &format!("DROP TABLE t{version};\n"));
     }
 
     async fn json(&self, line: &str) -> Value {
@@ -285,56 +284,22 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     names
 }
 
-/// A file system of its own, a few mebibytes small. Taken away when dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    /// `None`, said aloud, where this may not be done.
-    fn mount(path: &Path, size: &str, test: &str) -> Option<Self> {
-        std::fs::create_dir_all(path).expect("a directory can be made");
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(path)
-            .output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Self(path.to_owned())),
-            Ok(output) => {
-                let why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                skein_tests::skip(test, &format!("a file system cannot be mounted: {why}"));
-                None
-            }
-            Err(error) => {
-                skein_tests::skip(test, &format!("mount cannot be run: {error}"));
-                None
-            }
-        }
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // Lazily: a process that ends just now may still have a file open.
-        drop(Command::new("umount").arg("-l").arg(&self.0).output());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_disk_is_full_stops_and_comes_back() {
     let test = "a_node_whose_disk_is_full_stops_and_comes_back";
     let project = Arc::new(Project::new("full"));
     // One that will not lead is not known before; each of the three has a small disk.
-    let mut disks = Vec::new();
+    let mut disks = BTreeMap::new();
     for node in 1..=3 {
         let dir = project.join(&format!("node-{node}"));
         let Some(disk) = Tmpfs::mount(&dir, "16m", test) else { return };
-        disks.push(disk);
+        disks.insert(node, disk);
     }
     let mut fleet = Fleet::start(project, 1).await;
     let leader = fleet.cluster.leader().await;
     let full = fleet.cluster.numbers().into_iter().find(|node| *node != leader);
     let full = full.expect("there are three");
-    let ballast = fleet.cluster.data(full).join("ballast");
-    fill(&ballast);
+    let ballast = disks[&full].fill();
 
     // The others go on; the one that cannot keep what it would promise ends, and says why.
     let client = fleet.cluster.client(leader);
@@ -373,14 +338,6 @@ async fn a_node_whose_disk_is_full_stops_and_comes_back() {
         fleet.cluster.kill9(node);
     }
     drop(disks);
-}
-
-/// Leaves nothing of the disk.
-fn fill(path: &Path) {
-    use std::io::Write as _;
-    let mut file = std::fs::File::create(path).expect("the ballast can be made");
-    let block = vec![1; 4096];
-    while file.write_all(&block).is_ok() {}
 }
 
 /// Something to be written: a bundle that nobody had before.

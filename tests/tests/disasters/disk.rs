@@ -1,48 +1,10 @@
 //! A disk is full, and is freed again: a coordinator's, and the one that an agent keeps its backups on.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use crate::fleet::{Fleet, LIMIT};
 use crate::support::Runbook;
-use crate::support::{Cluster, Project, Timing, until, until_some};
-
-/// A file system of its own, a few mebibytes small. Taken away when dropped.
-struct Tmpfs(PathBuf);
-
-impl Tmpfs {
-    /// `None`, said aloud, where this may not be done.
-    fn mount(path: &Path, size: &str, test: &str) -> Option<Self> {
-        std::fs::create_dir_all(path).expect("a directory can be made");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(path);
-        let why = match mount.output() {
-            Ok(output) if output.status.success() => return Some(Self(path.to_owned())),
-            Ok(output) => String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-            Err(error) => error.to_string(),
-        };
-        skein_tests::skip(test, &format!("a file system cannot be mounted: {why}"));
-        None
-    }
-
-    /// Leaves nothing of it.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.join("ballast");
-        let mut file = std::fs::File::create(&path).expect("the ballast can be made");
-        let block = vec![1; 4096];
-        while file.write_all(&block).is_ok() {}
-        path
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        // Lazily: a process that ends just now may still have a file open.
-        drop(Command::new("umount").arg("-l").arg(&self.0).output());
-    }
-}
+use crate::support::{Cluster, Project, Timing, Tmpfs, until, until_some};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_of_a_coordinator_is_freed() {

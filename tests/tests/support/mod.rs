@@ -11,6 +11,7 @@
 //! client     the same questions over gRPC
 //! runbook    the commands on a page of docs/, in their order, with the test's own paths and numbers in them
 //! database   targets: a database for each, gone with the test
+//! tmpfs      a disk that can be full
 //! world      the above together, as most tests begin with it
 //! corpus     real migration histories, and what a server makes of them without Skein
 //! ```
@@ -25,6 +26,7 @@ mod database;
 mod process;
 mod project;
 mod runbook;
+mod tmpfs;
 mod valve;
 mod wait;
 mod world;
@@ -38,6 +40,7 @@ pub(crate) use database::{Database, Server, databases};
 pub(crate) use process::{Process, Start};
 pub(crate) use project::{Project, binary};
 pub(crate) use runbook::{Runbook, blocks};
+pub(crate) use tmpfs::Tmpfs;
 pub(crate) use valve::Valve;
 pub(crate) use wait::{until, until_some, within};
 pub(crate) use world::{World, once_each};

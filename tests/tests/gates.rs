@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +12,8 @@ use skein_proto::log::v1::event::Body;
 use skein_proto::log::v1::{Event, GateJudged};
 use skein_proto::v1::{LaneState, RolloutState, RolloutStatus};
 use support::{
-    Agent, AgentSpec, Cluster, Project, Runbook, Server, World, blocks, databases, once_each, until,
+    Agent, AgentSpec, Cluster, Project, Runbook, Server, World, blocks, databases, once_each,
+    until, web,
 };
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -38,33 +37,16 @@ struct Shop {
 }
 
 impl Shop {
-    /// Opens, and answers until the process ends.
+    /// Opens.
     fn open() -> (Arc<Self>, String) {
         let shop = Arc::new(Self::default());
         "0.001".clone_into(&mut shop.errors.lock().expect("nobody panics in it"));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
-        let served = shop.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let shop = served.clone();
-                std::thread::spawn(move || shop.answer(stream));
-            }
-        });
-        (shop, format!("http://{address}"))
+        let served = Arc::clone(&shop);
+        (shop, web(move |asked| served.answer(asked)))
     }
 
-    fn answer(&self, mut stream: TcpStream) {
-        let mut asked = Vec::new();
-        let mut part = [0; 1024];
-        while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
-            match stream.read(&mut part) {
-                Ok(0) | Err(_) => return,
-                Ok(read) => asked.extend_from_slice(&part[..read]),
-            }
-        }
-        let asked = String::from_utf8_lossy(&asked).into_owned();
-        let (status, body) = if asked.starts_with("GET /api/v1/query?query=sum%28rate") {
+    fn answer(&self, asked: &str) -> (&'static str, String) {
+        if asked.starts_with("GET /api/v1/query?query=sum%28rate") {
             let token = asked.lines().find_map(|line| line.strip_prefix("authorization: Bearer "));
             token.unwrap_or_default().clone_into(&mut self.token.lock().expect("whole"));
             let errors = self.errors.lock().expect("nobody panics in it").clone();
@@ -79,10 +61,7 @@ impl Shop {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let broken = self.broken.load(Ordering::Relaxed);
             (if broken { "503 Busy" } else { "200 OK" }, "hello".to_owned())
-        };
-        let length = body.len();
-        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close");
-        drop(write!(stream, "{head}\r\n\r\n{body}"));
+        }
     }
 }
 

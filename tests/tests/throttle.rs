@@ -4,8 +4,6 @@
 mod support;
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -15,6 +13,7 @@ use skein_proto::v1::{LaneState, RolloutState};
 use skein_tests::servers::{Options, mariadb, postgres};
 use support::{
     Agent, AgentSpec, Cluster, Database, Project, Runbook, Server, World, blocks, once_each, until,
+    web,
 };
 
 const LIMIT: Duration = Duration::from_mins(1);
@@ -27,30 +26,15 @@ const PASSWORD: &str = "passw0rd-of-nobody";
 struct Signal(AtomicBool);
 
 impl Signal {
-    /// Opens, and answers until the process ends.
+    /// Opens.
     fn open() -> (Arc<Self>, String) {
         let signal = Arc::new(Self::default());
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let address = listener.local_addr().expect("it is bound");
-        let served = signal.clone();
-        std::thread::spawn(move || {
-            listener.incoming().flatten().for_each(|stream| served.answer(stream));
+        let served = Arc::clone(&signal);
+        let url = web(move |_| {
+            let busy = served.0.load(Ordering::Relaxed);
+            (if busy { "503 Busy" } else { "200 OK" }, String::new())
         });
-        (signal, format!("http://{address}/?token={PASSWORD}"))
-    }
-
-    fn answer(&self, mut stream: TcpStream) {
-        let mut asked = Vec::new();
-        let mut part = [0; 1024];
-        while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
-            match stream.read(&mut part) {
-                Ok(0) | Err(_) => return,
-                Ok(read) => asked.extend_from_slice(&part[..read]),
-            }
-        }
-        let status = if self.0.load(Ordering::Relaxed) { "503 Busy" } else { "200 OK" };
-        let head = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close");
-        drop(write!(stream, "{head}\r\n\r\n"));
+        (signal, format!("{url}/?token={PASSWORD}"))
     }
 
     fn says_wait(&self, wait: bool) {

@@ -12,6 +12,7 @@
 //! runbook    the commands on a page of docs/, in their order, with the test's own paths and numbers in them
 //! database   targets: a database for each, gone with the test
 //! tmpfs      a disk that can be full
+//! web        something on the web that agents ask
 //! world      the above together, as most tests begin with it
 //! corpus     real migration histories, and what a server makes of them without Skein
 //! ```
@@ -29,6 +30,7 @@ mod runbook;
 mod tmpfs;
 mod valve;
 mod wait;
+mod web;
 mod world;
 
 pub(crate) use agent::{Agent, AgentSpec};
@@ -43,4 +45,5 @@ pub(crate) use runbook::{Runbook, blocks};
 pub(crate) use tmpfs::Tmpfs;
 pub(crate) use valve::Valve;
 pub(crate) use wait::{until, until_some, within};
+pub(crate) use web::web;
 pub(crate) use world::{World, once_each};

@@ -148,6 +148,16 @@ async fn a_drop_that_was_done_for_one_of_two_is_not_called_done() {
     assert_eq!(error.verdict, Verdict::Unknown, "{error}");
     assert!(error.message.contains("changed the schema"), "{error}");
     session.close().await;
+
+    // Nor where another database has them, which the schema does not tell of.
+    let Some(here) = mariadb(test).await else { return };
+    let mut session = here.session().await;
+    let there = &target.name;
+    let order = here.up("1", &format!("DROP TABLE {there}.b, {there}.missing;"));
+    let error = session.apply(&order).await.unwrap_err();
+    assert_eq!(error.verdict, Verdict::Unknown, "{error}");
+    session.close().await;
+    here.remove().await;
     target.remove().await;
 }
 

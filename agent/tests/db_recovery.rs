@@ -409,3 +409,37 @@ async fn tables_that_were_made_by_half_are_made_again() {
     session.close().await;
     target.remove().await;
 }
+
+/// The connection was cut while the statement waited for a lock; that it went through all the same is done here by
+/// another hand, which leaves the same schema.
+#[tokio::test]
+async fn what_leaves_no_trace_in_the_schema_is_not_run_again() {
+    let test = "what_leaves_no_trace_in_the_schema_is_not_run_again";
+    let Some(target) = mariadb(test).await else { return };
+    target.raw("CREATE TABLE hits (a int); INSERT INTO hits VALUES (1), (2)").await;
+    let mut order = target.up("1", "TRUNCATE TABLE hits;");
+    let mut reader =
+        <sqlx::MySqlConnection as sqlx::Connection>::connect(&target.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT * FROM hits").execute(&mut reader).await.unwrap();
+    let error = cut_at(&target, &order, "TRUNCATE").await;
+    assert_eq!(error.verdict, Verdict::Unknown, "{error}");
+    drop(reader);
+    target.raw("TRUNCATE TABLE hits; INSERT INTO hits VALUES (3)").await;
+    let mut session = target.session().await;
+    match session.recover(&order).await.unwrap() {
+        Recovery::Stuck { why } => {
+            assert!(why.contains("`TRUNCATE TABLE hits` on line 1"), "{why}")
+        }
+        other => panic!("{other:?}"),
+    }
+    let error = session.apply(&order).await.unwrap_err();
+    assert_eq!((error.cause, &error.verdict), (Cause::Stuck, &Verdict::Unknown), "{error}");
+    assert_eq!(target.count("hits").await, 1);
+    let probe = "SELECT COUNT(*) = 0 FROM hits WHERE a < 3";
+    order.probe = Some(script("1.probe.sql", probe, Transaction::Wrapped));
+    assert_eq!(session.recover(&order).await.unwrap(), Recovery::Fully);
+    assert!(is_applied(&session.apply(&order).await.unwrap()));
+    assert_eq!(target.count("hits").await, 1);
+    session.close().await;
+    target.remove().await;
+}

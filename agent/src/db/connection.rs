@@ -67,6 +67,15 @@ impl Connection {
         }
     }
 
+    /// Of which database or schema [`Self::schema`] tells; `None`: of all that a statement can reach.
+    pub(crate) fn home(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(connection) => connection.home(),
+            Self::Mysql(connection) => Some(connection.home()),
+            Self::Sqlite(_) => Some("main"),
+        }
+    }
+
     /// SQL that returns one true value while this connection holds the session lock. Empty where
     /// the lock is no matter of the server.
     pub(crate) fn holds_lock(&self) -> String {

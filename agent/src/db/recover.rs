@@ -66,7 +66,15 @@ impl Session {
             Connection::Mysql(connection) => connection.has_atomic_ddl(),
             Connection::Postgres(_) | Connection::Sqlite(_) => true,
         };
-        let evidence = Evidence { intent: open, units, now: now.as_ref(), atomic_ddl, probe };
+        let evidence = Evidence {
+            intent: open,
+            units,
+            dialect: self.engine().dialect(),
+            now: now.as_ref(),
+            home: self.connection.home(),
+            atomic_ddl,
+            probe,
+        };
         Ok(recovery::decide(order, &evidence))
     }
 

@@ -14,7 +14,7 @@ pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) location: Location,
     admin: Option<String>,
-    name: String,
+    pub(crate) name: String,
     _folder: Option<tempfile::TempDir>,
 }
 

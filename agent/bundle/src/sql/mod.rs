@@ -17,6 +17,7 @@ pub mod classify;
 mod mysql;
 mod postgres;
 mod sqlite;
+pub mod trace;
 
 pub(crate) mod client;
 pub mod normalise;
@@ -27,3 +28,4 @@ pub use classify::{Facts, Lock, facts};
 pub use model::{Class, Dialect, Split, Statement};
 pub use plan::{Judged, Mode, ScriptPlan, plan_script};
 pub use split::split;
+pub use trace::{Trace, View, trace};

@@ -26,9 +26,9 @@ pub struct Statement {
 /// What a statement does, as far as its first words tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Data definition: judged by the schema fingerprint. Also maintenance that no transaction takes
-    /// (`VACUUM`, `OPTIMIZE TABLE`, `REINDEX CONCURRENTLY`): it leaves the fingerprint as it was, and
-    /// may run again.
+    /// Data definition: judged by the schema fingerprint, as far as that tells ([`trace`](fn@super::trace)). Also
+    /// maintenance that no transaction takes (`VACUUM`, `OPTIMIZE TABLE`, `REINDEX CONCURRENTLY`): it
+    /// leaves the fingerprint as it was, and may run again.
     Ddl,
     /// Data manipulation: shares a transaction with its progress row.
     Dml,

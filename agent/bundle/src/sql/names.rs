@@ -53,7 +53,7 @@ pub fn of(dialect: Dialect, text: &str) -> Option<Vec<u32>> {
 }
 
 /// What stands in the quotes; a quote that is doubled is one.
-fn unquoted(word: &str) -> String {
+pub(super) fn unquoted(word: &str) -> String {
     let mut chars = word.chars();
     let (Some(open), Some(close)) = (chars.next(), chars.next_back()) else { return String::new() };
     let inner = chars.as_str();

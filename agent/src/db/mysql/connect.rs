@@ -189,6 +189,11 @@ impl MysqlConnection {
             .await
     }
 
+    /// The database that it connected to.
+    pub(in crate::db) fn home(&self) -> &str {
+        &self.database
+    }
+
     pub(in crate::db) async fn schema(&mut self) -> Result<Schema, Broken> {
         super::schema::schema(self, None).await
     }

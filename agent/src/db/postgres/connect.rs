@@ -228,8 +228,13 @@ impl PostgresConnection {
             .await
     }
 
+    /// The one schema that the target is, where it is one.
+    pub(in crate::db) fn home(&self) -> Option<&str> {
+        self.one_schema.then_some(self.schema.as_str())
+    }
+
     pub(in crate::db) async fn schema(&mut self) -> Result<Schema, Broken> {
-        let sql = super::schema::query(self.one_schema.then_some(self.schema.as_str()));
+        let sql = super::schema::query(self.home());
         let answers = match self.send(sql, Keep::All).await {
             Ok(answers) => answers,
             Err(broken) => {

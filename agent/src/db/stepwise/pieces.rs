@@ -1,6 +1,6 @@
 //! Running one piece, each kind in its own way.
 
-use skein_bundle::sql::Class;
+use skein_bundle::sql::{Class, Dialect, Trace};
 use tokio::time::Instant;
 
 use super::Run;
@@ -82,6 +82,15 @@ impl Session {
         if broken.failure.lost {
             return Err((unknown(run, unit, broken), None));
         }
+        // One by one, and the schema does not tell of them.
+        if self.engine() == Engine::Mysql
+            && recovery::is_list_of_drops(&unit.text)
+            && recovery::left_by(run.units, at, self.seen()) != Trace::Whole
+        {
+            let mut error = run.failed(unit, Verdict::Unknown, broken);
+            error.message = format!("{}; some of them may be gone", error.message);
+            return Err((error, None));
+        }
         // The server said no; see that it left nothing behind.
         match self.settle_failed_definition(run, unit, &before).await {
             Ok(None) => Err(no_effect(run, at, unit, broken)),
@@ -93,6 +102,11 @@ impl Session {
             }
             Err(second) => Err((unknown(run, unit, second), None)),
         }
+    }
+
+    /// In whose words, and of whose schema, definitions are judged.
+    fn seen(&self) -> (Dialect, Option<&str>) {
+        (self.engine().dialect(), self.connection.home())
     }
 
     /// What a failed definition statement changed, after the invalid indexes that it left are

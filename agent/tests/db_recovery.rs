@@ -443,3 +443,34 @@ async fn what_leaves_no_trace_in_the_schema_is_not_run_again() {
     session.close().await;
     target.remove().await;
 }
+
+#[tokio::test]
+async fn a_file_that_begins_with_upkeep_is_not_upkeep() {
+    let Some(target) = mariadb("a_file_that_begins_with_upkeep_is_not_upkeep").await else {
+        return;
+    };
+    target.raw("CREATE TABLE acc (n int); INSERT INTO acc VALUES (0)").await;
+    let text = |last: &str| {
+        format!(
+            "ANALYZE TABLE acc;\nLOCK TABLES acc WRITE;\nUPDATE acc SET n = n + 1;\n{last};\n\
+             UNLOCK TABLES;"
+        )
+    };
+    // The server refuses what comes after the change.
+    let mut session = target.session().await;
+    let failing = target.up("1", &text("UPDATE acc SET missing = 1"));
+    let error = session.apply(&failing).await.unwrap_err();
+    assert_eq!((error.line, &error.verdict), (Some(4), &Verdict::Unknown), "{error}");
+    session.settle(&failing, Settlement::DidNotRun).await.unwrap();
+    session.close().await;
+
+    let order = target.up("1", &text("SELECT SLEEP(30)"));
+    let error = cut_at(&target, &order, "SLEEP").await;
+    assert_eq!(error.verdict, Verdict::Unknown, "{error}");
+    let mut session = target.session().await;
+    let found = session.recover(&order).await.unwrap();
+    assert!(matches!(found, Recovery::Stuck { .. }), "{found:?}");
+    assert_eq!(target.scalar("SELECT CAST(n AS CHAR) FROM acc").await, "2");
+    session.close().await;
+    target.remove().await;
+}

@@ -214,6 +214,9 @@ fn mysql() {
             ("CREATE OR REPLACE TABLE t (a INT)", Ddl, false, ML, "t", true),
             ("CREATE TEMPORARY TABLE t (a INT)", Session, true, "", "t", false),
             ("DROP TEMPORARY TABLE IF EXISTS t", Session, true, "", "t", false),
+            ("ANALYZE TABLE t", Ddl, false, "", "t", false),
+            ("ANALYZE UPDATE t SET a = 1", Dml, true, "row locks", "t", false),
+            ("ANALYZE FORMAT=JSON DELETE FROM t", Dml, true, "row locks", "t", true),
             ("CREATE UNIQUE INDEX i ON t (a)", Ddl, false, ML, "t", false),
             (
                 "CREATE DEFINER=`a`@`b` TRIGGER g BEFORE INSERT ON t FOR EACH ROW SET NEW.a=1",

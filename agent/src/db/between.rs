@@ -58,7 +58,7 @@ pub(super) fn may_hold_locks(before: &[Unit]) -> bool {
     before.iter().any(|unit| match unit.class {
         // Its LOCK is a clause.
         Class::Ddl => false,
-        Class::Opaque => !unit.is_repeatable(),
+        Class::Opaque => true,
         Class::Dml | Class::Query | Class::Session | Class::TransactionControl => {
             WORDS.iter().any(|word| mentions(&unit.text, word))
         }
@@ -91,7 +91,8 @@ mod tests {
             ("SET sql_mode = 'ANSI'", Class::Session, false),
             ("SELECT GET_LOCK('x', 1)", Class::Query, true),
             ("CALL repair()", Class::Opaque, true),
-            ("VACUUM t", Class::Opaque, false),
+            ("VACUUM t", Class::Ddl, false),
+            ("ANALYZE t; SELECT pg_advisory_lock(1)", Class::Opaque, true),
         ] {
             assert_eq!(may_hold_locks(&[unit(text, class)]), holds, "{text}");
         }

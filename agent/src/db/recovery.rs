@@ -89,9 +89,13 @@ pub(crate) fn fate(order: &Order, evidence: &Evidence<'_>) -> Fate {
             "the intent names a statement that the file does not have".to_owned(),
         );
     };
+    let left = left_by(evidence.units, at, (evidence.dialect, evidence.home));
+    // One statement of upkeep, and not a text that begins with it and was not cut.
+    if unit.class == Class::Ddl && left == Trace::Upkeep {
+        return Fate::DidNot;
+    }
     let by_schema = match (evidence.now, evidence.intent.fingerprint_before) {
         (Some(now), Some(_)) if unit.class == Class::Ddl => {
-            let left = left_by(evidence.units, at, (evidence.dialect, evidence.home));
             by_schema(unit, left, (&evidence.intent.objects_before, now), evidence.atomic_ddl)
         }
         _ => Fate::Unknown(format!(
@@ -102,9 +106,6 @@ pub(crate) fn fate(order: &Order, evidence: &Evidence<'_>) -> Fate {
         )),
     };
     let Fate::Unknown(why) = by_schema else { return by_schema };
-    if unit.is_repeatable() {
-        return Fate::DidNot;
-    }
     by_probe(order, evidence, at, why)
 }
 
@@ -130,11 +131,10 @@ fn by_schema(unit: &Unit, left: Trace, (before, now): (&Objects, &Schema), atomi
         return Fate::Unknown(format!("{what} may have been cut in half"));
     }
     match left {
-        Trace::Upkeep => return Fate::DidNot,
         Trace::Whole if changed.is_empty() => return Fate::DidNot,
         Trace::Whole => {}
         Trace::Part if !changed.is_empty() => {}
-        Trace::Part | Trace::None => {
+        Trace::Part | Trace::None | Trace::Upkeep => {
             return Fate::Unknown(format!(
                 "{what} was sent, and its effect need not show in the schema; write a probe for \
                  the step, or settle it by hand"

@@ -20,15 +20,6 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// Whether to run it once more does no harm whatever became of it: upkeep that changes neither
-    /// data nor definitions.
-    pub(crate) fn is_repeatable(&self) -> bool {
-        const UPKEEP: [&str; 6] =
-            ["vacuum", "analyze", "analyse", "optimize", "refresh", "checkpoint"];
-        let first = self.text.split_whitespace().next().unwrap_or_default();
-        UPKEEP.iter().any(|word| first.trim_end_matches(';').eq_ignore_ascii_case(word))
-    }
-
     /// The first words, for a message.
     pub(crate) fn summary(&self) -> String {
         let words: Vec<&str> = self.text.split_whitespace().take(6).collect();

@@ -53,19 +53,20 @@ pub(super) fn facts(words: &Words<'_>) -> Facts {
                 _ => Facts::new(Class::TransactionControl),
             }
         }
-        "ANALYZE" if words.any(1, &["SELECT", "UPDATE", "DELETE", "INSERT"]) => {
-            // MariaDB's ANALYZE of a statement runs it.
-            facts(&words.from(1))
-        }
-        "ANALYZE" | "CHECK" | "OPTIMIZE" | "REPAIR" | "CACHE" => {
-            let at = words.find(1, &["TABLE"]).map_or(1, |at| at + 1);
-            maintenance().on(words.name(at).0)
-        }
+        // MariaDB's ANALYZE of a statement runs it.
+        "ANALYZE" => analyzed(words).map_or_else(|| upkeep(words), |at| facts(&words.from(at))),
+        "CHECK" | "OPTIMIZE" | "REPAIR" | "CACHE" => upkeep(words),
         "FLUSH" | "RESET" | "CHANGE" | "STOP" | "PURGE" => {
             Facts::new(Class::Opaque).outside(COMMITS)
         }
         _ => Facts::new(Class::Opaque),
     }
+}
+
+/// Where the statement stands that an `ANALYZE [FORMAT = JSON]` runs.
+fn analyzed(words: &Words<'_>) -> Option<usize> {
+    let at = if words.is(1, "FORMAT") && words.symbol(2, "=") { 4 } else { 1 };
+    words.any(at, &["SELECT", "UPDATE", "DELETE", "INSERT", "REPLACE", "WITH"]).then_some(at)
 }
 
 fn ddl() -> Facts {
@@ -74,6 +75,11 @@ fn ddl() -> Facts {
 
 fn maintenance() -> Facts {
     Facts::new(Class::Ddl).outside(COMMITS)
+}
+
+fn upkeep(words: &Words<'_>) -> Facts {
+    let at = words.find(1, &["TABLE"]).map_or(1, |at| at + 1);
+    maintenance().on(words.name(at).0)
 }
 
 fn dml(words: &Words<'_>, skipped: &[&str]) -> Facts {

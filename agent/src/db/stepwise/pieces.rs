@@ -145,11 +145,11 @@ impl Session {
                 run.rows += affected(&answers);
                 Ok(())
             }
-            // It did not even parse, or changes nothing that lasts.
+            // It did not even parse.
             Err(broken)
                 if !broken.failure.lost
-                    && (broken.done.is_empty() && broken.failure.is(&["1064", "42601"])
-                        || unit.is_repeatable()) =>
+                    && broken.done.is_empty()
+                    && broken.failure.is(&["1064", "42601"]) =>
             {
                 Err(no_effect(run, at, unit, broken))
             }

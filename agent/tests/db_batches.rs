@@ -306,6 +306,20 @@ async fn a_table_that_no_transaction_protects_is_refused() {
     let Some(target) = mariadb(test).await else { return };
     target.raw("CREATE TABLE t (id int PRIMARY KEY, n int) ENGINE=MyISAM").await;
     target.raw("INSERT INTO t VALUES (1, 0), (2, 0)").await;
+    let other = mariadb(test).await.unwrap();
+    other.raw(&format!("CREATE VIEW v AS SELECT * FROM {}.t", target.name)).await;
+    let mut session = other.session().await;
+    for table in [format!("{}.t", target.name), "v".to_owned()] {
+        let there = format!(
+            "-- skein:batch table={table} key=id size=5\n\
+             UPDATE {table} SET n = n + 1 WHERE id BETWEEN {{from}} AND {{to}};"
+        );
+        let error = session.apply(&other.up("1", &there)).await.unwrap_err();
+        assert!(error.message.contains("not transactional (MyISAM"), "{error}");
+        assert_eq!(error.verdict, Verdict::Never);
+    }
+    session.close().await;
+    other.remove().await;
     let mut session = target.session().await;
     let error = session.apply(&target.up("1", ADD)).await.unwrap_err();
     assert!(error.message.contains("not transactional (MyISAM"), "{error}");

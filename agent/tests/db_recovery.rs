@@ -57,14 +57,23 @@ async fn is_running(target: &Target, mark: &str) -> bool {
 
 /// Starts `order`, waits until the server is at `mark`, and cuts the connection there.
 async fn cut_at(target: &Target, order: &Order, mark: &str) -> skein_agent::db::StepError {
+    cut_in((target, target), order, mark).await
+}
+
+/// The same, where the session has gone to another database.
+async fn cut_in(
+    (target, gone_to): (&Target, &Target),
+    order: &Order,
+    mark: &str,
+) -> skein_agent::db::StepError {
     let mut session = target.session().await;
     let order = order.clone();
     let run = tokio::spawn(async move { session.apply(&order).await });
-    while !is_running(target, mark).await {
+    while !is_running(gone_to, mark).await {
         assert!(!run.is_finished(), "{:?}", run.await);
         tokio::task::yield_now().await;
     }
-    end_sessions(target).await;
+    end_sessions(gone_to).await;
     run.await.unwrap().unwrap_err()
 }
 
@@ -472,5 +481,46 @@ async fn a_file_that_begins_with_upkeep_is_not_upkeep() {
     assert!(matches!(found, Recovery::Stuck { .. }), "{found:?}");
     assert_eq!(target.scalar("SELECT CAST(n AS CHAR) FROM acc").await, "2");
     session.close().await;
+    target.remove().await;
+}
+
+/// A change that no transaction takes back, by whatever way a statement comes to it.
+#[tokio::test]
+async fn what_no_transaction_takes_back_is_not_run_again() {
+    let test = "what_no_transaction_takes_back_is_not_run_again";
+    let Some(target) = mariadb(test).await else { return };
+    let other = mariadb(test).await.unwrap();
+    other.raw("CREATE TABLE hits (n int) ENGINE=MyISAM; INSERT INTO hits VALUES (0)").await;
+    let archive = &other.name;
+    target
+        .raw(&format!(
+            "CREATE TABLE t (n int); INSERT INTO t VALUES (0); CREATE TABLE u (n int); \
+             INSERT INTO u VALUES (0); CREATE VIEW v AS SELECT n FROM {archive}.hits; \
+             CREATE TRIGGER g BEFORE UPDATE ON u FOR EACH ROW \
+             UPDATE {archive}.hits SET n = n + 1"
+        ))
+        .await;
+    for (step, (change, stuck)) in [
+        (format!("UPDATE {archive}.hits SET n = n + 1 + SLEEP(30)"), true),
+        (format!("USE {archive};\nUPDATE hits SET n = n + 1 + SLEEP(30)"), true),
+        ("UPDATE v SET n = n + 1 + SLEEP(30)".to_owned(), true),
+        ("UPDATE u SET n = n + 1 + SLEEP(30)".to_owned(), true),
+        ("UPDATE t SET n = n + 1 + SLEEP(30)".to_owned(), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // A definition before it, so that the list of tables is not the one of the session's beginning.
+        let text = format!("CREATE TABLE made_{step} (a int);\n{change};");
+        let order = target.up(&step.to_string(), &text);
+        let gone_to = if change.starts_with("USE") { &other } else { &target };
+        cut_in((&target, gone_to), &order, "SLEEP").await;
+        let mut session = target.session().await;
+        let found = session.recover(&order).await.unwrap();
+        assert_eq!(matches!(found, Recovery::Stuck { .. }), stuck, "{change}: {found:?}");
+        session.settle(&order, Settlement::DidNotRun).await.unwrap();
+        session.close().await;
+    }
+    other.remove().await;
     target.remove().await;
 }

@@ -118,9 +118,9 @@ impl Session {
         let table = quoted.collect::<Vec<_>>().join(".");
         let batched = Batched { at, unit, spec, table, key: name(engine, &spec.key) };
         if self.escapes_transactions(run, unit).await? {
-            let why = "a table that the batched statement names is not transactional (MyISAM, Aria, …): \
-                       a batch of it and its progress could come apart; convert the table, or take the \
-                       directive away";
+            let why = "a table that the batched statement names, or comes to by a view, a trigger or a \
+                       routine, is not transactional (MyISAM, Aria, …): a batch of it and its progress \
+                       could come apart; convert the table, or take the directive away";
             let (error, _) = batched.refused(run, why.to_owned());
             self.stop_before(run, at).await;
             return Err(error);

@@ -12,6 +12,7 @@
 //! `recovery`.
 
 mod batches;
+mod escapes;
 mod marks;
 mod pieces;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 use skein_bundle::sql::Class;
 use tokio::time::Instant;
 
+use self::escapes::Surroundings;
 use crate::db::answer::Keep;
 use crate::db::batch::{Batch, answer};
 use crate::db::between::{self, Between};
@@ -46,9 +48,9 @@ struct Run<'a> {
     waited: Duration,
     /// Between statements and batches, held back by somebody: no work of the step.
     held: Duration,
-    /// MariaDB: tables whose changes no transaction takes back. `None`: not asked since the last
-    /// definition statement.
-    untransacted: Option<Vec<String>>,
+    /// MariaDB: what tells whether a transaction takes a statement back. `None`: not asked since the last one that
+    /// may have changed it.
+    around: Option<Surroundings>,
 }
 
 /// What stands before a run.
@@ -100,7 +102,7 @@ impl Session {
             Some(open) => self.take_up(order, &units, open).await?,
         };
         let (waited, held) = (Duration::ZERO, Duration::ZERO);
-        let mut run = Run { order, units: &units, rows: 0, waited, held, untransacted: None };
+        let mut run = Run { order, units: &units, rows: 0, waited, held, around: None };
         let resumed = before.intent.is_some();
         for (at, unit) in units.iter().enumerate().skip(at) {
             if let Some(batch) = &unit.batch {

@@ -1,5 +1,6 @@
 //! Running one piece, each kind in its own way.
 
+use skein_bundle::sql::trace::leaves_home;
 use skein_bundle::sql::{Class, Dialect, Trace};
 use tokio::time::Instant;
 
@@ -12,7 +13,6 @@ use crate::db::intent::{Mark, Phase};
 use crate::db::location::Engine;
 use crate::db::recovery;
 use crate::db::session::Session;
-use crate::db::sql::mentions;
 use crate::db::step_error::{Cause, StepError};
 use crate::db::units::Unit;
 use crate::db::verdict::Verdict;
@@ -35,7 +35,7 @@ impl Session {
                 Class::Session => self.run_session(run, at, unit).await,
                 Class::Ddl => self.run_definition(run, at, unit).await,
                 Class::Opaque => self.run_opaque(run, at, unit).await,
-                Class::Dml | Class::Query | Class::TransactionControl
+                Class::Dml | Class::TransactionControl
                     if self.escapes_transactions(run, unit).await? =>
                 {
                     self.run_opaque(run, at, unit).await
@@ -61,13 +61,16 @@ impl Session {
         }
     }
 
-    async fn run_session(&mut self, run: &Run<'_>, at: usize, unit: &Unit) -> Ran {
+    async fn run_session(&mut self, run: &mut Run<'_>, at: usize, unit: &Unit) -> Ran {
+        if leaves_home(self.engine().dialect(), &unit.text) {
+            run.around = None;
+        }
         let sent = self.connection.send(unit.text.clone(), Keep::Nothing).await;
         sent.map(|_| ()).map_err(|broken| no_effect(run, at, unit, broken))
     }
 
     async fn run_definition(&mut self, run: &mut Run<'_>, at: usize, unit: &Unit) -> Ran {
-        run.untransacted = None;
+        run.around = None;
         let before = match self.connection.evidence(&unit.text).await {
             Ok(schema) => schema,
             Err(broken) => return Err(no_effect(run, at, unit, broken)),
@@ -136,7 +139,7 @@ impl Session {
     }
 
     async fn run_opaque(&mut self, run: &mut Run<'_>, at: usize, unit: &Unit) -> Ran {
-        run.untransacted = None;
+        run.around = None;
         self.write_mark(run, at, run.mark(at, Phase::Sent)).await?;
         let own = unit.class == Class::TransactionControl;
         let sql = if own { format!("{}COMMIT;", unit.text) } else { unit.text.clone() };
@@ -205,31 +208,6 @@ impl Session {
             run.rows += affected(&answers);
         }
         Ok(())
-    }
-
-    /// MariaDB: whether a statement names a table that no transaction protects.
-    pub(super) async fn escapes_transactions(
-        &mut self,
-        run: &mut Run<'_>,
-        unit: &Unit,
-    ) -> Result<bool, StepError> {
-        if self.engine() != Engine::Mysql {
-            return Ok(false);
-        }
-        if run.untransacted.is_none() {
-            let sql = "SELECT table_name FROM information_schema.tables \
-                       WHERE table_schema = DATABASE() AND engine IS NOT NULL \
-                       AND engine NOT IN ('InnoDB', 'ROCKSDB', 'ndbcluster');";
-            let answers = self.connection.send(sql.to_owned(), Keep::All).await;
-            let answers = answers.map_err(|broken| {
-                StepError::of(run.order, Cause::Database, Verdict::Unknown, broken.failure)
-            })?;
-            let rows = answers.iter().flat_map(|answer| &answer.rows);
-            run.untransacted =
-                Some(rows.filter_map(|row| row.first().cloned().flatten()).collect());
-        }
-        let tables = run.untransacted.as_deref().unwrap_or_default();
-        Ok(tables.iter().any(|table| mentions(&unit.text, table)))
     }
 }
 

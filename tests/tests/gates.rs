@@ -418,22 +418,34 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
     world.cli.run("rollback mig-0001 --yes").await.exits(0);
 
     world.project.write("answer", "4");
-    world.project.write("strategy.toml", &strategy("after_step"));
+    let before = "[[gate]]\nname = \"open\"\nwhen = \"before_step\"\nhttp = \"shop\"\n";
+    world.project.write("strategy.toml", &format!("{}{before}", strategy("after_step")));
     let id = "mig-0002";
     world.begin().await;
     world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
     let failed = lane(id).await;
     assert_eq!((failed.state(), failed.applied, failed.verified), (LaneState::Failed, 1, 0));
     assert_eq!(world.in_force().await[2], ["1"]);
-    // Still: it is found in force, and asked again.
+    // Still: it is found in force, and asked again. What holds before it alone is not: it has been.
+    world.shop.broken.store(true, Ordering::Relaxed);
     world.cli.run("resume mig-0002 --detach").await.exits(0);
     let failures = async || {
         let judged = world.judged().await;
-        judged.into_iter().filter(|(passed, it)| !passed && it.rollout == 2).count()
+        let here = |it: &GateJudged| it.rollout == 2 && it.target == "b-1";
+        let failed = judged.into_iter().filter(|(passed, it)| !passed && here(it));
+        failed.map(|(_, it)| it.gate).collect::<Vec<_>>()
     };
-    until("it fails again", LIMIT, || async { failures().await == 2 }).await;
+    until("it fails again", LIMIT, || async { failures().await.len() == 2 }).await;
+    assert_eq!(failures().await, ["smoke", "smoke"]);
     world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
+    // The next step is one that is still to be begun.
     world.project.write("answer", "0");
+    world.cli.run("resume mig-0002 --detach").await.exits(0);
+    until("the next one fails", LIMIT, || async { failures().await.len() == 3 }).await;
+    world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
+    let failed = lane(id).await;
+    assert_eq!((failed.applied, failed.verified), (1, 1), "{failed:?}");
+    world.shop.broken.store(false, Ordering::Relaxed);
     world.cli.run("resume mig-0002").await.exits(0);
     assert_eq!(world.in_force().await, vec![vec!["1".to_owned(), "2".to_owned()]; 4]);
     end(world).await;

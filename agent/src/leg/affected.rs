@@ -83,6 +83,7 @@ fn judgeable(order: &Order) -> Result<(), String> {
     }
     for judged in &order.plan.judged {
         let what = match judged.facts.class {
+            _ if judged.facts.sweeps => "takes away what it does not name",
             Class::Ddl | Class::Dml | Class::Session | Class::TransactionControl => continue,
             Class::Query => "queries, and a query may call a function that writes",
             Class::Opaque => "does what cannot be judged from outside",
@@ -234,11 +235,19 @@ mod tests {
             ("TRUNCATE orders CASCADE;", "cascades"),
             ("SELECT 1;", "1.up.sql:1 queries"),
             ("DO $$ BEGIN DELETE FROM orders; END $$;", "cannot be judged"),
+            ("DROP OWNED BY legacy;", "1.up.sql:1 takes away what it does not name"),
         ] {
             let (scope, said) = of(Engine::Postgres, &shop, sql);
             assert_eq!(scope, Scope::Database, "{sql}");
             assert!(said.as_deref().is_some_and(|said| said.contains(why)), "{sql}: {said:?}");
         }
         assert_eq!(of(Engine::Sqlite, &shop, "DROP TABLE notes;").0, Scope::Database);
+        let plain = schema(&[("table", "orders", "orders", "`id` int")]);
+        for sql in ["DROP DATABASE shop;", "DROP SCHEMA IF EXISTS shop;"] {
+            assert_eq!(of(Engine::Mysql, &plain, sql).0, Scope::Database, "{sql}");
+        }
+        // That nobody knows a table takes nothing away with it.
+        let gone = "DROP TABLE IF EXISTS scratch; CREATE TABLE scratch (a int);";
+        assert_eq!(of(Engine::Mysql, &plain, gone), (Scope::SchemaOnly, None));
     }
 }

@@ -20,6 +20,8 @@ pub struct Facts {
     pub table: Option<String>,
     /// Rows, columns or tables are gone afterwards.
     pub destructive: bool,
+    /// Those may be tables that it does not name: of a role, of a schema.
+    pub sweeps: bool,
 }
 
 /// A lock by the engine's own name, with what it means for everybody else.
@@ -38,6 +40,7 @@ impl Facts {
             lock: None,
             table: None,
             destructive: false,
+            sweeps: false,
         }
     }
 
@@ -60,6 +63,12 @@ impl Facts {
     pub(super) fn destructive(mut self, destructive: bool) -> Self {
         self.destructive = destructive;
         self
+    }
+
+    /// Destructive, of what it does not name.
+    pub(super) fn sweeping(mut self) -> Self {
+        self.sweeps = true;
+        self.destructive(true)
     }
 }
 

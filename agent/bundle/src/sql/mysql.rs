@@ -172,7 +172,8 @@ fn drop(words: &Words<'_>) -> Facts {
     }
     let facts = ddl().on(words.name(past_condition(words, 2)).0);
     match words.upper(1).as_str() {
-        "TABLE" | "TABLES" | "DATABASE" | "SCHEMA" => facts.lock(METADATA).destructive(true),
+        "TABLE" | "TABLES" => facts.lock(METADATA).destructive(true),
+        "DATABASE" | "SCHEMA" => facts.lock(METADATA).sweeping(),
         "VIEW" | "TRIGGER" => facts.lock(METADATA),
         _ => facts,
     }

@@ -223,15 +223,14 @@ fn drop(words: &Words<'_>) -> Facts {
             .lock(SHARE_UPDATE_EXCLUSIVE)
             .outside("DROP INDEX CONCURRENTLY cannot run inside a transaction block"),
         "TABLE" => facts.lock(ACCESS_EXCLUSIVE).destructive(!foreign),
-        "SCHEMA" => facts.lock(ACCESS_EXCLUSIVE).destructive(true),
+        "SCHEMA" | "OWNED" => facts.lock(ACCESS_EXCLUSIVE).sweeping(),
         "INDEX" | "VIEW" | "SEQUENCE" => facts.lock(ACCESS_EXCLUSIVE),
         "TRIGGER" | "RULE" | "POLICY" if words.is(after, "ON") => {
             ddl().lock(ACCESS_EXCLUSIVE).on(words.name(after + 1).0)
         }
-        "OWNED" => facts.lock(ACCESS_EXCLUSIVE).destructive(true),
         "TYPE" | "DOMAIN" | "EXTENSION" => facts.destructive(words.contains("CASCADE")),
         "DATABASE" => {
-            facts.destructive(true).outside("DROP DATABASE cannot run inside a transaction block")
+            facts.sweeping().outside("DROP DATABASE cannot run inside a transaction block")
         }
         "TABLESPACE" => facts.outside("DROP TABLESPACE cannot run inside a transaction block"),
         "SUBSCRIPTION" => {

@@ -22,6 +22,7 @@ mod condition;
 pub mod config;
 #[doc(hidden)]
 pub mod doors;
+mod ending;
 pub mod host;
 mod leases;
 mod metrics;

@@ -18,6 +18,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::api::{Api, ForwardLayer};
+use crate::ending::Ending;
 use crate::host::Connection;
 use crate::raft::Service;
 
@@ -45,12 +46,12 @@ impl Incoming {
         }
     }
 
-    fn connections(self) -> BoxStream<'static, io::Result<Connection>> {
+    fn connections(self, stop: CancellationToken) -> BoxStream<'static, io::Result<Connection>> {
         match self {
             Self::Tcp(listener) => tokio_stream::wrappers::TcpListenerStream::new(listener)
-                .map(|stream| {
+                .map(move |stream| {
                     let stream = stream.inspect(|stream| drop(stream.set_nodelay(true)));
-                    stream.map(Connection::new)
+                    stream.map(|stream| Connection::new(Ending::new(stream, stop.clone())))
                 })
                 .boxed(),
             Self::Given(connections) => connections,
@@ -137,7 +138,7 @@ impl Serving {
         };
         let mut tasks = Vec::new();
         if let Some(outside) = outside {
-            let connections = outside.connections();
+            let connections = outside.connections(self.stop.clone());
             let serve = server()
                 .serve_with_incoming_shutdown(connections, self.stop.clone().cancelled_owned());
             tasks.push(tokio::spawn(async move {

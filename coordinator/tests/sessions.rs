@@ -308,6 +308,25 @@ async fn a_node_stops_while_an_agent_waits_there_for_a_leader() {
     assert_eq!(waits.await.unwrap().unwrap_err().code(), tonic::Code::Unavailable);
 }
 
+/// Whoever made the connection never says anything, nor takes anything: a load balancer, or a machine that hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_stops_in_bounded_time_while_a_connection_says_nothing() {
+    let root = TempDir::new().unwrap();
+    let config = configs(&root, 1).remove(0);
+    let address = config.listen.unwrap();
+    let node = skein_coordinator::start(config).await.unwrap();
+    formed(&node).await;
+    let silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    // It was accepted: one that came behind it is answered.
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let channel = endpoint.connect().await.unwrap();
+    let members = v1::MembersRequest::default();
+    let mut cluster = v1::cluster_client::ClusterClient::new(channel);
+    cluster.members(members).await.unwrap();
+    timeout(Duration::from_secs(8), node.shutdown()).await.unwrap();
+    drop(silent);
+}
+
 /// The agent has gone quiet, and whoever asks is ready to wait for a minute.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_stops_in_bounded_time_while_an_agent_is_waited_for() {

@@ -1,5 +1,6 @@
 //! Somebody who migrates by hand what nobody should, and then sets the ledger right: `skein repair applied` and
-//! `not-applied`, while everything goes wrong around it.
+//! `not-applied`, while everything goes wrong around it. In between something stands in the way of a step
+//! ([`crate::stumble`]), or a file is edited that has run ([`crate::editor`]).
 //!
 //! What is done by hand leaves the same traces as a step would, so that the checker counts them alike: an effect, and
 //! the row that the repair writes.
@@ -12,19 +13,45 @@ use rand::{RngExt as _, SeedableRng as _};
 use skein_agent::db::Engine;
 use tokio::time::{Instant, sleep};
 
-use crate::Planted;
+use crate::hand::Next::{Applied, Edited, InTheWay, NotApplied};
 use crate::workload::{Work, fixture};
 use crate::world::target::Target;
+use crate::{Planted, editor, stumble};
 
 /// The step that is carried out by hand, and the one before it.
-const STEP: &str = "4";
+pub(crate) const STEP: &str = "4";
 const BEFORE: &str = "3";
 const UP: &str =
     "CREATE VIEW totals AS SELECT amount, count(*) AS items FROM items GROUP BY amount";
 const DOWN: &str = "DROP VIEW totals";
 /// Once everything is healed it is done within this.
 const LIMIT: Duration = Duration::from_mins(1);
-const PAUSE: Duration = Duration::from_millis(200);
+pub(crate) const PAUSE: Duration = Duration::from_millis(200);
+
+/// What is done next.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Applied,
+    NotApplied,
+    InTheWay,
+    Edited,
+}
+
+impl Next {
+    fn draw(dice: &mut StdRng, planted: Option<Planted>) -> Self {
+        match planted {
+            Some(Planted::ForgedRow) => return Applied,
+            Some(Planted::UntoldEdit) => return Edited,
+            _ => {}
+        }
+        match dice.random_range(0..4) {
+            0 => Applied,
+            1 => NotApplied,
+            2 => InTheWay,
+            _ => Edited,
+        }
+    }
+}
 
 /// Goes from one target to the next until it is over.
 pub(crate) async fn mend(work: Work, targets: Vec<Target>, seed: u64) -> Result<()> {
@@ -37,32 +64,39 @@ pub(crate) async fn mend(work: Work, targets: Vec<Target>, seed: u64) -> Result<
         if !reach(&work, target, &["--version", BEFORE]).await? {
             continue;
         }
-        if dice.random() {
-            by_hand(&work, target, true).await?;
-            if work.planted == Some(Planted::ForgedRow) {
-                forge(target).await?;
-                return Ok(());
+        let next = Next::draw(&mut dice, work.planted);
+        let after = matches!(next, NotApplied | Edited);
+        if after && !reach(&work, target, &["--version", STEP]).await? {
+            continue;
+        }
+        match next {
+            Applied => {
+                by_hand(&work, target, true).await?;
+                if work.planted == Some(Planted::ForgedRow) {
+                    forge(target).await?;
+                    return Ok(());
+                }
+                mended(&work, target, "applied").await?;
             }
-            mended(&work, target, "applied").await?;
-        } else {
-            if !reach(&work, target, &["--version", STEP]).await? {
-                continue;
+            NotApplied => {
+                by_hand(&work, target, false).await?;
+                mended(&work, target, "not-applied").await?;
             }
-            by_hand(&work, target, false).await?;
-            mended(&work, target, "not-applied").await?;
+            InTheWay => stumble::stumble(&work, target).await?,
+            Edited => editor::edit(&work, target, dice.random()).await?,
         }
     }
     Ok(())
 }
 
 /// Whether the step is in force, as the target's own ledger has it.
-async fn in_force(target: &Target, step: &str) -> Result<bool> {
+pub(crate) async fn in_force(target: &Target, step: &str) -> Result<bool> {
     let seen = target.observe().await?;
     Ok(seen.applied().iter().any(|row| row.step == step))
 }
 
 /// Up or down to a version, by an ordinary rollout. Whether the target is there.
-async fn reach(work: &Work, target: &Target, to: &[&str]) -> Result<bool> {
+pub(crate) async fn reach(work: &Work, target: &Target, to: &[&str]) -> Result<bool> {
     let down = to.last() == Some(&BEFORE) && in_force(target, STEP).await.unwrap_or(false);
     let fixture = fixture().display().to_string();
     let mut words = vec!["migrate", &fixture, "--on", &target.id, "--retries", "8"];
@@ -73,7 +107,10 @@ async fn reach(work: &Work, target: &Target, to: &[&str]) -> Result<bool> {
     }
     let ran = work.verb(&words).await?;
     if ran.code != Some(0) {
-        // Others may have said a word to it.
+        // Others may have said a word to it: that it goes back, say, while an edited file was its own.
+        if ran.stdout.contains("was changed after") || ran.stderr.contains("was changed after") {
+            editor::accept(work, target, &fixture, &mut Patience::default()).await?;
+        }
         sleep(PAUSE).await;
     }
     Ok(ran.code == Some(0))
@@ -148,17 +185,23 @@ async fn forge(target: &Target) -> Result<()> {
 
 /// What goes wrong counts only once nothing should.
 #[derive(Debug, Default)]
-struct Patience(Option<Instant>);
+pub(crate) struct Patience(Option<Instant>);
 
 impl Patience {
-    fn is_done(&mut self, work: &Work, is: Result<bool>, target: &Target) -> Result<bool> {
+    /// So long nobody waits once nothing goes wrong any more.
+    pub(crate) fn is_over(&mut self, work: &Work) -> bool {
+        work.over() && self.0.get_or_insert_with(Instant::now).elapsed() >= LIMIT
+    }
+
+    pub(crate) fn is_done(
+        &mut self,
+        work: &Work,
+        is: Result<bool>,
+        target: &Target,
+    ) -> Result<bool> {
         match is {
             Ok(true) => Ok(true),
-            Ok(false) | Err(_)
-                if !work.over() || self.0.get_or_insert_with(Instant::now).elapsed() < LIMIT =>
-            {
-                Ok(false)
-            }
+            Ok(false) | Err(_) if !self.is_over(work) => Ok(false),
             Ok(false) => bail!("{}: what was done by hand does not stay", target.id),
             Err(error) => Err(error).with_context(|| target.id.clone()),
         }

@@ -7,16 +7,23 @@
 //! workload   users of the command line: rollouts forward and back
 //! owner      who owns a part of the fleet: strategies, words     speaker   who says them, and gets in the way
 //! hand       who migrates by hand, and repairs the ledger        comer     targets that come late, and go
+//! stumble    a step that fails, and is tried again               editor    a file that is edited after it ran
+//! bringer    a database that has its schema, and no ledger       condition what people choose targets by
 //! strategy   what strategies may ask for here (the rest is shared: chaos/src/people)
-//! fault      what goes wrong       round   for how long, and how it is put right
+//! fault      what goes wrong       round   for how long, and how it is put right       back   to the first step
+//! weather    what changes by itself: a shop, a signal, a replica
 //! register   linearizability: histories of clients, and their checker
 //! check      what must hold afterwards
 //! regions    another play: three regions far apart, one after another cut off
 //! report     what was seen, in Markdown
 //! ```
 
+mod back;
+mod bringer;
 mod check;
 mod comer;
+mod condition;
+mod editor;
 mod enclose;
 mod fault;
 mod hand;
@@ -28,6 +35,8 @@ mod report;
 mod round;
 mod speaker;
 mod strategy;
+mod stumble;
+mod weather;
 mod workload;
 mod world;
 
@@ -50,6 +59,12 @@ const FAULTS: usize = 7;
 pub(crate) enum Planted {
     /// A signal that should hold steps back says go on, and every rollout is to heed it.
     NoThrottle,
+    /// The replica is said to be far behind, is not, and every rollout is to heed it.
+    NoLag,
+    /// Prometheus counts errors and says that there are none, and every rollout is to ask it.
+    HiddenErrors,
+    /// Somebody says that an edited file comes to the same, and the checker is not told.
+    UntoldEdit,
     /// Somebody adds a row to a ledger, and no repair.
     ForgedRow,
 }
@@ -209,6 +224,11 @@ async fn campaign(args: &Args, ground: Ground, why: Option<String>) -> Result<bo
     if let Some(path) = &args.report {
         std::fs::write(path, &text)
             .with_context(|| format!("failed to write {}", path.display()))?;
+    }
+    if violation.is_some()
+        && let Err(error) = campaign.world.keep()
+    {
+        say(&format!("{error:#}"));
     }
     drop(campaign);
     if violation.is_some() || std::env::var_os("SKEIN_KEEP").is_some() {

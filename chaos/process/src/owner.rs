@@ -13,6 +13,7 @@ use skein_proto::v1::{self, goal::Goal};
 use tokio::time::{Instant, sleep};
 
 use crate::check::Promise;
+use crate::condition::CONDITIONS;
 use crate::speaker::{Speaker, Told, is_open};
 use crate::strategy;
 
@@ -43,13 +44,23 @@ impl Speaker {
             6 => (v1::Direction::Down, Goal::Version(self.number(1, 5).to_string())),
             _ => (v1::Direction::Down, Goal::Version("1".to_owned())),
         };
-        let means = strategy::means(self.work.planted);
+        let number = self.dice.random();
+        let mut strategy = draw(self, &strategy::means(&self.work, number));
+        strategy::plant(&mut strategy, self.work.planted, number);
+        let mut selector = v1::Selector { targets: on.to_vec(), ..Default::default() };
+        if self.percent(30)
+            && let Some(condition) = self.one_of(&CONDITIONS)
+        {
+            condition.words.clone_into(&mut selector.r#where);
+            // No coordinator that knows nothing of conditions may take the rest for the whole.
+            selector.labels.push(v1::LabelMatch::default());
+        }
         let spec = v1::PlanSpec {
             bundle: bundle.to_vec().into(),
-            selector: Some(v1::Selector { targets: on.to_vec(), ..Default::default() }),
+            selector: Some(selector),
             direction: direction.into(),
             goal: Some(v1::Goal { goal: Some(goal) }),
-            strategy: Some(draw(self, &means)),
+            strategy: Some(strategy),
             accept_drift: self.percent(80),
             ..Default::default()
         };
@@ -95,6 +106,8 @@ impl Speaker {
                         self.let_go(&one).await?;
                     } else if !planted && self.percent(25) {
                         self.say_something(rollout).await?;
+                    } else if !planted && self.percent(20) {
+                        self.limit(&one).await?;
                     }
                 }
                 Some(one) => {

@@ -17,24 +17,22 @@ use crate::fault::{Fault, Kind, fallen, heal_all};
 use crate::register::{Counts, Registers};
 use crate::speaker::Speaker;
 use crate::workload::{Tally, Work, fixture};
+use crate::world::replica::Replica;
 use crate::world::target::Target;
-use crate::world::tenants::{BY, HAND};
-use crate::world::web::{Web, now_ms};
+use crate::world::tenants::{BY, HAND, OLD, is_somebodys};
+use crate::world::web::now_ms;
 use crate::world::{Who, World};
-use crate::{Planted, comer, hand};
+use crate::{Planted, bringer, comer, condition, hand, weather};
 
 /// After everything was healed: until all nodes know a leader, until all agents are back, and until
 /// everything that was begun has ended.
 const LEADER_LIMIT: Duration = Duration::from_secs(30);
 const AGENTS_LIMIT: Duration = Duration::from_secs(30);
-const ENDS_LIMIT: Duration = Duration::from_mins(2);
+pub(crate) const ENDS_LIMIT: Duration = Duration::from_mins(2);
 /// Users have so long at the least: rollouts of several waves have to come to something.
 const WORK: Duration = Duration::from_secs(14);
 /// What one half of the fleet owns, and the other; neither is migrated by hand.
 const OWNED: [&str; 2] = ["eu/*", "us/*"];
-const ALL: &str = "eu/*,us/*,ap/*";
-/// How often the way back is tried where something stands in it.
-const TRIES: usize = 4;
 
 /// What a round came to.
 #[derive(Debug, Default)]
@@ -57,8 +55,10 @@ pub(crate) struct Campaign {
     pub(crate) tally: Arc<Tally>,
     pub(crate) seed: u64,
     planted: Option<Planted>,
-    /// Came in the last round, and goes in this one.
-    late: Option<String>,
+    /// Came in the last round, and go in this one.
+    leaving: Vec<String>,
+    /// Of those that came, the ones that had their first step already.
+    pub(crate) built: Vec<String>,
     kinds: Vec<Kind>,
     /// Of the migrations, as they are stored.
     bundle: Vec<u8>,
@@ -75,15 +75,31 @@ impl Campaign {
         let checker = Checker::new(&world);
         let (promises, tally) = (Promises::default(), Arc::default());
         let (bundle, deck) = (Vec::new(), Vec::new());
-        let (planted, late) = (None, None);
-        Ok(Self { world, checker, promises, tally, seed, planted, late, kinds, bundle, deck })
+        let (planted, leaving, built) = (None, Vec::new(), Vec::new());
+        Ok(Self {
+            world,
+            checker,
+            promises,
+            tally,
+            seed,
+            planted,
+            leaving,
+            built,
+            kinds,
+            bundle,
+            deck,
+        })
     }
 
     /// With a bug that should be found.
     pub(crate) fn planted(mut self, planted: Option<Planted>) -> Self {
         self.planted = planted;
-        if planted == Some(Planted::NoThrottle) {
-            self.world.web.lie();
+        match planted {
+            Some(Planted::NoThrottle) => self.world.web.lie(),
+            Some(Planted::NoLag) => self.world.replica.iter().for_each(Replica::lie),
+            Some(Planted::HiddenErrors) => self.world.web.hide(),
+            Some(Planted::UntoldEdit) => self.checker.go_deaf(),
+            Some(Planted::ForgedRow) | None => {}
         }
         self
     }
@@ -92,8 +108,9 @@ impl Campaign {
         let ids = self.world.targets.iter().map(|target| target.id.clone());
         Work {
             planted: self.planted,
+            replicates: self.world.replica.is_some(),
             // Who repairs by hand does so without being talked to.
-            targets: ids.filter(|id| !id.starts_with(HAND)).collect(),
+            targets: ids.filter(|id| !is_somebodys(id)).collect(),
             cli: self.world.cli.clone(),
             doors: self.world.doors(),
             promises: self.promises.clone(),
@@ -159,18 +176,22 @@ impl Campaign {
     ) -> Result<JoinSet<Result<()>>> {
         let mut users = JoinSet::new();
         let coming = self.late(number, dice).await?;
+        let old = self.old(number, dice).await?;
         let work = self.work(over);
         let canary = vec!["canary=ap/lite".to_owned()];
         // One half is owned by somebody with a strategy; the other is as well, or a pipeline goes up and down.
         let (pipeline, seed) = (dice.random(), dice.random());
         if pipeline {
-            users.spawn(self.work(over).submit("ap/*".to_owned(), canary, seed));
+            let by_name = ["--on", "ap/*"];
+            let chosen = if dice.random() { by_name } else { ["--where", condition::REGION] };
+            users.spawn(self.work(over).submit(chosen, canary, seed));
         } else {
             let owner = Speaker::new(work.clone(), "owner", seed)?;
             users.spawn(owner.own(vec!["ap/*".to_owned()], self.bundle.clone()));
         }
         // It gets in the way of both.
-        users.spawn(self.work(over).submit("us/my,ap/my".to_owned(), Vec::new(), dice.random()));
+        let both = ["--on", "us/my,ap/my"];
+        users.spawn(self.work(over).submit(both, Vec::new(), dice.random()));
         let owned = OWNED.map(str::to_owned).to_vec();
         let owner = Speaker::new(work.clone(), "owner", dice.random())?;
         users.spawn(owner.own(owned, self.bundle.clone()));
@@ -184,24 +205,46 @@ impl Campaign {
         let (comes, goes) = (dice.random_range(500..6_000), dice.random_range(500..9_000));
         let (comes, goes) = (Duration::from_millis(comes), Duration::from_millis(goes));
         let tenants = &self.world.tenants;
-        let going = self.late.replace(coming.id.clone());
+        let staying = vec![coming.id.clone(), old.0.id.clone()];
+        let going = std::mem::replace(&mut self.leaving, staying);
         users.spawn(comer::come(tenants.clone(), coming, comes));
-        if let Some(id) = going {
+        let named = Duration::from_millis(dice.random_range(0..4_000));
+        users.spawn(bringer::bring(work.clone(), tenants.clone(), old, named));
+        for id in going {
             let owner = Speaker::new(work.clone(), "operator", dice.random())?;
             users.spawn(comer::go(owner, tenants.clone(), id, goes));
         }
-        users.spawn(weather(work, self.world.web.clone(), dice.random()));
+        if let Some(replica) = &self.world.replica {
+            users.spawn(weather::tide(work.clone(), replica.clone(), dice.random()));
+        }
+        users.spawn(weather::weather(work, self.world.web.clone(), dice.random()));
         Ok(users)
     }
 
-    /// The database of a target that no agent knows yet.
+    /// The database of a target that no agent knows yet. Every other one has its first step already, and no ledger: a
+    /// rollout that it comes to sees by its schema where it stands.
     async fn late(&mut self, number: u64, dice: &mut StdRng) -> Result<Target> {
         let engines = [Engine::Postgres, Engine::Mysql, Engine::Sqlite];
         let engine = engines.get(dice.random_range(0..3)).copied().unwrap_or(Engine::Sqlite);
         let id = format!("{BY}/late-{number}");
         let target = self.world.servers.target(&self.world.dir, &id, engine).await?;
+        if dice.random() {
+            bringer::build(&target, 1).await?;
+            self.built.push(id);
+        }
         self.world.targets.push(target.clone());
         Ok(target)
+    }
+
+    /// A database that is at some step already, and has no ledger.
+    async fn old(&mut self, number: u64, dice: &mut StdRng) -> Result<(Target, usize)> {
+        let engines = [Engine::Postgres, Engine::Mysql, Engine::Sqlite];
+        let engine = engines.get(dice.random_range(0..3)).copied().unwrap_or(Engine::Sqlite);
+        let (id, steps) = (format!("{OLD}{number}"), dice.random_range(2..=5));
+        let target = self.world.servers.target(&self.world.dir, &id, engine).await?;
+        bringer::build(&target, steps).await?;
+        self.world.targets.push(target.clone());
+        Ok((target, steps))
     }
 
     /// Until everybody is done and nothing is under way; whatever is held is let go.
@@ -291,95 +334,4 @@ impl Campaign {
         }
         self.deck.swap_remove(dice.random_range(0..self.deck.len()))
     }
-
-    /// Back to the first step everywhere, for the next round. Where words have left halves and doubts, somebody
-    /// has a look and goes on.
-    async fn restore(&mut self) -> Result<()> {
-        let mut last = String::new();
-        for _ in 0..TRIES {
-            let left = self.left().await?;
-            if left.is_empty() {
-                return Ok(());
-            }
-            for (target, first) in left {
-                if let Some(step) = first {
-                    let words = ["--version", &step, "--on", &target, "--accept-drift"];
-                    last += &self.migrate(&words).await?;
-                }
-            }
-            last += &self.migrate(&["--direction", "down", "--version", "1", "--on", ALL]).await?;
-            if self.left().await?.is_empty() {
-                return Ok(());
-            }
-            let observe = ["targets", "observe", "--on", ALL, "--timeout", "20s"];
-            let looked = self.world.cli.run(&observe, ENDS_LIMIT).await?;
-            for said in ["\nskein ", &looked.line, ": ", &looked.stdout, &looked.stderr] {
-                last.push_str(said);
-            }
-            last += &self
-                .migrate(&["--direction", "down", "--version", "1", "--on", ALL, "--accept-drift"])
-                .await?;
-        }
-        let left = self.left().await?;
-        ensure!(left.is_empty(), "with everything healed, the way back left {left:?}:\n{last}");
-        Ok(())
-    }
-
-    /// What is not at the first step, and up to which one it has to go before it can go back: a half that goes
-    /// forward is carried to its end, and who came and was given nothing gets the first step.
-    async fn left(&self) -> Result<Vec<(String, Option<String>)>> {
-        let mut left = Vec::new();
-        for target in &self.world.targets {
-            let counts = !target.id.starts_with(HAND) && self.world.tenants.serves(&target.id);
-            if !counts {
-                continue;
-            }
-            let seen = target.observe().await?;
-            let applied = seen.applied();
-            let is_at_first = matches!(applied.as_slice(), [row] if row.step == "1");
-            let up = |direction| direction == skein_agent::db::Direction::Up;
-            let half = seen.intent.as_ref().filter(|half| up(half.direction));
-            let nothing = applied.is_empty().then(|| "1".to_owned());
-            let first = half.map(|half| half.step.clone()).or(nothing);
-            if !is_at_first || first.is_some() {
-                left.push((target.id.clone(), first));
-            }
-        }
-        Ok(left)
-    }
-
-    /// What it said, where it did not end well.
-    async fn migrate(&self, words: &[&str]) -> Result<String> {
-        let fixture = fixture().display().to_string();
-        let words = [&["migrate", &fixture][..], words, &["--retries", "8", "-o", "json"]].concat();
-        let ran = self.world.cli.run(&words, ENDS_LIMIT).await?;
-        if ran.code == Some(0) {
-            return Ok(String::new());
-        }
-        Ok(format!("\nskein {} ended with {:?}: {}{}", ran.line, ran.code, ran.stdout, ran.stderr))
-    }
-}
-
-/// The shop breaks down now and then, and the signal says wait for some seconds, until it is over.
-async fn weather(work: Work, web: Web, seed: u64) -> Result<()> {
-    if work.planted.is_some() {
-        return Ok(());
-    }
-    let mut dice = StdRng::seed_from_u64(seed);
-    let mut until = Instant::now();
-    let mut busy = false;
-    while !work.over() {
-        if Instant::now() >= until {
-            busy = !busy;
-            web.busy(busy);
-            let ms = if busy { 3_000..8_000 } else { 1_000..5_000 };
-            let ms = dice.random_range(ms);
-            until = Instant::now() + Duration::from_millis(ms);
-            web.broken(dice.random_ratio(1, 3));
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    web.busy(false);
-    web.broken(false);
-    Ok(())
 }

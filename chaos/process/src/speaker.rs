@@ -114,6 +114,15 @@ impl Speaker {
         self.say(word).await.map(drop)
     }
 
+    /// One of its throttles gets another limit, if it has any.
+    pub(crate) async fn limit(&mut self, rollout: &v1::RolloutStatus) -> Result<()> {
+        let names = strategy::with_limits(rollout);
+        let Some(name) = self.one_of(&names).cloned() else { return Ok(()) };
+        let scope = self.scope.clone();
+        let word = Word::limit(self, &scope, &rollout.id, &name);
+        self.say(word).await.map(drop)
+    }
+
     /// Some of it is undone, or all.
     pub(crate) async fn undo(&mut self, rollout: &str) -> Result<()> {
         let scope = self.scope.clone();

@@ -77,6 +77,8 @@ pub(crate) struct Work {
     pub(crate) over: Arc<AtomicBool>,
     /// Targets that words may be about.
     pub(crate) targets: Vec<String>,
+    /// There is a replica that may fall behind.
+    pub(crate) replicates: bool,
     /// A bug that should be found.
     pub(crate) planted: Option<Planted>,
 }
@@ -105,11 +107,18 @@ impl Work {
 
     /// Up and down again, until it is over: at the end nothing of it is in force, unless somebody came
     /// in between.
-    pub(crate) async fn submit(self, on: String, waves: Vec<String>, seed: u64) -> Result<()> {
+    /// `chosen` is the words that choose the targets.
+    pub(crate) async fn submit(
+        self,
+        chosen: [&str; 2],
+        waves: Vec<String>,
+        seed: u64,
+    ) -> Result<()> {
         let mut dice = StdRng::seed_from_u64(seed);
         let fixture = fixture().display().to_string();
         while !self.over() {
-            let mut up = vec!["migrate", &fixture, "--on", &on, "--retries", "8", "-o", "json"];
+            let mut up = vec!["migrate", &fixture, "--retries", "8", "-o", "json"];
+            up.extend(chosen);
             for wave in &waves {
                 up.extend(["--wave", wave]);
             }
@@ -126,16 +135,17 @@ impl Work {
                     }
                 }
             }
-            self.down(&fixture, &on).await?;
+            self.down(&fixture, chosen).await?;
             sleep(Duration::from_millis(dice.random_range(10..200))).await;
         }
         Ok(())
     }
 
-    async fn down(&self, fixture: &str, on: &str) -> Result<()> {
+    async fn down(&self, fixture: &str, chosen: [&str; 2]) -> Result<()> {
         let down = ["migrate", fixture, "--direction", "down", "--version", "1"];
-        let more = ["--on", on, "--retries", "8", "-o", "json"];
-        let ran = self.verb(&down.into_iter().chain(more).collect::<Vec<_>>()).await?;
+        let more = ["--retries", "8", "-o", "json"];
+        let words = down.into_iter().chain(chosen).chain(more).collect::<Vec<_>>();
+        let ran = self.verb(&words).await?;
         if ran.code == Some(0)
             && let Some(rollout) = ran.rollout()
         {

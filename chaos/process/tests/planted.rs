@@ -30,3 +30,18 @@ fn steps_that_heed_no_signal_are_found() {
 fn a_row_that_no_repair_wrote_is_found() {
     found("forged-row", "nothing in it says that the target was given up");
 }
+
+#[test]
+fn steps_that_heed_no_replica_that_is_behind_are_found() {
+    found("no-lag", "no step begins or goes on while what holds it back");
+}
+
+#[test]
+fn gates_that_pass_while_prometheus_counts_errors_are_found() {
+    found("hidden-errors", "and Prometheus answered it well 0 times");
+}
+
+#[test]
+fn a_plan_by_an_edited_text_of_which_nobody_spoke_is_found() {
+    found("untold-edit", "nobody said that they come to the same");
+}

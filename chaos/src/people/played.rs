@@ -29,6 +29,7 @@ macro_rules! capabilities {
 }
 
 capabilities! {
+    ChosenWhere = "targets chosen by a condition",
     WaveByLabel = "wave by a selector",
     WaveByCount = "wave by a count",
     WaveByPercent = "wave by a percentage",
@@ -49,6 +50,7 @@ capabilities! {
     GateSql = "gate by SQL",
     GateHttp = "gate by HTTP",
     GateCommand = "gate by a command",
+    GatePrometheus = "gate by Prometheus",
     GateLatency = "gate by latency",
     GatePassed = "a gate of a wave that passed",
     GateFailed = "a gate that did not pass",
@@ -60,6 +62,8 @@ capabilities! {
     BreachTakesWave = "on_breach = rollback_wave",
     BreachTakesRollout = "on_breach = rollback_rollout",
     Breach = "a breach that was unwound",
+    ThrottleLag = "throttle by replica lag",
+    ThrottleLoad = "throttle by load",
     ThrottleQuery = "throttle by a query",
     ThrottleHttp = "throttle by a signal",
     Windows = "windows",
@@ -72,7 +76,8 @@ capabilities! {
     SetSoak = "set: soak",
     SetBudget = "set: budget",
     SetWindows = "set: windows",
-    SetThrottle = "set: a throttle's limit, or on",
+    SetThrottleLimit = "set: a throttle's limit",
+    SetThrottleOn = "set: a throttle on",
     SetThrottleOff = "set: a throttle off",
     SetBatch = "set: batch, batch_pause",
     Paused = "pause of a rollout",
@@ -97,6 +102,9 @@ capabilities! {
     Skipped = "repair skip",
     RepairApplied = "repair applied",
     RepairNotApplied = "repair not-applied",
+    RepairAdopt = "repair adopt",
+    AdoptedUnasked = "a late target that got its ledger by itself",
+    EditAccepted = "repair accept-edited",
     Mended = "a ledger set right",
     Batching = "batches sized by the strategy",
 }
@@ -160,7 +168,8 @@ impl Played {
                 Knob::BudgetFailed(_) | Knob::BudgetPercent(_) => It::SetBudget,
                 Knob::Windows(_) => It::SetWindows,
                 Knob::Throttle(_, Setting::Off) => It::SetThrottleOff,
-                Knob::Throttle(..) => It::SetThrottle,
+                Knob::Throttle(_, Setting::On) => It::SetThrottleOn,
+                Knob::Throttle(_, Setting::Time(_) | Setting::Value(_)) => It::SetThrottleLimit,
                 Knob::Batch(_) | Knob::BatchPauseMs(_) => It::SetBatch,
             }),
             Body::RolloutPaused { stop, .. } => self.saw(match stop {
@@ -200,9 +209,11 @@ impl Played {
             Body::RepairOrdered { order, .. } => match order.verb {
                 Verb::Applied => self.saw(It::RepairApplied),
                 Verb::NotApplied => self.saw(It::RepairNotApplied),
-                Verb::Adopt => {}
+                Verb::Adopt if asked => self.saw(It::RepairAdopt),
+                Verb::Adopt => self.saw(It::AdoptedUnasked),
             },
             Body::TargetMended { .. } => self.saw(It::Mended),
+            Body::EditAccepted { .. } => self.saw(It::EditAccepted),
             Body::ChangesFrozen { .. } => self.saw(It::Frozen),
             Body::ChangesThawed { .. } => self.saw(It::Thawed),
             Body::ClusterFormed { .. }
@@ -237,7 +248,6 @@ impl Played {
             | Body::RepairReleased { .. }
             | Body::RepairFailed { .. }
             | Body::RepairWithdrawn { .. }
-            | Body::EditAccepted { .. }
             | Body::GatesOpened { .. }
             | Body::GateAsked { .. }
             | Body::GateReleased { .. }
@@ -249,6 +259,7 @@ impl Played {
     fn plan(&mut self, plan: &Plan) {
         use Capability as It;
         let strategy = &plan.spec.strategy;
+        self.saw_if(plan.spec.selector.condition.is_some(), It::ChosenWhere);
         for wave in &strategy.waves {
             let by_label = !wave.selector.targets.is_empty() || !wave.selector.labels.is_empty();
             self.saw_if(by_label, It::WaveByLabel);
@@ -274,7 +285,7 @@ impl Played {
                 Question::Http(_) => self.saw(It::GateHttp),
                 Question::Command(_) => self.saw(It::GateCommand),
                 Question::Latency(_) => self.saw(It::GateLatency),
-                Question::Prometheus { .. } => {}
+                Question::Prometheus { .. } => self.saw(It::GatePrometheus),
             }
         }
         self.saw_if(strategy.budget.failed > 0, It::BudgetFailed);
@@ -291,7 +302,8 @@ impl Played {
             match throttle.measure {
                 Measure::Query(_) => self.saw(It::ThrottleQuery),
                 Measure::Http(_) => self.saw(It::ThrottleHttp),
-                Measure::ReplicaLag { .. } | Measure::Load => {}
+                Measure::ReplicaLag { .. } => self.saw(It::ThrottleLag),
+                Measure::Load => self.saw(It::ThrottleLoad),
             }
         }
         self.saw_if(!strategy.windows.is_empty(), It::Windows);

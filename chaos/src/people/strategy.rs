@@ -14,6 +14,8 @@ pub struct Means {
     pub asked: Vec<v1::gate::Question>,
     /// A throttle that is too much for a while, again and again.
     pub busy: Vec<(String, v1::throttle::Measure)>,
+    /// Whose replicas and load can be measured: ids, or patterns.
+    pub servers: Vec<String>,
     /// Of those, the one that everybody has to have: a bug is planted in it.
     pub always: Option<String>,
     /// A throttle that nobody can read: what it holds back goes on only when somebody sets it off.
@@ -182,8 +184,8 @@ fn gate(person: &mut impl Person, means: &Means, number: u64) -> v1::Gate {
     let expected = match &question {
         v1::gate::Question::Sql(_) => "1",
         v1::gate::Question::Http(_) => "200",
-        v1::gate::Question::Command(_) => "0",
-        v1::gate::Question::Prometheus(_) | v1::gate::Question::Latency(_) => "",
+        v1::gate::Question::Command(_) | v1::gate::Question::Prometheus(_) => "0",
+        v1::gate::Question::Latency(_) => "",
     };
     v1::Gate {
         name: format!("gate-{number}"),
@@ -221,12 +223,12 @@ fn question(person: &mut impl Person, means: &Means) -> v1::gate::Question {
 fn throttles(person: &mut impl Person, means: &Means) -> Vec<v1::Throttle> {
     let throttle = |name: &str, measure: v1::throttle::Measure| v1::Throttle {
         name: name.to_owned(),
-        // A signal says go on or not.
-        limit: if matches!(measure, v1::throttle::Measure::Http(_)) { 0 } else { 1_000 },
+        selector: is_of_a_server(&measure)
+            .then(|| v1::Selector { targets: means.servers.clone(), ..Default::default() }),
+        limit: limit(&measure),
         measure: Some(measure),
         interval_ms: 300,
         timeout_ms: 2_000,
-        ..Default::default()
     };
     let busy = match &means.always {
         Some(always) => means.busy.iter().find(|(name, _)| name == always),
@@ -241,6 +243,26 @@ fn throttles(person: &mut impl Person, means: &Means) -> Vec<v1::Throttle> {
         throttles.push(throttle(&means.blind, v1::throttle::Measure::Query(query)));
     }
     throttles
+}
+
+fn is_of_a_server(measure: &v1::throttle::Measure) -> bool {
+    use v1::throttle::Measure as It;
+    match measure {
+        It::ReplicaLag(_) | It::Load(_) => true,
+        It::Query(_) | It::Http(_) => false,
+    }
+}
+
+/// A second, or one of whatever it is.
+fn limit(measure: &v1::throttle::Measure) -> u64 {
+    use v1::throttle::Measure as It;
+    match measure {
+        It::ReplicaLag(_) | It::Query(_) => 1_000,
+        // Of statements: now and then there are so many.
+        It::Load(_) => 3_000,
+        // A signal says go on or not.
+        It::Http(_) => 0,
+    }
 }
 
 fn windows(person: &mut impl Person, means: &Means) -> Vec<v1::Window> {

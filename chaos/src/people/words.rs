@@ -16,6 +16,8 @@ pub struct Scope {
     pub targets: Vec<String>,
     /// Throttles, the last of which nobody can read.
     pub throttles: Vec<String>,
+    /// Of those, the ones whose limit is a time.
+    pub of_time: Vec<String>,
     /// Also what only fleets of some size are asked for.
     pub wide: bool,
 }
@@ -136,6 +138,15 @@ impl Word {
     /// Whatever failed is tried again.
     pub fn retry(person: &mut impl Person, scope: &Scope, rollout: &str) -> Self {
         Self::Retry(chosen(person, scope, rollout, 0))
+    }
+
+    /// A throttle of it gets another limit: one that is met at once, or hardly ever.
+    pub fn limit(person: &mut impl Person, scope: &Scope, rollout: &str, throttle: &str) -> Self {
+        let most = person.one_of(&[200, 2_000, 20_000]).copied().unwrap_or_default();
+        let setting = Some(limit(scope, throttle, most));
+        let knob =
+            v1::knob::Knob::Throttle(v1::ThrottleKnob { name: throttle.to_owned(), setting });
+        set(person, rollout, v1::Knob { knob: Some(knob) })
     }
 
     /// One target, one wave, so many steps, to a version, or all of it is undone.
@@ -266,6 +277,15 @@ fn chosen(
     }
 }
 
+/// In milliseconds, or in thousandths.
+fn limit(scope: &Scope, throttle: &str, most: u64) -> v1::throttle_knob::Setting {
+    if scope.of_time.iter().any(|name| name == throttle) {
+        v1::throttle_knob::Setting::Ms(most)
+    } else {
+        v1::throttle_knob::Setting::Thousandths(most)
+    }
+}
+
 fn throttle_off(name: &str) -> v1::knob::Knob {
     let setting = Some(v1::throttle_knob::Setting::On(false));
     v1::knob::Knob::Throttle(v1::ThrottleKnob { name: name.to_owned(), setting })
@@ -291,8 +311,7 @@ fn turn_a_knob(person: &mut impl Person, scope: &Scope, rollout: &str) -> Word {
             let setting = match person.below(3) {
                 0 => v1::throttle_knob::Setting::On(true),
                 1 => v1::throttle_knob::Setting::On(false),
-                // It would hold back at any time.
-                _ => v1::throttle_knob::Setting::Thousandths(500),
+                _ => limit(scope, name.map_or("", String::as_str), 500),
             };
             let name = name.cloned().unwrap_or_default();
             v1::knob::Knob::Throttle(v1::ThrottleKnob { name, setting: Some(setting) })

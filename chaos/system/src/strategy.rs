@@ -53,5 +53,5 @@ fn means() -> Means {
 pub(crate) fn scope() -> Scope {
     let targets = std::iter::once("*".to_owned()).chain((1..4).map(agent::target));
     let throttles = vec![BUSY.to_owned(), BLIND.to_owned()];
-    Scope { targets: targets.collect(), throttles, wide: false }
+    Scope { targets: targets.collect(), throttles, of_time: Vec::new(), wide: false }
 }

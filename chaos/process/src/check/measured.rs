@@ -1,8 +1,8 @@
 //! What throttles and windows came to, said to the invariants beside what the log and the ledgers say.
 //!
 //! When an executor has measured something nobody sees from outside. What it can have read at the best is known: the
-//! signal remembers when it said wait ([`crate::world::web`]), by the same clock that stamps the rows of the ledgers on
-//! PostgreSQL and MariaDB.
+//! signal remembers when it said wait ([`crate::world::web`]), and how far the replica is behind is read all the time
+//! ([`crate::world::replica`]), by the same clock that stamps the rows of the ledgers on PostgreSQL and MariaDB.
 
 use skein_agent::db::{Engine, LedgerRow};
 use skein_chaos::observation::Gauged;
@@ -11,6 +11,7 @@ use skein_core::ids::{Fence, Millis};
 use skein_core::plan::Plan;
 use skein_core::spec::{Measure, Window};
 
+use crate::world::replica::Replica;
 use crate::world::web::Web;
 
 /// A time, milliseconds since 1970.
@@ -37,12 +38,13 @@ const DAYS: u64 = 3;
 #[derive(Debug)]
 pub(super) struct Measured {
     web: Web,
+    replica: Option<Replica>,
     disturbed: Vec<Span>,
 }
 
 impl Measured {
-    pub(super) fn new(web: Web) -> Self {
-        Self { web, disturbed: Vec::new() }
+    pub(super) fn new(web: Web, replica: Option<Replica>) -> Self {
+        Self { web, replica, disturbed: Vec::new() }
     }
 
     pub(super) fn disturbed(&mut self, span: Span) {
@@ -72,18 +74,19 @@ impl Measured {
         let from = at.saturating_sub(self.slack(at));
         let mut says = false;
         let read = throttles.iter().map(|throttle| {
-            let free = match &throttle.measure {
+            let value = match &throttle.measure {
                 Measure::Http(_) => {
                     says = true;
-                    self.web.was_free(from, at)
+                    Some(u64::from(!self.web.was_free(from, at)))
                 }
                 // A query is too much for three seconds of ten: within the slack it was not.
-                Measure::Query(query) => !query.contains("not_there"),
-                Measure::ReplicaLag { .. } | Measure::Load => true,
-            };
-            let value = match &throttle.measure {
-                Measure::Http(_) => Some(u64::from(!free)),
-                _ => free.then_some(0),
+                Measure::Query(query) => (!query.contains("not_there")).then_some(0),
+                // Of other targets than the replica's nobody asks that.
+                Measure::ReplicaLag { .. } => {
+                    says |= engine == Engine::Postgres;
+                    Some(self.replica.as_ref().map_or(0, |replica| replica.least(from, at)))
+                }
+                Measure::Load => Some(0),
             };
             Gauged { fence, throttle: throttle.name.clone(), value, at }
         });

@@ -6,10 +6,16 @@
 //! replay      the log, event by event, with the targets' own rows put where they took effect, under
 //!             the eyes of the same invariants that watch the model (chaos/src/invariants)
 //! measured    what throttles and windows came to, for the invariants about them
-//! promises    what users were told
+//! chosen      targets that a condition means        edits     files that were edited after they ran
+//! answers     what Prometheus said to gates
+//! promises    what users were told                   given_up  what the log says of targets that are apart
 //! ```
 
 mod agreement;
+mod answers;
+mod chosen;
+mod edits;
+mod given_up;
 mod measured;
 mod promises;
 mod replay;
@@ -20,6 +26,7 @@ pub(crate) use promises::{Promise, Promises};
 
 use anyhow::Result;
 use skein_chaos::people::played::Played;
+use skein_core::ids::TargetId;
 
 use crate::world::World;
 
@@ -44,6 +51,10 @@ pub(crate) struct Seen {
     pub(crate) untold: usize,
     /// Steps that were held against a throttle that was closed not long before.
     pub(crate) gauged: usize,
+    /// Gates that passed on what Prometheus said, each counted against its answers.
+    pub(crate) answered: usize,
+    /// Targets with another text in force than the migrations have, which was said to come to the same.
+    pub(crate) spared: usize,
 }
 
 impl std::ops::AddAssign for Seen {
@@ -62,6 +73,8 @@ impl std::ops::AddAssign for Seen {
         self.mended += other.mended;
         self.untold += other.untold;
         self.gauged += other.gauged;
+        self.answered += other.answered;
+        self.spared += other.spared;
     }
 }
 
@@ -74,12 +87,17 @@ pub(crate) struct Checker {
 
 impl Checker {
     pub(crate) fn new(world: &World) -> Self {
-        Self { replay: replay::Replay::new(world.web.clone()), term: 0 }
+        Self { replay: replay::Replay::new(world), term: 0 }
     }
 
     /// What of the capabilities the log has seen.
     pub(crate) fn played(&self) -> &Played {
         self.replay.played()
+    }
+
+    /// A planted bug: it hears of no edit that was accepted.
+    pub(crate) fn go_deaf(&mut self) {
+        self.replay.go_deaf();
     }
 
     /// A fault hit executors, or what they work on: what they had measured may be old once it is over.
@@ -100,7 +118,8 @@ impl Checker {
         self.replay.know(&world.targets);
         self.replay.events(&news, &found, &mut seen)?;
         for (target, found) in world.targets.iter().zip(&found) {
-            truth::agrees(target, found, self.replay.named(&target.id))?;
+            let named = given_up::named(self.replay.fleet(), &TargetId(target.id.clone()));
+            truth::agrees(target, found, named)?;
         }
         self.replay.end(&news, &found, &promises.acked())?;
         seen.promises = promises.kept(&self.replay)?;

@@ -16,14 +16,17 @@ use skein_core::ids::{Digest, Fence, RequestId, RolloutId, Seq, TargetId, Versio
 use skein_core::spec::Direction;
 use skein_core::state::Fleet;
 use skein_core::state::ledger::Entry;
-use skein_core::state::rollout::Phase;
 
 use super::Seen;
 use super::agreement::News;
+use super::answers::Answers;
+use super::chosen::Chosen;
+use super::edits::Edits;
+use super::given_up::given_up;
 use super::measured::{Measured, Span, openings};
 use super::truth::Found;
+use crate::world::World;
 use crate::world::target::Target;
-use crate::world::web::Web;
 
 /// The step whose file runs in batches, and so statement by statement on every engine.
 const IN_BATCHES: &str = "6";
@@ -47,6 +50,9 @@ pub(super) struct Replay {
     watch: Watch,
     played: Played,
     measured: Measured,
+    chosen: Chosen,
+    edits: Edits,
+    answers: Answers,
     told: Vec<Told>,
     /// Of legs, with their rollouts.
     leases: BTreeMap<(TargetId, Fence), RolloutId>,
@@ -58,11 +64,14 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn new(web: Web) -> Self {
+    pub(super) fn new(world: &World) -> Self {
         Self {
             watch: Watch::default(),
             played: Played::default(),
-            measured: Measured::new(web),
+            measured: Measured::new(world.web.clone(), world.replica.clone()),
+            chosen: Chosen::default(),
+            edits: Edits::default(),
+            answers: Answers::new(world.web.clone()),
             told: Vec::new(),
             leases: BTreeMap::new(),
             mends: BTreeSet::new(),
@@ -81,6 +90,10 @@ impl Replay {
             fence: Fence(0),
         });
         self.told.extend(new);
+    }
+
+    pub(super) fn go_deaf(&mut self) {
+        self.edits.go_deaf();
     }
 
     pub(super) fn disturbed(&mut self, span: Span) {
@@ -111,24 +124,11 @@ impl Replay {
         self.rolled_back.contains(&rollout)
     }
 
-    /// Whether the log itself says that a target is not where it should be.
-    pub(super) fn named(&self, id: &str) -> bool {
-        let Some((ix, target)) = self.fleet().target(&TargetId(id.to_owned())) else {
-            return false;
-        };
-        let lanes = self.fleet().rollouts.values().flat_map(|state| state.lanes.iter());
-        !target.problem.is_empty()
-            || lanes.map(|(_, lane)| lane).any(|lane| {
-                lane.target == ix
-                    && (lane.doubt
-                        || lane.partly
-                        || matches!(lane.phase, Phase::Stuck | Phase::Residual | Phase::Failed))
-            })
-    }
-
     /// Events that are new, and what the targets are after all of them.
     pub(super) fn events(&mut self, news: &News, found: &[Found], seen: &mut Seen) -> Result<()> {
+        let before = (self.answers.count(), self.edits.spared);
         for event in &news.events {
+            self.beside(event).with_context(|| format!("event {}", event.seq))?;
             self.before(event, found, seen).with_context(|| format!("event {}", event.seq))?;
             self.note(event);
             self.watch.see(Said::Event(event)).with_context(|| format!("event {}", event.seq))?;
@@ -146,10 +146,20 @@ impl Replay {
             count(&event.body, seen);
         }
         seen.events += news.events.len();
+        seen.answered += self.answers.count() - before.0;
+        seen.spared += self.edits.spared - before.1;
         for place in 0..self.told.len() {
             self.untold(place, found, seen, |_| true)?;
         }
         Ok(())
+    }
+
+    /// What is held against more than the log.
+    fn beside(&mut self, event: &Event) -> Result<()> {
+        let fleet = self.watch.fleet();
+        self.chosen.see(event, fleet)?;
+        self.edits.see(event, fleet)?;
+        self.answers.see(event, fleet)
     }
 
     fn note(&mut self, event: &Event) {
@@ -308,7 +318,7 @@ impl Replay {
                 format!("{id}: a row of {} under {fence}, which is no lease of it", row.step)
             })?;
             ensure!(
-                self.given_up(&id, rollout),
+                given_up(self.fleet(), &id, rollout),
                 "{id}: {} took effect under {fence} for {rollout}, and the log tells of {} rows; nothing in \
                  it says that the target was given up",
                 row.step,
@@ -318,22 +328,6 @@ impl Replay {
             seen.untold += 1;
         }
         Ok(())
-    }
-
-    /// Whether the log says that a rollout went on, or ended, without knowing where a target stands.
-    fn given_up(&self, id: &TargetId, rollout: RolloutId) -> bool {
-        let fleet = self.watch.fleet();
-        let Some((ix, _)) = fleet.target(id) else { return false };
-        let Some(state) = fleet.rollouts.get(&rollout) else { return false };
-        state.lanes.iter().map(|(_, lane)| lane).any(|lane| {
-            lane.target == ix
-                && (lane.doubt
-                    || lane.partly
-                    || matches!(
-                        lane.phase,
-                        Phase::Stuck | Phase::Residual | Phase::Failed | Phase::Waived
-                    ))
-        })
     }
 
     /// Nothing moves any more.

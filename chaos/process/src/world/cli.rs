@@ -51,6 +51,14 @@ impl Cli {
 }
 
 impl Ran {
+    /// What it said, where it did not end well.
+    pub(crate) fn told(&self) -> String {
+        if self.code == Some(0) {
+            return String::new();
+        }
+        format!("\nskein {} ended with {:?}: {}{}", self.line, self.code, self.stdout, self.stderr)
+    }
+
     /// The rollout that it was about. `None` where it was about none: there was nothing to do, say.
     pub(crate) fn rollout(&self) -> Option<String> {
         let value: Value = serde_json::from_str(&self.stdout).ok()?;

@@ -71,6 +71,12 @@ impl World {
         }
 
         let web = Web::open(dir)?;
+        let replica = match timing {
+            Timing::Near => servers.replica().await.map_err(|why| {
+                left_out.push(format!("a replica of the PostgreSQL server: {why:#}"));
+            }),
+            Timing::Far { .. } => Err(()),
+        };
         let mut plan = Plan::new(dir, ground, faketime)?;
         plan.draw(&servers, &web)?;
         let tenants = Tenants::new(dir, plan.reach(tenants::BY)?);
@@ -94,6 +100,7 @@ impl World {
             wires: plan.wires,
             servers,
             web,
+            replica: replica.ok(),
             tenants,
             targets,
             still,
@@ -263,12 +270,13 @@ impl Plan {
         self.member(region, "agent", &text, (disk, String::new()))
     }
 
-    /// What gates and throttles may ask: the shop, a signal, programs.
+    /// What gates and throttles may ask: the shop, a signal, Prometheus, programs.
     fn asked(&self, region: &str) -> Result<String> {
         let at = self.way(region, WEB)?;
         Ok(format!(
             "\n[agent.gate.shop]\nhttp = \"http://{at}/shop\"\n\n[agent.gate.signal]\n\
-             http = \"http://{at}/signal\"\n\n[agent.gate.fine]\ncommand = [\"true\"]\n\n\
+             http = \"http://{at}/signal\"\n\n[agent.gate.prom]\nprometheus = \"http://{at}\"\n\n\
+             [agent.gate.fine]\ncommand = [\"true\"]\n\n\
              [agent.gate.moody]\ncommand = [\"sh\", \"-c\", \"test $(($(date +%s) % 4)) -gt 0\"]\n"
         ))
     }

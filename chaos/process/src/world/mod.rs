@@ -5,7 +5,7 @@
 //! wire      what lies between them, in this program
 //! process   one `skein`: killed, stopped, continued; its log
 //! target    databases, and their servers
-//! web       a shop and a signal over HTTP
+//! replica   a replica that falls behind     web       a shop, a signal and Prometheus over HTTP
 //! tenants   targets that an agent finds by itself: they come late, and go
 //! make      all of it, put together
 //! client    questions over gRPC      cli   `skein VERB …`      wait   until a condition holds
@@ -15,6 +15,7 @@ pub(crate) mod cli;
 pub(crate) mod client;
 pub(crate) mod make;
 pub(crate) mod process;
+pub(crate) mod replica;
 pub(crate) mod space;
 pub(crate) mod target;
 pub(crate) mod tenants;
@@ -31,12 +32,15 @@ use anyhow::{Context as _, Result};
 use cli::Cli;
 use client::Client;
 use process::Process;
+use replica::Replica;
 use space::Space;
 use target::{Servers, Target};
 use tenants::Tenants;
 use wait::until_some;
 use web::Web;
 use wire::Wire;
+
+use crate::enclose::run;
 
 /// How a run stands in its machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +130,8 @@ pub(crate) struct World {
     pub(crate) wires: Vec<Wire>,
     pub(crate) servers: Servers,
     pub(crate) web: Web,
+    /// `None`: none could be started.
+    pub(crate) replica: Option<Replica>,
     pub(crate) tenants: Tenants,
     /// Those that are migrated.
     pub(crate) targets: Vec<Target>,
@@ -214,6 +220,20 @@ impl World {
         })
         .await?;
         Ok(head)
+    }
+
+    /// What everybody wrote is kept beside the logs: disks that are mounted here are gone with this program.
+    pub(crate) fn keep(&self) -> Result<()> {
+        if self.ground == Ground::Loopback {
+            return Ok(());
+        }
+        for member in self.nodes.iter().chain(&self.agents) {
+            let mut kept = member.disk.as_os_str().to_owned();
+            kept.push(".kept");
+            let (disk, kept) = (member.disk.display(), kept.display());
+            run("cp", &["-a", &disk.to_string(), &kept.to_string()])?;
+        }
+        Ok(())
     }
 
     pub(crate) fn everybody(&self) -> impl Iterator<Item = Who> + use<> {

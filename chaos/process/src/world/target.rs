@@ -12,6 +12,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _};
 
+use super::replica::Replica;
+
 /// One target's database, as this program reaches it: past every wire.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -98,6 +100,11 @@ impl Servers {
             postgres: postgres::Instance::start(options)?,
             mariadb: mariadb::Instance::start(options)?,
         })
+    }
+
+    /// A replica of the PostgreSQL server.
+    pub(crate) async fn replica(&self) -> Result<Replica> {
+        Replica::follow(&self.postgres).await
     }
 
     fn url(&self, engine: Engine, database: &str) -> String {

@@ -18,6 +18,13 @@ use super::target::Target;
 pub(crate) const BY: &str = "eu";
 /// The beginning of the ids of those that people migrate by hand.
 pub(crate) const HAND: &str = "hand/";
+/// Of those that come with a schema and without a ledger.
+pub(crate) const OLD: &str = "old/";
+
+/// Whether only one person works on it, by rollouts of its own.
+pub(crate) fn is_somebodys(id: &str) -> bool {
+    id.starts_with(HAND) || id.starts_with(OLD)
+}
 
 /// How an agent reaches a server: over its own wire.
 #[derive(Debug, Clone, Copy)]

@@ -1,14 +1,17 @@
-//! A shop and a signal beside the databases, as gates and throttles find them over HTTP: real answers, through the
-//! wires of each region.
+//! A shop, a signal and a Prometheus beside the databases, as gates and throttles find them over HTTP: real answers,
+//! through the wires of each region.
 //!
-//! It remembers when the signal said wait. The checker holds the steps against that.
+//! It remembers when the signal said wait, and how often each query of Prometheus was answered well. The checker holds
+//! steps and gates against that.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 
@@ -26,8 +29,12 @@ struct Spell {
 /// What the answers are.
 #[derive(Debug, Default)]
 struct State {
-    /// The shop is out of order.
+    /// The shop is out of order, and Prometheus counts its errors.
     broken: AtomicBool,
+    /// A planted bug: Prometheus says that there are none, whatever it has counted.
+    hides: AtomicBool,
+    /// How often a query was answered with no errors.
+    well: Mutex<BTreeMap<String, usize>>,
     /// A planted bug: the signal says go on at any time.
     lies: AtomicBool,
     spells: Mutex<Vec<Spell>>,
@@ -80,6 +87,12 @@ impl Web {
             }
         }
         self.state.asked.fetch_add(1, Ordering::Relaxed);
+        if let Some(query) = query(&asked) {
+            let said = self.counted(query);
+            // Whoever asked may have gone.
+            drop(stream.write_all(said.as_bytes()).await);
+            return;
+        }
         let well = if asked.starts_with(b"GET /signal") {
             self.state.lies.load(Ordering::Relaxed) || !self.is_busy()
         } else {
@@ -92,6 +105,27 @@ impl Web {
         let said = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         // Whoever asked may have gone.
         drop(stream.write_all(said.as_bytes()).await);
+    }
+
+    /// What Prometheus answers. It is noted before anybody can act on it.
+    fn counted(&self, query: String) -> String {
+        let broken = self.state.broken.load(Ordering::Relaxed);
+        let hides = self.state.hides.load(Ordering::Relaxed);
+        if broken && !hides {
+            self.state.said_no.fetch_add(1, Ordering::Relaxed);
+        } else if !broken {
+            let mut well = self.state.well.lock().unwrap_or_else(PoisonError::into_inner);
+            *well.entry(query).or_default() += 1;
+        }
+        let errors = if broken && !hides { "3" } else { "0" };
+        let sample = json!({ "metric": {}, "value": [now_ms() / 1_000, errors] });
+        let data = json!({ "resultType": "vector", "result": [sample] });
+        let body = json!({ "status": "success", "data": data }).to_string();
+        let length = body.len();
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\
+             connection: close\r\n\r\n{body}"
+        )
     }
 
     fn spells<T>(&self, look: impl FnOnce(&mut Vec<Spell>) -> T) -> T {
@@ -124,6 +158,18 @@ impl Web {
         self.state.lies.store(true, Ordering::Relaxed);
     }
 
+    /// There are errors all the time, and Prometheus says that there are none.
+    pub(crate) fn hide(&self) {
+        self.broken(true);
+        self.state.hides.store(true, Ordering::Relaxed);
+    }
+
+    /// How often a query was answered with no errors.
+    pub(crate) fn well(&self, query: &str) -> usize {
+        let well = self.state.well.lock().unwrap_or_else(PoisonError::into_inner);
+        well.get(query).copied().unwrap_or(0)
+    }
+
     /// Whether the signal said go on at any time between the two.
     pub(crate) fn was_free(&self, from: u64, to: u64) -> bool {
         let covers = |spell: &Spell| spell.from <= from && spell.to.is_none_or(|end| end >= to);
@@ -134,5 +180,26 @@ impl Web {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let read = |count: &AtomicUsize| count.load(Ordering::Relaxed);
         (read(&self.state.asked), read(&self.state.said_no))
+    }
+}
+
+/// The query that Prometheus is asked by the head of a request.
+fn query(asked: &[u8]) -> Option<String> {
+    let head = std::str::from_utf8(asked).ok()?;
+    let line = head.strip_prefix("GET ")?.split(' ').next()?;
+    let url = url::Url::parse("http://prometheus").ok()?.join(line).ok()?;
+    let mut words = url.query_pairs().filter(|(name, _)| name == "query");
+    words.next().filter(|_| url.path() == "/api/v1/query").map(|(_, query)| query.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::query;
+
+    #[test]
+    fn queries_are_read_as_they_were_meant() {
+        let head = "GET /api/v1/query?query=sum%28errors%7Bof%3D%22a%22%7D%29+%2B+1 HTTP/1.1\r\n";
+        assert_eq!(query(head.as_bytes()).as_deref(), Some("sum(errors{of=\"a\"}) + 1"));
+        assert_eq!(query(b"GET /signal HTTP/1.1\r\n"), None);
     }
 }

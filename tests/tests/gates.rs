@@ -390,7 +390,7 @@ async fn gates_in_a_target_that_went_away_are_passed_by_a_word() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gates_around_a_step_say_what_of_it_is_in_force() {
     let test = "gates_around_a_step_say_what_of_it_is_in_force";
-    let Some((world, _)) = start(test, 1).await else { return };
+    let Some((world, shop)) = start(test, 1).await else { return };
     world.project.table(2, "carts (id int PRIMARY KEY)");
     let strategy = |when: &str| {
         format!(
@@ -427,7 +427,7 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
     assert_eq!((failed.state(), failed.applied, failed.verified), (LaneState::Failed, 1, 0));
     assert_eq!(world.in_force().await[2], ["1"]);
     // Still: it is found in force, and asked again. What holds before it alone is not: it has been.
-    world.shop.broken.store(true, Ordering::Relaxed);
+    shop.broken.store(true, Ordering::Relaxed);
     world.cli.run("resume mig-0002 --detach").await.exits(0);
     let failures = async || {
         let judged = world.judged().await;
@@ -445,7 +445,7 @@ async fn gates_around_a_step_say_what_of_it_is_in_force() {
     world.until_it(id, "it halts", |it| it.state() == RolloutState::Halted).await;
     let failed = lane(id).await;
     assert_eq!((failed.applied, failed.verified), (1, 1), "{failed:?}");
-    world.shop.broken.store(false, Ordering::Relaxed);
+    shop.broken.store(false, Ordering::Relaxed);
     world.cli.run("resume mig-0002").await.exits(0);
     assert_eq!(world.in_force().await, vec![vec!["1".to_owned(), "2".to_owned()]; 4]);
     end(world).await;

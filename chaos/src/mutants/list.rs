@@ -381,9 +381,9 @@ pub const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "what goes forward again rests on the backup from before its undo",
         edits: &[edit(
-            "evolve/forward.rs",
-            "        if undone && !whole {\n            lane.archive = None;\n        }\n",
-            "        let _ = (undone, whole);\n",
+            "state/rollout/lane.rs",
+            "if !self.partly && self.verified == self.applied && !whole {",
+            "if whole && self.base > 1_000 {",
         )],
     },
     Mutant {

@@ -61,20 +61,7 @@ fn begin_anew(state: &mut State, ix: LaneIx, (homes, target): (&Homes<'_>, &Targ
     state.change(ix, |lane, _| {
         lane.wave = home;
         let whole = lane.applied == steps && lane.verified == steps;
-        // What was backed up before is older than the undo. Nothing was undone where a half stands, or a step
-        // that was never verified.
-        let undone = !lane.partly && lane.verified == lane.applied;
-        if undone && !whole {
-            lane.archive = None;
-        }
-        if lane.applied == 0 {
-            lane.first = None;
-        }
-        lane.keep = 0;
-        lane.unwind = false;
-        lane.breach = false;
-        lane.blocked_by = None;
-        lane.overran = false;
+        lane.begin_anew(whole);
         lane.phase = if whole { Phase::Done } else { Phase::Ready };
     });
     // What it had begun of later stages lies ahead of it once more.

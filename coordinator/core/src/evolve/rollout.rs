@@ -1,6 +1,6 @@
 //! A rollout as a whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Impossible, state_mut, target_ix};
@@ -280,6 +280,17 @@ pub(super) fn begins_another_leg(lane: &mut Lane) {
     }
 }
 
+/// Those of these lanes that were left out of a rollout, and whose targets it has no more.
+fn let_go(fleet: &Fleet, id: RolloutId, lanes: &[LaneIx]) -> BTreeSet<LaneIx> {
+    let lane = |ix: &LaneIx| fleet.rollouts.get(&id)?.lanes.get(*ix);
+    let is_let_go = |ix: &&LaneIx| {
+        let waived = lane(ix).filter(|lane| lane.phase == Phase::Waived);
+        let target = waived.and_then(|lane| fleet.targets.get(lane.target));
+        target.is_some_and(|target| target.lane.is_none())
+    };
+    lanes.iter().filter(is_let_go).copied().collect()
+}
+
 /// Failed targets are tried again, and nothing else moves that did not move before.
 pub(super) fn retried(
     fleet: &mut Fleet,
@@ -287,6 +298,7 @@ pub(super) fn retried(
     targets: &[TargetId],
 ) -> Result<(), Impossible> {
     let chosen = lanes_of(fleet, id, &targets.iter().collect::<Vec<_>>())?;
+    let let_go = let_go(fleet, id, &chosen);
     let state = state_mut(fleet, id)?;
     let ended = state.status.ended();
     if ended {
@@ -300,6 +312,10 @@ pub(super) fn retried(
         state.again.clear();
     }
     for ix in chosen.iter().copied() {
+        // Who was let go may have been taken back before it was left out.
+        if let_go.contains(&ix) {
+            state.change(ix, |lane, _| lane.begin_anew(false));
+        }
         try_again(state, ix, phase);
         state.look_ahead(ix);
         let known = state.lanes.get(ix).map(|lane| (lane.target, lane.wave));

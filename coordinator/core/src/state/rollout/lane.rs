@@ -240,6 +240,24 @@ impl Lane {
         }
     }
 
+    /// It goes forward from what is in force of it, `whole` or not, whatever it was taken back from.
+    pub(crate) fn begin_anew(&mut self, whole: bool) {
+        // What was backed up before is older than an undo. Nothing was undone where a half stands, or a step that was
+        // never verified.
+        if !self.partly && self.verified == self.applied && !whole {
+            let before = self.archive.take().filter(|_| self.base == 0);
+            self.first = self.first.take().or(before.map(|archive| Box::new(archive.fingerprint)));
+        }
+        if self.applied == 0 {
+            self.first = None;
+        }
+        self.keep = 0;
+        self.unwind = false;
+        self.breach = false;
+        self.blocked_by = None;
+        self.overran = false;
+    }
+
     /// Something of its steps is in force, or may be.
     pub fn is_begun(&self) -> bool {
         self.applied > 0 || self.partly || self.doubt

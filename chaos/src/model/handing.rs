@@ -18,11 +18,7 @@ impl Sim {
         }
         let early = self.mutated(Mutation::HandsOutEarly);
         let durable = self.leader.applied.seq.0;
-        let mut legs: Vec<Leg> = outbox(&self.leader.ahead, id);
-        legs.retain(|leg| early || leg.fence.0 < durable);
-        if !early {
-            self.as_recorded(id, &mut legs);
-        }
+        let legs = if early { outbox(&self.leader.ahead, id) } else { self.as_recorded(id) };
         let known = &self.agents[agent].executors;
         let news = legs.iter().any(|leg| {
             known.get(&leg.fence).is_none_or(|executor| {
@@ -43,16 +39,13 @@ impl Sim {
         }
     }
 
-    /// Legs as the durable log has them: what is only proposed is not handed out.
-    fn as_recorded(&self, agent: &AgentId, legs: &mut [Leg]) {
-        if self.leader.pending.is_empty() {
-            return;
+    /// Legs as the durable log has them, which nothing proposed has ended.
+    fn as_recorded(&self, agent: &AgentId) -> Vec<Leg> {
+        let mut legs = outbox(&self.leader.applied, agent);
+        if !self.leader.pending.is_empty() {
+            let live = self.leader.ahead.agents.get(agent);
+            legs.retain(|leg| live.is_some_and(|known| known.legs.contains_key(&leg.fence)));
         }
-        let durable = outbox(&self.leader.applied, agent);
-        for leg in legs {
-            if let Some(known) = durable.iter().find(|known| known.fence == leg.fence) {
-                leg.clone_from(known);
-            }
-        }
+        legs
     }
 }

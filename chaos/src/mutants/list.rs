@@ -204,7 +204,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "the log's ledger does not follow an undo",
         edits: &[edit(
             "evolve/step.rs",
-            "    follow(fleet, ix, &planned, (back(planned.direction), took));\n",
+            "    follow(fleet, ix, entry, (back(direction), took));\n",
             "    let _ = (back(planned.direction), took);\n",
         )],
     },

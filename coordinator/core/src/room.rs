@@ -48,6 +48,7 @@ impl fmt::Display for Full<'_> {
 #[derive(Debug)]
 pub struct Room<'a> {
     fleet: &'a Fleet,
+    /// Of those that have some.
     limits: BTreeMap<RolloutId, Vec<Limit>>,
     labels: BTreeMap<(RolloutId, usize, &'a str), u32>,
     groups: BTreeMap<&'a str, Hands>,
@@ -56,7 +57,8 @@ pub struct Room<'a> {
 impl<'a> Room<'a> {
     /// As it is now, for these rollouts.
     pub fn new(fleet: &'a Fleet, states: impl Iterator<Item = &'a State>) -> Self {
-        let limits = states.map(|state| (state.id, state.limits())).collect();
+        let limits = states.map(|state| (state.id, state.limits()));
+        let limits = limits.filter(|(_, limits)| !limits.is_empty()).collect();
         Self { fleet, limits, labels: BTreeMap::new(), groups: BTreeMap::new() }
     }
 

@@ -99,7 +99,7 @@ pub(super) fn target_observed(
 ) -> Result<(), Impossible> {
     let ix = target_ix(fleet, id)?;
     let ledger: Vec<EntryIx> =
-        seen.ledger.iter().map(|entry| fleet.entries.intern(entry.clone())).collect();
+        seen.ledger.iter().map(|entry| fleet.entries.intern(entry)).collect();
     let Some(mut target) = fleet.targets.get_mut(ix) else {
         return Err(Impossible(format!("target {id} does not exist")));
     };

@@ -271,7 +271,7 @@ pub(super) fn mended(
 ) -> Result<(), Impossible> {
     let (ix, number) = leased(fleet, repair, target, fence)?;
     let ledger: Vec<EntryIx> =
-        seen.ledger.iter().map(|entry| fleet.entries.intern(entry.clone())).collect();
+        seen.ledger.iter().map(|entry| fleet.entries.intern(entry)).collect();
     let engine = fleet.targets.get(ix).map(|target| target.description.engine);
     let known = engine.map(|engine| fleet.schemas.of(engine, &ledger)).unwrap_or_default();
     // Nobody has accepted a schema that others with these migrations do not have.

@@ -5,8 +5,7 @@ use super::rollout::begins_another_leg;
 use super::{Impossible, state_mut};
 use crate::event::{Archive, Verdict};
 use crate::forecast::{Size, back};
-use crate::ids::{Digest, Millis, RolloutId, StepIx, TargetId, TargetIx, Version};
-use crate::plan::Step;
+use crate::ids::{Digest, LaneIx, Millis, RolloutId, StepIx, TargetId, TargetIx};
 use crate::spec::Direction;
 use crate::state::Fleet;
 use crate::state::ledger::{Entries, EntryIx};
@@ -69,12 +68,8 @@ pub(super) fn applied(
     (step, took): (StepIx, Option<Took>),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
-    let state = state_mut(fleet, rollout)?;
-    let planned = state.lanes.get(lane).and_then(|lane| state.step(lane, step)).cloned();
-    let Some(planned) = planned else {
-        return Err(Impossible(format!("{rollout} has no step {step} for {target}")));
-    };
-    state.change(lane, |lane, progress| {
+    let (entry, direction) = planned(fleet, (rollout, lane), (target, step))?;
+    state_mut(fleet, rollout)?.change(lane, |lane, progress| {
         lane.overran = false;
         lane.applied = step.0 + 1;
         lane.attempt = 0;
@@ -82,8 +77,22 @@ pub(super) fn applied(
         lane.note = None;
         progress.applied += 1;
     });
-    follow(fleet, ix, &planned, (planned.direction, took));
+    follow(fleet, ix, entry, (direction, took));
     Ok(())
+}
+
+/// A step's migration as ledgers have it, and which of its scripts the plan runs.
+fn planned(
+    fleet: &mut Fleet,
+    (rollout, lane): (RolloutId, LaneIx),
+    (target, step): (&TargetId, StepIx),
+) -> Result<(EntryIx, Direction), Impossible> {
+    let state = fleet.rollouts.get(&rollout);
+    let planned = state.and_then(|state| state.step(state.lanes.get(lane)?, step));
+    let Some(planned) = planned else {
+        return Err(Impossible(format!("{rollout} has no step {step} for {target}")));
+    };
+    Ok((fleet.entries.intern(&planned.entry), planned.direction))
 }
 
 /// It was said that the step under way takes longer than was forecast.
@@ -101,10 +110,9 @@ pub(super) fn overran(
 fn follow(
     fleet: &mut Fleet,
     target: TargetIx,
-    step: &Step,
+    entry: EntryIx,
     (ran, took): (Direction, Option<Took>),
 ) {
-    let entry = fleet.entries.intern(step.entry.clone());
     if let Some(took) = took {
         measure(fleet, target, What::Step(entry, ran), took);
     }
@@ -115,7 +123,7 @@ fn follow(
     match ran {
         Direction::Up => target.ledger.push(entry),
         Direction::Down => {
-            if let Some(place) = place_of(&target.ledger, &fleet.entries, &step.entry.version) {
+            if let Some(place) = place_of(&target.ledger, &fleet.entries, entry) {
                 target.ledger.remove(place);
             }
         }
@@ -134,9 +142,10 @@ fn learn(fleet: &mut Fleet, ix: TargetIx, fingerprint: Option<Digest>) {
     }
 }
 
-/// Where a version stands in a ledger. Its digest there may be that of a file whose comments were
+/// Where a migration's version stands in a ledger. Its digest there may be that of a file whose comments were
 /// edited since.
-fn place_of(ledger: &[EntryIx], entries: &Entries, version: &Version) -> Option<usize> {
+fn place_of(ledger: &[EntryIx], entries: &Entries, entry: EntryIx) -> Option<usize> {
+    let version = &entries.get(entry)?.version;
     ledger.iter().rposition(|ix| entries.get(*ix).is_some_and(|entry| entry.version == *version))
 }
 
@@ -278,12 +287,8 @@ pub(super) fn rolled_back(
     (target, step, fingerprint, took): (&TargetId, StepIx, Option<Digest>, Option<Took>),
 ) -> Result<(), Impossible> {
     let (ix, lane) = lane_of(fleet, rollout, target)?;
-    let state = state_mut(fleet, rollout)?;
-    let planned = state.lanes.get(lane).and_then(|lane| state.step(lane, step)).cloned();
-    let Some(planned) = planned else {
-        return Err(Impossible(format!("{rollout} has no step {step} for {target}")));
-    };
-    state.change(lane, |lane, progress| {
+    let (entry, direction) = planned(fleet, (rollout, lane), (target, step))?;
+    state_mut(fleet, rollout)?.change(lane, |lane, progress| {
         lane.overran = false;
         lane.since = at;
         lane.applied = step.0;
@@ -293,7 +298,7 @@ pub(super) fn rolled_back(
         lane.note = None;
         progress.undone += 1;
     });
-    follow(fleet, ix, &planned, (back(planned.direction), took));
+    follow(fleet, ix, entry, (back(direction), took));
     if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.sound();
         if fingerprint.is_some() {

@@ -1,6 +1,6 @@
 //! Which ready lanes are handed to whom.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{Next, Presence};
 use crate::command::Command;
@@ -20,7 +20,7 @@ const PART_MS: u64 = 1_000;
 /// Free slots of connected agents, counted down as legs are given out.
 pub(super) struct Free<'a> {
     presence: &'a Presence,
-    slots: BTreeMap<&'a AgentId, u32>,
+    slots: Vec<(&'a AgentId, u32)>,
     /// Targets given out in this answer: two agents may queue for one.
     taken: BTreeSet<(RolloutId, LaneIx)>,
 }
@@ -59,7 +59,7 @@ pub(super) fn legs<'a>(
     let again: Option<BTreeSet<Place>> = held
         .then(|| state.again.values().filter_map(|lane| state.lanes.get(*lane)?.queued).collect());
     let Free { presence, slots, taken } = free;
-    let queues = slots.iter_mut().filter(|(_, slots)| **slots > 0).filter_map(|(agent, slots)| {
+    let queues = slots.iter_mut().filter(|(_, slots)| *slots > 0).filter_map(|(agent, slots)| {
         let queue = fleet.agents.get(*agent).and_then(|known| known.queues.get(&state.id))?;
         let own = |place: &&Place| again.is_none() || queue.contains(*place);
         let looked_at = again.as_ref().unwrap_or(queue);

@@ -27,13 +27,13 @@ pub struct Entries {
 
 impl Entries {
     /// The number for an entry, new or not.
-    pub fn intern(&mut self, entry: Entry) -> EntryIx {
-        if let Some(&ix) = self.ix.get(&entry) {
+    pub fn intern(&mut self, entry: &Entry) -> EntryIx {
+        if let Some(&ix) = self.ix.get(entry) {
             return ix;
         }
         let ix = EntryIx(u32::try_from(self.by_ix.len()).unwrap_or(u32::MAX));
         self.by_ix.push(entry.clone());
-        self.ix.insert(entry, ix);
+        self.ix.insert(entry.clone(), ix);
         ix
     }
 

@@ -66,6 +66,24 @@ impl Sums {
         }
     }
 
+    /// What a target adds is another than before. It is added before that is taken away: what comes to the same is
+    /// not written anew. Who serves it changes by [`Self::serve`] alone.
+    fn change(&mut self, ix: TargetIx, target: &State, (before, after): (Share, Share)) {
+        if before.newest != after.newest {
+            *self.newest.entry(after.newest).or_default() += 1;
+            one_less(&mut self.newest, &before.newest);
+        }
+        if after.held {
+            self.held.insert(ix);
+        } else {
+            self.held.remove(&ix);
+        }
+        if before.part != after.part {
+            after.part.inspect(|part| self.work.add(target, *part));
+            before.part.inspect(|part| self.work.sub(target, *part));
+        }
+    }
+
     /// What its agents say of a target has changed.
     pub(super) fn describe(&mut self, target: &mut State, description: &Description) {
         let part = Share::of(target).and_then(|share| share.part);
@@ -142,15 +160,14 @@ impl DerefMut for Changing<'_> {
 
 impl Drop for Changing<'_> {
     fn drop(&mut self) {
-        let after = Share::of(self.target);
-        if after == self.before {
-            return;
-        }
-        if let Some(before) = self.before {
-            self.sums.sub(self.ix, self.target, before);
-        }
-        if let Some(after) = after {
-            self.sums.add(self.ix, self.target, after);
+        match (self.before, Share::of(self.target)) {
+            (Some(before), Some(after)) if before == after => {}
+            (Some(before), Some(after)) => {
+                self.sums.change(self.ix, self.target, (before, after));
+            }
+            (Some(before), None) => self.sums.sub(self.ix, self.target, before),
+            (None, Some(after)) => self.sums.add(self.ix, self.target, after),
+            (None, None) => {}
         }
     }
 }

@@ -4,7 +4,7 @@
 //! {"id": "orders-017", "url": "postgres://…", "group": "rack-1", "labels": {"region": "eu"}}
 //! ```
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{ROWS_MAX, Rows};
 use crate::config::{Row, Secret};
@@ -41,7 +41,12 @@ fn row(value: Value) -> Result<Row, String> {
     for (name, value) in object {
         match (name.as_str(), value) {
             (_, Value::Null) => {}
-            ("labels", Value::Object(labels)) => row.labels.extend(texts(labels)?),
+            ("labels", Value::Object(labels)) => {
+                for (name, value) in labels.into_iter().filter(|(_, value)| !value.is_null()) {
+                    let text = text(&name, value)?;
+                    row.label(&name, text)?;
+                }
+            }
             ("labels", _) => return Err("its labels are no object".to_owned()),
             (_, value) => {
                 let text = text(&name, value)?;
@@ -50,11 +55,6 @@ fn row(value: Value) -> Result<Row, String> {
         }
     }
     row.complete()
-}
-
-fn texts(labels: Map<String, Value>) -> Result<Vec<(String, String)>, String> {
-    let some = labels.into_iter().filter(|(_, value)| !value.is_null());
-    some.map(|(name, value)| Ok((name.clone(), text(&name, value)?))).collect()
 }
 
 fn text(name: &str, value: Value) -> Result<String, String> {
@@ -68,27 +68,59 @@ fn text(name: &str, value: Value) -> Result<String, String> {
     }
 }
 
+/// The words of a name in small letters: `db_password`, `apiToken`, `PASSWORD`.
+fn words(name: &str) -> Vec<String> {
+    let mut parted = String::new();
+    let mut last = ' ';
+    for c in name.chars() {
+        if c.is_uppercase() && last.is_lowercase() {
+            parted.push(' ');
+        }
+        parted.extend(c.to_lowercase());
+        last = c;
+    }
+    parted.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect()
+}
+
+/// Whether a value may be an address with a password in it.
+fn has_password(value: &str) -> bool {
+    let behind = value.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+    behind.is_some_and(|(user, _)| user.contains(':'))
+        || value.to_ascii_lowercase().contains("password=")
+}
+
 /// A name of a column as it is told.
 fn shown(name: &str) -> String {
     name.chars().take(40).collect()
 }
 
+/// Words that no label's name has: everybody can read a label, and the log keeps it for ever.
+const SECRET: [&str; 5] = ["password", "passwd", "pwd", "secret", "token"];
+
 impl Row {
-    /// One value by its name: what has no meaning of its own is a label.
+    /// One value by its name: what has no meaning of its own is a label. A server may write names in capitals.
     pub(super) fn set(&mut self, name: &str, value: String) -> Result<(), String> {
-        match name {
+        match name.to_ascii_lowercase().as_str() {
             "id" => self.id = value,
             "url" => self.url = Some(Secret::new(value)),
             "group" => self.group = Some(value),
             "engine" => self.engine = Some(value),
-            "password" | "secret" | "token" => {
-                return Err(format!("`{name}` is no label: everybody could read it"));
-            }
-            other => {
-                let label = other.strip_prefix("label.").unwrap_or(other);
-                self.labels.insert(label.to_owned(), value);
-            }
+            _ => self.label(name, value)?,
         }
+        Ok(())
+    }
+
+    fn label(&mut self, name: &str, value: String) -> Result<(), String> {
+        let prefix = "label.";
+        let name = match name.split_at_checked(prefix.len()) {
+            Some((first, rest)) if first.eq_ignore_ascii_case(prefix) => rest,
+            _ => name,
+        };
+        let secret = words(name).iter().any(|word| SECRET.contains(&word.as_str()));
+        if secret || name.eq_ignore_ascii_case("url") || has_password(&value) {
+            return Err(format!("`{}` is no label: everybody could read it", shown(name)));
+        }
+        self.labels.insert(name.to_owned(), value);
         Ok(())
     }
 
@@ -138,8 +170,35 @@ mod tests {
 
     #[test]
     fn a_secret_is_no_label() {
-        let rows = parse(b"{\"id\":\"a\",\"password\":\"hunter2\"}").expect("JSON");
-        let error = rows[0].1.as_ref().expect_err("refused");
-        assert!(error.contains("password") && !error.contains("hunter2"), "{error}");
+        for text in [
+            r#"{"id":"a","password":"hunter2"}"#,
+            r#"{"id":"a","PASSWORD":"hunter2"}"#,
+            r#"{"id":"a","label.password":"hunter2"}"#,
+            r#"{"id":"a","Label.Password":"hunter2"}"#,
+            r#"{"id":"a","labels":{"password":"hunter2"}}"#,
+            r#"{"id":"a","labels":{"label.Token":"hunter2"}}"#,
+            r#"{"id":"a","db_password":"hunter2"}"#,
+            r#"{"id":"a","labels":{"apiToken":"x","client-secret":"hunter2"}}"#,
+            r#"{"id":"a","labels":{"url":"postgres://db/x"}}"#,
+            r#"{"id":"a","dsn":"postgres://app:hunter2@db/x"}"#,
+            r#"{"id":"a","labels":{"replica":"mysql://app:hunter2@db/x"}}"#,
+            r#"{"id":"a","conn":"host=db user=app password=hunter2"}"#,
+        ] {
+            let rows = parse(text.as_bytes()).expect("JSON");
+            let error = rows[0].1.as_ref().expect_err(text);
+            assert!(error.contains("is no label") && !error.contains("hunter2"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_meaning_has_it_in_capitals_too() {
+        let text = r#"{"ID":"a","URL":"postgres://app:hunter2@db/x","Group":"g","Region":"eu",
+                       "site":"https://shop.example/a","tokens":"3","secretary":"b"}"#;
+        let rows = parse(text.as_bytes()).expect("JSON");
+        let row = rows[0].1.as_ref().expect("a row");
+        assert_eq!((row.id.as_str(), row.group.as_deref()), ("a", Some("g")));
+        assert!(row.url.is_some());
+        let labels: Vec<&str> = row.labels.keys().map(String::as_str).collect();
+        assert_eq!(labels, ["Region", "secretary", "site", "tokens"]);
     }
 }

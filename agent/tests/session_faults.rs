@@ -2,7 +2,11 @@
 
 mod session_support;
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use session_support::{Fake, Fleet, bundle, forward, in_time, outcome, three_tables, undo, words};
+use skein_agent::config::{Discovery, Source};
 use skein_agent::db::Fingerprint;
 use skein_agent::{Coordinators, start, wire};
 use skein_bundle::Bundle;
@@ -90,6 +94,63 @@ async fn the_leader_that_a_follower_names_is_dialled_first() {
     down.metadata_mut().insert("skein-leader", follower.address.parse().unwrap());
     talk.cut(down).await;
     assert_eq!(follower.greet().await.hello.agent, "agent-1");
+}
+
+/// No leader is found for a while, and a source names a target no more meanwhile. To name it once more would bring back
+/// what somebody has retired.
+#[tokio::test]
+async fn each_try_greets_with_what_is_served_then() {
+    const TRIES: usize = 1_000;
+    let fleet = Fleet::new(&["a", "b"]).await;
+    let mut fake = Fake::start().await;
+    let named = |id: &str| format!("{{\"id\": \"{id}\", \"url\": \"{}\"}}\n", fleet.url(id));
+    let (file, reads) = (fleet.path("named"), fleet.path("reads"));
+    std::fs::write(&file, named("a") + &named("b")).unwrap();
+    let command = format!("cat {}; echo >> {}", file.display(), reads.display());
+    let mut config = fleet.config("agent-1", &[]);
+    config.discoveries.push(Discovery {
+        name: "tenants".to_owned(),
+        source: Source::Command(vec!["sh".to_owned(), "-c".to_owned(), command]),
+        every: Duration::from_millis(20),
+        timeout: Duration::from_secs(10),
+        url: None,
+        prefix: String::new(),
+        labels: BTreeMap::new(),
+        group: String::new(),
+        engine: None,
+        replicas: Vec::new(),
+        directory: ".".into(),
+    });
+    let addresses = Coordinators::Addresses(vec![fake.address.clone()]);
+    let _agent = start(config, addresses).await.unwrap();
+    let talk = fake.greet().await;
+    assert_eq!(talk.hello.targets.len(), 2);
+
+    for _ in 0..TRIES {
+        fake.turn_away(Status::unavailable("there is no leader now"));
+    }
+    talk.cut(Status::unavailable("it steps down")).await;
+    let tried = async {
+        while fake.turned_away() == TRIES {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    in_time("a try", tried).await;
+    let next = fleet.path("next");
+    std::fs::write(&next, named("a")).unwrap();
+    std::fs::rename(&next, &file).unwrap();
+    let count = || std::fs::read(&reads).map_or(0, |read| read.len());
+    let before = count();
+    let read = async {
+        while count() < before + 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    in_time("the source to be read", read).await;
+    fake.let_in();
+    let talk = fake.greet().await;
+    let ids: Vec<&str> = talk.hello.targets.iter().map(|target| target.id.as_str()).collect();
+    assert_eq!(ids, ["a"]);
 }
 
 #[tokio::test]

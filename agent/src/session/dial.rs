@@ -73,8 +73,9 @@ impl Dialler {
         }
     }
 
-    /// Dials until somebody answers with a welcome.
-    pub(super) async fn attach(&mut self, hello: &Hello) -> Attached {
+    /// Dials until somebody answers with a welcome. Each try greets with what is so then: it may take long until
+    /// there is a leader, and what an agent has ceased to serve meanwhile would come back.
+    pub(super) async fn attach(&mut self, mut hello: impl FnMut() -> Hello) -> Attached {
         loop {
             if !self.rested {
                 let pause = self.pauses.next().unwrap_or(Duration::from_secs(5));
@@ -83,7 +84,7 @@ impl Dialler {
             self.rested = false;
             for _ in 0..self.round_len() {
                 let address = self.choose();
-                match self.try_attach(&address, hello).await {
+                match self.try_attach(&address, hello()).await {
                     Ok(attached) => return attached,
                     Err(status) => {
                         tracing::warn!(
@@ -150,14 +151,14 @@ impl Dialler {
         }
     }
 
-    async fn try_attach(&self, address: &str, hello: &Hello) -> Result<Attached, Status> {
+    async fn try_attach(&self, address: &str, hello: Hello) -> Result<Attached, Status> {
         let channel = match &self.coordinators {
             Coordinators::Channel(channel) => channel.clone(),
             Coordinators::Addresses(_) => connect(address, None).await?,
             Coordinators::Dialled(_, dial) => connect(address, Some(dial)).await?,
         };
         let (outgoing, words) = mpsc::channel(OUTGOING_MAX);
-        let first = FromAgent { message: Some(Word::Hello(hello.clone())) };
+        let first = FromAgent { message: Some(Word::Hello(hello)) };
         if outgoing.try_send(first).is_err() {
             return Err(Status::internal("the stream took no greeting"));
         }

@@ -100,13 +100,18 @@ impl Talk {
 
     /// Dials, while legs end and the shut-down is heard. `None`: the shut-down is done.
     async fn attach(&mut self, farewell: &mut Option<Farewell>) -> Option<Attached> {
-        // What comes to be known while it dials is told afterwards.
-        self.news.mark_unchanged();
-        self.hello.targets = self.roster.descriptions();
-        self.hello.whole = self.roster.is_whole();
-        self.hello.sources = self.roster.sources();
-        drop(self.roster.take_fresh());
-        let attaching = self.dialler.attach(&self.hello);
+        let greet = || {
+            // What comes to be known behind a greeting is told afterwards.
+            self.news.mark_unchanged();
+            drop(self.roster.take_fresh());
+            Hello {
+                targets: self.roster.descriptions(),
+                whole: self.roster.is_whole(),
+                sources: self.roster.sources(),
+                ..self.hello.clone()
+            }
+        };
+        let attaching = self.dialler.attach(greet);
         tokio::pin!(attaching);
         loop {
             if is_over(farewell, &self.hands, &self.mailbox) {

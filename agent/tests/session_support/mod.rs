@@ -136,6 +136,16 @@ impl Fake {
         self.shelf.lock().unwrap().turned_away.push_back(status);
     }
 
+    /// How many are still to be turned away.
+    pub(crate) fn turned_away(&self) -> usize {
+        self.shelf.lock().unwrap().turned_away.len()
+    }
+
+    /// Nobody is turned away any more.
+    pub(crate) fn let_in(&self) {
+        self.shelf.lock().unwrap().turned_away.clear();
+    }
+
     /// The next stream, greeted and welcomed.
     pub(crate) async fn greet(&mut self) -> Talk {
         let mut arrived = in_time("an agent", self.arrived.recv()).await.unwrap();

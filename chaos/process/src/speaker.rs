@@ -157,6 +157,15 @@ impl Speaker {
         Ok(())
     }
 
+    /// Whether a target is one of the fleet's.
+    pub(crate) async fn knows(&mut self, id: &str) -> Result<bool> {
+        let (_, door) = self.anyone()?;
+        let known = door.targets().await?;
+        let there = known.iter().filter(|target| !target.retired);
+        let mut named = there.filter_map(|target| target.description.as_ref());
+        Ok(named.any(|described| described.id == id))
+    }
+
     /// The rollout that has a target, if one has it, goes on without it.
     pub(crate) async fn go_on_without(&mut self, id: &str) -> Result<()> {
         let (_, door) = self.anyone()?;

@@ -9,6 +9,9 @@ use skein_core::spec::{Knob, Measure, OnBreach, Order, Question, Scope, Setting,
 use skein_core::state::Fleet;
 use skein_core::state::repair::Verb;
 
+/// By which name the schedule asks.
+const SCHEDULER: &str = "skein/scheduler";
+
 macro_rules! capabilities {
     ($($name:ident = $words:literal),* $(,)?) => {
         /// What the owner of a large fleet may ask for, and what may come of it.
@@ -209,8 +212,8 @@ impl Played {
             Body::RepairOrdered { order, .. } => match order.verb {
                 Verb::Applied => self.saw(It::RepairApplied),
                 Verb::NotApplied => self.saw(It::RepairNotApplied),
-                Verb::Adopt if asked => self.saw(It::RepairAdopt),
-                Verb::Adopt => self.saw(It::AdoptedUnasked),
+                Verb::Adopt if event.actor == SCHEDULER => self.saw(It::AdoptedUnasked),
+                Verb::Adopt => self.saw(It::RepairAdopt),
             },
             Body::TargetMended { .. } => self.saw(It::Mended),
             Body::EditAccepted { .. } => self.saw(It::EditAccepted),

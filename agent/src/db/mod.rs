@@ -14,6 +14,7 @@ mod timeouts;
 mod error;
 mod fence;
 mod fingerprint;
+mod held;
 mod identity;
 mod intent;
 mod kill;

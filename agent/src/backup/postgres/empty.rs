@@ -15,6 +15,8 @@ pub(super) struct There {
     pub(super) extensions: BTreeSet<String>,
     /// Relations and routines that neither the system nor an extension brought.
     pub(super) objects: i64,
+    /// The tables of the target's fence, quoted. Several targets may be schemas of one database.
+    pub(super) fences: Vec<String>,
 }
 
 pub(super) async fn look(
@@ -40,13 +42,25 @@ pub(super) async fn look(
                    AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass
                                    AND d.objid = p.oid AND d.deptype = 'e'))",
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed)?;
+    let fences = sqlx::query_scalar(
+        "SELECT format('%I.%I', n.nspname, c.relname)
+           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE c.relname = '_skein_fence' AND c.relkind IN ('r', 'p')
+            AND ($1 IS NULL OR n.nspname = $1)
+          ORDER BY 1",
+    )
+    .bind(place.schema.as_deref())
+    .fetch_all(connection)
     .await
     .map_err(failed)?;
     Ok(There {
         schemas: schemas.into_iter().collect(),
         extensions: extensions.into_iter().collect(),
         objects,
+        fences,
     })
 }
 

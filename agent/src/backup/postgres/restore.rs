@@ -1,12 +1,15 @@
 //! Puts a PostgreSQL archive back.
 //!
 //! ```text
-//! archive → zstd → pg_restore --file=- → BEGIN, (empty,) script, COMMIT → psql
+//! archive → zstd → pg_restore --file=- → BEGIN, (fence, empty,) script, COMMIT → psql
 //! ```
 //!
 //! `pg_restore --dbname` cannot empty the database in its own transaction, so its script goes
 //! through `psql`. The `COMMIT` is sent only when the archive was read to its end, with the right
 //! digest: until then nobody sees anything, and a failure leaves the database as it was.
+//!
+//! The transaction holds the row of the target's fence: `psql` may go on for a while when whoever started it, and
+//! with it the session lock, is gone, and until it has ended nobody raises the fence.
 
 use std::io::{self, Write};
 
@@ -105,6 +108,11 @@ fn beginning(archive: &Archive, mode: Mode, entries: &[Entry], there: &There) ->
     let mut begin = String::from(
         "BEGIN;\nSET LOCAL client_min_messages = warning;\nSET LOCAL search_path = pg_catalog;\nSET LOCAL lock_timeout = '60s';\n",
     );
+    if mode == Mode::Replace {
+        for fence in &there.fences {
+            begin.extend(["SELECT FROM ", fence, " FOR UPDATE;\n"]);
+        }
+    }
     if mode == Mode::Replace && archive.scope == Scope::Database {
         let named = |schema: &&String| entries.iter().any(|entry| entry.is_of(schema));
         let kept = there.schemas.iter().filter(named).cloned().collect();

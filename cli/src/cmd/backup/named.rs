@@ -2,6 +2,7 @@
 
 use skein_agent::backup::{Archive, Destination, Scope, Sha256, Source};
 use skein_agent::config::{Secret, Target};
+use skein_agent::db::Location;
 
 use super::list::recorded;
 use super::unusable;
@@ -18,6 +19,7 @@ pub(super) struct Named {
     pub(super) destination: Destination,
     pub(super) target: Target,
     pub(super) url: Secret,
+    pub(super) location: Location,
     pub(super) source: Source,
 }
 
@@ -31,7 +33,7 @@ impl Named {
             Failure::usage(format!("target {} is not in {}", backup.target, file.path.display()))
                 .next("run this where the target's agent runs, with that agent's skein.toml")
         })?;
-        let (_, url) = target.locate().await.map_err(|error| {
+        let (location, url) = target.locate().await.map_err(|error| {
             Failure::usage(chain(&error)).next("repair the target's `url` in skein.toml")
         })?;
         let source = Source::from_url(url.expose(), target.schema.as_deref()).map_err(|error| {
@@ -41,7 +43,7 @@ impl Named {
             Failure::usage(chain(&error)).next("repair `backups` in [agent] of skein.toml")
         })?;
         let archive = archive(&backup, &source, &target)?;
-        Ok(Self { backup, archive, destination, target, url, source })
+        Ok(Self { backup, archive, destination, target, url, location, source })
     }
 
     /// Whether it holds the whole schema, so that fingerprints can be compared.

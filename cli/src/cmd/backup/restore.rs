@@ -2,6 +2,7 @@
 //! rollback: every write since then is lost, and somebody has to say that this is accepted.
 
 use skein_agent::backup::{BackupError, Mode, restore};
+use skein_agent::db::{DbError, Session as Lock, Timeouts};
 use skein_proto::v1;
 
 use super::super::{plan, targets, with_session};
@@ -15,6 +16,9 @@ use crate::render::look::rfc3339;
 use crate::render::targets::Targets;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
+
+/// How long somebody who works on the target, or looks at it, is waited for.
+const LOCK_WAIT_MS: u32 = 30_000;
 
 pub(super) async fn run(
     what: &str,
@@ -48,11 +52,14 @@ pub(super) async fn run(
                 return Err(Failure::new(ExitCode::Refused, "not confirmed; nothing was changed"));
             }
         }
+        // Who looks at the target now waits until it is whole, and nobody works on it.
+        let lock = lock(&named).await?;
         screen.note(&format!("restoring {id} from {}: {reason}", named.backup.archive));
-        record(session, &named, reason).await?;
-        restore(&named.archive, &named.destination, &named.source, Mode::Replace)
-            .await
-            .map_err(|error| unrestored(&error, &id))?;
+        if let Err(failure) = record(session, &named, reason).await {
+            lock.close().await;
+            return Err(failure);
+        }
+        put_back(&named, lock, screen).await.map_err(|error| unrestored(&error, &id))?;
         // The log is to know at once what stands there now.
         let selector = v1::Selector { targets: vec![id.clone()], ..Default::default() };
         let seen = plan::observe(session, &selector, plan::LOOK).await?;
@@ -61,6 +68,38 @@ pub(super) async fn run(
         Ok(ExitCode::Done)
     })
     .await
+}
+
+/// The target's session lock, until the restore has ended: in the middle of it there is nothing to be seen that
+/// stays.
+async fn lock(named: &Named) -> Result<Lock, Failure> {
+    let timeouts = Timeouts { session_lock_wait_ms: LOCK_WAIT_MS, ..Timeouts::default() };
+    Lock::open(&named.location, &timeouts).await.map_err(|error| {
+        let held = matches!(error, DbError::LockHeld { .. });
+        let exit = if held { ExitCode::Refused } else { ExitCode::Internal };
+        let id = &named.backup.target;
+        Failure::new(exit, format!("{}; nothing was changed", chain(&error)))
+            .next(format!("when {id} can be worked on, run the command again"))
+    })
+}
+
+/// Puts the archive back, and lets go of the lock.
+async fn put_back(named: &Named, mut lock: Lock, screen: &mut Screen) -> Result<(), BackupError> {
+    let mut work =
+        Box::pin(restore(&named.archive, &named.destination, &named.source, Mode::Replace));
+    let restored = tokio::select! {
+        restored = &mut work => restored,
+        lost = lock.lost() => {
+            // To stop in the middle would be worse.
+            screen.warn(&format!(
+                "the session lock of {} was lost ({}); nobody is to look at it before this has ended",
+                named.backup.target, chain(&lost)
+            ));
+            work.await
+        }
+    };
+    lock.close().await;
+    restored.map(|_restored| ())
 }
 
 /// The log says what is about to be done, and why, before it is.

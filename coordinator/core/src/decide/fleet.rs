@@ -12,7 +12,7 @@ use crate::policy::Policy;
 use crate::refusal::{Kind, Refusal};
 use crate::state::Fleet;
 use crate::state::tables::Tables;
-use crate::state::target::{Description, Observation, State};
+use crate::state::target::{Description, Doubt, Observation, State};
 
 pub(super) fn form(
     fleet: &Fleet,
@@ -113,10 +113,14 @@ pub(super) fn observe(
         }
         Ok(seen) => seen,
     };
-    if target.doubt.is_some_and(|doubt| doubt.outlasts(seen)) {
+    if let Some(doubt) = target.doubt.filter(|doubt| doubt.outlasts(seen)) {
+        let who = match doubt {
+            Doubt::Leg(_) => "an executor of before may still be at work on",
+            Doubt::Restore(_) => "somebody may still be putting an archive back into",
+        };
         return Err(Refusal::new(
             Kind::Stale,
-            format!("an executor of before may still be at work on target {id}"),
+            format!("{who} target {id}"),
             "raise the fence, and look again",
         ));
     }

@@ -213,7 +213,7 @@ pub(super) fn free(fleet: &Fleet, state: &State) -> Result<(), Refusal> {
             ));
         }
         target.unmended()?;
-        if target.doubt == Some(Doubt::Restore) {
+        if matches!(target.doubt, Some(Doubt::Restore(_))) {
             return Err(Refusal::new(
                 Kind::Conflict,
                 format!("target {}: {}", target.id, target.problem),

@@ -205,10 +205,11 @@ pub(super) fn restore_started(
 ) -> Result<(), Impossible> {
     let ix = target_ix(fleet, id)?;
     let seq = fleet.seq;
+    let now = fleet.fence(seq);
     if let Some(mut target) = fleet.targets.get_mut(ix) {
         target.worked_on = Some(seq);
         target.problem = format!("{archive} is being restored into it");
-        target.doubt = Some(Doubt::Restore);
+        target.doubt = Some(Doubt::Restore(now));
     }
     Ok(())
 }

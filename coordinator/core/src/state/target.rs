@@ -61,16 +61,16 @@ pub enum Doubt {
     /// A leg ended, and what of its last step is in force was not told. Its executor may stand still, and go
     /// on: only a look that raised the target's fence so far tells what is there to stay.
     Leg(Fence),
-    /// An archive is being put back into it, or was.
-    Restore,
+    /// An archive is being put back into it, or was. Who puts it back holds the session lock: only a look behind
+    /// it, which raised the fence so far, sees what is there to stay.
+    Restore(Fence),
 }
 
 impl Doubt {
     /// Whether it is still there when somebody has looked.
     pub(crate) fn outlasts(self, seen: &Observation) -> bool {
         match self {
-            Self::Leg(since) => seen.fence < since,
-            Self::Restore => false,
+            Self::Leg(since) | Self::Restore(since) => seen.fence < since,
         }
     }
 }
@@ -196,9 +196,10 @@ impl State {
         self.doubt = None;
     }
 
-    /// Whoever looks has to raise the fence first: an executor of before may still be there.
+    /// Whoever looks has to raise the fence first: an executor of before may still be there, or whoever puts an
+    /// archive back.
     pub fn needs_fence(&self) -> bool {
-        matches!(self.doubt, Some(Doubt::Leg(_))) && self.lease.is_none()
+        self.doubt.is_some() && self.lease.is_none()
     }
 
     /// Somebody has looked at it, and could the last time.

@@ -50,7 +50,7 @@ pub struct ApplyArgs {
     #[command(flatten)]
     pub plan: PlanArgs,
     /// Carry out exactly this plan, or nothing when the fleet has moved since
-    #[arg(long = "plan", value_name = "ID", conflicts_with_all = ["migrations", "direction", "target", "on", "labels", "waves"])]
+    #[arg(long = "plan", value_name = "ID", conflicts_with_all = ["migrations", "direction", "target", "out_of_order", "accept_drift", "no_observe", "on", "labels", "condition", "file", "stages", "waves", "parallelism", "per", "per_group", "heavy", "soak", "order", "budget", "budget_scope", "cover_classes", "on_breach", "retries", "backup"])]
     pub id: Option<String>,
     #[command(flatten)]
     pub confirm: ConfirmArgs,
@@ -369,7 +369,7 @@ pub struct RollbackArgs {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
+    use clap::{CommandFactory as _, Parser as _};
 
     use super::super::{Cli, Verb};
     use super::{GoalArg, KnobArg, MigrateArgs, MigrateDirection, v1};
@@ -469,7 +469,45 @@ mod tests {
 
     #[test]
     fn a_plan_id_takes_no_other_question() {
-        assert!(Cli::try_parse_from(["skein", "apply", "--plan", "7c1e", "--on", "eu-1"]).is_err());
-        assert!(Cli::try_parse_from(["skein", "apply", "--plan", "7c1e"]).is_ok());
+        let parses = |words: &[&str]| {
+            Cli::try_parse_from(["skein", "apply", "--plan", "7c1e"].iter().chain(words)).is_ok()
+        };
+        assert!(parses(&[]));
+        assert!(parses(&["--yes", "--waive", "agreed", "--detach"]));
+        assert!(parses(&["--timeout", "5m", "-o", "json"]));
+        for words in [
+            &["m"][..],
+            &["--on", "eu-1"],
+            &["--label", "region=eu"],
+            &["--where", "region == \"eu\""],
+            &["--direction", "up"],
+            &["--target", "latest"],
+            &["--out-of-order"],
+            &["--accept-drift"],
+            &["--strategy", "careful.toml"],
+            &["--wave", "canary=10%"],
+            &["--parallelism", "1"],
+            &["--soak", "10m"],
+            &["--backup", "none"],
+        ] {
+            assert!(!parses(words), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_makes_a_plan_is_refused_beside_the_id_of_one() {
+        let mut skein = Cli::command();
+        skein.build();
+        let of = |verb| skein.find_subcommand(verb).expect("a verb");
+        let (plan, apply) = (of("plan"), of("apply"));
+        let id = apply.get_arguments().find(|arg| arg.get_id() == "id").expect("--plan");
+        let refused = apply.get_arg_conflicts_with(id);
+        let no_plan = ["detailed_exitcode", "dry_run", "help"];
+        for arg in plan.get_arguments() {
+            let name = arg.get_id().as_str();
+            if !arg.is_global_set() && !no_plan.contains(&name) {
+                assert!(refused.iter().any(|other| other.get_id() == name), "{name}");
+            }
+        }
     }
 }

@@ -25,6 +25,7 @@ mod role;
 mod scrape;
 pub mod screen;
 mod session;
+mod typed;
 
 use std::io::IsTerminal as _;
 

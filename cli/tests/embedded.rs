@@ -154,6 +154,8 @@ fn from_plan_to_audit() {
     let undo = project.json(0, "rollback mig-0001 --dry-run");
     assert_eq!(undo["targets"][0]["versions"].as_array().unwrap().len(), 2);
     project.expect(2, "rollback mig-0001").says("skein rollback mig-0001 --yes");
+    let ran = project.expect(2, "rollback mig-0001 --on eu-1 --step 1 -o json");
+    ran.says("skein rollback mig-0001 --on eu-1 --step 1 -o json --yes");
     project.expect(0, "rollback mig-0001 --yes");
     for target in TARGETS {
         assert!(project.columns(target).is_empty(), "{target}");

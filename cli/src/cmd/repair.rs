@@ -17,6 +17,7 @@ use crate::follow::{Following, follow};
 use crate::render::repair::{Chosen, Edits, Repair, Repairs};
 use crate::screen::Screen;
 use crate::session::{Need, Session};
+use crate::typed::again_with;
 
 /// A repair is asked about in questions of this length.
 const WAIT: Duration = Duration::from_secs(10);
@@ -67,17 +68,13 @@ fn somewhere(selection: &SelectionArgs) -> Result<(), Failure> {
 }
 
 /// Nothing is changed before somebody has agreed to it.
-fn consent(
-    consent: &ConsentArgs,
-    (targets, command): (usize, &str),
-    screen: &mut Screen,
-) -> Result<(), Failure> {
+fn consent(consent: &ConsentArgs, targets: usize, screen: &mut Screen) -> Result<(), Failure> {
     if consent.yes {
         return Ok(());
     }
     if !screen.can_ask() {
         return Err(Failure::usage("nobody is there to confirm the repair; nothing was changed")
-            .next(format!("skein repair {command} --yes")));
+            .next(again_with("--yes")));
     }
     let targets = u32::try_from(targets).unwrap_or(u32::MAX);
     let (question, wanted) = apply::question(targets, false);
@@ -85,29 +82,7 @@ fn consent(
         return Ok(());
     }
     Err(Failure::new(ExitCode::Refused, "not confirmed; nothing was changed")
-        .next(format!("skein repair {command} --yes")))
-}
-
-/// The words behind `skein repair`, as they were typed.
-fn typed(
-    (verb, what): (&str, &[String]),
-    selection: &SelectionArgs,
-    consent: &ConsentArgs,
-) -> String {
-    let mut words = vec![verb.to_owned(), what.join(" ")];
-    if !selection.on.is_empty() {
-        words.push(format!("--on '{}'", selection.on.join(",")));
-    }
-    for label in &selection.labels {
-        words.push(format!("--label '{}={}'", label.name, label.values.join(",")));
-    }
-    if let Some(condition) = &selection.condition {
-        words.push(format!("--where {condition:?}"));
-    }
-    if let Some(reason) = &consent.waive {
-        words.push(format!("--waive {reason:?}"));
-    }
-    words.join(" ")
+        .next(again_with("--yes")))
 }
 
 async fn ledger(
@@ -148,8 +123,7 @@ async fn ledger(
         screen.show_on_stdout(&draft)?;
     }
     if !draft.targets.is_empty() && !draft.lacks_evidence() {
-        let command = typed((draft.verb, &args.versions), &args.selection, &args.consent);
-        consent(&args.consent, (draft.targets.len(), &command), screen)?;
+        consent(&args.consent, draft.targets.len(), screen)?;
     }
     // Where evidence lacks, the refusal says what to do.
     let request = v1::RepairRequest { asker: Some(session.asker()), dry: false, ..request };
@@ -237,8 +211,7 @@ async fn edited(
     if matches!(screen.format(), Format::Text | Format::Wide) {
         screen.show_on_stdout(&edits)?;
     }
-    let command = typed(("accept-edited", &args.versions), &args.selection, &args.consent);
-    consent(&args.consent, (edits.targets(), &command), screen)?;
+    consent(&args.consent, edits.targets(), screen)?;
     let request = v1::AcceptEditedRequest { asker: Some(session.asker()), dry: false, ..request };
     let edits = Edits::new(&accept(session, &request).await?);
     screen.show(&Edits { accepted: true, ..edits })?;
@@ -331,9 +304,7 @@ async fn skip(
         if matches!(screen.format(), Format::Text | Format::Wide) {
             screen.show_on_stdout(&Chosen::new(&wanted, "would be left out"))?;
         }
-        let rollout = std::slice::from_ref(&args.rollout);
-        let command = typed(("skip", rollout), &args.selection, &args.consent);
-        consent(&args.consent, (wanted.targets.len(), &command), screen)?;
+        consent(&args.consent, wanted.targets.len(), screen)?;
     }
     let reply = left_out(session, asked(false)).await?;
     screen.show(&Chosen::new(&reply, "left out, as it is"))?;

@@ -14,6 +14,7 @@ use crate::follow::{Following, follow};
 use crate::render::undo::Undo;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
+use crate::typed::again_with;
 
 pub(crate) async fn run(
     args: &RollbackArgs,
@@ -90,7 +91,7 @@ fn consent(undo: &Undo, args: &RollbackArgs, screen: &mut Screen) -> Result<(), 
     if args.confirm.yes {
         return Ok(());
     }
-    let command = format!("skein rollback {} --yes", args.rollout);
+    let command = again_with("--yes");
     if !screen.can_ask() {
         return Err(Failure::usage("nobody is there to confirm the undo; nothing was started")
             .next(command));

@@ -16,6 +16,7 @@ use crate::render::look::rfc3339;
 use crate::render::targets::Targets;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
+use crate::typed::quoted;
 
 /// How long somebody who works on the target, or looks at it, is waited for.
 const LOCK_WAIT_MS: u32 = 30_000;
@@ -43,7 +44,7 @@ pub(super) async fn run(
         if !yes {
             if !screen.can_ask() {
                 return Err(Failure::usage("nobody is there to confirm the restore; nothing was changed")
-                    .next(command(&format!("--waive \"{reason}\" --yes"))));
+                    .next(command(&format!("--waive {} --yes", quoted(reason)))));
             }
             let question = format!(
                 "Every write to {id} since {taken} is lost. To go on, type the target's name ({id}):"

@@ -13,11 +13,13 @@ pub struct Failure {
     pub what: String,
     /// The command or action to do next. Empty: the message says it all.
     pub next: String,
+    /// It is for want of a waiver that the coordinator refused it, and for nothing else.
+    pub unwaived: bool,
 }
 
 impl Failure {
     pub fn new(exit: ExitCode, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), next: String::new() }
+        Self { exit, what: what.into(), next: String::new(), unwaived: false }
     }
 
     #[must_use]
@@ -54,6 +56,8 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 /// Metadata of a refusal: the exit code, and what to do next (as bytes: it may be any text).
 const EXIT: &str = "skein-exit";
 const NEXT: &str = "skein-next-bin";
+/// The same: what the asker has to give.
+const WANTS: &str = "skein-wants";
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
@@ -70,7 +74,8 @@ impl From<Status> for Failure {
         } else {
             status.message().to_owned()
         };
-        Self { exit, what, next: next.unwrap_or_default() }
+        let unwaived = metadata.get(WANTS).is_some_and(|wanted| wanted == "waiver");
+        Self { exit, what, next: next.unwrap_or_default(), unwaived }
     }
 }
 

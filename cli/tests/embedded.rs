@@ -252,6 +252,22 @@ fn what_cannot_be_undone_wants_a_waiver() {
 }
 
 #[test]
+fn a_start_that_is_refused_for_something_else_wants_no_waiver() {
+    let project = Project::new("halt");
+    fs::remove_file(project.path().join("migrations/0002_email.down.sql")).unwrap();
+    let plan = plan_id(&project.expect(0, "plan").out);
+    // When it is started another rollout has the targets, and waits for somebody's word.
+    let config = fs::read_to_string(project.path().join("skein.toml")).unwrap();
+    let canary = "name = \"canary\"\n";
+    project.write("skein.toml", &config.replace(canary, &format!("{canary}approval = true\n")));
+    project.expect(11, "apply --yes --target step=1 --timeout 1s");
+    let ran = project.expect(21, &format!("apply --plan {plan}"));
+    ran.says("is part of mig-0002, which has not ended");
+    ran.says("wait for mig-0002");
+    assert!(!ran.err.contains("--waive"), "{}", ran.err);
+}
+
+#[test]
 fn another_charter_is_refused() {
     let project = Project::new("halt");
     let other = "ab".repeat(32);

@@ -109,7 +109,7 @@ pub(crate) async fn start(
             async move { connect::rollouts(channel).start(request).await }
         })
         .await;
-    let reply = started.map_err(|failure| unwaived(failure, plan, waive))?;
+    let reply = started.map_err(|failure| unwaived(failure, plan))?;
     screen.done(&format!("{} started", reply.rollout));
     if follow_args.detach {
         return status::show(session, &reply.rollout, screen).await;
@@ -128,9 +128,9 @@ pub(crate) fn waivers(reason: Option<&str>) -> Vec<v1::Waiver> {
     reason.map(waiver).into_iter().collect()
 }
 
-/// A refusal for want of a waiver lists the steps and the whole command.
-fn unwaived(mut failure: Failure, plan: &Plan, waive: Option<&str>) -> Failure {
-    if failure.exit != ExitCode::Refused || plan.irreversible.is_empty() || waive.is_some() {
+/// A refusal for want of a waiver lists the steps and the whole command. Any other says by itself what to do.
+fn unwaived(mut failure: Failure, plan: &Plan) -> Failure {
+    if !failure.unwaived {
         return failure;
     }
     for step in &plan.irreversible {

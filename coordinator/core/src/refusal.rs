@@ -11,6 +11,8 @@ pub enum Kind {
     Missing,
     /// Validation: the bundle or the fleet does not allow it.
     Unfit,
+    /// A step cannot be undone, and nobody has taken responsibility for it.
+    Unwaived,
     /// The plan was made on a state that has moved.
     Stale,
     /// A schema or a ledger is not what the log says.

@@ -12,6 +12,8 @@ use crate::sequencer::Failure;
 pub(crate) const EXIT: &str = "skein-exit";
 /// What to do next, as bytes: it may be any text.
 pub(crate) const NEXT: &str = "skein-next-bin";
+/// What the asker has to give, where it is refused for want of that alone.
+pub(crate) const WANTS: &str = "skein-wants";
 /// Where the leader is, as far as this node knows.
 pub(crate) const LEADER: &str = "skein-leader";
 
@@ -29,13 +31,17 @@ pub(crate) fn refused(refusal: &Refusal) -> Status {
     let (code, exit) = match refusal.kind {
         Kind::Invalid => (Code::InvalidArgument, 2),
         Kind::Missing => (Code::NotFound, 2),
-        Kind::Unfit | Kind::Conflict => (Code::FailedPrecondition, 21),
+        Kind::Unfit | Kind::Unwaived | Kind::Conflict => (Code::FailedPrecondition, 21),
         Kind::Stale => (Code::Aborted, 40),
         Kind::Drift => (Code::FailedPrecondition, 41),
         Kind::Denied => (Code::PermissionDenied, 51),
         Kind::LeaseLost => (Code::Aborted, 21),
     };
-    with(Status::new(code, refusal.what.clone()), exit, &refusal.next)
+    let mut status = with(Status::new(code, refusal.what.clone()), exit, &refusal.next);
+    if refusal.kind == Kind::Unwaived {
+        status.metadata_mut().insert(WANTS, MetadataValue::from_static("waiver"));
+    }
+    status
 }
 
 pub(super) fn failed(failure: Failure) -> Status {

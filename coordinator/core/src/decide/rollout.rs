@@ -116,7 +116,7 @@ fn waived(state: &State, waivers: &[Waiver]) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new(
-        Kind::Unfit,
+        Kind::Unwaived,
         format!("{} steps cannot be undone: {}", open.len(), open.join(", ")),
         "write their down scripts, or record a waiver: --waive \"why that is acceptable\"",
     ))

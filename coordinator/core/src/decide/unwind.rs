@@ -218,7 +218,7 @@ pub(super) fn on_request(
         && waivers.iter().all(|waiver| waiver.reason.trim().is_empty())
     {
         return Err(Refusal::new(
-            Kind::Unfit,
+            Kind::Unwaived,
             format!(
                 "{} can be undone in part only: step {} on {} cannot be undone",
                 count_of_targets(blocked.len()),

@@ -40,5 +40,6 @@ mod text;
 mod throttle;
 
 pub use config::Config;
+pub use discovery::find as find_target;
 pub use metrics::Metrics;
 pub use session::{Coordinators, Dial, Running, StartError, start};

@@ -163,8 +163,9 @@ impl ExitCode {
                  directory, remove the node from the cluster and add a fresh one."
             }
             Self::BackupUnusable => {
-                "A backup is not where the log says, has other bytes than were recorded, or its \
-                 restored schema is not the one that was backed up. Treat the steps behind it as \
+                "A backup is not where the log says, has other bytes than were recorded, is not brought \
+                 back by the engine's own tool, or its restored schema is not the one that was backed \
+                 up. Treat the steps behind it as \
                  not undoable by restore until a new backup is there."
             }
             Self::Detached => {

@@ -192,3 +192,80 @@ async fn a_backup_of_the_affected_tables_on_mariadb() {
     let Some(server) = Server::shared(Engine::Mysql, test) else { return };
     only_the_affected_tables("backup-tables-my", server).await;
 }
+
+/// A target that a source names is restored with the file that has the source.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discovered_target_is_verified_and_restored() {
+    let project = Project::new("backup-found");
+    let server = Server::sqlite(&project.join("db"));
+    let database = server.database("found/1").await;
+    let names = |rows: &str| {
+        project.write("rows", rows);
+    };
+    let row = format!("{{\"id\": \"1\", \"url\": {:?}}}\n", database.url);
+    names(&row);
+    project.write(
+        "skein.toml",
+        "[project]\nmigrations = \"m\"\n\n[[discovery]]\nname = \"tenants\"\nprefix = \"found/\"\n\
+         command = [\"cat\", \"rows\"]\n",
+    );
+    let alone = Alone { project };
+    let orders = "CREATE TABLE orders (id integer primary key, note varchar(40));\n";
+    alone.migration("0001_orders", orders, "DROP TABLE orders;\n");
+    alone.run("targets discover").exits(0);
+    alone.run("migrate").exits(0);
+    database.raw(ROWS).await.expect("rows can be written");
+    let before = database.schema().await;
+    alone.migration("0002_price", "ALTER TABLE orders ADD COLUMN price integer;\n", "SELECT 1;\n");
+    alone.run("migrate").exits(0);
+
+    let tried = alone.json("backup verify found/1", 0);
+    assert_eq!(tried["equal"], true, "{tried}");
+    let words = ["backup", "restore", "found/1", "--waive", "agreed with kim", "--yes"];
+    alone.run_words(&words).exits(0);
+    assert_eq!(database.schema().await, before);
+
+    // A source that does not name it, names it twice or cannot be read is told as that.
+    let path = alone.project.join("rows");
+    for (rows, why) in [
+        ("{\"id\": \"2\", \"url\": \"sqlite:two.db\"}\n".to_owned(), "does not name it"),
+        (format!("{row}{row}"), "names it twice"),
+        (String::new(), "tenants"),
+    ] {
+        if rows.is_empty() {
+            fs::remove_file(&path).expect("it was written");
+        } else {
+            fs::write(&path, rows).expect("it can be written");
+        }
+        let refused = alone.run("backup verify found/1").exits(2);
+        said(&refused, &["target found/1 is not in", "source tenants", why, "listed there"]);
+    }
+}
+
+/// What stands in the way of a restore and says nothing of the archive is not told as a lost backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_not_lost_for_want_of_a_tool() {
+    let test = "a_backup_is_not_lost_for_want_of_a_tool";
+    let Some(server) = Server::shared(Engine::Mysql, test) else { return };
+    let project = Project::new("backup-tool");
+    let databases = vec![server.database("t/1").await];
+    let alone = Alone::within(project, &databases, "[project]\nmigrations = \"m\"\n");
+    let orders = "CREATE TABLE orders (id integer primary key, note varchar(40));\n";
+    alone.migration("0001_orders", orders, "DROP TABLE orders;\n");
+    alone.run("migrate").exits(0);
+    for line in ["backup verify t/1", "backup restore t/1 --waive agreed --yes"] {
+        let mut command = std::process::Command::new(support::binary());
+        command.args(line.split_whitespace()).current_dir(alone.project.path());
+        let output = command.env("PATH", "/nowhere").output().expect("the program starts");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(
+            told.contains("was not found") && told.contains("nothing against the archive"),
+            "{told}"
+        );
+    }
+    alone.run("backup verify t/1").exits(0);
+    for database in databases {
+        database.remove().await;
+    }
+}

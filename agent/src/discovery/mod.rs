@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 pub(crate) use command::{Group, program};
 
-use crate::config::{Discovery, Row, Source};
+use crate::config::{Discovery, Row, Source, Target};
 use crate::roster::{Named, Reading, Roster};
 
 /// Rows of one source; more is not gone by.
@@ -61,6 +61,39 @@ async fn follow(
             }
         }
     }
+}
+
+/// The target of that id as the first source that names it has it, read now: for somebody beside the agent, who works
+/// with the agent's file.
+///
+/// # Errors
+///
+/// Why there is none, source by source.
+pub async fn find(discoveries: &[Discovery], id: &str) -> Result<Target, Vec<String>> {
+    let mut why = Vec::new();
+    for discovery in discoveries {
+        let name = &discovery.name;
+        let rows = match read(discovery).await {
+            Reading::Rows(rows) => rows,
+            Reading::Failed(reason) => {
+                why.push(format!("source {name} could not be read: {reason}"));
+                continue;
+            }
+        };
+        let is_it = |row: &Named| row.id.as_ref().is_some_and(|known| known.to_string() == id);
+        let mut named = rows.into_iter().filter(is_it);
+        match (named.next(), named.next()) {
+            (Some(Named { target: Ok(target), .. }), None) => return Ok(target),
+            (Some(Named { place, target: Err(reason), .. }), None) => {
+                why.push(format!("source {name}, {place}: {reason}"));
+            }
+            (Some(one), Some(other)) => {
+                why.push(format!("source {name} names it twice: {}, {}", one.place, other.place));
+            }
+            (None, _) => why.push(format!("source {name} does not name it")),
+        }
+    }
+    Err(why)
 }
 
 async fn read(discovery: &Discovery) -> Reading {

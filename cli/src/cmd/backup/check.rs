@@ -5,13 +5,13 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 use serde_json::Value;
-use skein_agent::backup::{Mode, Restored, Source, restore};
+use skein_agent::backup::{BackupError, Mode, Restored, Source, restore};
 use skein_agent::db::{Location, observe};
 
 use super::super::with_session;
+use super::failed;
 use super::named::Named;
 use super::scratch::Scratch;
-use super::unusable;
 use crate::args::Global;
 use crate::exit::ExitCode;
 use crate::failure::{Failure, chain};
@@ -40,13 +40,12 @@ pub(super) async fn run(
 
 async fn try_in(named: &Named, scratch: &Scratch) -> Result<Checked, Failure> {
     let schema = named.target.schema.as_deref();
-    let into =
-        Source::from_url(scratch.url().expose(), schema).map_err(|error| unusable(&error))?;
+    let into = Source::from_url(scratch.url().expose(), schema).map_err(|error| failed(&error))?;
     let restored = restore(&named.archive, &named.destination, &into, Mode::Empty)
         .await
-        .map_err(|error| unusable(&error))?;
-    let location =
-        Location::parse(scratch.url().expose(), schema).map_err(|error| unusable(&error))?;
+        .map_err(|error| untried(&error))?;
+    let location = Location::parse(scratch.url().expose(), schema)
+        .map_err(|error| Failure::new(ExitCode::Internal, chain(&error)))?;
     let seen = observe(&location).await.map_err(|error| {
         Failure::new(
             ExitCode::Internal,
@@ -54,6 +53,20 @@ async fn try_in(named: &Named, scratch: &Scratch) -> Result<Checked, Failure> {
         )
     })?;
     Ok(Checked::new(named, &restored, &words::hex(&seen.fingerprint.0)))
+}
+
+/// The archive is whole where the engine's own tool does not bring it back into an empty database: that is what is
+/// asked for here.
+fn untried(error: &BackupError) -> Failure {
+    match error {
+        BackupError::HalfRestored { source, .. } => untried(source),
+        BackupError::ToolFailed { .. } => Failure::new(
+            ExitCode::BackupUnusable,
+            format!("the archive is whole, and was not restored: {}", chain(error)),
+        )
+        .next("mend what the tool names and verify it again; until then the steps behind it are not restorable"),
+        _ => failed(error),
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -1,8 +1,9 @@
 //! The archive that somebody means, and the way to it and to its target from this machine.
 
 use skein_agent::backup::{Archive, Destination, Scope, Sha256, Source};
-use skein_agent::config::{Secret, Target};
+use skein_agent::config::{File, Secret, Target};
 use skein_agent::db::Location;
+use skein_agent::find_target;
 
 use super::list::recorded;
 use super::unusable;
@@ -28,11 +29,7 @@ impl Named {
     pub(super) async fn find(session: &Session, what: &str) -> Result<Self, Failure> {
         let backup = chosen(recorded(session, "", "").await?, what)?;
         let file = session.project.file()?;
-        let target = file.targets.iter().find(|target| target.id.to_string() == backup.target);
-        let target = target.cloned().ok_or_else(|| {
-            Failure::usage(format!("target {} is not in {}", backup.target, file.path.display()))
-                .next("run this where the target's agent runs, with that agent's skein.toml")
-        })?;
+        let target = named_in(file, &backup.target).await?;
         let (location, url) = target.locate().await.map_err(|error| {
             Failure::usage(chain(&error)).next("repair the target's `url` in skein.toml")
         })?;
@@ -53,6 +50,21 @@ impl Named {
             Scope::Tables(_) => false,
         }
     }
+}
+
+/// The target as the file lists it, or as a source of the file names it now.
+async fn named_in(file: &File, id: &str) -> Result<Target, Failure> {
+    if let Some(target) = file.targets.iter().find(|target| target.id.to_string() == id) {
+        return Ok(target.clone());
+    }
+    find_target(&file.discoveries, id).await.map_err(|why| {
+        let what = format!("target {id} is not in {}", file.path.display());
+        let what = [&[what], &why[..]].concat().join("; ");
+        Failure::usage(what).next(
+            "run this where the target's agent runs, with that agent's skein.toml; one that its source does not \
+             name any more is listed there for it",
+        )
+    })
 }
 
 fn chosen(backups: Vec<Backup>, what: &str) -> Result<Backup, Failure> {

@@ -6,8 +6,8 @@ use skein_agent::db::{DbError, Session as Lock, Timeouts};
 use skein_proto::v1;
 
 use super::super::{plan, targets, with_session};
+use super::failed;
 use super::named::Named;
-use super::unusable;
 use crate::args::Global;
 use crate::connect;
 use crate::exit::ExitCode;
@@ -137,5 +137,5 @@ fn unrestored(error: &BackupError, id: &str) -> Failure {
         return Failure::new(ExitCode::Inconsistent, chain(error))
             .next(format!("repair what it names and restore {id} again from the same archive"));
     }
-    unusable(error)
+    failed(error)
 }

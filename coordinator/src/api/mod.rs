@@ -97,6 +97,12 @@ impl Api {
         self.sequencer.ask(request).await.map_err(status::failed)
     }
 
+    /// Whether it was accepted before, as far as this node has come.
+    fn is_repeat(&self, asker: Option<&v1::Asker>) -> bool {
+        let id = asker.and_then(|asker| codec::request_id(&asker.request_id).ok()?);
+        id.is_some_and(|id| self.machine.fleet().requests.get(&id).is_some())
+    }
+
     /// Whoever names a charter goes by the one in force. Asked before anything is done for a request,
     /// also where nothing of it reaches the sequencer.
     fn same_charter(&self, asker: Option<&v1::Asker>) -> Result<(), Status> {

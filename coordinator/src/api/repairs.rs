@@ -103,22 +103,23 @@ impl v1::repairs_server::Repairs for Api {
         let selector = self.selected(request.selector.clone()).await?;
         let ask = ask(&request.versions, &request.bundle, selector, &request.waiver)?;
         self.linearizable().await?;
-        let edits = decide::edits(&self.machine.fleet(), &ask)
-            .map_err(|refusal| status::refused(&refusal))?
-            .into_iter()
-            .map(|edit| v1::Edit {
-                version: edit.version.to_string(),
-                file: edit.file,
-                ran: codec::digests_out(&edit.ran),
-                now: codec::digest_out(Some(edit.now)),
-                targets: edit.targets.iter().map(ToString::to_string).collect(),
-            })
-            .collect();
-        if !request.dry {
+        let edits = decide::edits(&self.machine.fleet(), &ask);
+        let edits = if request.dry {
+            edits.map_err(|refusal| status::refused(&refusal))?
+        } else {
             let command = Command::AcceptEdited(Box::new(ask));
             self.ask(request.asker.clone(), &request, command).await?;
-        }
-        Ok(Response::new(v1::AcceptEditedReply { edits }))
+            // A repeat of what was done may find nobody left who is meant.
+            edits.unwrap_or_default()
+        };
+        let edits = edits.into_iter().map(|edit| v1::Edit {
+            version: edit.version.to_string(),
+            file: edit.file,
+            ran: codec::digests_out(&edit.ran),
+            now: codec::digest_out(Some(edit.now)),
+            targets: edit.targets.iter().map(ToString::to_string).collect(),
+        });
+        Ok(Response::new(v1::AcceptEditedReply { edits: edits.collect() }))
     }
 
     async fn retry_targets(

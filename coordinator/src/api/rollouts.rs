@@ -134,7 +134,12 @@ impl v1::rollouts_server::Rollouts for Api {
         let rollout = number(&request.rollout)?;
         let wave = match request.wave.checked_sub(1) {
             Some(wave) => WaveIx(wave),
-            None => self.next_to_approve(rollout).await?,
+            None => match self.next_to_approve(rollout).await {
+                Ok(wave) => wave,
+                // What it let open is open: the sequencer tells a repeat by its id, whatever wave it says.
+                Err(_) if self.is_repeat(request.asker.as_ref()) => WaveIx::default(),
+                Err(refusal) => return Err(refusal),
+            },
         };
         let command = Command::ApproveWave { rollout, wave, reason: request.reason.clone() };
         let accepted = self.ask(request.asker.clone(), &request, command).await?;
@@ -161,15 +166,18 @@ impl v1::rollouts_server::Rollouts for Api {
             let forward = fleet.rollouts.get(&rollout).is_some_and(|state| {
                 matches!(state.status, State::Running | State::Paused) && !state.turned
             });
-            let lines =
-                lines(&fleet, rollout, &extent).map_err(|refusal| status::refused(&refusal))?;
-            (lines.into_iter().map(undo_line).collect(), forward)
+            let lines = lines(&fleet, rollout, &extent);
+            (lines.map(|lines| lines.into_iter().map(undo_line).collect()), forward)
         };
-        if !request.dry {
+        let undo = if request.dry {
+            undo.map_err(|refusal| status::refused(&refusal))?
+        } else {
             let waivers = waivers(&request.waivers);
             let command = Command::RollBackRollout { rollout, extent, waivers };
             self.ask(request.asker.clone(), &request, command).await?;
-        }
+            // A repeat of what was done may find nothing left to undo.
+            undo.unwrap_or_default()
+        };
         Ok(Response::new(v1::RollBackReply { rollout: rollout.to_string(), undo, forward }))
     }
 

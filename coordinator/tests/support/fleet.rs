@@ -57,11 +57,17 @@ pub(crate) async fn put_bundle(channel: Channel, number: usize) -> Vec<u8> {
 
 /// Plans everything everywhere, without a backup. The rollout's id.
 pub(crate) async fn plan(channel: Channel) -> String {
+    plan_in(channel, Vec::new()).await
+}
+
+/// The same, in these waves.
+pub(crate) async fn plan_in(channel: Channel, waves: Vec<v1::WaveSpec>) -> String {
     let spec = v1::PlanSpec {
         bundle: put_bundle(channel.clone(), 0).await.into(),
         direction: v1::Direction::Up.into(),
         goal: Some(v1::Goal { goal: Some(v1::goal::Goal::Latest(true)) }),
         strategy: Some(v1::Strategy {
+            waves,
             parallelism: 4,
             backup: v1::BackupScope::BackupNone.into(),
             ..Default::default()

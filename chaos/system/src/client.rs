@@ -12,8 +12,8 @@ use skein_proto::v1;
 use skein_proto::v1::fleet_client::FleetClient;
 use skein_proto::v1::planner_client::PlannerClient;
 use skein_proto::v1::rollouts_client::RolloutsClient;
-use tonic::transport::{Channel, Endpoint};
 use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::node::host;
 use crate::world::{Node, Told, world};

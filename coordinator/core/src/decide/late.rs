@@ -197,9 +197,11 @@ fn fate(
     if plan::owes(fleet, spec, target).is_ok_and(|owed| owed.is_empty()) {
         return Fate::Settled;
     }
-    if !spec.accept_drift && target.problem.is_empty() && target.mend.is_none() {
+    if target.problem.is_empty() && target.mend.is_none() {
         match head(fleet, spec, target) {
             Head::Proved => {}
+            // Whoever accepts what was changed by hand accepts this, too.
+            Head::Unproved(_) if spec.accept_drift => {}
             Head::At(version) => {
                 return match tried(fleet, spec, (&version, target)) {
                     Some(why) => Fate::Awaited(by_hand((&version, &target.id, state.id), &why)),

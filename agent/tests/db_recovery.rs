@@ -437,7 +437,7 @@ async fn what_leaves_no_trace_in_the_schema_is_not_run_again() {
     let mut session = target.session().await;
     match session.recover(&order).await.unwrap() {
         Recovery::Stuck { why } => {
-            assert!(why.contains("`TRUNCATE TABLE hits` on line 1"), "{why}")
+            assert!(why.contains("`TRUNCATE TABLE hits` on line 1"), "{why}");
         }
         other => panic!("{other:?}"),
     }

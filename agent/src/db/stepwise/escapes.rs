@@ -1,5 +1,5 @@
 //! MariaDB and MySQL: whether a statement may change what no transaction takes back. That is a table of an engine
-//! without transactions (MyISAM, Aria, …), in whichever database, that the statement names, or that a view, a trigger
+//! without transactions (`MyISAM`, `Aria`, …), in whichever database, that the statement names, or that a view, a trigger
 //! or a routine leads to from what it names.
 //!
 //! Names are looked up as words, so that a statement is taken for too much rather than for too little; of a view or

@@ -13,8 +13,8 @@ use crate::observation::Seen;
 pub(super) struct Waits {
     /// How long each step under a lease has worked.
     took: BTreeMap<(Fence, Version), u64>,
-    /// When this leader was last told that somebody waits.
-    held: BTreeMap<Fence, Millis>,
+    /// When this leader was told that somebody waits.
+    held: BTreeMap<Fence, Vec<Millis>>,
 }
 
 impl Invariant for Waits {
@@ -28,7 +28,7 @@ impl Invariant for Waits {
                 self.took.insert((fence, version.clone()), ms);
             }
             Seen::Held { fence, at } => {
-                self.held.insert(fence, at);
+                self.held.entry(fence).or_default().push(at);
             }
             // A new leader has to hear of it first.
             Seen::Leads { .. } => self.held.clear(),
@@ -43,8 +43,10 @@ impl Invariant for Waits {
                 }
                 Body::StepOverran { overrun } => {
                     let Overrun { fence, target, version, ms, .. } = &**overrun;
-                    let held = self.held.get(fence).filter(|held| held.0 + ms > event.at.0);
-                    if let Some(held) = held {
+                    // What it was told after it had decided it could not know.
+                    let told = self.held.get(fence).into_iter().flatten().rev();
+                    let held = told.copied().find(|held| *held <= event.at);
+                    if let Some(held) = held.filter(|held| held.0 + ms > event.at.0) {
                         return Err(format!(
                             "{version} on {target} is said to take {ms} ms at {}, and it waited until {held}",
                             event.at

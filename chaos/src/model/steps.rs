@@ -52,7 +52,11 @@ impl Sim {
             return executor.close(Told::Stuck { step: step.ix, why });
         }
         if executor.cancelled && !found && !begun {
+            let fenced_off = database.fence > executor.leg.fence;
             self.reach(Reach::LegGivenBack);
+            if fenced_off && !self.mutated(Mutation::NoFenceCheck) {
+                return Next::Stop;
+            }
             // An intent without a statement behind it: the probe says that nothing is in force.
             self.databases[executor.database].intent = None;
             return executor.close(Told::Released { why: "cancelled".to_owned() });

@@ -63,7 +63,7 @@ pub(super) fn settled(
         let reach: Vec<Reach> = reach.collect();
         let state = state_mut(fleet, id)?;
         Arc::make_mut(&mut state.late).extend_from_slice(about.classes);
-        state.reach.extend(reach);
+        state.ahead.come(reach);
     }
     let state = state_mut(fleet, id)?;
     let (accepts, trial) = (state.plan.spec.accept_drift, state.trial());

@@ -2,8 +2,10 @@
 //! so that status costs nothing. Lanes that may be leased are queued with the agents that serve them
 //! ([`super::agent`]), so that a tick looks at those alone.
 
+mod ahead;
 mod knobs;
 mod lane;
+mod late;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::plan::{Class, Plan, Step};
 use crate::spec::{Direction, Gate, OnBreach, Quantiles, Scope, Standing, When, Word};
 use crate::state::target;
 
+pub(crate) use ahead::Ahead;
 pub use knobs::Knobs;
 pub use lane::{Counts, Lane, Lanes, Phase, Place};
 
@@ -107,17 +110,6 @@ fn place(wave: WaveIx) -> usize {
     usize::try_from(wave.0).unwrap_or(usize::MAX)
 }
 
-/// A lane lies ahead.
-fn ahead(todo: &mut [BTreeMap<ClassIx, Load>], lane: &Lane, reach: &[Reach]) {
-    if let Some(wave) = todo.get_mut(place(lane.wave)) {
-        wave.entry(lane.class).or_default().add(&lane.told, reach_of(reach, lane.class));
-    }
-}
-
-fn reach_of(reach: &[Reach], class: ClassIx) -> Option<&Reach> {
-    reach.get(usize::try_from(class.0).ok()?)
-}
-
 /// A class of a plan, or one of those that came later.
 pub(crate) fn class_of<'a>(plan: &'a Plan, late: &'a [Class], ix: ClassIx) -> Option<&'a Class> {
     let ix = usize::try_from(ix.0).ok()?;
@@ -200,13 +192,8 @@ pub struct State {
     pub again: BTreeMap<TargetIx, LaneIx>,
     /// Lanes that were planned. Those that came late stand behind them.
     planned: usize,
-    /// By wave: what lies ahead in it, class by class.
-    todo: Vec<BTreeMap<ClassIx, Load>>,
-    /// Of a plan in stages: in which waves a target goes through those behind its first, and whether it is counted
-    /// there as ahead.
-    later: BTreeMap<TargetIx, BTreeMap<WaveIx, bool>>,
-    /// By class, of those that came later too: the words of its steps.
-    pub(crate) reach: Vec<Reach>,
+    /// What lies ahead.
+    pub(crate) ahead: Ahead,
     /// Lanes that the event being applied has changed: their places in the queues follow.
     pub(crate) touched: Vec<LaneIx>,
 }
@@ -219,12 +206,12 @@ impl State {
         lanes: Vec<Lane>,
     ) -> Self {
         let mut counts = vec![Counts::default(); plan.waves.len()];
-        let mut todo = vec![BTreeMap::new(); plan.waves.len()];
+        let mut ahead = Ahead::new(plan.waves.len(), reach);
         let mut total = Counts::default();
         let mut planned = 0;
         for lane in &lanes {
             total.add(lane.phase);
-            ahead(&mut todo, lane, &reach);
+            ahead.add(lane);
             if let Some(counts) = counts.get_mut(place(lane.wave)) {
                 counts.add(lane.phase);
             }
@@ -267,41 +254,25 @@ impl State {
             step_gates_failed: BTreeMap::new(),
             approved: BTreeSet::new(),
             again: BTreeMap::new(),
-            todo,
-            later: BTreeMap::new(),
-            reach,
+            ahead,
             touched: Vec::new(),
         }
     }
 
-    /// Of a plan in stages: a target is in another wave than its first, too.
+    /// Of a plan in stages: a lane's target is in another wave than its first, too.
     pub(crate) fn goes_through(&mut self, ix: LaneIx, wave: WaveIx) {
         let Some(lane) = self.lanes.get(ix) else { return };
-        self.later.entry(lane.target).or_default().insert(wave, false);
+        self.ahead.goes_through(lane.target, wave);
         self.look_ahead(ix);
     }
 
     /// What later stages have ahead of a lane is counted with their waves, as long as it goes there.
     pub(crate) fn look_ahead(&mut self, ix: LaneIx) {
         let Some(lane) = self.lanes.get(ix) else { return };
-        let stage = self.plan.stage_of(lane.wave);
-        for (wave, counted) in self.later.get_mut(&lane.target).into_iter().flatten() {
-            let goes_there = lane.phase != Phase::Waived
-                && !lane.replaced
-                && wave.0 >= self.opened
-                && self.plan.stage_of(*wave) > stage;
-            if std::mem::replace(counted, goes_there) == goes_there {
-                continue;
-            }
-            let Some(todo) = self.todo.get_mut(place(*wave)) else { continue };
-            let (load, reach) =
-                (todo.entry(lane.class).or_default(), reach_of(&self.reach, lane.class));
-            if goes_there {
-                load.add(&lane.told, reach);
-            } else {
-                load.sub(&lane.told, reach);
-            }
-        }
+        let goes_on = lane.phase != Phase::Waived && !lane.replaced;
+        let (opened, plan) = (self.opened, &self.plan);
+        let stage = plan.stage_of(lane.wave);
+        self.ahead.look(lane, |wave| goes_on && wave.0 >= opened && plan.stage_of(wave) > stage);
     }
 
     /// The wave that is under way: the last one opened.
@@ -407,12 +378,6 @@ impl State {
         let others = self.lanes.0.iter().skip(planned).filter(move |lane| lane.wave == wave);
         let lanes = self.lanes.0.iter().skip(before).take(count).chain(others);
         lanes.filter(|lane| !lane.replaced)
-    }
-
-    /// Lanes of targets that came late.
-    pub(crate) fn late_lanes(&self) -> impl Iterator<Item = LaneIx> {
-        let late = (0..).map(LaneIx).zip(&self.lanes.0).skip(self.planned);
-        late.filter(|(_, lane)| !lane.replaced).map(|(ix, _)| ix)
     }
 
     /// Of which stage the open wave is.
@@ -522,106 +487,7 @@ impl State {
 
     /// What lies ahead in a wave, class by class.
     pub fn todo(&self, wave: WaveIx) -> Option<&BTreeMap<ClassIx, Load>> {
-        self.todo.get(place(wave))
-    }
-
-    /// Targets that come late may join it, now or once it goes on.
-    pub fn takes_late_ones(&self) -> bool {
-        let under_way = matches!(self.status, Status::Running | Status::Paused);
-        under_way
-            && !self.turned
-            && self.aborted.is_none()
-            && self.plan.spec.direction == Direction::Up
-    }
-
-    /// Whether there is something to decide about a target: it came after the plan was made, or it is waited
-    /// for and somebody can look at it. Who is part of another rollout may join when that has ended.
-    pub(crate) fn may_join(&self, ix: TargetIx, target: &target::State) -> bool {
-        self.takes_late_ones()
-            && target.lane.is_none_or(|(holder, _)| holder != self.id)
-            && !self.exempt.contains_key(&ix)
-            && if self.awaited.contains_key(&ix) {
-                target.retired || target.is_seen()
-            } else {
-                target.since > self.made && !target.retired
-            }
-    }
-
-    /// Targets that it goes on without no more, since that held until a time that has passed: with a lane that has
-    /// steps left in a wave that is open, or without one. Who was let go meanwhile, as the rollout had ended or the
-    /// target was retired, has its lane still, if not the rollout the target.
-    pub fn lapsed<'a>(
-        &'a self,
-        targets: &'a target::Table,
-        now: Millis,
-    ) -> impl Iterator<Item = (&'a target::State, Option<LaneIx>)> {
-        let over = self.exempt.iter().filter(move |(_, exempt)| !exempt.holds(now));
-        over.filter_map(move |(ix, exempt)| {
-            let target = targets.get(*ix).filter(|target| !target.retired)?;
-            let Some(lane) = exempt.lane else {
-                return self.takes_late_ones().then_some((target, None));
-            };
-            let has_it = target.lane == Some((self.id, lane)) || self.takes_late_ones();
-            let known = self.lanes.get(lane).filter(|_| has_it && !self.turned)?;
-            // What a later stage brings it lacks when that is open.
-            let rest = known.phase == Phase::Waived && known.verified < self.until(known);
-            (rest && known.wave.0 < self.opened).then_some((target, Some(lane)))
-        })
-    }
-
-    /// When the next of those that it goes on without is to be called in.
-    pub fn lapses(&self, now: Millis) -> Option<Millis> {
-        self.exempt.values().filter_map(|exempt| exempt.until).filter(|until| *until > now).min()
-    }
-
-    /// Targets of which is to be decided whether they join.
-    pub fn arrived(&self) -> impl Iterator<Item = TargetIx> {
-        self.arrived.iter().copied()
-    }
-
-    /// Every wave is open and done, or every one of its stage, and nothing but targets that are not there is waited for.
-    pub fn waits_for_absent(&self) -> bool {
-        let barred = self.barrier() == Some(Barrier::Absent);
-        self.status == Status::Running
-            && self.under_way() == 0
-            && (self.total.of(Phase::Waiting) == 0 || barred)
-            && self.arrived.is_empty()
-            && !self.awaited.is_empty()
-    }
-
-    /// A target that had a lane, was let go and comes again: what it has done there stays, and nothing more is asked
-    /// of it.
-    pub(crate) fn replace(&mut self, target: TargetIx) {
-        let old = self.lanes.iter().find(|(_, lane)| lane.target == target).map(|(ix, _)| ix);
-        let Some(ix) = old else { return };
-        self.change(ix, |lane, _| lane.phase = Phase::Waived);
-        let Some(lane) = self.lanes.get_mut(ix) else { return };
-        lane.replaced = true;
-        let (wave, applied) = (lane.wave, lane.applied);
-        self.total.sub(Phase::Waived);
-        if let Some(counts) = self.counts.get_mut(place(wave)) {
-            counts.sub(Phase::Waived);
-        }
-        let steps = self.lanes.get(ix).map_or(0, |lane| self.steps(lane));
-        let lacked = u64::from(steps.saturating_sub(applied));
-        self.progress.planned = self.progress.planned.saturating_sub(lacked);
-        self.look_ahead(ix);
-    }
-
-    /// A target that comes late gets a lane behind all others.
-    pub(crate) fn join(&mut self, lane: Lane) -> LaneIx {
-        let ix = LaneIx(u32::try_from(self.lanes.len()).unwrap_or(u32::MAX));
-        self.total.add(lane.phase);
-        if let Some(counts) = self.counts.get_mut(place(lane.wave)) {
-            counts.add(lane.phase);
-        }
-        self.progress.planned += self.class(&lane).map_or(0, |class| class.steps.len() as u64);
-        if lane.phase.lies_ahead() {
-            ahead(&mut self.todo, &lane, &self.reach);
-        }
-        self.lanes.0.push(lane);
-        self.touched.push(ix);
-        ix
+        self.ahead.wave(wave)
     }
 
     /// One of a lane's steps.
@@ -723,13 +589,10 @@ impl State {
         let lane = &*lane;
         let moved = (wave, phase.lies_ahead()) != (lane.wave, lane.phase.lies_ahead());
         if moved && phase.lies_ahead() {
-            let load = self.todo.get_mut(place(wave)).and_then(|wave| wave.get_mut(&lane.class));
-            if let Some(load) = load {
-                load.sub(&lane.told, reach_of(&self.reach, lane.class));
-            }
+            self.ahead.sub(wave, lane);
         }
         if moved && lane.phase.lies_ahead() {
-            ahead(&mut self.todo, lane, &self.reach);
+            self.ahead.add(lane);
         }
         self.touched.push(ix);
         if lane.phase.is_over() {

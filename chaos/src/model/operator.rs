@@ -326,7 +326,15 @@ impl Sim {
             }
             // Not all of it, as a rule: what is given up ends the rollout for nobody.
             7..=9 if selector != Selector::default() => {
-                Command::AbortLanes { rollout, selector, wave, reason }
+                let given_up = Command::AbortLanes { rollout, selector, wave, reason };
+                // Whoever does so may want all of it back at once. Of its own: whatever else a seed means, it meant before.
+                let mut own = dice.clone();
+                if !own.chance(700) {
+                    return given_up;
+                }
+                self.request(given_up);
+                let (extent, waivers) = (Extent::default(), waivers(&mut own));
+                Command::RollBackRollout { rollout, extent, waivers }
             }
             5 | 6 => Command::ReleaseLanes { rollout, selector, wave },
             _ => {

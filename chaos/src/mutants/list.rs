@@ -359,7 +359,11 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a target that somebody holds is leased",
         edits: &[
             edit("decide/leg.rs", "&& room && !held && !frozen;", "&& room && !frozen;"),
-            edit("state/rollout/lane.rs", "            _ if self.held.is_some() => false,\n", ""),
+            edit(
+                "state/rollout/lane.rs",
+                "            _ if self.held.is_some() || self.replaced => false,\n",
+                "",
+            ),
         ],
     },
     Mutant {

@@ -235,7 +235,7 @@ async fn what_is_owed_by_who_comes_back_and_not_by_who_is_not_meant() {
     let _other = agent(&world, "a2", &[&other]);
     Agent::until_observed(&world.client, &["us-1"]).await;
     std::fs::write(&gone, "").expect("an empty file is an empty database");
-    world.cli.run("targets observe --on eu-2").await.exits(0);
+    // Nobody asks for a look at it.
     world.cli.run("watch mig-0001").await.exits(0);
     let status = world.client.rollout("mig-0001").await.expect("a status");
     assert!(has(&status, "eu-2") && !has(&status, "us-1"), "{status:?}");
@@ -323,6 +323,7 @@ async fn what_is_owed_by_a_dump_that_nothing_proves_waits_for_a_word() {
     assert!(why.contains("its probe says"), "{why}");
     // Time goes by, its agent comes back and looks again, the leader is another one: nothing is tried anew.
     world.behead().await;
+    Agent::until_observed(&world.client, &["eu-3"]).await;
     world.cli.run("targets observe --on eu-3").await.exits(0);
     assert_eq!(said(&world.client, ordered).await, 2);
     let failed = |body: &Body| matches!(body, Body::RepairFailed(_));

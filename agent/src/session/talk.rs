@@ -340,7 +340,7 @@ fn deadline(farewell: Option<&Farewell>) -> Option<Instant> {
     farewell.and_then(|farewell| farewell.deadline)
 }
 
-async fn sleep_until(at: Option<Instant>) {
+pub(super) async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,

@@ -289,6 +289,42 @@ async fn whatever_the_leader_was_killed_in_ends_alike() {
     end(world).await;
 }
 
+/// Kills the leader while a request stands in its log and in no other; which node it was. A leader that hears of nobody
+/// steps down, and where it did so before it had it in hand another one is tried.
+async fn killed_with_it_in_hand(world: &mut World, request: &v1::SetRequest) -> u64 {
+    const TRIES: u32 = 6;
+    for _ in 0..TRIES {
+        let leader = world.cluster.leader().await;
+        // It serves, and has nothing else to write.
+        let windows = vec![v1::Knob { knob: Some(Knob::Windows(true)) }];
+        let settled = async || {
+            let (asker, rollout) = (Some(Client::asker()), request.rollout.clone());
+            let request = v1::SetRequest { asker, rollout, knobs: windows.clone() };
+            world.cluster.client(leader).rollouts().set(request).await.is_ok()
+        };
+        until("the leader takes requests", LIMIT, settled).await;
+        world.cluster.settled().await;
+        world.cluster.stop_others(leader);
+        let before = world.cluster.written(leader);
+        let (client, first) = (world.cluster.client(leader), request.clone());
+        let set = tokio::spawn(async move { client.rollouts().set(first).await });
+        let over = async || world.cluster.written(leader) != before || set.is_finished();
+        until("the leader has it in hand, or says that it leads no more", LIMIT, over).await;
+        let in_hand = !set.is_finished();
+        if in_hand {
+            world.cluster.kill9(leader);
+        }
+        world.cluster.cont();
+        let answer = set.await.expect("nobody panics in it");
+        if in_hand {
+            answer.expect_err("nobody is left who could answer");
+            return leader;
+        }
+        answer.expect_err("it was answered by one node of three");
+    }
+    panic!("in {TRIES} rounds no leader had it in hand");
+}
+
 /// The leader has a `set` in hand that it cannot commit, and is killed: whoever asked repeats it, and whatever
 /// became of the first time, the knob is set once.
 #[tokio::test(flavor = "multi_thread")]
@@ -299,30 +335,10 @@ async fn a_set_that_the_leader_was_killed_in_is_set_once() {
     world.cli.run(apply).await.exits(0);
     world.until_it("mig-0001", "the third wave waits for a word", waits_for_a_word).await;
     for round in 1..=3 {
-        let leader = world.cluster.leader().await;
-        // It serves, and has nothing else to write.
-        let windows = vec![v1::Knob { knob: Some(Knob::Windows(true)) }];
-        let settled = async || {
-            let (asker, rollout) = (Some(Client::asker()), "mig-0001".to_owned());
-            let request = v1::SetRequest { asker, rollout, knobs: windows.clone() };
-            world.cluster.client(leader).rollouts().set(request).await.is_ok()
-        };
-        until("the leader takes requests", LIMIT, settled).await;
-        world.cluster.settled().await;
-        world.cluster.stop_others(leader);
         let knobs = vec![v1::Knob { knob: Some(Knob::Retries(6 + round)) }];
         let rollout = "mig-0001".to_owned();
         let request = v1::SetRequest { asker: Some(Client::asker()), rollout, knobs };
-        let before = world.cluster.written(leader);
-        let (client, first) = (world.cluster.client(leader), request.clone());
-        let set = tokio::spawn(async move { client.rollouts().set(first).await });
-        // It stands in the log of the one node that is to die, and nowhere else.
-        until("the leader has it in hand", LIMIT, async || world.cluster.written(leader) != before)
-            .await;
-        assert!(!set.is_finished(), "it was answered by one node of three");
-        world.cluster.kill9(leader);
-        world.cluster.cont();
-        set.await.expect("nobody panics in it").expect_err("nobody is left who could answer");
+        let leader = killed_with_it_in_hand(&mut world, &request).await;
         // What it had in hand is there again in two rounds of three, before somebody leads.
         if round > 1 {
             world.cluster.start_node(leader);

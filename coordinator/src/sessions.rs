@@ -173,7 +173,9 @@ impl Sessions {
         let mut state = self.lock();
         let session = state.sessions.get_mut(agent).filter(|session| session.number == number);
         let back = session.is_some_and(|session| {
-            let was_silent = session.is_silent(self.silence);
+            // Of a leg that was never given out here it may have to be told that its lease is over.
+            let unknown = throttled.values().any(|it| !session.in_hand.contains_key(&it.fence));
+            let was_silent = session.is_silent(self.silence) || unknown;
             session.heard = Instant::now();
             session.throttled = throttled;
             session.batched = batched;
@@ -593,6 +595,19 @@ impl Session {
                     self.cancelled.insert(fence, how);
                 }
             }
+        }
+        self.let_go(&live);
+    }
+
+    /// Who waits for a throttle reports nothing, and would not hear that its lease went to somebody else: it would keep
+    /// the target's session from that one.
+    fn let_go(&mut self, live: &BTreeSet<Fence>) {
+        let waiting = self.throttled.values().map(|it| it.fence);
+        let lost: Vec<Fence> = waiting.filter(|fence| !live.contains(fence)).collect();
+        for fence in lost {
+            let why = format!("fence {fence} is no lease any more");
+            let cancel = wire::Cancel { fence: fence.0, why, kill: false, after_batch: false };
+            self.send(wire::from_coordinator::Message::Cancel(cancel));
         }
     }
 }

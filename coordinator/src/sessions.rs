@@ -163,7 +163,8 @@ impl Sessions {
         (number, ended)
     }
 
-    /// An agent's heart beats. Tells whoever waits where it had been silent for long.
+    /// An agent's heart beats. Tells whoever waits where it had been silent for long, or waits for a throttle in a leg that
+    /// it was not given here.
     pub(crate) fn heard(
         &self,
         agent: &AgentId,
@@ -172,17 +173,17 @@ impl Sessions {
     ) {
         let mut state = self.lock();
         let session = state.sessions.get_mut(agent).filter(|session| session.number == number);
-        let back = session.is_some_and(|session| {
+        let news = session.is_some_and(|session| {
             // Of a leg that was never given out here it may have to be told that its lease is over.
             let unknown = throttled.values().any(|it| !session.in_hand.contains_key(&it.fence));
-            let was_silent = session.is_silent(self.silence) || unknown;
+            let was_silent = session.is_silent(self.silence);
             session.heard = Instant::now();
             session.throttled = throttled;
             session.batched = batched;
-            was_silent
+            was_silent || unknown
         });
         drop(state);
-        if back {
+        if news {
             self.changed.notify_one();
         }
     }

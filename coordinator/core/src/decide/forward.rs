@@ -65,8 +65,8 @@ pub fn resumption(fleet: &Fleet, id: RolloutId, all: bool) -> Result<Resumption,
     Ok(Resumption { way, waves, again, left_out: retired(fleet, state) })
 }
 
-/// Its target was not retired.
-fn lives(fleet: &Fleet, lane: &Lane) -> bool {
+/// Its target was not retired: nobody goes on with one that was.
+pub(super) fn lives(fleet: &Fleet, lane: &Lane) -> bool {
     fleet.targets.get(lane.target).is_some_and(|target| !target.retired)
 }
 

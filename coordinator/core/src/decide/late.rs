@@ -1,7 +1,7 @@
 //! Targets that come while a rollout is under way: new ones, and those that nobody could look at when it was
 //! planned. Each joins it with what it owes, or is waited for, or the rollout has nothing to do with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{part, repair, rollout, unwind};
 use crate::command::{Ask, Meant};
@@ -123,17 +123,15 @@ fn call_in(fleet: &Fleet, state: &State, now: Millis) -> Vec<Body> {
     tried.into_iter().chain(waited).collect()
 }
 
-/// The rollout has the target still, or may have it again: nothing has happened to it since.
+/// The rollout has the target still, or may have it again: nobody else has had it since, and it stands as it was left.
 fn goes_on(fleet: &Fleet, state: &State, (target, ix): (&target::State, LaneIx)) -> bool {
-    if let Some(held) = target.lane {
-        return held == (state.id, ix);
+    let ours = Some((state.id, ix));
+    if target.lane.is_some() {
+        return target.lane == ours;
     }
-    let free = target.may_work(state.plan.spec.accept_drift).is_ok();
+    let free = target.last == ours && target.may_work(state.plan.spec.accept_drift).is_ok();
     let lane = state.lanes.get(ix).filter(|_| free);
-    lane.is_some_and(|lane| {
-        let above = unwind::above(fleet, state.id, &BTreeSet::from([lane.target]));
-        above.is_none() && unwind::stands(fleet, state, lane)
-    })
+    lane.is_some_and(|lane| unwind::stands(fleet, state, lane))
 }
 
 fn nobody(id: RolloutId) -> Refusal {

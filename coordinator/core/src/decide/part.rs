@@ -143,8 +143,15 @@ pub(super) fn still(
     state: &State,
     joined: &[(TargetId, WaveIx, ClassIx)],
 ) -> Vec<Body> {
-    let known = |(id, ..): &(TargetId, _, _)| fleet.target(id).map(|(ix, _)| ix);
-    let joined: BTreeSet<_> = joined.iter().filter_map(known).collect();
+    let had_some = |(id, ..): &(TargetId, _, _)| {
+        let (ix, target) = fleet.target(id)?;
+        target.last.map(|_| ix)
+    };
+    let joined: BTreeSet<_> = joined.iter().filter_map(had_some).collect();
+    // New ones, as a rule: what they cost does not grow with the fleet.
+    if joined.is_empty() {
+        return Vec::new();
+    }
     let mut held: BTreeMap<&str, (BTreeSet<TargetIx>, Stop)> = BTreeMap::new();
     for (_, lane) in state.lanes.iter().filter(|(_, lane)| joined.contains(&lane.target)) {
         if let Some(reason) = &lane.held {

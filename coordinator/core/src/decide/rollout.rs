@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::forward::lives;
 use super::{part, rollout, unwind};
 use crate::command::Waiver;
 use crate::event::{Body, Stop};
@@ -153,8 +154,6 @@ pub(super) fn may_go_on(fleet: &Fleet, state: &State, back: bool) -> Result<(), 
 
 /// Targets that would go on still stand where the rollout left them, and by its own steps.
 fn unmoved(fleet: &Fleet, state: &State, back: bool) -> Result<(), Refusal> {
-    // Nobody goes on with who was retired.
-    let lives = |lane: &Lane| fleet.targets.get(lane.target).is_some_and(|target| !target.retired);
     let goes_on = |lane: &&Lane| match lane.phase {
         Phase::Waiting | Phase::Ready | Phase::Failed | Phase::Stuck => !back,
         Phase::UndoReady => back,
@@ -164,8 +163,9 @@ fn unmoved(fleet: &Fleet, state: &State, back: bool) -> Result<(), Refusal> {
         Phase::Done => !back && state.has_stages_left(lane),
         Phase::Leased | Phase::UndoLeased | Phase::Waived => false,
     };
-    let lanes =
-        || state.lanes.iter().map(|(_, lane)| lane).filter(goes_on).filter(|lane| lives(lane));
+    let lanes = || {
+        state.lanes.iter().map(|(_, lane)| lane).filter(goes_on).filter(|lane| lives(fleet, lane))
+    };
     let moved = lanes().find(|lane| !unwind::stands(fleet, state, lane));
     let moved = moved.and_then(|lane| fleet.targets.get(lane.target));
     // A later rollout may have brought a target to the same ledger.

@@ -481,8 +481,9 @@ pub(super) fn ended(
 fn in_the_middle(lane: &Lane) -> bool {
     match lane.phase {
         Phase::UndoReady | Phase::UndoLeased | Phase::Leased => true,
-        Phase::Ready | Phase::Waiting => lane.doubt,
-        Phase::Done
+        Phase::Ready
+        | Phase::Waiting
+        | Phase::Done
         | Phase::Failed
         | Phase::Stuck
         | Phase::Undone

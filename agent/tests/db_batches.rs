@@ -217,27 +217,46 @@ async fn a_batch_that_fails_leaves_those_before_it() {
     }
 }
 
+/// Raises the fence with the batch that changes the row of key 100, so that a later lease comes between that batch
+/// and the next one whatever the machine does.
+async fn raise_with_a_batch(target: &Target) {
+    let raise = "UPDATE _skein_fence SET token = 9 WHERE id = 1";
+    match target.engine {
+        Engine::Postgres => {
+            let body = format!("BEGIN {raise}; RETURN NULL; END");
+            let function = "FUNCTION raise_fence() RETURNS trigger LANGUAGE plpgsql";
+            target.raw(&format!("CREATE {function} AS '{body}'")).await;
+            let when = "AFTER UPDATE ON t FOR EACH ROW WHEN (NEW.id = 100)";
+            target
+                .raw(&format!("CREATE TRIGGER later {when} EXECUTE FUNCTION raise_fence()"))
+                .await;
+        }
+        Engine::Mysql => {
+            let body = format!("IF NEW.id = 100 THEN {raise}; END IF");
+            target
+                .raw(&format!("CREATE TRIGGER later AFTER UPDATE ON t FOR EACH ROW {body}"))
+                .await;
+        }
+        Engine::Sqlite => {
+            let when = "AFTER UPDATE ON t WHEN NEW.id = 100";
+            target.raw(&format!("CREATE TRIGGER later {when} BEGIN {raise}; END")).await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_later_lease_ends_a_run_between_two_batches() {
     for target in every("a_later_lease_ends_a_run_between_two_batches").await {
         fill(&target).await;
+        raise_with_a_batch(&target).await;
         let order = target.up("1", &ADD.replace("size=7", "size=1"));
         let mut session = target.session().await;
-        let run = {
-            let order = order.clone();
-            tokio::spawn(async move { session.apply(&order).await })
-        };
-        while batches_done(&target).await < 3 {
-            assert!(!run.is_finished(), "{:?}", run.await);
-            tokio::task::yield_now().await;
-        }
-        let raise = "UPDATE _skein_fence SET token = 9 WHERE id = 1";
-        while !target.try_raw(raise).await {
-            tokio::task::yield_now().await;
-        }
-        let error: StepError = run.await.unwrap().unwrap_err();
+        let error: StepError = session.apply(&order).await.unwrap_err();
         assert_eq!((error.cause, error.fence_lost), (Cause::Fence, true), "{error}");
         assert!(matches!(error.verdict, Verdict::Partly { .. }), "{error}");
+        // Keys begin at -47 and go in threes: 100 is the fiftieth, and no batch came after it.
+        assert_eq!(batches_done(&target).await, 50);
+        session.close().await;
         let mut session = Session::open(&target.location, &impatient()).await.unwrap();
         let later = Order { token: Token(9), ..order };
         assert!(is_applied(&session.apply(&later).await.unwrap()));

@@ -89,6 +89,37 @@ async fn sum(fleet: &Fleet) -> String {
 }
 
 #[tokio::test]
+async fn a_leg_whose_lease_is_lost_reports_nothing_and_leaves_the_target_to_the_next() {
+    let fleet = fleet().await;
+    let mut fake = Fake::start().await;
+    fake.lease_ms = 600;
+    let migrations = migrations();
+    let digest = fake.put(&migrations);
+    let _first = fleet.agent("agent-1", &["a"], &fake).await;
+    let mut first = fake.greet().await;
+    let mut leg = forward((10, "a"), &digest, &migrations, 0..1);
+    leg.batching = Some(Batching { size: 0, pause_ms: HOUR_MS });
+    first.hand_out(&leg).await;
+    told(&mut first, |at| at.batches == 1).await;
+
+    // It is within a step, which nothing less ends.
+    let why = "fence 10 is no lease any more".to_owned();
+    let lost = Cancel { fence: 10, why, lease_lost: true, ..Cancel::default() };
+    first.say(from_coordinator::Message::Cancel(lost)).await;
+    let _second = fleet.agent("agent-2", &["a"], &fake).await;
+    let mut second = fake.greet().await;
+    let mut leg = forward((11, "a"), &digest, &migrations, 0..1);
+    leg.backup_recorded = true;
+    second.hand_out(&leg).await;
+    let last = |it: &Outcome| matches!(it, Outcome::Verified(_));
+    let said = words(&second.reports_until(last).await);
+    assert_eq!(said.last().map(String::as_str), Some("verified 0+"), "{said:?}");
+    assert_eq!(sum(&fleet).await, "100");
+    // Heartbeats that were sent before, and no report.
+    while !first.heartbeat().await.is_empty() {}
+}
+
+#[tokio::test]
 async fn a_leg_is_left_between_two_batches_and_taken_up_there() {
     let fleet = fleet().await;
     let mut fake = Fake::start().await;

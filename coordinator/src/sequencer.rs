@@ -139,7 +139,7 @@ impl Handle {
         drop(self.queue.send(Message::Renew(fences)).await);
     }
 
-    /// An agent has come: hand it what it has to do.
+    /// An agent has come, or holds what is not its own: hand it what it has to do, and take back the rest.
     pub(crate) async fn attached(&self, agent: AgentId) {
         drop(self.queue.send(Message::Attached(agent)).await);
     }
@@ -474,9 +474,12 @@ impl Sequencer {
     /// What committed events mean for leases and for agents that are connected.
     fn follow(&self, leading: &mut Leading, events: &[Event]) {
         let mut agents: Vec<&AgentId> = Vec::new();
+        let mut over: Vec<Fence> = Vec::new();
         let mut everybody = false;
         for event in events {
             match &event.body {
+                Body::LeaseExpired { fence, released: false, .. }
+                | Body::RepairReleased { fence, .. } => over.push(*fence),
                 Body::LegAssigned { agent, target, .. }
                 | Body::RepairAssigned { agent, target, .. } => {
                     let fence = leading.ahead.fence(event.seq);
@@ -510,6 +513,7 @@ impl Sequencer {
                 _ => {}
             }
         }
+        self.sessions.lost(&over);
         let now = leading.now();
         let hours = self.calendar.hours(&leading.ahead, now);
         let standing = standing(&leading.ahead, &hours, now);

@@ -59,7 +59,9 @@ struct Session {
     skills: Skills,
     /// What its legs were told to wait for, where that is anything.
     paces: BTreeMap<Fence, Pace>,
-    /// Its legs that wait for it, as its last heartbeat said.
+    /// Legs and gates in its hands, as its last heartbeat said: of some it may not have heard that they are over.
+    held: BTreeSet<Fence>,
+    /// Its legs that wait for a throttle, as its last heartbeat said.
     throttled: BTreeMap<TargetId, Throttled>,
     batched: BTreeMap<TargetId, Batched>,
     /// It reads schemas for people.
@@ -141,6 +143,7 @@ impl Sessions {
             asks: BTreeSet::new(),
             skills,
             paces: BTreeMap::new(),
+            held: BTreeSet::new(),
             throttled: BTreeMap::new(),
             batched: BTreeMap::new(),
             reads_schemas: false,
@@ -163,28 +166,43 @@ impl Sessions {
         (number, ended)
     }
 
-    /// An agent's heart beats. Tells whoever waits where it had been silent for long, or waits for a throttle in a leg that
-    /// it was not given here.
+    /// An agent's heart beats. Tells whoever waits where it had been silent for long. Whether it holds what it was not
+    /// given here: it may have to be told that this is over.
     pub(crate) fn heard(
         &self,
         agent: &AgentId,
         number: u64,
+        held: BTreeSet<Fence>,
         (throttled, batched): (BTreeMap<TargetId, Throttled>, BTreeMap<TargetId, Batched>),
-    ) {
+    ) -> bool {
         let mut state = self.lock();
         let session = state.sessions.get_mut(agent).filter(|session| session.number == number);
-        let news = session.is_some_and(|session| {
-            // Of a leg that was never given out here it may have to be told that its lease is over.
-            let unknown = throttled.values().any(|it| !session.in_hand.contains_key(&it.fence));
-            let was_silent = session.is_silent(self.silence);
-            session.heard = Instant::now();
-            session.throttled = throttled;
-            session.batched = batched;
-            was_silent || unknown
-        });
+        let Some(session) = session else { return false };
+        let given = |fence| session.in_hand.contains_key(fence) || session.asks.contains(fence);
+        let all_given = held.iter().all(given);
+        let was_silent = session.is_silent(self.silence);
+        session.heard = Instant::now();
+        session.held = held;
+        session.throttled = throttled;
+        session.batched = batched;
         drop(state);
-        if news {
+        if was_silent {
             self.changed.notify_one();
+        }
+        !all_given
+    }
+
+    /// These leases have run out: whoever has one in his hands leaves it.
+    pub(crate) fn lost(&self, fences: &[Fence]) {
+        if fences.is_empty() {
+            return;
+        }
+        for session in self.lock().sessions.values_mut() {
+            for fence in fences {
+                if session.in_hand.contains_key(fence) || session.held.contains(fence) {
+                    session.lose(*fence);
+                }
+            }
         }
     }
 
@@ -556,6 +574,13 @@ impl Session {
         let mends = mends(fleet, agent);
         let fences = legs.iter().map(|leg| leg.fence);
         let live: BTreeSet<Fence> = fences.chain(mends.iter().map(|mend| mend.fence)).collect();
+        // What was given out here and is over has ended by its reports, or has been said to be lost.
+        let asks = fleet.agents.get(agent).map(|known| &known.asks);
+        let asked = |fence: &Fence| asks.is_some_and(|asks| asks.contains_key(fence));
+        let given = |fence: &Fence| self.in_hand.contains_key(fence) || self.asks.contains(fence);
+        let strange = |fence: &&Fence| !live.contains(*fence) && !given(*fence) && !asked(*fence);
+        let strange: Vec<Fence> = self.held.iter().filter(strange).copied().collect();
+        strange.into_iter().for_each(|fence| self.lose(fence));
         let now = Instant::now();
         let over = self.in_hand.extract_if(.., |fence, _| !live.contains(fence));
         if let Some(since) = over.map(|(_, since)| since).max() {
@@ -591,25 +616,23 @@ impl Session {
             let told = self.cancelled.get(&fence).copied();
             if let Some(why) = cancelled.filter(|_| told.is_none_or(|told| told < how)) {
                 let (kill, after_batch) = (how == Cancelling::Kill, how == Cancelling::AfterBatch);
-                let cancel = wire::Cancel { fence: fence.0, why, kill, after_batch };
+                let cancel =
+                    wire::Cancel { fence: fence.0, why, kill, after_batch, lease_lost: false };
                 if self.send(wire::from_coordinator::Message::Cancel(cancel)) {
                     self.cancelled.insert(fence, how);
                 }
             }
         }
-        self.let_go(&live);
     }
 
-    /// Who waits for a throttle reports nothing, and would not hear that its lease went to somebody else: it would keep
-    /// the target's session from that one.
-    fn let_go(&mut self, live: &BTreeSet<Fence>) {
-        let waiting = self.throttled.values().map(|it| it.fence);
-        let lost: Vec<Fence> = waiting.filter(|fence| !live.contains(fence)).collect();
-        for fence in lost {
-            let why = format!("fence {fence} is no lease any more");
-            let cancel = wire::Cancel { fence: fence.0, why, kill: false, after_batch: false };
-            self.send(wire::from_coordinator::Message::Cancel(cancel));
-        }
+    /// Whoever waits for a throttle or a gate, or is at a long statement, reports nothing, and would not hear that its
+    /// lease went to somebody else: it would keep the target's session from that one.
+    fn lose(&mut self, fence: Fence) {
+        self.held.remove(&fence);
+        let why = format!("fence {fence} is no lease any more");
+        let lost =
+            wire::Cancel { fence: fence.0, why, lease_lost: true, ..wire::Cancel::default() };
+        self.send(wire::from_coordinator::Message::Cancel(lost));
     }
 }
 

@@ -92,6 +92,41 @@ async fn a_lease_lives_by_heartbeats_and_dies_in_silence() {
     node.shutdown().await;
 }
 
+/// Who is at a long statement, or waits for a throttle or a gate, has nothing to report.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_a_leg_whose_lease_is_over_is_told_though_it_reports_nothing() {
+    let root = TempDir::new().unwrap();
+    let node = skein_coordinator::start(single(&root, 800)).await.unwrap();
+    formed(&node).await;
+    let (mut first, leg, _) = leg_for(&node, "a").await;
+    let mut second = attach(node.channel(), "b", &[TARGET]).await;
+    let taken = limit("the lease passes on", async {
+        loop {
+            second.beat(&[]).await;
+            if let Some(leg) = second.leg_within(Duration::from_millis(100)).await {
+                return leg;
+            }
+        }
+    })
+    .await;
+    assert!(taken.fence > leg.fence);
+    // It was stopped, and goes on as if nothing had been.
+    first.beat(&[leg.fence]).await;
+    let lost = |cancel: wire::Cancel| (cancel.fence, cancel.lease_lost);
+    assert_eq!(lost(first.cancelled().await), (leg.fence, true));
+    // So does one that has lost its connection meanwhile. What is live is not taken back.
+    let mut again = attach(node.channel(), "a", &[TARGET]).await;
+    again.beat(&[leg.fence]).await;
+    assert_eq!(lost(again.cancelled().await), (leg.fence, true));
+    second.beat(&[taken.fence]).await;
+    second.say(vec![report(1, &taken, exempt())]).await;
+    let Word::Acknowledged(counts) = second.word().await.unwrap() else {
+        panic!("a leg that is live was taken back");
+    };
+    assert_eq!(counts.ids, [1]);
+    node.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_comes_again_gets_its_leg_again_and_the_older_session_ends() {
     let root = TempDir::new().unwrap();

@@ -210,6 +210,13 @@ impl Hands {
         }
     }
 
+    /// The same, heard before anything was reported: of what was reported, the answer tells.
+    pub(crate) fn leave(&mut self, fence: u64, why: &str) {
+        if self.held.get(&fence).is_some_and(|held| !matches!(held.phase, Phase::Reported(_))) {
+            self.lose(fence, why);
+        }
+    }
+
     /// The leg is not wanted any more: it ends behind the step under way and is given back.
     /// Where it ends sooner, `how` says.
     pub(crate) fn cancel(&mut self, fence: u64, (why, how): (&str, Cancelling)) {

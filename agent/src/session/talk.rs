@@ -237,6 +237,9 @@ impl Talk {
             Heard::Leg(leg) => self.hands.take(leg),
             Heard::Cancel(cancel) => {
                 self.asks.drop(cancel.fence);
+                if cancel.lease_lost {
+                    return self.hands.leave(cancel.fence, &cancel.why);
+                }
                 let how = match (cancel.kill, cancel.after_batch) {
                     (true, _) => Cancelling::Kill,
                     (false, true) => Cancelling::AfterBatch,

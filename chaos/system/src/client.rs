@@ -230,14 +230,16 @@ impl Client {
         Ok(reply)
     }
 
-    async fn running(&mut self) -> Option<v1::RolloutStatus> {
-        let reply = self.status().await.ok()?;
-        reply.rollouts.into_iter().rev().find(|rollout| {
+    /// Those that are under way, the newest first: one may wait for what an older one has.
+    async fn running(&mut self) -> Vec<v1::RolloutStatus> {
+        let under_way = |rollout: &v1::RolloutStatus| {
             matches!(
                 rollout.state(),
                 v1::RolloutState::Running | v1::RolloutState::Paused | v1::RolloutState::Unwinding
             )
-        })
+        };
+        let rollouts = self.status().await.map(|reply| reply.rollouts).unwrap_or_default();
+        rollouts.into_iter().rev().filter(under_way).collect()
     }
 
     /// Rolls forward and back until faults are over, then sees to it that everything ends.
@@ -250,18 +252,20 @@ impl Client {
         }
         loop {
             let healed = world(|world| world.healed);
-            if let Some(rollout) = self.running().await {
+            let running = self.running().await;
+            if running.is_empty() && !healed {
+                drop(self.next_rollout().await);
+            }
+            for rollout in running.iter().take(if healed { usize::MAX } else { 1 }) {
                 let paused = rollout.state() == v1::RolloutState::Paused;
                 if paused && (healed || self.chance.percent(40)) {
                     drop(self.resume(&rollout.id).await);
                 }
                 if healed || self.chance.percent(15) {
-                    self.let_everything_go(&rollout).await;
+                    self.let_everything_go(rollout).await;
                 } else if self.chance.percent(6) {
                     drop(self.roll_back_some(&rollout.id).await);
                 }
-            } else if !healed {
-                drop(self.next_rollout().await);
             }
             self.rest(100, 900).await;
         }
@@ -304,14 +308,14 @@ impl Client {
                     }
                 }
                 0 => {
-                    if let Some(rollout) = self.running().await {
+                    if let Some(rollout) = self.running().await.first() {
                         drop(self.pause(&rollout.id).await);
                     }
                 }
                 1 => drop(self.put_bundle().await),
                 2 => drop(self.next_rollout().await),
                 _ => {
-                    if let Some(rollout) = self.running().await {
+                    if let Some(rollout) = self.running().await.first() {
                         drop(self.resume(&rollout.id).await);
                     }
                 }

@@ -182,9 +182,14 @@ impl Api {
             };
             match message.message {
                 Some(wire::from_agent::Message::Heartbeat(beat)) => {
+                    let fences: Vec<Fence> = beat.fences.into_iter().map(Fence).collect();
                     let told = (throttled(beat.throttled), batched(beat.batched));
-                    self.sessions.heard(agent, number, told);
-                    self.sequencer.renew(beat.fences.into_iter().map(Fence).collect()).await;
+                    let held = fences.iter().copied().collect();
+                    let more = self.sessions.heard(agent, number, held, told);
+                    self.sequencer.renew(fences).await;
+                    if more {
+                        self.sequencer.attached(agent.clone()).await;
+                    }
                 }
                 Some(wire::from_agent::Message::Reports(reports)) => {
                     let queued = self.reports(agent, reports.reports, outgoing).await;

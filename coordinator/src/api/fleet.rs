@@ -9,7 +9,7 @@ use prost::Message as _;
 use sha2::{Digest as _, Sha256};
 use skein_core::Refusal;
 use skein_core::command::Command;
-use skein_core::ids::{Digest, TargetId};
+use skein_core::ids::{Digest, Millis, TargetId};
 use skein_core::refusal::Kind;
 use skein_proto::v1;
 use skein_store::{Chunk, Payload};
@@ -31,9 +31,9 @@ const PAGE: u32 = 1000;
 fn with_debts(
     fleet: &skein_core::Fleet,
     targets: &[&skein_core::state::target::State],
-    presence: &skein_core::schedule::Presence,
+    (presence, now): (&skein_core::schedule::Presence, Millis),
 ) -> Vec<v1::Target> {
-    let mut debts = debts::of(fleet, targets, (presence, clock::now()));
+    let mut debts = debts::of(fleet, targets, (presence, now));
     let told = targets.iter().map(|target| {
         let debt = debts.remove(&target.id);
         convert::target(fleet, target, (presence, debt))
@@ -57,7 +57,7 @@ impl v1::fleet_server::Fleet for Api {
         let after = TargetId(request.page_token);
         let page = condition::page(&fleet, &selector, &presence, (&after, size))
             .map_err(|refusal| status::refused(&refusal))?;
-        let targets = with_debts(&fleet, &page, &presence);
+        let targets = with_debts(&fleet, &page, (&presence, self.machine.now(&fleet)));
         let next_page_token = match targets.last() {
             Some(last) if targets.len() == size => {
                 last.description.as_ref().map(|last| last.id.clone()).unwrap_or_default()
@@ -73,7 +73,7 @@ impl v1::fleet_server::Fleet for Api {
     ) -> Result<Response<v1::ListAgentsReply>, Status> {
         self.linearizable().await?;
         let fleet = self.machine.fleet();
-        let presence = self.presence(&fleet, clock::now());
+        let presence = self.presence(&fleet, self.machine.now(&fleet));
         let agents = fleet
             .agents
             .iter()
@@ -114,7 +114,7 @@ impl v1::fleet_server::Fleet for Api {
         let fleet = self.machine.fleet();
         let wanted: Vec<_> =
             wanted.keys().filter_map(|id| fleet.target(id)).map(|(_, target)| target).collect();
-        let targets = with_debts(&fleet, &wanted, &presence);
+        let targets = with_debts(&fleet, &wanted, (&presence, self.machine.now(&fleet)));
         Ok(Response::new(v1::ObserveReply { targets, silent }))
     }
 

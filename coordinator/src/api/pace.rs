@@ -6,7 +6,7 @@ use skein_proto::v1;
 use tonic::{Request, Response, Status};
 
 use super::{Api, status};
-use crate::{clock, codec};
+use crate::codec;
 
 #[tonic::async_trait]
 impl v1::pace_server::Pace for Api {
@@ -50,6 +50,7 @@ impl v1::pace_server::Pace for Api {
 impl Api {
     /// Those in force.
     fn freezes(&self) -> Vec<v1::Freeze> {
-        super::convert::freezes(&self.machine.fleet(), clock::now())
+        let fleet = self.machine.fleet();
+        super::convert::freezes(&fleet, self.machine.now(&fleet))
     }
 }

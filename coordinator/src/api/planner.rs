@@ -81,7 +81,7 @@ impl v1::planner_server::Planner for Api {
         self.linearizable().await?;
         let fleet = self.machine.fleet();
         let answer = |state: &rollout::State| {
-            let forecast = forecast(&fleet, &state.plan, clock::now());
+            let forecast = forecast(&fleet, &state.plan, self.machine.now(&fleet));
             reply((state.plan_id, &state.plan), Some(state.id), forecast)
         };
         let by_number = RolloutId::parse(&wanted).and_then(|id| fleet.rollouts.get(&id));
@@ -115,7 +115,7 @@ impl Api {
             let again = fleet.rollouts.get(&id).is_some_and(|it| view::forward_again(it) > 0);
             v1::Unfinished { rollout: id.to_string(), targets, forward_again: again }
         });
-        let forecast = forecast(&fleet, plan, clock::now());
+        let forecast = forecast(&fleet, plan, self.machine.now(&fleet));
         v1::PlanReply { unfinished: unfinished.collect(), ..reply((id, plan), rollout, forecast) }
     }
 

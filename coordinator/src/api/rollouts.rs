@@ -18,7 +18,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Api, convert, explain, resumption, status};
 use crate::calendar::Calendar;
-use crate::{clock, codec, condition};
+use crate::{codec, condition};
 
 /// A watcher hears of changes at most so often.
 const WATCH_PACE: Duration = Duration::from_millis(100);
@@ -201,7 +201,8 @@ impl v1::rollouts_server::Rollouts for Api {
         self.linearizable().await?;
         match request.at {
             None => {
-                let (fleet, now) = (self.machine.fleet(), clock::now());
+                let fleet = self.machine.fleet();
+                let now = self.machine.now(&fleet);
                 let presence = self.presence(&fleet, now);
                 explain::told(&fleet, (rollout, &request.target), Moment::of(&presence, now))
             }
@@ -286,7 +287,7 @@ impl Api {
             return Ok(Depth::Whole);
         }
         let (at, history) = (Millis(request.to_time_ms), Arc::clone(&self.history));
-        if at > clock::now() {
+        if at > self.machine.now(&self.machine.fleet()) {
             return Err(Status::invalid_argument("a rollback goes to a time that has passed"));
         }
         let then = tokio::task::spawn_blocking(move || explain::as_it_was_at(&history, at));
@@ -361,9 +362,9 @@ impl Api {
     fn look(&self, request: &v1::StatusRequest) -> Result<v1::StatusReply, Status> {
         let wanted =
             if request.rollout.is_empty() { None } else { Some(number(&request.rollout)?) };
-        let now = clock::now();
         let leader = self.leader().map_or(0, |(node, _)| node);
         let fleet = self.machine.fleet();
+        let now = self.machine.now(&fleet);
         let presence = self.presence(&fleet, now);
         let mut reply = convert::summary(&fleet, &presence, (now, leader));
         reply.concerns = self.timing.trips.concerns();

@@ -13,7 +13,6 @@ use skein_core::forecast::{self, Interval};
 use skein_core::ids::RolloutId;
 
 use super::names::{PHASES, STATUSES};
-use crate::clock;
 use crate::raft::{Machine, Raft};
 use crate::round_trip::RoundTrips;
 use crate::sessions::Sessions;
@@ -230,10 +229,10 @@ impl Seen {
 
     /// Of one rollout; nothing where not all that is left of it was ever measured.
     fn end_of(&self, id: RolloutId, ends: &Seconds<Bound>) {
-        let now = clock::now();
-        let rest = {
+        let (now, rest) = {
             let fleet = self.machine.fleet();
-            fleet.rollouts.get(&id).and_then(|state| forecast::rest(&fleet, state, now))
+            let now = self.machine.now(&fleet);
+            (now, fleet.rollouts.get(&id).and_then(|state| forecast::rest(&fleet, state, now)))
         };
         let Some(rest) = rest.filter(|rest| rest.is_whole() && rest.parts > 0) else { return };
         let Interval { p50, p95 } = rest.interval;

@@ -2,16 +2,17 @@
 //! another state is stale, on every replica alike; a replica that cannot go on deterministically
 //! stops.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use skein_core::Fleet;
 use skein_core::event::Event;
 use skein_core::evolve::evolve;
-use skein_core::ids::Seq;
+use skein_core::ids::{Millis, Seq};
 use skein_store::{Applied, Halt};
 use tokio::sync::watch;
 
+use crate::clock::LogTime;
 use crate::codec;
 use crate::metrics::Counted;
 
@@ -19,6 +20,7 @@ use crate::metrics::Counted;
 #[derive(Debug)]
 pub(crate) struct Machine {
     fleet: RwLock<Fleet>,
+    time: Mutex<LogTime>,
     /// The number of events applied: readers wait for a change.
     applied: watch::Sender<u64>,
     counted: Counted,
@@ -53,6 +55,7 @@ impl Machine {
     pub(crate) fn new() -> Self {
         Self {
             fleet: RwLock::new(Fleet::default()),
+            time: Mutex::new(LogTime::new()),
             applied: watch::Sender::new(0),
             counted: Counted::default(),
         }
@@ -67,6 +70,12 @@ impl Machine {
     pub(crate) fn fleet(&self) -> RwLockReadGuard<'_, Fleet> {
         // A panic in a writer cannot leave a half-applied event: evolve does not panic.
         self.fleet.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time by which `fleet`, this one, is told about. A leader decides by its own, which is this one but for what
+    /// the nodes' clocks differ by: what waits until a time is over for people when it is over for the leader.
+    pub(crate) fn now(&self, fleet: &Fleet) -> Millis {
+        self.time.lock().unwrap_or_else(PoisonError::into_inner).now(fleet.time)
     }
 
     /// Tells each time that events were applied.
@@ -86,6 +95,8 @@ impl Machine {
             })?;
         }
         let seq = fleet.seq.0;
+        // From here on it goes on by itself.
+        self.now(&fleet);
         drop(fleet);
         self.applied.send_replace(seq);
         Ok(())

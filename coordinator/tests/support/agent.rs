@@ -82,6 +82,15 @@ impl Agent {
         }
     }
 
+    /// What is taken back next; other words are passed over.
+    pub(crate) async fn cancelled(&mut self) -> wire::Cancel {
+        loop {
+            if let Word::Cancel(cancel) = self.word().await.unwrap() {
+                return cancel;
+            }
+        }
+    }
+
     /// How the session ends.
     pub(crate) async fn end(&mut self) -> Status {
         loop {

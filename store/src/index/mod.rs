@@ -20,7 +20,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use block::in_sled;
 use failure::guarded;
@@ -38,6 +38,10 @@ const SCAN_MAX: u64 = 4096;
 /// [`SCAN_MAX`], because lookups read from the history what waits.
 const WAKE_AFTER: u64 = 1024;
 
+/// How long a node that stops waits for its index, which is derived. sled waits for ever for what a failing disk does not
+/// take.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+
 /// What a lookup found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hits {
@@ -52,7 +56,6 @@ pub struct Hits {
 #[derive(Debug)]
 pub struct Index {
     shared: Arc<Shared>,
-    writer: Option<JoinHandle<()>>,
 }
 
 struct Shared {
@@ -71,6 +74,8 @@ struct Signal {
     grown: bool,
     rebuild: bool,
     stop: bool,
+    /// There is a thread.
+    runs: bool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -87,18 +92,18 @@ impl Index {
     /// does not open is rebuilt, and one that cannot be written is done without.
     pub fn open(dir: &Path, history: Arc<History>, terms: Terms) -> Self {
         let shared = Arc::new(Shared::new(dir, history, terms));
-        let worker = Arc::clone(&shared);
-        let writer = std::thread::Builder::new()
-            .name("history-index".to_owned())
-            .spawn(move || worker.run())
-            .inspect_err(|error| tracing::error!(%error, "the index has no thread; lookups read the history"))
-            .ok();
-        Self { shared, writer }
+        shared.signal(|signal| signal.runs = true);
+        let worker = Runs(Arc::clone(&shared));
+        let thread = std::thread::Builder::new().name("history-index".to_owned());
+        if let Err(error) = thread.spawn(move || worker.0.run()) {
+            tracing::error!(%error, "the index has no thread; lookups read the history");
+        }
+        Self { shared }
     }
 
     /// No index: lookups read the history.
     pub(crate) fn none(history: Arc<History>, terms: Terms) -> Self {
-        Self { shared: Arc::new(Shared::new(Path::new(""), history, terms)), writer: None }
+        Self { shared: Arc::new(Shared::new(Path::new(""), history, terms)) }
     }
 
     /// Says how many events the history has now. The thread is woken when a run is worth it.
@@ -122,14 +127,24 @@ impl Index {
 impl Drop for Index {
     fn drop(&mut self) {
         self.shared.signal(|signal| signal.stop = true);
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
+        let signal = lock(&self.shared.signal);
+        let ended = self.shared.changed.wait_timeout_while(signal, STOP_LIMIT, |it| it.runs);
+        if ended.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
             tracing::warn!(
-                "the index's thread ended in a panic; the index is rebuilt at the next start"
+                dir = ?self.shared.dir,
+                "the index does not close, as where the disk fails it, and is left; the next start makes up for it"
             );
         }
-        self.shared.close();
+    }
+}
+
+/// The thread, from before it begins until it has ended, in a panic too.
+struct Runs(Arc<Shared>);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.close();
+        self.0.signal(|signal| signal.runs = false);
     }
 }
 

@@ -110,8 +110,14 @@ impl Shared {
 
     /// Throws the index away and begins an empty one; false if even that fails.
     fn start_over(&self) -> bool {
-        *lock(&self.db) = None;
+        let old = lock(&self.db).take();
         self.upto.store(0, Ordering::Release);
+        if let Err(error) = guarded(|| {
+            drop(old);
+            Ok(())
+        }) {
+            tracing::warn!(%error, "the index that is thrown away did not close");
+        }
         let removed = match std::fs::remove_dir_all(&self.dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Failure::Sync(error)),
             Ok(()) | Err(_) => Ok(()),

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::fleet::Fleet;
-use crate::support::Runbook;
-use crate::support::{Start, binary};
+use crate::fleet::{Fleet, LIMIT};
+use crate::support::{Runbook, Start, binary, until};
 
 /// Where distributions put the library that shifts a program's wall clock and leaves the other one alone.
 const PLACES: [&str; 3] = [
@@ -86,6 +85,19 @@ async fn a_clock_two_hours_ahead_holds_nothing_up() {
         .project
         .write("migrations/0003_step.up.sql", "CREATE TABLE t3 (id integer primary key);\n");
     fleet.follow(&mut book, "skein history").await.exits(0);
+    // So is what a wave is watched for, and people are told by the same time that it is over.
+    fleet.project.write(
+        "strategy.toml",
+        "[[wave]]\nname = \"one\"\ncount = 1\nsoak = \"1s\"\n\n[[wave]]\nname = \"rest\"\napproval = true\n",
+    );
+    let id = fleet.begin("--strategy strategy.toml").await;
+    until("it waits for approval", LIMIT, || async {
+        fleet.json(&format!("status {id}")).await["waits_for_word"].as_u64() > Some(0)
+    })
+    .await;
+    fleet.cli.run(&format!("approve {id}")).await.exits(0);
+    let done = fleet.json(&format!("watch {id}")).await;
+    assert_eq!(done["state"], "completed", "{done}");
     let times = times(&fleet).await;
     assert!(times.is_sorted(), "time goes back in {times:?}");
     book.done_by_hand("systemctl restart systemd-timesyncd");

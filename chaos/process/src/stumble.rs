@@ -28,7 +28,8 @@ pub(crate) async fn stumble(work: &Work, target: &Target) -> Result<()> {
     let mut patience = Patience::default();
     loop {
         let retry = ["repair", "retry", &rollout, "--on", &target.id, "-o", "json"];
-        let ran = work.verb(&retry).await?;
+        // 2: it did not fail there, or not yet. Somebody may have given the rollout up before it began.
+        let ran = work.verb_or(&retry, &[2]).await?;
         match ran.code {
             Some(0) => {
                 work.promises.add(Promise::Completed(rollout));

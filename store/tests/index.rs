@@ -1,7 +1,7 @@
 //! The index never says anything that the history does not.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use skein_store::history::leaf_hash;
@@ -74,6 +74,29 @@ fn lookups_are_right_before_while_and_after_it_catches_up() {
     let index = start(&dir.path().join("index"), &history);
     caught_up(&index, &history);
     check(&index, &history);
+}
+
+/// Who has it keeps [`stuck`] from going on.
+static DISK: Mutex<()> = Mutex::new(());
+
+/// The terms of an event, by a thread that goes no further while the disk stands still.
+fn stuck(event: &[u8]) -> Vec<String> {
+    let disk = DISK.lock().unwrap();
+    let found = words(event);
+    drop(disk);
+    found
+}
+
+/// As sled, which waits for ever for what a failing disk does not take.
+#[test]
+fn an_index_that_goes_no_further_holds_nobody_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let history = Arc::new(open(&dir.path().join("history")).unwrap().0);
+    grow(&history, 3000);
+    let disk = DISK.lock().unwrap();
+    let index = Index::open(&dir.path().join("index"), Arc::clone(&history), stuck);
+    drop(index);
+    drop(disk);
 }
 
 #[test]

@@ -36,12 +36,16 @@ mod version;
 mod watch;
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::args::{Cli, Global, Verb};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::screen::Screen;
 use crate::session::{Need, Session};
+
+/// How long a verb that has ended waits for file work that does not end.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(cli: &Cli, screen: &mut Screen) -> Result<ExitCode, Failure> {
     let global = &cli.global;
@@ -87,7 +91,10 @@ fn wait(verb: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCod
             Failure::new(ExitCode::Internal, format!("no runtime can be started: {error}"))
         })?;
     // On the heap: these futures hold whole conversations.
-    runtime.block_on(Box::pin(verb))
+    let outcome = runtime.block_on(Box::pin(verb));
+    // Whatever had to be on a disk is there by now. What a failing disk does not let go of keeps no process.
+    runtime.shutdown_timeout(STOP_LIMIT);
+    outcome
 }
 
 /// Opens a session, does something with it, and ends in order whatever came of it.

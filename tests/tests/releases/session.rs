@@ -156,6 +156,7 @@ fn from_coordinator() -> Vec<session::FromCoordinator> {
             why: "paused".to_owned(),
             kill: false,
             after_batch: false,
+            lease_lost: false,
         }),
         Down::Observe(session::Observe {
             targets: vec!["eu/orders-1".to_owned()],

@@ -1,6 +1,7 @@
 //! The index never says anything that the history does not.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -79,8 +80,12 @@ fn lookups_are_right_before_while_and_after_it_catches_up() {
 /// Who has it keeps [`stuck`] from going on.
 static DISK: Mutex<()> = Mutex::new(());
 
+/// The thread has come there.
+static WAITS: AtomicBool = AtomicBool::new(false);
+
 /// The terms of an event, by a thread that goes no further while the disk stands still.
 fn stuck(event: &[u8]) -> Vec<String> {
+    WAITS.store(true, Ordering::Release);
     let disk = DISK.lock().unwrap();
     let found = words(event);
     drop(disk);
@@ -95,6 +100,9 @@ fn an_index_that_goes_no_further_holds_nobody_up() {
     grow(&history, 3000);
     let disk = DISK.lock().unwrap();
     let index = Index::open(&dir.path().join("index"), Arc::clone(&history), stuck);
+    while !WAITS.load(Ordering::Acquire) {
+        std::thread::yield_now();
+    }
     drop(index);
     drop(disk);
 }

@@ -84,6 +84,7 @@ async fn a_clock_two_hours_ahead_holds_nothing_up() {
     fleet
         .project
         .write("migrations/0003_step.up.sql", "CREATE TABLE t3 (id integer primary key);\n");
+    fleet.project.write("migrations/0003_step.down.sql", "DROP TABLE t3;\n");
     fleet.follow(&mut book, "skein history").await.exits(0);
     // So is what a wave is watched for, and people are told by the same time that it is over.
     fleet.project.write(

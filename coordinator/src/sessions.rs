@@ -578,9 +578,11 @@ impl Session {
         let asks = fleet.agents.get(agent).map(|known| &known.asks);
         let asked = |fence: &Fence| asks.is_some_and(|asks| asks.contains_key(fence));
         let given = |fence: &Fence| self.in_hand.contains_key(fence) || self.asks.contains(fence);
-        let strange = |fence: &&Fence| !live.contains(*fence) && !given(*fence) && !asked(*fence);
-        let strange: Vec<Fence> = self.held.iter().filter(strange).copied().collect();
-        strange.into_iter().for_each(|fence| self.lose(fence));
+        let strange = |fence: &Fence| !live.contains(fence) && !given(fence) && !asked(fence);
+        let strange: Vec<Fence> = self.held.iter().copied().filter(strange).collect();
+        for fence in strange {
+            self.lose(fence);
+        }
         let now = Instant::now();
         let over = self.in_hand.extract_if(.., |fence, _| !live.contains(fence));
         if let Some(since) = over.map(|(_, since)| since).max() {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use skein_store::history::leaf_hash;
@@ -86,7 +86,7 @@ static WAITS: AtomicBool = AtomicBool::new(false);
 /// The terms of an event, by a thread that goes no further while the disk stands still.
 fn stuck(event: &[u8]) -> Vec<String> {
     WAITS.store(true, Ordering::Release);
-    let disk = DISK.lock().unwrap();
+    let disk = DISK.lock().unwrap_or_else(PoisonError::into_inner);
     let found = words(event);
     drop(disk);
     found

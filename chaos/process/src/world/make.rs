@@ -36,6 +36,8 @@ const WEB: &str = "web";
 const PORT: u16 = 7000;
 /// Of a machine, where it may have one of its own.
 const DISK_BYTES: &str = "size=96m";
+/// The same with a layer, whose journal grows by more than a megabyte a round, and lies there, too.
+const LAYERED_BYTES: &str = "size=1g";
 /// How long a fleet may take to come up.
 const LIMIT: Duration = Duration::from_mins(1);
 
@@ -324,7 +326,8 @@ impl Plan {
         std::fs::create_dir_all(&disk)?;
         if self.ground == Ground::Spaces {
             let at = disk.display().to_string();
-            run("mount", &["-t", "tmpfs", "-o", DISK_BYTES, "tmpfs", &at])?;
+            let size = if name == LAYERED { LAYERED_BYTES } else { DISK_BYTES };
+            run("mount", &["-t", "tmpfs", "-o", size, "tmpfs", &at])?;
         }
         Ok(disk)
     }

@@ -140,6 +140,14 @@ impl Invariant for Room {
                     self.given_up.remove(&(*rollout, id.clone()));
                 }
             }
+            // So has the time until which these were left out, and they stand otherwise than they were left: they
+            // come like any other, with a lane of what they lack.
+            Body::ArrivalsSettled { rollout, joined, .. } => {
+                for (target, ..) in joined {
+                    self.given_up.remove(&(*rollout, target.clone()));
+                    self.stopping.remove(&(*rollout, target.clone()));
+                }
+            }
             // It stopped before its end. Who got there first may be taken back with the others.
             Body::LeaseExpired { rollout, target, .. }
             | Body::StepFailed { rollout, target, .. }

@@ -50,6 +50,19 @@ async fn leg_for(node: &skein_coordinator::Running, id: &str) -> (Agent, wire::L
     (agent, leg, rollout)
 }
 
+/// The leg of a lease that has run out.
+async fn passes_to(agent: &mut Agent) -> wire::Leg {
+    limit("the lease passes on", async {
+        loop {
+            agent.beat(&[]).await;
+            if let Some(leg) = agent.leg_within(Duration::from_millis(100)).await {
+                return leg;
+            }
+        }
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_lives_by_heartbeats_and_dies_in_silence() {
     let root = TempDir::new().unwrap();
@@ -70,15 +83,7 @@ async fn a_lease_lives_by_heartbeats_and_dies_in_silence() {
     assert_eq!(first.acknowledged().await.ids, [1, 2]);
 
     // Silence: the other one gets it, with a higher fence and the ledger as it was told.
-    let taken = limit("the lease passes on", async {
-        loop {
-            second.beat(&[]).await;
-            if let Some(leg) = second.leg_within(Duration::from_millis(100)).await {
-                return leg;
-            }
-        }
-    })
-    .await;
+    let taken = passes_to(&mut second).await;
     assert!(taken.fence > leg.fence, "{} after {}", taken.fence, leg.fence);
     assert_eq!(taken.expected.len(), 1);
     assert!(taken.backup_recorded);
@@ -100,15 +105,7 @@ async fn who_holds_a_leg_whose_lease_is_over_is_told_though_it_reports_nothing()
     formed(&node).await;
     let (mut first, leg, _) = leg_for(&node, "a").await;
     let mut second = attach(node.channel(), "b", &[TARGET]).await;
-    let taken = limit("the lease passes on", async {
-        loop {
-            second.beat(&[]).await;
-            if let Some(leg) = second.leg_within(Duration::from_millis(100)).await {
-                return leg;
-            }
-        }
-    })
-    .await;
+    let taken = passes_to(&mut second).await;
     assert!(taken.fence > leg.fence);
     // It was stopped, and goes on as if nothing had been.
     first.beat(&[leg.fence]).await;

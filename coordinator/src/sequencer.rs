@@ -102,7 +102,7 @@ struct Job {
 enum Message {
     Ask(Box<Job>),
     Renew(Vec<Fence>),
-    Attached(AgentId),
+    Offer(AgentId),
 }
 
 /// Asks the sequencer.
@@ -140,8 +140,8 @@ impl Handle {
     }
 
     /// An agent has come, or holds what is not its own: hand it what it has to do, and take back the rest.
-    pub(crate) async fn attached(&self, agent: AgentId) {
-        drop(self.queue.send(Message::Attached(agent)).await);
+    pub(crate) async fn offer(&self, agent: AgentId) {
+        drop(self.queue.send(Message::Offer(agent)).await);
     }
 }
 
@@ -295,7 +295,7 @@ impl Sequencer {
                     leading.leases.renew(&fences);
                 }
             }
-            Message::Attached(agent) => {
+            Message::Offer(agent) => {
                 if let Some(leading) = leading {
                     let now = leading.now();
                     let hours = self.calendar.hours(&leading.ahead, now);
@@ -474,12 +474,14 @@ impl Sequencer {
     /// What committed events mean for leases and for agents that are connected.
     fn follow(&self, leading: &mut Leading, events: &[Event]) {
         let mut agents: Vec<&AgentId> = Vec::new();
-        let mut over: Vec<Fence> = Vec::new();
+        let mut over: BTreeSet<Fence> = BTreeSet::new();
         let mut everybody = false;
         for event in events {
             match &event.body {
                 Body::LeaseExpired { fence, released: false, .. }
-                | Body::RepairReleased { fence, .. } => over.push(*fence),
+                | Body::RepairReleased { fence, .. } => {
+                    over.insert(*fence);
+                }
                 Body::LegAssigned { agent, target, .. }
                 | Body::RepairAssigned { agent, target, .. } => {
                     let fence = leading.ahead.fence(event.seq);

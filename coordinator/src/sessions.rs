@@ -193,15 +193,16 @@ impl Sessions {
     }
 
     /// These leases have run out: whoever has one in his hands leaves it.
-    pub(crate) fn lost(&self, fences: &[Fence]) {
+    pub(crate) fn lost(&self, fences: &BTreeSet<Fence>) {
         if fences.is_empty() {
             return;
         }
+        // What all agents have in their hands is gone over once, however many have run out together.
         for session in self.lock().sessions.values_mut() {
-            for fence in fences {
-                if session.in_hand.contains_key(fence) || session.held.contains(fence) {
-                    session.lose(*fence);
-                }
+            let has = session.in_hand.keys().chain(&session.held);
+            let over: BTreeSet<Fence> = has.copied().filter(|at| fences.contains(at)).collect();
+            for fence in over {
+                session.lose(fence);
             }
         }
     }

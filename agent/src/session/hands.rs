@@ -210,7 +210,7 @@ impl Hands {
         }
     }
 
-    /// The same, heard before anything was reported: of what was reported, the answer tells.
+    /// The same, heard otherwise than in an answer to a report: a leg that has reported its end is told by that answer.
     pub(crate) fn leave(&mut self, fence: u64, why: &str) {
         if self.held.get(&fence).is_some_and(|held| !matches!(held.phase, Phase::Reported(_))) {
             self.lose(fence, why);

@@ -69,7 +69,7 @@ impl Session for Api {
         if hello.reads_schemas {
             self.sessions.reads_schemas(&agent, number);
         }
-        self.sequencer.attached(agent.clone()).await;
+        self.sequencer.offer(agent.clone()).await;
         let api = self.clone();
         tokio::spawn(async move {
             let ended = tokio::select! {
@@ -188,7 +188,7 @@ impl Api {
                     let more = self.sessions.heard(agent, number, held, told);
                     self.sequencer.renew(fences).await;
                     if more {
-                        self.sequencer.attached(agent.clone()).await;
+                        self.sequencer.offer(agent.clone()).await;
                     }
                 }
                 Some(wire::from_agent::Message::Reports(reports)) => {
